@@ -1,0 +1,109 @@
+"""The one place that decides how kernels are compiled and where the compiled code is kept.
+
+numba's own disk cache looks only at the file that holds a kernel: not at constants and helpers from other files, not at the
+compile flags (both measured). So the cache folder is named after a hash of everything a kernel can depend on; an edit anywhere in
+the engine, another numba, another flag means another folder, never stale code.
+
+Environment: NUMBA_CACHE_DIR (parent of the folders, instead of the user's cache folder), PAGINGVIZ_PLAIN=1 (kernels stay plain
+Python: slow, for debugging), NUMBA_BOUNDSCHECK and the other NUMBA_* switches (each value has its own folder).
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
+
+# `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an allocation inside
+# a kernel becomes a compile error. Should numba drop the flag, drop it here: nothing else depends on it.
+OPTIONS = {"cache": True, "nogil": True, "_nrt": False}
+
+KEEP_DAYS = 30
+PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDER = re.compile(r"kernels-[0-9a-f]{20}")
+
+
+def sources() -> list[Path]:
+    """The files whose text can reach a compiled kernel, in a fixed order. Not all need exist."""
+    fixed = [PACKAGE / name for name in ("layout.py", "generators.py", "machine.py")]
+    return [path for path in fixed if path.is_file()] + sorted((PACKAGE / "core").glob("*.py"))
+
+
+def cache_key() -> str:
+    """20 hex digits that change with any engine source, numba or Python version, and compile flag."""
+    import numba
+
+    switches = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
+    digest = hashlib.sha256(repr((numba.__version__, sys.version, sorted(OPTIONS.items()), switches)).encode())
+    for path in sources():
+        text = path.read_bytes()
+        digest.update(f"\0{path.relative_to(PACKAGE)}\0{len(text)}\0".encode() + text)
+    return digest.hexdigest()[:20]
+
+
+def _parents():
+    """Folders that may hold the cache, best first."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given:
+        yield Path(given)
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        if os.path.isabs(base):  # neither an unknown home ("~") nor, by the XDG rules, a relative folder counts
+            yield Path(base) / "pagingviz"
+    yield Path(tempfile.gettempdir()) / f"pagingviz-{os.getuid()}"
+
+
+def _usable(folder: Path) -> bool:
+    """Make `folder` if needed; true when it is ours and writable. Cached code is executed, so a stranger's folder is refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _drop_old(parent: Path, keep: Path) -> None:
+    """Remove folders of other hashes that no process has opened for KEEP_DAYS."""
+    oldest = time.time() - KEEP_DAYS * 86400
+    for folder in parent.iterdir():
+        try:
+            if folder != keep and _FOLDER.fullmatch(folder.name) and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # another process is tidying up too
+
+
+def cache_folder() -> Path:
+    """The folder for this engine's compiled kernels, made and marked as used just now."""
+    for parent in _parents():
+        folder = parent / f"kernels-{cache_key()}"
+        if _usable(parent) and _usable(folder):
+            os.utime(folder)
+            _drop_old(parent, folder)
+            return folder
+    return Path(tempfile.mkdtemp(prefix="pagingviz-"))
+
+
+if PLAIN:
+    CACHE = None
+
+    def jit(kernel):
+        """PAGINGVIZ_PLAIN=1: leave the kernel as it is."""
+        return kernel
+
+else:
+    import numba
+
+    CACHE = cache_folder()
+    # Read by numba when a kernel is decorated. Not put into the environment: a child process would nest its folder in ours.
+    numba.config.CACHE_DIR = str(CACHE)
+
+    def jit(kernel):
+        """Compile `kernel` at its first call with each combination of argument types, or load it from CACHE."""
+        return numba.njit(**OPTIONS)(kernel)
