@@ -8,6 +8,8 @@ Environment: NUMBA_CACHE_DIR (parent of the folders, instead of the user's cache
 Python: slow, for debugging), NUMBA_BOUNDSCHECK and the other NUMBA_* switches (each value has its own folder).
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -48,9 +50,8 @@ def cache_key() -> str:
 
 def _parents():
     """Folders that may hold the cache, best first."""
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    if given:
-        yield Path(given)
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(given).absolute()
     else:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         if os.path.isabs(base):  # neither an unknown home ("~") nor, by the XDG rules, a relative folder counts
@@ -84,10 +85,24 @@ def cache_folder() -> Path:
     for parent in _parents():
         folder = parent / f"kernels-{cache_key()}"
         if _usable(parent) and _usable(folder):
-            os.utime(folder)
+            os.utime(folder)  # in use today
             _drop_old(parent, folder)
             return folder
     return Path(tempfile.mkdtemp(prefix="pagingviz-"))
+
+
+@contextlib.contextmanager
+def compiling():
+    """Hold this while calling kernels for the first time: of several processes one compiles, the others wait and then load.
+
+    Saves the second process its seconds of work, and keeps numba's per-kernel index from being written by two at once.
+    """
+    if CACHE is None:
+        yield
+        return
+    with open(CACHE / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also by a process that dies
+        yield
 
 
 if PLAIN:

@@ -1,0 +1,83 @@
+"""The launcher: `streamlit run app.py`. Warms the kernels in the background, mounts the board's scripts, starts the shell.
+
+The main script lives in pagingviz/ui/, not here: beside the folder pages/ Streamlit would give the first visitor of a fresh server
+its legacy navigation.
+"""
+
+import contextlib
+import gc
+import logging
+import threading
+from pathlib import Path
+
+import streamlit as st
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+PACKAGE = Path(__file__).resolve().parent / "pagingviz"
+THEMES = {"theme=light": "embed_options=light_theme", "theme=dark": "embed_options=dark_theme"}
+
+
+class ThemeParameter:
+    """Redirect a page opened with `theme=light|dark` to the same address plus Streamlit's own option for it.
+
+    Streamlit has no `theme` parameter. Every other parameter is kept as written; an `embed_options` theme that says otherwise gives way.
+    """
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        """ASGI. The answer's Location is relative, so it works under any host name and base path."""
+        if scope["type"] == "http" and scope["method"] == "GET":
+            parts = [part for part in scope["query_string"].decode("latin-1").split("&") if part]
+            wanted = next((THEMES[part] for part in parts if part in THEMES), None)
+            if wanted and wanted not in parts:
+                kept = [part for part in parts if part not in THEMES.values()]
+                redirect = RedirectResponse("?" + "&".join([*kept, wanted]), status_code=307, headers={"Cache-Control": "no-store"})
+                return await redirect(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+
+class Revalidated(StaticFiles):
+    """Static files that a browser asks about each time (304 when unchanged), so an upgrade never meets last week's script."""
+
+    async def __call__(self, scope, receive, send):
+        """ASGI: add the header to whatever StaticFiles answers."""
+
+        async def send_with_header(message):
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Cache-Control"] = "no-cache"
+            await send(message)
+
+        await super().__call__(scope, receive, send_with_header)
+
+
+def warm_up() -> None:
+    """Compile or load every kernel, then take all objects of the imports out of the garbage collector's way."""
+    try:
+        from pagingviz import warm
+
+        warm.warm()
+    except Exception:  # the page compiles what it needs itself, and shows the error if that fails too
+        logging.getLogger("pagingviz").exception("warm-up failed")
+    gc.collect()
+    gc.freeze()
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_app):
+    """Start the warm-up beside the server: the first page is drawn while kernels compile."""
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    yield
+
+
+app = st.App(
+    PACKAGE / "ui" / "main.py",
+    lifespan=lifespan,
+    routes=[Mount("/board", Revalidated(directory=PACKAGE / "board" / "static"))],
+    middleware=[Middleware(ThemeParameter)],
+)
