@@ -1,7 +1,7 @@
-"""The launcher: `streamlit run app.py`. Warms the kernels in the background, mounts the board's scripts, starts the shell.
+"""The launcher: `streamlit run app.py`. Warms the kernels, serves the board's scripts, opens the shell.
 
-The main script lives in pagingviz/ui/, not here: beside the folder pages/ Streamlit would give the first visitor of a fresh server
-its legacy navigation.
+The main script lives in pagingviz/ui/, not here: beside the folder pages/ Streamlit would give the first visitor of a
+fresh server its legacy navigation.
 """
 
 import contextlib
@@ -24,7 +24,8 @@ THEMES = {"theme=light": "embed_options=light_theme", "theme=dark": "embed_optio
 class ThemeParameter:
     """Redirect a page opened with `theme=light|dark` to the same address plus Streamlit's own option for it.
 
-    Streamlit has no `theme` parameter. Every other parameter is kept as written; an `embed_options` theme that says otherwise gives way.
+    Streamlit has no `theme` parameter. Every other parameter is kept as written; an `embed_options` theme that says
+    otherwise gives way.
     """
 
     def __init__(self, app):
@@ -37,13 +38,13 @@ class ThemeParameter:
             wanted = next((THEMES[part] for part in parts if part in THEMES), None)
             if wanted and wanted not in parts:
                 kept = [part for part in parts if part not in THEMES.values()]
-                redirect = RedirectResponse("?" + "&".join([*kept, wanted]), status_code=307, headers={"Cache-Control": "no-store"})
+                redirect = RedirectResponse("?" + "&".join([*kept, wanted]), headers={"Cache-Control": "no-store"})
                 return await redirect(scope, receive, send)
         return await self.app(scope, receive, send)
 
 
 class Revalidated(StaticFiles):
-    """Static files that a browser asks about each time (304 when unchanged), so an upgrade never meets last week's script."""
+    """Static files that a browser asks about each time (304 when unchanged): an upgrade never meets an old script."""
 
     async def __call__(self, scope, receive, send):
         """ASGI: add the header to whatever StaticFiles answers."""

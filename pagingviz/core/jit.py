@@ -1,11 +1,11 @@
 """The one place that decides how kernels are compiled and where the compiled code is kept.
 
-numba's own disk cache looks only at the file that holds a kernel: not at constants and helpers from other files, not at the
-compile flags (both measured). So the cache folder is named after a hash of everything a kernel can depend on; an edit anywhere in
-the engine, another numba, another flag means another folder, never stale code.
+numba's own disk cache looks only at the file that holds a kernel: not at constants and helpers from other files, not
+at the compile flags (both measured). So the cache folder is named after a hash of everything a kernel can depend on; an
+edit anywhere in the engine, another numba, another flag means another folder, never stale code.
 
-Environment: NUMBA_CACHE_DIR (parent of the folders, instead of the user's cache folder), PAGINGVIZ_PLAIN=1 (kernels stay plain
-Python: slow, for debugging), NUMBA_BOUNDSCHECK and the other NUMBA_* switches (each value has its own folder).
+Environment: NUMBA_CACHE_DIR (parent of the folders, instead of the user's cache folder), PAGINGVIZ_PLAIN=1 (kernels
+stay plain Python: slow, for debugging), NUMBA_BOUNDSCHECK and the other NUMBA_* switches (a folder for each value).
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from pathlib import Path
 
 PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
 
-# `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an allocation inside
-# a kernel becomes a compile error. Should numba drop the flag, drop it here: nothing else depends on it.
+# `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an
+# allocation inside a kernel becomes a compile error. Should numba drop the flag, drop it here: nothing else knows it.
 OPTIONS = {"cache": True, "nogil": True, "_nrt": False}
 
 KEEP_DAYS = 30
@@ -48,25 +48,26 @@ def cache_key() -> str:
     return digest.hexdigest()[:20]
 
 
-def _parents():
-    """Folders that may hold the cache, best first."""
-    if given := os.environ.get("NUMBA_CACHE_DIR"):
-        yield Path(given).absolute()
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        if os.path.isabs(base):  # neither an unknown home ("~") nor, by the XDG rules, a relative folder counts
-            yield Path(base) / "pagingviz"
-    yield Path(tempfile.gettempdir()) / f"pagingviz-{os.getuid()}"
-
-
 def _usable(folder: Path) -> bool:
-    """Make `folder` if needed; true when it is ours and writable. Cached code is executed, so a stranger's folder is refused."""
+    """Make `folder` if needed; true when it is ours and writable.
+
+    Cached code is executed, so a stranger's folder is refused.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             return folder.stat().st_uid == os.getuid()
     except OSError:
         return False
+
+
+def _parents():
+    """Folders that may hold the cache, best first. One named by NUMBA_CACHE_DIR is taken at its word."""
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(given).absolute()
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    own = [Path(home) / "pagingviz"] if os.path.isabs(home) and not given else []  # a relative one does not count (XDG)
+    yield from filter(_usable, [*own, Path(tempfile.gettempdir()) / f"pagingviz-{os.getuid()}"])
 
 
 def _drop_old(parent: Path, keep: Path) -> None:
@@ -84,7 +85,7 @@ def cache_folder() -> Path:
     """The folder for this engine's compiled kernels, made and marked as used just now."""
     for parent in _parents():
         folder = parent / f"kernels-{cache_key()}"
-        if _usable(parent) and _usable(folder):
+        if _usable(folder):
             os.utime(folder)  # in use today
             _drop_old(parent, folder)
             return folder
@@ -93,7 +94,7 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def compiling():
-    """Hold this while calling kernels for the first time: of several processes one compiles, the others wait and then load.
+    """Hold this while calling kernels for the first time: one process compiles, the others wait and then load.
 
     Saves the second process its seconds of work, and keeps numba's per-kernel index from being written by two at once.
     """
@@ -116,7 +117,7 @@ else:
     import numba
 
     CACHE = cache_folder()
-    # Read by numba when a kernel is decorated. Not put into the environment: a child process would nest its folder in ours.
+    # Read by numba when a kernel is decorated. Not put into the environment: a child would nest its folder in ours.
     numba.config.CACHE_DIR = str(CACHE)
 
     def jit(kernel):
