@@ -1,0 +1,269 @@
+"""Scenario: everything that decides a run, as one frozen value; reads and writes TOML, JSON and URL queries.
+
+A machine at tick t is a pure function of its Scenario and t. The dataclass below is the only list of the fields: their
+defaults, bounds and help live in it, and `FIELDS` is derived from it for the URL, the sidebar and the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+from urllib.parse import urlencode
+
+from .fields import (
+    DIRECT_MAPS,
+    GENERATORS,
+    MAX_ENTRIES,
+    MAX_TICK,
+    POOL_HIGH,
+    POOL_LOW,
+    Command,
+    Field,
+    Generator,
+    ScenarioError,
+    format_do,
+    integer,
+    one_of,
+    parse_command,
+    parse_do,
+    parse_generator,
+    pool_cap,
+    quote,
+)
+
+__all__ = [
+    "FIELDS",
+    "GENERATORS",
+    "HOME",
+    "MAX_TICK",
+    "Command",
+    "Field",
+    "Generator",
+    "Scenario",
+    "ScenarioError",
+    "format_do",
+    "from_json",
+    "from_mapping",
+    "from_toml",
+    "load",
+    "names",
+    "parse_command",
+    "parse_do",
+    "pool_cap",
+    "shipped_traces",
+]
+
+HOME = "blackboard"  # the scenario of the bare address
+_FOLDER = Path(__file__).parent
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: JSON can hold it, UTF-8 cannot
+_TEXT_LIMITS = {"sentence": 240, "notes": 4000}
+
+
+@functools.cache
+def shipped_traces() -> tuple[str, ...]:
+    """Names of the recorded programs in the package, sorted."""
+    return tuple(sorted(path.stem for path in (_FOLDER / "traces").glob("*.npz")))
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Names of the scenarios in the library: the home scenario first, then by name."""
+    found = (path.stem for path in (_FOLDER / "scenarios").glob("*.toml"))
+    return tuple(sorted(found, key=lambda name: (name != HOME, name)))
+
+
+def _field(kind: str, default: Any, help: str, **bounds: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind, "help": help, **bounds})
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run, checked when built: a bad value raises ScenarioError. Text is accepted wherever a number is."""
+
+    road: str = _field(
+        "choice", "shadow", "How guest memory is translated.", choices=("bare", "shadow", "hap"), later=("pv",)
+    )
+    hap: str = _field("choice", "ept", "Nested tables of the hap road.", choices=("ept",), later=("npt",))
+    pml: int = _field("choice", 0, "Page-modification logging on the hap road.", choices=(0,), later=(1,))
+    guest: str = _field(
+        "choice", "hvm64", "Paging mode of the guest.", choices=("hvm64",), later=("pae", "hvm32")
+    )
+    vcpus: int = _field("int", 1, "Virtual CPUs; all but the first are idle.", low=1, high=4)
+    frames: int = _field("int", 256, "Guest memory in frames of 4 KiB.", low=64, high=262144)
+    pool: int = _field(
+        "int", 64, "Pages of the shadow pool; real Xen never goes below 128 a vCPU.", low=POOL_LOW, high=POOL_HIGH
+    )
+    superpages: int = _field("choice", 0, "1: the hap road maps whole 2 MiB chunks with one leaf.", choices=(0, 1))
+    trace: str = _field(
+        "traces", "gzip", "Recorded programs, separated by commas: shipped names, or the sha256 of an uploaded file."
+    )
+    work: str = _field(
+        "work",
+        "",
+        "Generators, separated by commas: uniform:PAGES, zipf:PAGES[:EXPONENT], sequential:PAGES[:REPEAT], "
+        "hotcold:PAGES[:HOT[:PERCENT]], fork:PAGES, idle.",
+    )
+    quantum: int = _field("int", 1000, "Ticks a process runs before the next one.", low=1, high=10**6)
+    order: str = _field(
+        "order", "", "Time slices in turn, as numbers of programs (then generators) from 0, e.g. 0,1,0,2; empty: each once."
+    )
+    seed: int = _field("int", 1, "Seed of the generators.", low=0, high=2**63 - 1)
+    write: int = _field("int", 30, "Percent of the accesses of generators that are writes.", low=0, high=100)
+    direct_map: int = _field(
+        "hex",
+        DIRECT_MAPS["linux"],
+        "Where the guest kernel maps all its memory: linux, linux420 or an address.",
+        low=0xFFFF800000000000,
+        high=0xFFFFFFFFC0000000,
+    )
+    clean_every: int = _field(
+        "int", 0, "While log-dirty is on, a CLEAN by itself every so many ticks; 0: none.", low=0, high=MAX_TICK
+    )
+    do: str = _field(
+        "do", "", "Commands at ticks: enable, clean, peek, off, blow, pool:N, flush; e.g. enable@300,pool:64@1200."
+    )
+    name: str = HOME
+    sentence: str = ""
+    notes: str = ""
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        put = functools.partial(object.__setattr__, self)
+        for field in FIELDS:
+            put(field.name, field.parse(getattr(self, field.name), shipped_traces()))
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ScenarioError(
+                f"name must be up to 32 small letters, digits and hyphens, starting with a letter, not {quote(self.name)}."
+            )
+        for key, limit in _TEXT_LIMITS.items():
+            text = getattr(self, key)
+            if not isinstance(text, str) or len(text) > limit or _SURROGATE.search(text):
+                raise ScenarioError(f"{key} must be text of at most {limit} characters.")
+        put("start", integer("start", self.start, 0, MAX_TICK))
+        entries = len(self.traces) + len(self.generators)
+        if not 1 <= entries <= MAX_ENTRIES:
+            raise ScenarioError(f"trace and work together must name 1 to {MAX_ENTRIES} entries, not {entries}.")
+        if max(self.turns) >= entries:
+            raise ScenarioError(f"order names entry {max(self.turns)}, but the entries are numbered 0 to {entries - 1}.")
+        parse_do(self.do, self.pool_cap)
+
+    @property
+    def traces(self) -> tuple[str, ...]:
+        """Recorded programs by name or sha256, in process order."""
+        return tuple(self.trace.split(",")) if self.trace else ()
+
+    @property
+    def generators(self) -> tuple[Generator, ...]:
+        """Parsed generators; they follow the traces in process order."""
+        return tuple(parse_generator(item) for item in self.work.split(",")) if self.work else ()
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Entry number of each time slice of one round."""
+        if self.order:
+            return tuple(int(item) for item in self.order.split(","))
+        return tuple(range(len(self.traces) + len(self.generators)))
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """Parsed `do`, sorted by tick."""
+        return parse_do(self.do)
+
+    @property
+    def pool_cap(self) -> int:
+        """Largest N, in pages, of the command pool:N on this machine."""
+        return pool_cap(self.pool)
+
+    def replace(self, **changes: Any) -> Scenario:
+        """A copy with some fields changed (typed or text), checked again; an unknown field is a ScenarioError."""
+        for key in changes:
+            if key not in _ALL:
+                raise one_of("The field", key, _ALL)
+        return dataclasses.replace(self, **changes)
+
+    def to_query(self) -> dict[str, str]:
+        """The `scenario` key and every field that differs from that library scenario, as a URL holds them.
+
+        A scenario that is not in the library is written against the home scenario. Inverse: `from_mapping`.
+        """
+        base = load(self.name if self.name in names() else HOME)
+        changed = (f for f in FIELDS if getattr(self, f.name) != getattr(base, f.name))
+        return {"scenario": base.name, **{f.name: f.format(getattr(self, f.name)) for f in changed}}
+
+    def to_url(self) -> str:
+        """`to_query` as the text behind the question mark, readable: commas, colons and @ stay as they are."""
+        return urlencode(self.to_query(), safe=",:@")
+
+    def to_dict(self) -> dict[str, int | str]:
+        """All fields in their text-file form."""
+        values = dataclasses.asdict(self)
+        return {key: _FIELD[key].format(values[key]) if key == "direct_map" else values[key] for key in _ALL}
+
+    def to_json(self) -> str:
+        """JSON text with every field. Inverse: `from_json`."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+
+    def to_toml(self) -> str:
+        """TOML text with every field. Inverse: `from_toml`."""
+        # A JSON string of printable text is also a TOML basic string, once DEL, which JSON leaves bare, is escaped.
+        lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in self.to_dict().items())
+        return "".join(lines).replace("\x7f", "\\u007f")
+
+
+FIELDS: tuple[Field, ...] = tuple(
+    Field(name=f.name, default=f.default, **f.metadata) for f in dataclasses.fields(Scenario) if f.metadata
+)
+_FIELD = {field.name: field for field in FIELDS}
+_ALL = tuple(f.name for f in dataclasses.fields(Scenario))
+
+
+@functools.cache
+def load(name: str) -> Scenario:
+    """The library scenario of that name; ScenarioError when there is none."""
+    if name not in names():
+        raise one_of("The scenario", name, names())
+    return from_toml((_FOLDER / "scenarios" / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def from_mapping(mapping: Mapping[str, object]) -> Scenario:
+    """Scenario from URL-like keys: `scenario` names the base (default: the home scenario), the rest are FIELDS."""
+    changes = dict(mapping)
+    base = load(str(changes.pop("scenario", HOME)))
+    for key in changes:
+        if key not in _FIELD:
+            raise one_of("The field", key, tuple(_FIELD))
+    return base.replace(**changes)
+
+
+def from_toml(text: str) -> Scenario:
+    """Scenario from TOML text with any of the fields and name, sentence, notes, start."""
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ScenarioError(f"The scenario is not valid TOML: {quote(str(error), 80)}.") from None
+    return _from_file(values)
+
+
+def from_json(text: str) -> Scenario:
+    """Scenario from a JSON object with any of the fields and name, sentence, notes, start."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ScenarioError(f"The scenario is not valid JSON: {quote(str(error), 80)}.") from None
+    if not isinstance(values, dict):
+        raise ScenarioError("The scenario must be a JSON object with one key a field.")
+    return _from_file(values)
+
+
+def _from_file(values: dict[str, object]) -> Scenario:
+    for key in values:
+        if key not in _ALL:
+            raise one_of("The field", key, _ALL)
+    return Scenario(**values)

@@ -1,0 +1,169 @@
+"""Work: the operations of a scenario, computable at any tick, and what they need of the guest's memory.
+
+An entry is a recorded program or a generator; it owns one process slot, a fork generator two (parent, child). Entries are
+time-sliced: slot t // quantum of the schedule belongs to entry turns[slot % len(turns)], and its events are numbered over
+its own slices only.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import generators as kernels
+from .fields import Generator, ScenarioError
+from .layout import OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, U
+from .scenario import Scenario, shipped_traces
+from .tracefile import Trace, fingerprint, read_trace
+
+FIRST_VPN = 0x10000  # first page of every generator's memory
+MAX_FRAMES = 262144
+_FOLDER = Path(__file__).parent / "traces"
+
+
+@dataclass(frozen=True, eq=False)
+class ProcessSpec:
+    """One process slot. pages: u64 (n,), ascending vpns it may touch; writable, executable: bool (n,).
+
+    events: length of a recorded program, 0 for generators; child: the slot is the child of the one before it.
+    """
+
+    name: str
+    source: str
+    pages: np.ndarray
+    writable: np.ndarray
+    executable: np.ndarray
+    events: int = 0
+    is_trace: bool = False
+    child: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    slot: int
+    places: np.ndarray  # u64, its positions in one round of the schedule
+    fill: Callable[..., None]  # kernel (op, credit, runs, found, *args)
+    args: tuple
+
+
+@functools.cache
+def shipped(name: str) -> Trace:
+    """A recorded program of the package, read once a server."""
+    return read_trace((_FOLDER / f"{name}.npz").read_bytes(), f"{name}.npz")
+
+
+_uploads: weakref.WeakValueDictionary[str, Trace] = weakref.WeakValueDictionary()
+_uploads_lock = threading.Lock()
+
+
+def find_trace(name: str, files: Mapping[str, bytes]) -> Trace:
+    """The recorded program of that name or sha256; an upload stays unpacked as long as some Work uses it."""
+    if name in files:
+        data = files[name]
+        key = fingerprint(data)
+        with _uploads_lock:
+            trace = _uploads.get(key)
+        if trace is None:
+            trace = read_trace(data, name)
+            with _uploads_lock:
+                _uploads[key] = trace
+        return trace
+    if name in shipped_traces():
+        return shipped(name)
+    raise ScenarioError(f"The trace with sha256 {name} is not on this server: please give its file again.")
+
+
+class Work:
+    """The operations of `scenario`; `files` holds the bytes of uploaded traces by sha256.
+
+    Raises ScenarioError when a trace is missing or bad, or when the guest has too few frames for all pages.
+    """
+
+    def __init__(self, scenario: Scenario, files: Mapping[str, bytes] | None = None) -> None:
+        self.scenario = scenario
+        self.processes: list[ProcessSpec] = []
+        self._entries: list[_Entry] = []
+        for name in scenario.traces:
+            self._add_trace(name, find_trace(name, files or {}))
+        for generator in scenario.generators:
+            self._add_generator(generator)
+        self.need_tables = self._tables(scenario.frames)
+        self.need_frames = self._frames(scenario.frames)
+        if self.need_frames > scenario.frames:
+            raise ScenarioError(self._too_small())
+
+    def fill(self, op: np.ndarray, credit: np.ndarray, t0: int) -> None:
+        """Write the operations of ticks t0..t0+len(op): op u64, credit u32, both (n,)."""
+        n, quantum = op.size, self.scenario.quantum
+        runs = np.empty((n // quantum + 2, 3), np.uint64)
+        turns = U(len(self.scenario.turns))
+        for entry in self._entries:
+            found = kernels.slice_runs(runs, U(t0), U(n), U(quantum), turns, entry.places)
+            if found:
+                entry.fill(op, credit, runs, found, *entry.args)
+
+    def laps(self, t: int) -> tuple[int, ...]:
+        """How often each process slot's recorded program has run to its end before tick t; 0 for generators."""
+        done = {entry.slot: self._events_before(entry, t) for entry in self._entries}
+        return tuple(done[slot] // p.events if p.is_trace else 0 for slot, p in enumerate(self.processes))
+
+    def _events_before(self, entry: _Entry, t: int) -> int:
+        quantum, turns = self.scenario.quantum, len(self.scenario.turns)
+        slot, rest = divmod(t, quantum)
+        lap, place = divmod(slot, turns)
+        whole = lap * entry.places.size + int((entry.places < place).sum())
+        return whole * quantum + (rest if place in entry.places else 0)
+
+    def _add_trace(self, name: str, trace: Trace) -> None:
+        slot = len(self.processes)
+        self.processes.append(
+            ProcessSpec(trace.name, name, trace.pages, trace.writable, trace.executable, trace.events.size, True)
+        )
+        page_op = trace.pages << OP_VPN_SHIFT | U(slot) << OP_PROC_SHIFT
+        page_op |= trace.writable * OP_VMA_W | trace.executable * OP_VMA_X
+        self._add_entry(slot, kernels.fill_trace, (trace.events, page_op))
+
+    def _add_generator(self, generator: Generator) -> None:
+        slot = len(self.processes)
+        pages = np.arange(FIRST_VPN, FIRST_VPN + generator.pages, dtype=np.uint64)
+        for child in (False, True) if generator.kind == "fork" else (False,):
+            name = f"{generator.kind} child" if child else generator.kind
+            yes, no = np.ones(pages.size, bool), np.zeros(pages.size, bool)
+            self.processes.append(ProcessSpec(name, generator.text, pages, yes, no, child=child))
+        key = kernels.stream_key(U(self.scenario.seed), U(slot))
+        base = U(0) if generator.kind == "idle" else U(FIRST_VPN) << OP_VPN_SHIFT | OP_VMA_W
+        par = np.array([key, base | U(slot) << OP_PROC_SHIFT, self.scenario.write, *generator.args], np.uint64)
+        table = (kernels.alias_table(*generator.args),) if generator.kind == "zipf" else ()
+        self._add_entry(slot, getattr(kernels, f"fill_{generator.kind}"), (par, *table))
+
+    def _add_entry(self, slot: int, fill: Callable[..., None], args: tuple) -> None:
+        number = len(self._entries)
+        places = [place for place, entry in enumerate(self.scenario.turns) if entry == number]
+        self._entries.append(_Entry(slot, np.array(places, np.uint64), fill, args))
+
+    def _tables(self, frames: int) -> int:
+        """Most page-table frames in use at once: the kernel's direct map, and each process's root and three lower levels."""
+        kernel = 2 + -(-frames // 512)
+        return kernel + sum(
+            1 + sum(np.unique(p.pages >> U(9 * level)).size for level in (1, 2, 3)) for p in self.processes
+        )
+
+    def _frames(self, frames: int) -> int:
+        """Frames that a guest of `frames` frames needs: the table zone and one frame for each page of each process."""
+        zone = 8 * -(-(self._tables(frames) + 8) // 8)
+        return zone + sum(p.pages.size for p in self.processes)
+
+    def _too_small(self) -> str:
+        frames = 64
+        while (need := self._frames(frames)) > frames:  # the direct map's own tables grow with the guest
+            frames = 64 * -(-need // 64)
+        what = f"This work needs {frames} frames"
+        if frames > MAX_FRAMES:
+            return f"{what}, more than the {MAX_FRAMES} that a guest can have: choose fewer or smaller programs."
+        return f"{what}, but the guest has {self.scenario.frames}: set frames={frames} or choose a smaller program."
