@@ -1,0 +1,46 @@
+# make run: the app. make test: everything that is checked. Both need only make and Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+ADDRESS ?= 127.0.0.1
+PORT ?= 8501
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help run test bench soak shots lint
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: $(BIN)/.app ## install what is missing, start the app, print its address
+	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
+
+test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
+	$(BIN)/python -m pytest --durations=10 $(ARGS)
+
+shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before you commit
+	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/test_screens.py $(ARGS)
+
+bench: $(BIN)/.tests browser ## engine speed, then speed in the browser and with thirty clients
+	$(BIN)/python -m pagingviz bench $(ARGS)
+	$(BIN)/python tests/bench_browser.py
+
+soak: $(BIN)/.app ## long audited runs of every shipped program
+	$(BIN)/python -m pagingviz soak $(ARGS)
+
+lint: $(BIN)/.tests ## ruff
+	$(BIN)/ruff check .
+
+# A half-made environment has no .app or .tests and is completed by the next call.
+$(BIN)/python:
+	@PYTHON="$(PYTHON)" .ci/venv "$(VENV)"
+
+$(BIN)/.app: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@touch $@
+
+$(BIN)/.tests: tests/requirements.txt $(BIN)/.app
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/requirements.txt
+	@touch $@
+
+.PHONY: browser
+browser:
+	@.ci/browser

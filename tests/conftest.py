@@ -1,0 +1,75 @@
+"""Fixtures: warmed kernels, the real app, and pages of it in a real browser."""
+
+import contextlib
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+from serving import launch, new_page, serve, wait_ready
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Compile every kernel once. The cache on disk is shared: the app's own process then loads it."""
+    from pagingviz import warm as kernels
+
+    kernels.warm()
+
+
+@pytest.fixture(scope="session")
+def server(warm):
+    """The address of the real app, without a slash at the end. One server for all tests that do not want a fresh one."""
+    with serve() as running:
+        yield running.url
+
+
+@pytest.fixture
+def fresh_server(warm):
+    """A Server of one's own, that nobody has visited yet."""
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium."""
+    with sync_playwright() as playwright:
+        chromium = launch(playwright)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser, server):
+    """open_page(path_or_url, tick=None, boards=True) -> Page, with all its maps ready.
+
+    At the end of the test: no error may have been thrown in any page, and nothing asked of another host.
+    """
+    pages = []
+
+    def open_(path: str, tick: int | None = None, boards: bool = True, **size: int):
+        page = new_page(browser, **size)
+        url = path if "://" in path else server + path
+        host = urlsplit(url).netloc
+        page.trouble = []
+        page.on("pageerror", lambda error: page.trouble.append(f"error in the page: {error}"))
+        page.on("request", lambda request: _note_foreign(page, request.url, host))
+        pages.append(page)
+        page.goto(url)
+        if boards:
+            wait_ready(page, tick)
+        return page
+
+    yield open_
+    trouble = [line for page in pages for line in page.trouble]
+    for page in pages:
+        with contextlib.suppress(Exception):  # a test may have closed it
+            page.context.close()
+    assert not trouble, trouble
+
+
+def _note_foreign(page, url: str, host: str) -> None:
+    """Note a request that leaves for another host than the app's: the app must work without internet."""
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
+        page.trouble.append(f"request to another host: {url}")

@@ -1,0 +1,134 @@
+"""Start the real app, and open its pages in the system's Chromium. For the tests (see conftest.py) and the bench."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# Software rendering, no subpixel text, no colour management: the same pictures wherever Chromium and fonts are the same.
+FLAGS = (
+    "--disable-gpu",
+    "--disable-lcd-text",
+    "--font-render-hinting=none",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+)
+PAGES = ("/", "/guest-page-tables", "/shadow-pool", "/ept-npt", "/dirty-bitmap", "/left-out")
+# A loaded two-core machine with a cold kernel cache: what counts is that it comes, the bench says how fast.
+PATIENCE_MS = 120_000
+
+
+@dataclass
+class Server:
+    """A running app. url has no slash at its end; log is the file with everything it printed."""
+
+    url: str
+    process: subprocess.Popen
+    log: Path
+    started: float
+
+    def rss_mib(self) -> float:
+        """Resident memory in MiB (Linux: proc(5), field VmRSS, kB)."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("no VmRSS in /proc/PID/status")
+
+
+@contextlib.contextmanager
+def serve(root: Path = ROOT, **environment: str):
+    """Yield a Server as soon as it answers: `streamlit run app.py` in `root` on a free port, and stop it afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="pagingviz-server-"))
+    log = folder / "log"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    started = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=root, env={**os.environ, **environment}, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
+    server = Server(f"http://127.0.0.1:{port}", process, log, started)
+    try:
+        _wait_until_healthy(server)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_healthy(server: Server, seconds: float = 60) -> None:
+    """Return when /_stcore/health answers; RuntimeError with the server's log when it died or `seconds` are over."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        if server.process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), urllib.request.urlopen(server.url + "/_stcore/health", timeout=2) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the app did not start:\n{server.log.read_text()}")
+
+
+def launch(playwright: Playwright) -> Browser:
+    """The system's Chromium or Chrome, headless. RuntimeError in one sentence when there is none."""
+    path = next(filter(None, map(shutil.which, CHROMES)), None)
+    if path is None:
+        raise RuntimeError("The browser tests need Chromium or Chrome: install it (apt install chromium).")
+    sandbox = ["--no-sandbox"] if os.getuid() == 0 else []  # Chromium refuses to start as root with its sandbox
+    return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *sandbox])
+
+
+def new_page(browser: Browser, width: int = 1280, height: int = 720) -> Page:
+    """A page in a context of its own (no cookies, no cache), the same for every machine."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        device_scale_factor=1,
+        locale="en-GB",
+        timezone_id="UTC",
+        color_scheme="light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    return page
+
+
+def wait_ready(page: Page, tick: int | None = None, timeout: float = PATIENCE_MS) -> None:
+    """Return when every map of the page shows its true picture (data-ready=1), of `tick` if given.
+
+    Playwright's locators look into the component's shadow root, querySelector does not.
+    """
+    wanted = '[data-ready="1"]' + (f'[data-tick="{tick}"]' if tick is not None else "")
+    expect(page.locator("canvas[data-board]").first).to_be_visible(timeout=timeout)
+    expect(page.locator(f"canvas[data-board]:not({wanted})")).to_have_count(0, timeout=timeout)
+
+
+def wait_quiet(page: Page, timeout: float = PATIENCE_MS) -> None:
+    """Return when Streamlit has finished its run, the fonts are there, and ten frames have passed without a rerun."""
+    done = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
+    expect(page.locator(done)).to_be_visible(timeout=timeout)
+    expect(page.locator('[data-testid="stSkeleton"]')).to_have_count(0, timeout=timeout)
+    page.evaluate(
+        """async () => {
+            await document.fonts.ready;
+            for (let i = 0; i < 10; i++) await new Promise(requestAnimationFrame);
+        }"""
+    )
