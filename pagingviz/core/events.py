@@ -1,0 +1,38 @@
+"""The event record: the only way anything visible is told. Counters count, sentences and highlights read events."""
+
+from pagingviz.core.jit import jit
+from pagingviz.layout import LOOK_EVENTS, ONE, RING, RING_WORDS, U
+
+_SEVEN = U(7)
+
+
+class MicroStop(Exception):  # noqa: N818 (it is a stop, not an error)
+    """Raised inside a tick when its `ev_stop`-th event has been written: the state is then the true state of that moment."""
+
+
+@jit
+def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
+    """Append one event to the ring (8 words), remember its tick, and stop the run or the tick if somebody waits for it.
+
+    `gva` bytes; `gfn`, `mfn` frame numbers or NONE; `level` 0 (none) to 4; `detail` by kind (see portray.sentences).
+    Raises MicroStop when this is the event at which the tick is opened.
+    """
+    if kind <= LOOK_EVENTS:
+        if s.look == 0:
+            return
+    else:
+        s.last_tick[kind] = s.ev_now
+        if (s.stop_mask >> kind) & ONE:
+            s.stop_hit = ONE
+    o = s.o_ring + (s.ev_n % RING) * RING_WORDS
+    a[o] = s.ev_now
+    a[o + ONE] = kind
+    a[o + U(2)] = vcpu
+    a[o + U(3)] = gva
+    a[o + U(4)] = gfn
+    a[o + U(5)] = mfn
+    a[o + U(6)] = level
+    a[o + _SEVEN] = detail
+    s.ev_n += ONE
+    if s.ev_n == s.ev_stop:
+        raise MicroStop

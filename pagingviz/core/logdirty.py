@@ -1,0 +1,140 @@
+"""The log-dirty bitmap: Xen's four-level tree, allocated as it is first dirtied (mm/paging.c: paging_mark_pfn_dirty).
+
+A leaf page is 512 words = 32768 bits = 128 MiB of guest memory; a node holds 512 page indexes, stored plus one (0 = none).
+An HVM guest's pfn is its gfn. Left out: bits are never cleared by physmap changes, there are none.
+"""
+
+from pagingviz.core.events import emit
+from pagingviz.core.jit import jit
+from pagingviz.core.pool import alloc_p2m, entry_at, free_p2m
+from pagingviz.layout import ENTRIES, EV_MARK_DIRTY, EV_TREE_ALLOC, LEAF_BITS, NONE, ONE, THREE, U, ZERO
+
+_SIX, _WORD, _INDEX = U(6), U(63), U(511)
+
+
+@jit
+def leaf_of(s, a, gfn):
+    """Page that holds the bit of `gfn`, or NONE while nothing in its 128 MiB has been dirtied (missing = clean)."""
+    page = s.tree_root
+    if page == NONE:
+        return NONE
+    for up in (U(18), U(9), ZERO):
+        child = a[entry_at(s, page, (gfn >> (LEAF_BITS + up)) & _INDEX)]
+        if child == ZERO:
+            return NONE
+        page = child - ONE
+    return page
+
+
+@jit
+def is_dirty(s, a, gfn):
+    """Whether the bit of `gfn` is set (paging_mfn_is_dirty)."""
+    page = leaf_of(s, a, gfn)
+    if page == NONE:
+        return False
+    bit = gfn & U(0x7FFF)
+    return (a[entry_at(s, page, bit >> _SIX)] >> (bit & _WORD)) & ONE != ZERO
+
+
+@jit
+def _grow(s, a, gfn):
+    """Allocate the missing nodes above and the leaf of `gfn`, root first. Returns the leaf, NONE if the pool cannot give."""
+    if s.tree_root == NONE:
+        page = alloc_p2m(s, a, NONE)
+        if page == NONE:
+            return NONE
+        s.tree_root = page
+        emit(s, a, EV_TREE_ALLOC, ZERO, ZERO, gfn, page, U(4), ZERO)
+    page = s.tree_root
+    level = THREE
+    for up in (U(18), U(9), ZERO):
+        i = (gfn >> (LEAF_BITS + up)) & _INDEX
+        child = a[entry_at(s, page, i)]
+        if child == ZERO:
+            new = alloc_p2m(s, a, NONE)
+            if new == NONE:
+                return NONE
+            child = new + ONE
+            a[entry_at(s, page, i)] = child
+            emit(s, a, EV_TREE_ALLOC, ZERO, ZERO, gfn, new, level, ZERO)
+        page = child - ONE
+        level -= ONE
+    return page
+
+
+@jit
+def mark(s, a, gfn):
+    """paging_mark_pfn_dirty: set the bit of `gfn`; dirty_count counts only real changes. No-op while log-dirty is off."""
+    if s.log_dirty == ZERO:
+        return
+    page = leaf_of(s, a, gfn)
+    if page == NONE:
+        page = _grow(s, a, gfn)
+        if page == NONE:
+            s.failed_allocs += ONE
+            return
+    bit = gfn & U(0x7FFF)
+    at = entry_at(s, page, bit >> _SIX)
+    mask = ONE << (bit & _WORD)
+    if (a[at] & mask) == ZERO:
+        a[at] |= mask
+        s.dirty_count += ONE
+        s.pages_marked += ONE
+        a[s.o_dround + gfn] = s.round
+        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, a[s.o_p2m + gfn], ZERO, s.dirty_count)
+
+
+@jit
+def _each_leaf(s, a, free):
+    """Depth first over the tree: clear every leaf, or (free=1) give all its pages back, a node after its children."""
+    root = s.tree_root
+    if root == NONE:
+        return
+    for i in range(ENTRIES):
+        n3 = a[entry_at(s, root, i)]
+        if n3 == ZERO:
+            continue
+        for j in range(ENTRIES):
+            n2 = a[entry_at(s, n3 - ONE, j)]
+            if n2 == ZERO:
+                continue
+            for k in range(ENTRIES):
+                leaf = a[entry_at(s, n2 - ONE, k)]
+                if leaf == ZERO:
+                    continue
+                if free:
+                    free_p2m(s, a, leaf - ONE)
+                else:
+                    o = entry_at(s, leaf - ONE, ZERO)
+                    for w in range(o, o + ENTRIES):
+                        a[w] = ZERO
+            if free:
+                free_p2m(s, a, n2 - ONE)
+        if free:
+            free_p2m(s, a, n3 - ONE)
+    if free:
+        free_p2m(s, a, root)
+        s.tree_root = NONE
+
+
+@jit
+def clear(s, a):
+    """What CLEAN does to the bitmap: leaves zeroed, counts zeroed, no page freed; a new round begins."""
+    _each_leaf(s, a, False)
+    s.dirty_count = ZERO
+    s.fault_count = ZERO
+    new_round(s, a)
+
+
+@jit
+def new_round(s, a):
+    """Start counting stores afresh: the ground truth against which `missing` is judged."""
+    s.round += ONE
+    for gfn in range(s.frames):
+        a[s.o_cver + gfn] = a[s.o_ver + gfn]
+
+
+@jit
+def free_tree(s, a):
+    """paging_free_log_dirty_bitmap: every page of the tree returns to the pool."""
+    _each_leaf(s, a, True)

@@ -1,0 +1,179 @@
+"""EPT: entry format, walk, lazy global log-dirty by poisoning the root, violation, split. One set of tables per domain.
+
+Source: Xen mm/p2m-ept.c (ept_invalidate_emt_subtree, resolve_misconfig, ept_split_super_page), mm/p2m.c
+(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). EPTP.AD is off: a walk's references
+are reads, a guest A/D update is a store of its own. Left out: NPT, PML, 1 GiB leaves, p2m types other than ram_rw/ram_logdirty.
+"""
+
+from pagingviz.core import logdirty
+from pagingviz.core.events import emit
+from pagingviz.core.jit import jit
+from pagingviz.core.pool import alloc, entry_at
+from pagingviz.core.tlb import flush_all
+from pagingviz.core.walk import frame
+from pagingviz.layout import (
+    ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
+    EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_SPLIT, EV_EPT_VIOLATION, FETCH, NONE, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW,
+    PAGE_BITS, SH_P2M, SUPERPAGE_FRAMES, U, WRITE, ZERO,
+)  # fmt: skip
+
+_INDEX = U(511)
+_KEEP = ~(EPT_RWX | EPT_EMT | EPT_A | EPT_D | EPT_RECALC | EPT_TYPE_MASK)
+
+
+@jit
+def index(gfn, level):
+    """Entry number (0..511) that `gfn` selects in an EPT table of `level` (1..4)."""
+    return (gfn >> (ENTRY_BITS * (level - ONE))) & _INDEX
+
+
+@jit
+def leaf_entry(mfn, kind, sp):
+    """An EPT leaf of p2m type `kind` (ept_p2m_type_to_flags): ram_rw rwx with A and D preset, ram_logdirty r-x with A."""
+    flags = EPT_RWX | EPT_A | EPT_D if kind == P2M_RAM_RW else EPT_R | EPT_X | EPT_A
+    return (mfn << PAGE_BITS) | flags | EPT_WB | sp | (kind << EPT_TYPE_SHIFT) | EPT_SVE
+
+
+@jit
+def table_entry(page):
+    """An EPT entry that points to another table (ept_set_middle_entry)."""
+    return (page << PAGE_BITS) | EPT_RWX | EPT_SVE
+
+
+@jit
+def poisoned(e):
+    """Whether the entry is misconfigured on purpose: present with memory type 7."""
+    return (e & EPT_RWX) != ZERO and (e & EPT_EMT) == EPT_EMT
+
+
+@jit
+def _poison(s, a, page):
+    """ept_invalidate_emt_subtree(recalc=1) on one table: mark every present entry not yet poisoned. Returns how many."""
+    n = ZERO
+    o = entry_at(s, page, ZERO)
+    for i in range(o, o + ENTRIES):
+        e = a[i]
+        if (e & EPT_RWX) != ZERO and not poisoned(e):
+            a[i] = e | EPT_EMT | EPT_RECALC
+            n += ONE
+    return n
+
+
+@jit
+def poison_root(s, a):
+    """p2m_change_entry_type_global: only root entries are written, one below 512 GiB, whatever the size of the guest."""
+    n = _poison(s, a, s.hap_root)
+    flush_all(s)
+    return n
+
+
+@jit
+def recalculated(s, e):
+    """The leaf entry with its type computed anew (p2m_recalc_type): ram_logdirty while global log-dirty is on, else ram_rw."""
+    if (e & EPT_RECALC) == ZERO:
+        return (e & ~EPT_EMT) | EPT_WB
+    kind = P2M_RAM_LOGDIRTY if s.log_dirty != ZERO else P2M_RAM_RW
+    if kind == (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT:
+        return (e & ~(EPT_EMT | EPT_RECALC)) | EPT_WB
+    return (e & _KEEP) | leaf_entry(frame(e), kind, e & EPT_SP)
+
+
+@jit
+def resolve_misconfig(s, a, gfn):
+    """resolve_misconfig: push the poison down along the path of `gfn`, fixing all 512 leaves of a 4 KiB table at once.
+
+    A poisoned 2 MiB leaf is retyped whole. Returns the number of entries written.
+    """
+    n = ZERO
+    page = s.hap_root
+    level = U(4)
+    while level > ONE:
+        at = entry_at(s, page, index(gfn, level))
+        e = a[at]
+        if (e & EPT_RWX) == ZERO:
+            return n
+        if poisoned(e):
+            if e & EPT_SP:
+                a[at] = recalculated(s, e)
+                return n + ONE
+            if e & EPT_RECALC:
+                n += _poison(s, a, frame(e))
+            a[at] = e & ~(EPT_EMT | EPT_RECALC)
+            n += ONE
+        elif e & EPT_SP:
+            return n
+        page = frame(e)
+        level -= ONE
+    if poisoned(a[entry_at(s, page, index(gfn, ONE))]):
+        o = entry_at(s, page, ZERO)
+        for i in range(o, o + ENTRIES):
+            if poisoned(a[i]):
+                a[i] = recalculated(s, a[i])
+                n += ONE
+    return n
+
+
+@jit
+def find_leaf(s, a, gfn):
+    """Arena index of the entry where the hardware's walk of `gfn` ends: a leaf, a poisoned entry, or one not present."""
+    page = s.hap_root
+    level = U(4)
+    while True:
+        at = entry_at(s, page, index(gfn, level))
+        e = a[at]
+        if level == ONE or (e & EPT_SP) != ZERO or (e & EPT_RWX) == ZERO or poisoned(e):
+            return at
+        page = frame(e)
+        level -= ONE
+
+
+@jit
+def split(s, a, at, gfn):
+    """ept_split_super_page: replace the 2 MiB leaf at arena index `at` by a table of 512 children of the same type."""
+    e = a[at]
+    page = alloc(s, a, SH_P2M, gfn & ~(SUPERPAGE_FRAMES - ONE))
+    a[s.o_pref + page] = ONE  # for an EPT table: its level
+    kind = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT
+    o = entry_at(s, page, ZERO)
+    for i in range(ENTRIES):
+        a[o + i] = leaf_entry(frame(e) + i, kind, ZERO)
+    a[at] = table_entry(page)
+    s.ept_split += ONE
+    emit(s, a, EV_EPT_SPLIT, ZERO, ZERO, gfn & ~(SUPERPAGE_FRAMES - ONE), page, U(2), kind)
+
+
+@jit
+def change_type_one(s, a, gfn):
+    """p2m_change_type_one(ram_logdirty -> ram_rw): pending changes first, then 4 KiB order, so a superpage is split; flush."""
+    resolve_misconfig(s, a, gfn)
+    at = find_leaf(s, a, gfn)
+    e = a[at]
+    if (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT != P2M_RAM_LOGDIRTY:
+        return
+    if e & EPT_SP:
+        split(s, a, at, gfn)
+        at = find_leaf(s, a, gfn)
+    a[at] = leaf_entry(frame(a[at]), P2M_RAM_RW, ZERO)
+    flush_all(s)
+
+
+@jit
+def translate(s, c, a, gva, gfn, kind):
+    """One guest-physical access of `kind` at frame `gfn`. Returns 0, or 1 after an exit was handled: the walk must start again.
+
+    Exits: EPT misconfiguration (reason 49) for a poisoned entry, EPT violation (reason 48) for a write without W.
+    """
+    e = a[find_leaf(s, a, gfn)]
+    if poisoned(e):
+        s.ept_misconfig += ONE
+        n = resolve_misconfig(s, a, gfn)
+        emit(s, a, EV_EPT_MISCONFIG, c.id, gva, gfn, NONE, ZERO, n)
+        return ONE
+    need = EPT_W if kind == WRITE else (EPT_X if kind == FETCH else EPT_R)
+    if (e & need) == ZERO:
+        s.ept_violation += ONE
+        emit(s, a, EV_EPT_VIOLATION, c.id, gva, gfn, frame(e), ZERO, kind)
+        logdirty.mark(s, a, gfn)
+        change_type_one(s, a, gfn)
+        return ONE
+    return ZERO

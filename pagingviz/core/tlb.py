@@ -1,0 +1,121 @@
+"""The TLB: final translations only (no paging-structure caches, no global pages, no PCID).
+
+Two levels with true LRU, 64 entries 4-way and 1536 entries 12-way. An entry holds the virtual page number, tagged with the
+generation of its vCPU (a flush is one increment), the gfn it reaches, and the rights the walk found. TLB_W is set only when a
+store needs nothing more from the tables: writable at every level and the leaf already dirty.
+"""
+
+from pagingviz.core.jit import jit
+from pagingviz.layout import (
+    FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_NX, TLB_U, TLB_W, WRITE, ZERO, U,
+)  # fmt: skip
+
+_GEN_MAX = U((1 << 28) - 1)
+_SET1, _SET2 = T1_SETS - ONE, T2_SETS - ONE
+
+
+@jit
+def allowed(val, kind, user):
+    """Whether an access of this kind may use a TLB value: write needs TLB_W, user needs TLB_U, a fetch must not meet TLB_NX."""
+    if kind == WRITE and (val & TLB_W) == ZERO:
+        return False
+    if user != ZERO and (val & TLB_U) == ZERO:
+        return False
+    return not (kind == FETCH and (val & TLB_NX) != ZERO)
+
+
+@jit
+def lookup(s, c, vpn, kind, user):
+    """gfn reached by `vpn`, or NONE on a miss. An entry without the rights asked for is a miss (hardware walks again)."""
+    c.clock += ONE
+    tag = (s.tlb_gen[c.id] << TLB_GEN_SHIFT) | vpn
+    k = (vpn & _SET1) * T1_WAYS
+    for w in range(k, k + T1_WAYS):
+        if c.t1t[w] == tag:
+            v = c.t1v[w]
+            if not allowed(v, kind, user):
+                return NONE
+            c.t1s[w] = c.clock
+            s.tlb_l1_hit += ONE
+            return v >> TLB_GFN_SHIFT
+    k = (vpn & _SET2) * T2_WAYS
+    for w in range(k, k + T2_WAYS):
+        if c.t2t[w] == tag:
+            v = c.t2v[w]
+            if not allowed(v, kind, user):
+                return NONE
+            c.t2s[w] = c.clock
+            s.tlb_l2_hit += ONE
+            fill1(s, c, tag, vpn, v)
+            return v >> TLB_GFN_SHIFT
+    return NONE
+
+
+@jit
+def fill1(s, c, tag, vpn, val):
+    """Put a value into the first level: over the same page, else the first stale way, else the least recently used way."""
+    k = (vpn & _SET1) * T1_WAYS
+    gen = tag >> TLB_GEN_SHIFT
+    best, least = k, NONE
+    for w in range(k, k + T1_WAYS):
+        t = c.t1t[w]
+        if t == tag:
+            best = w
+            break
+        stamp = c.t1s[w] if (t >> TLB_GEN_SHIFT) == gen else ZERO
+        if stamp < least:
+            best, least = w, stamp
+    c.t1t[best], c.t1v[best], c.t1s[best] = tag, val, c.clock
+
+
+@jit
+def fill(s, c, vpn, gfn, rights):
+    """Put the result of a walk into both levels. `rights` is a set of TLB_* bits."""
+    tag = (s.tlb_gen[c.id] << TLB_GEN_SHIFT) | vpn
+    val = (gfn << TLB_GFN_SHIFT) | rights
+    k = (vpn & _SET2) * T2_WAYS
+    gen = tag >> TLB_GEN_SHIFT
+    best, least = k, NONE
+    for w in range(k, k + T2_WAYS):
+        t = c.t2t[w]
+        if t == tag:
+            best = w
+            break
+        stamp = c.t2s[w] if (t >> TLB_GEN_SHIFT) == gen else ZERO
+        if stamp < least:
+            best, least = w, stamp
+    c.t2t[best], c.t2v[best], c.t2s[best] = tag, val, c.clock
+    fill1(s, c, tag, vpn, val)
+
+
+@jit
+def drop(s, c, vpn):
+    """INVLPG: forget one page in both levels."""
+    tag = (s.tlb_gen[c.id] << TLB_GEN_SHIFT) | vpn
+    k = (vpn & _SET1) * T1_WAYS
+    for w in range(k, k + T1_WAYS):
+        if c.t1t[w] == tag:
+            c.t1t[w] = ZERO
+    k = (vpn & _SET2) * T2_WAYS
+    for w in range(k, k + T2_WAYS):
+        if c.t2t[w] == tag:
+            c.t2t[w] = ZERO
+
+
+@jit
+def flush(s, vcpu):
+    """Forget everything one vCPU has cached: a new generation. Pages freed before this moment need no later flush of their own.
+
+    The generation has 28 bits; it wraps to 1 only after 2.7e8 flushes, with entries that old long overwritten in any real run.
+    """
+    gen = s.tlb_gen[vcpu] + ONE
+    s.tlb_gen[vcpu] = gen if gen <= _GEN_MAX else ONE
+    s.flush_epoch += ONE
+    s.tlb_flush += ONE
+
+
+@jit
+def flush_all(s):
+    """The hypervisor flushes every vCPU of the domain (Xen: guest_flush_tlb_mask)."""
+    for v in range(s.vcpus):
+        flush(s, v)

@@ -1,0 +1,265 @@
+"""The machine: three arrays that are the whole state, built from a Scenario and its work. No rule of memory lives here.
+
+`sys` (1 record, layout.SYS_DTYPE) holds registers and counters, `cpu` (one record a vCPU) the TLBs, `mem` (uint64) the arena:
+everything by frame or by pool page, then table contents, pool contents, and last the event ring, which is not state.
+"""
+
+import hashlib
+import math
+
+import numpy as np
+
+from pagingviz import layout as L
+from pagingviz.core import run as kernels
+
+
+def permutation(frames: int) -> np.ndarray:
+    """mfn - RAM_BASE of every gfn, uint64[frames]: scattered for toy guests, whole 2 MiB chunks in another order otherwise."""
+    gfn = np.arange(frames, dtype=np.uint64)
+    if frames < 512:
+        step = next(k for k in (5, 7, 1) if math.gcd(k, frames) == 1)
+        return (gfn * L.U(step) + L.U(3)) % L.U(frames)
+    whole = frames // 512
+    moved = ((gfn >> L.U(9)) + L.ONE) % L.U(whole) << L.U(9) | gfn & L.U(511)
+    return np.where(gfn < L.U(whole * 512), moved, gfn)
+
+
+def pool_cap(pool: int) -> int:
+    """Largest size the command pool:N may ask for on a machine built with `pool` pages."""
+    return max(256, min(4 * pool, pool + 1024))
+
+
+def hap_pages(frames: int) -> int:
+    """HAP pool: every EPT table if all leaves were 4 KiB, plus the log-dirty tree, rounded up to 8."""
+    l1, l2 = -(-frames // 512), -(-frames // 512**2)
+    leaves = -(-frames // (1 << 15))
+    return -(-(2 + l2 + l1 + 3 + leaves) // 8) * 8
+
+
+class Machine:
+    """The state of one simulated machine. `work` supplies the processes and how many table frames they need."""
+
+    def __init__(self, scenario, work):
+        self.scenario = scenario
+        self.slots = max(work.slots, 1)
+        self.sys = np.zeros(1, L.SYS_DTYPE).view(np.recarray)
+        self.cpu = np.zeros(scenario.vcpus, L.CPU_DTYPE).view(np.recarray)
+        self._arrange(scenario, work)
+        self._boot_guest(scenario)
+        if scenario.road != "bare":
+            self._boot_pool(scenario)
+        kernels.boot(self.sys, self.cpu, self.mem)
+
+    # ---- building
+
+    def _arrange(self, sc, work):
+        """Lay out the arena: sizes of every region, offsets into the record."""
+        s = self.sys[0]
+        frames, zone = sc.frames, 8 * -(-(work.need_tables + 8) // 8)
+        cap = {"bare": 0, "shadow": pool_cap(sc.pool), "hap": hap_pages(frames)}[sc.road]
+        sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
+        sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1}
+        sizes |= dict.fromkeys(
+            ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch"), cap)
+        sizes |= {"hash": int(L.HASH_BUCKETS), "tables": zone * 512, "pool": cap * 512,
+                  "ring": int(L.RING * L.RING_WORDS)}
+        self._region, at = {}, 0
+        for name in L.ARENA:
+            self._region[name] = (at, sizes[name])
+            s[f"o_{name}"] = at
+            at += sizes[name]
+        self.mem = np.zeros(at, np.uint64)
+        s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
+        s.pool_cap, s.superpages, s.clean_every = cap, sc.superpages, sc.clean_every
+        s.direct_map, s.processes = sc.direct_map_base, self.slots
+        s.free_head = s.free_tail = s.pin_head = s.pin_tail = s.tree_root = s.last_writeable = s.hap_root = L.NONE
+        s.root[:] = L.NONE
+        s.last_emul[:] = L.NONE
+        s.tlb_gen[:] = 1
+        self.cpu["id"] = np.arange(sc.vcpus)
+        gfn = np.arange(frames, dtype=np.uint64)
+        place = permutation(frames) if sc.road != "bare" else gfn
+        self.view("p2m")[:] = place + (L.RAM_BASE if sc.road != "bare" else L.ZERO)
+        self.view("m2p")[place] = gfn
+        self.view("hash")[:] = L.NONE
+        self.view("roots")[:] = L.NONE
+        for name in ("pkey", "pup", "phash", "pprev", "pnext", "pepoch"):
+            self.view(name)[:] = L.NONE
+        self.view("ptype")[:] = L.SH_OUT
+
+    def _boot_guest(self, sc):
+        """What the boot loader leaves behind: direct map, root of process 0, free stacks. No accesses."""
+        s, frames = self.sys[0], sc.frames
+        zone, tables = int(s.zone), self.view("tables").reshape(-1, 512)
+        l1s, dm = -(-frames // 512), sc.direct_map_base
+        kl3, kl2, first_l1, root = 0, 1, 2, 2 + l1s
+        link = L.P | L.RW | L.A
+        s.kslot, s.kl3, s.cur = dm >> 39 & 511, kl3, 0
+        tables[kl3, dm >> 30 & 511] = L.U(kl2 << 12) | link
+        gfn = np.arange(frames, dtype=np.uint64)
+        for k in range(l1s):
+            tables[kl2, (dm >> 21 & 511) + k] = L.U((first_l1 + k) << 12) | link
+            part = gfn[k * 512 : (k + 1) * 512]
+            tables[first_l1 + k, : part.size] = part << L.PAGE_BITS | link | L.D | L.NX
+        tables[root, int(s.kslot)] = L.U(kl3 << 12) | link
+        self.view("roots")[0] = root
+        free = np.arange(zone - 1, root, -1, dtype=np.uint64)
+        self.view("tstack")[: free.size] = free
+        s.ttop, s.dtop = free.size, frames - zone
+        self.view("dstack")[:] = np.arange(frames - 1, zone - 1, -1, dtype=np.uint64)
+
+    def _boot_pool(self, sc):
+        """The hypervisor's pages: free list in index order, then a monitor table a vCPU, or the EPT tables."""
+        s = self.sys[0]
+        pages = sc.pool if sc.road == "shadow" else int(s.pool_cap)
+        self.view("ptype")[:pages] = L.SH_FREE
+        index = np.arange(pages, dtype=np.uint64)
+        self.view("pprev")[:pages] = index - L.ONE  # index 0 wraps to NONE
+        self.view("pnext")[:pages] = index + L.ONE
+        self.view("pnext")[pages - 1] = L.NONE
+        s.free_head, s.free_tail, s.free_pages, s.total_pages, s.pool_used = 0, pages - 1, pages, pages, pages
+        if sc.road == "shadow":
+            for _ in range(sc.vcpus):
+                self._take(int(L.SH_MONITOR), L.NONE)
+                s.shadow_alloc += 1
+        else:
+            self._build_ept(sc)
+
+    def _take(self, kind, key, level=0):
+        """Take the head of the free list at build time."""
+        s = self.sys[0]
+        page = int(s.free_head)
+        s.free_head = self.view("pnext")[page]
+        self.view("pprev")[int(s.free_head)] = L.NONE
+        s.free_pages -= 1
+        self.view("ptype")[page], self.view("pkey")[page], self.view("pref")[page] = kind, key, level
+        return page
+
+    def _build_ept(self, sc):
+        """The domain builder populates guest RAM (p2m_set_entry): 2 MiB leaves where alignment allows, 4 KiB otherwise."""
+        s, pool, p2m = self.sys[0], self.view("pool").reshape(-1, 512), self.view("p2m")
+        flags = L.EPT_RWX | L.EPT_WB | L.EPT_A | L.EPT_D | L.EPT_SVE
+        table = L.EPT_RWX | L.EPT_SVE
+        kind = int(L.SH_P2M)
+        root, l3 = self._take(kind, L.ZERO, 4), self._take(kind, L.ZERO, 3)
+        s.hap_root = root
+        pool[root, 0] = L.U(l3 << 12) | table
+        for start in range(0, sc.frames, 512):
+            if start % 512**2 == 0:
+                l2 = self._take(kind, start, 2)
+                pool[l3, start >> 18 & 511] = L.U(l2 << 12) | table
+            part = p2m[start : start + 512]
+            if sc.superpages and part.size == 512:
+                pool[l2, start >> 9 & 511] = part[0] << L.PAGE_BITS | flags | L.EPT_SP
+            else:
+                l1 = self._take(kind, start, 1)
+                pool[l2, start >> 9 & 511] = L.U(l1 << 12) | table
+                pool[l1, : part.size] = part << L.PAGE_BITS | flags
+
+    # ---- looking
+
+    def view(self, name):
+        """The region `name` (layout.ARENA) of the arena as a uint64 array that shares its memory."""
+        at, size = self._region[name]
+        return self.mem[at : at + size]
+
+    @property
+    def tick(self):
+        return int(self.sys[0].tick)
+
+    @property
+    def used(self):
+        """Words of the arena that are state: without pool pages never in use, and without the ring."""
+        return self._region["pool"][0] + int(self.sys[0].pool_used) * 512
+
+    def counters(self):
+        """Every counter, name -> int."""
+        s = self.sys[0]
+        return {name: int(s[name]) for name in L.COUNTERS}
+
+    # ---- state as a value
+
+    def snapshot(self):
+        """A copy of the whole state: (sys, cpu, used part of the arena)."""
+        return self.sys.copy(), self.cpu.copy(), self.mem[: self.used].copy()
+
+    def restore(self, state):
+        """Put a snapshot back. Pool pages first used after it was taken keep stale words that nothing refers to."""
+        sys, cpu, mem = state
+        scratch = {name: self.sys[0][name] for name in L.SCRATCH}
+        self.sys[:] = sys
+        self.cpu[:] = cpu
+        self.mem[: mem.size] = mem
+        for name in ("look", "stop_mask", "ev_n"):
+            self.sys[0][name] = scratch[name]
+        self.sys[0].ev_tick = self.sys[0].ev_n
+
+    def digest(self):
+        """Hex digest of the whole state: equal exactly when registers, counters, TLBs and arena are equal."""
+        h = hashlib.blake2b(digest_size=16)
+        sys = self.sys.copy()
+        for name in L.SCRATCH:
+            sys[name] = 0
+        for part in (sys, self.cpu, self.mem[: self.used]):
+            h.update(np.ascontiguousarray(part).tobytes())
+        return h.hexdigest()
+
+    def live_tables(self):
+        """Frames that are page tables of the guest now, with their level: (gfn uint64[n], level uint64[n]), roots first."""
+        tables = self.view("tables").reshape(-1, 512)
+        roots = self.view("roots")
+        layer = roots[roots != L.NONE]
+        seen, levels = [layer], [np.full(layer.size, 4, np.uint64)]
+        for level in (3, 2, 1):
+            e = tables[layer.astype(np.intp)]
+            layer = np.unique((e[e & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS)
+            seen.append(layer)
+            levels.append(np.full(layer.size, level, np.uint64))
+        return np.concatenate(seen), np.concatenate(levels)
+
+    def guest_digests(self):
+        """What the guest itself can see, equal across roads: faults, versions, A/D bits, tables (counts and digests)."""
+        gfn, _ = self.live_tables()
+        words = self.view("tables").reshape(-1, 512)[gfn.astype(np.intp)]
+        ad = words & (L.A | L.D)
+        s = self.sys[0]
+
+        def digest(*parts):
+            h = hashlib.blake2b(digest_size=16)
+            for part in parts:
+                h.update(np.ascontiguousarray(part).tobytes())
+            return h.hexdigest()
+
+        return {
+            "faults": {"count": int(s.guest_faults), "digest": f"{int(s.fault_hash):016x}"},
+            "versions": {"sum": int(self.view("ver").sum()), "digest": digest(self.view("ver"))},
+            "ad": {"accessed": int(np.count_nonzero(ad & L.A)), "dirty": int(np.count_nonzero(ad & L.D)),
+                   "digest": digest(gfn, ad)},
+            "tables": {"count": int(gfn.size), "digest": digest(gfn, words & ~(L.A | L.D), self.view("roots"))},
+        }
+
+    def dirty_bits(self):
+        """The log-dirty bitmap as bool[frames]."""
+        s, frames = self.sys[0], self.scenario.frames
+        bits = np.zeros(frames, bool)
+        if s.tree_root == L.NONE or self.scenario.road == "bare":
+            return bits
+        pool = self.view("pool").reshape(-1, 512)
+        page = int(s.tree_root)
+        for _ in range(2):  # guests below 64 GiB use entry 0 of the two upper nodes
+            page = int(pool[page, 0]) - 1
+            if page < 0:
+                return bits
+        for k, child in enumerate(pool[page, : -(-frames // (1 << 15))]):
+            if child:
+                leaf = np.unpackbits(pool[int(child) - 1].view(np.uint8), bitorder="little").astype(bool)
+                part = bits[k << 15 : (k + 1) << 15]
+                part[:] = leaf[: part.size]
+        return bits
+
+    def log_dirty(self):
+        """{on, dirty, missing}: missing counts frames stored to since the last CLEAN whose bit is not set. Must be 0."""
+        s = self.sys[0]
+        bits = self.dirty_bits()
+        missing = int(np.count_nonzero((self.view("ver") != self.view("cver")) & ~bits)) if s.log_dirty else 0
+        return {"on": bool(s.log_dirty), "dirty": int(np.count_nonzero(bits)), "missing": missing}
