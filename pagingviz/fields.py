@@ -14,7 +14,8 @@ from typing import Any
 from .layout import COMMANDS
 
 MAX_TICK = 10**9
-MAX_ENTRIES = 16  # programs and generators of one scenario; as a fork uses two process slots, at most MAX_PROCESSES slots
+MAX_FRAMES = 262144  # 1 GiB
+MAX_ENTRIES = 16  # programs and generators of one scenario: with two slots a fork, at most layout.MAX_PROCESSES slots
 MAX_COMMANDS = 256
 POOL_LOW, POOL_HIGH = 16, 4096
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
@@ -128,12 +129,12 @@ class Parameter:
     hundredths: bool = False
 
 
-_PAGES = Parameter("pages", 1, 262144)
+_PAGES = Parameter("pages", 1, MAX_FRAMES)
 GENERATORS: dict[str, tuple[Parameter, ...]] = {
     "uniform": (_PAGES,),
     "zipf": (_PAGES, Parameter("exponent", 10, 200, 99, hundredths=True)),
     "sequential": (_PAGES, Parameter("repeat", 1, 4096, 8)),
-    "hotcold": (_PAGES, Parameter("hot pages", 1, 262144, 0), Parameter("percent to hot pages", 0, 100, 90)),
+    "hotcold": (_PAGES, Parameter("hot pages", 1, MAX_FRAMES, 0), Parameter("percent to hot pages", 0, 100, 90)),
     "fork": (Parameter("pages", 1, 65536),),
     "idle": (),
 }
@@ -169,7 +170,8 @@ def parse_generator(text: str) -> Generator:
         elif parameter.hundredths:
             args.append(_hundredths(f"The {parameter.name} of {kind}", given[place], parameter))
         else:
-            args.append(integer(f"The number of {parameter.name} of {kind}", given[place], parameter.low, parameter.high))
+            what = f"The number of {parameter.name} of {kind}"
+            args.append(integer(what, given[place], parameter.low, parameter.high))
     if kind == "hotcold":
         args[1] = args[1] or max(1, args[0] // 8)
         if args[1] > args[0]:
@@ -194,9 +196,9 @@ DIRECT_MAPS = {"linux": 0xFFFF880000000000, "linux420": 0xFFFF888000000000}
 
 @dataclass(frozen=True)
 class Field:
-    """The rule of one scenario field. `kind` is choice, int, hex, traces, work, order or do.
+    """The rule of one scenario field. `kind` is choice, int, address, traces, work, order or do.
 
-    `later` lists values that the contract names but that are not built yet; they are refused with that word.
+    `low` and `high` bound an int or address; `later` lists values that the contract names but that are not built yet.
     """
 
     name: str
@@ -212,15 +214,10 @@ class Field:
         """Canonical value of the field; `traces` are the shipped names."""
         return getattr(self, "_" + self.kind)(value, traces)
 
-    def format(self, value: Any) -> str:
-        """Text of a canonical value, as a URL holds it."""
-        return f"{value:#x}" if self.kind == "hex" else str(value)
-
     def describe(self) -> dict[str, Any]:
         """Plain data for `list --json`."""
         row = {"name": self.name, "kind": self.kind, "default": self.default, "help": self.help}
-        if self.kind == "hex":
-            row["default"] = self.format(self.default)
+        if self.kind == "address":
             row["bounds"] = [f"{self.low:#x}", f"{self.high:#x}"]
         elif self.kind == "int":
             row["bounds"] = [self.low, self.high]
@@ -245,20 +242,17 @@ class Field:
     def _int(self, value: object, _traces: tuple) -> int:
         return integer(self.name, value, self.low, self.high)
 
-    def _hex(self, value: object, _traces: tuple) -> int:
-        if isinstance(value, str):
-            if value in DIRECT_MAPS:
-                return DIRECT_MAPS[value]
-            if not re.fullmatch(r"0x[0-9a-fA-F]{1,16}", value, re.ASCII):
-                raise ScenarioError(f"{self.name} must be linux, linux420 or a hexadecimal address, not {quote(value)}.")
-            value = int(value, 16)
-        aligned = isinstance(value, int) and not isinstance(value, bool) and value & ((1 << 30) - 1) == 0
-        if not aligned or not self.low <= value <= self.high:
-            shown = hex(value) if isinstance(value, int) else quote(value)
-            raise ScenarioError(
-                f"{self.name} must be a multiple of 1 GiB from {self.low:#x} to {self.high:#x}, not {shown}."
-            )
-        return value
+    def _address(self, value: object, _traces: tuple) -> str:
+        if value in DIRECT_MAPS:
+            return value
+        if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{1,16}", value, re.ASCII):
+            names = ", ".join(DIRECT_MAPS)
+            raise ScenarioError(f"{self.name} must be {names} or a hexadecimal address, not {quote(value)}.")
+        base = int(value, 16)
+        if base % (1 << 30) or not self.low <= base <= self.high:
+            allowed = f"a multiple of 1 GiB from {self.low:#x} to {self.high:#x}"
+            raise ScenarioError(f"{self.name} must be {allowed}, not {base:#x}.")
+        return next((name for name, known in DIRECT_MAPS.items() if known == base), f"{base:#x}")
 
     def _traces(self, value: object, traces: tuple) -> str:
         for item in items(self.name, value, MAX_ENTRIES):

@@ -1,10 +1,10 @@
 """Kernels that write operations: the time-slicer, one filler per kind of entry, and the alias table of zipf.
 
-An operation is a u64 word, vpn<<12 | slot<<5 | vma_x<<4 | vma_w<<3 | kind (layout.py), and a u32 credit. Event e of a process
-is a pure function of its seed and e: there is no state, so any tick can be computed alone. `runs` (u64, 3 columns) is what
-the time-slicer found for one entry in the chunk asked for: first index in the chunk, length, number of the first event.
-`par` (u64) holds a generator's numbers: key of its random stream, op word of its page 0, percent of writes, then its own.
-Numbers travel in an array because numba takes microseconds to look at each scalar argument.
+An operation is a u64 word, vpn<<12 | slot<<5 | vma_x<<4 | vma_w<<3 | kind (layout.py), and a u32 credit. Event e of a
+process is a pure function of its seed and e: there is no state, so any tick can be computed alone. `runs` (u64, three
+columns) is what the time-slicer found for one entry in the chunk: first index, length, number of the first event. `par`
+(u64) holds a generator's numbers: key of its random stream, op word of its page 0, percent of writes, then its own;
+they travel in an array because numba takes microseconds to look at each scalar argument.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def stream_key(seed, slot):
 
 @jit
 def access_kind(r, write):
-    """READ or WRITE from the random word r, WRITE for `write` percent; independent enough of r's halves by its own product."""
+    """WRITE for `write` percent of the random words r, else READ; the product parts it from the two halves of r."""
     return WRITE if (((r * GOLDEN) >> _B32) * _HUNDRED) >> _B32 < write else READ
 
 
@@ -45,8 +45,8 @@ def access_kind(r, write):
 def slice_runs(runs, t0, n, quantum, turns, places):
     """Time slices of one entry within ticks t0..t0+n. Returns how many rows of `runs` are filled.
 
-    Slot t // quantum of the schedule belongs to the entry when slot % turns is in `places` (u64, ascending). Its events are
-    numbered over its own slices only. `runs` needs one row for every slot that the ticks touch.
+    Slot t // quantum of the schedule belongs to the entry when slot % turns is in `places` (u64, ascending). Its events
+    are numbered over its own slices only. `runs` needs one row for every slot that the ticks touch.
     """
     found = ZERO
     end = t0 + n
@@ -67,7 +67,7 @@ def slice_runs(runs, t0, n, quantum, turns, places):
 
 @jit
 def fill_trace(op, credit, runs, found, events, page_op):
-    """Recorded program: `events` u64 = (count-1)<<32 | page<<8 | kind, `page_op` u64 = op word of each page without kind."""
+    """Recorded program: `events` u64 = (count-1)<<32 | page<<8 | kind; `page_op` u64 = op word of each page, kind 0."""
     size = U(events.size)
     for k in range(found):
         at, e = runs[k, 0], runs[k, 2] % size
@@ -95,7 +95,7 @@ def fill_uniform(op, credit, runs, found, par):
 
 @jit
 def fill_zipf(op, credit, runs, found, par, table):
-    """Page k with probability proportional to 1/(k+1)^exponent: alias method (Walker 1977), `table` of `alias_table`."""
+    """Page k in proportion to 1/(k+1)^exponent by the alias method (Walker 1977); `table` from `alias_table`."""
     key, base, write, pages = par[0], par[1], par[2], U(table.size)
     for k in range(found):
         at, x = runs[k, 0], key + runs[k, 2] * GOLDEN
@@ -132,7 +132,7 @@ def fill_sequential(op, credit, runs, found, par):
 
 @jit
 def fill_hotcold(op, credit, runs, found, par):
-    """`percent` of the accesses go to the first `hot` pages, the rest to all others (to the hot ones when there are no others)."""
+    """`percent` of the accesses go to the first `hot` pages, the others to the rest, when there is a rest."""
     key, base, write, pages, hot, percent = par[0], par[1], par[2], par[3], par[4], par[5]
     cold = pages - hot
     for k in range(found):
@@ -152,8 +152,8 @@ def fill_hotcold(op, credit, runs, found, par):
 def fill_fork(op, credit, runs, found, par):
     """A process that forks again and again: `par` is the parent's, the child has the next slot.
 
-    One cycle of 3*pages+2 events: the parent touches each page in order; FORK; 2*pages accesses at random pages, eight by the
-    parent and eight by the child in turn, so that both break copy-on-write; EXIT of the child.
+    One cycle of 3*pages+2 events: the parent touches each page in order; FORK; 2*pages accesses at random pages, eight
+    by the parent and eight by the child in turn, so that both break copy-on-write; EXIT of the child.
     """
     key, base, write, pages = par[0], par[1], par[2], par[3]
     cycle = _THREE * pages + TWO
@@ -190,7 +190,10 @@ def fill_idle(op, credit, runs, found, par):
 
 @jit
 def _alias(weight, scaled, stack, table):
-    """Vose's (1991) construction in integers. All arrays u64 of one size; `weight` sums to at most 2^62; `scaled`, `stack` are scratch."""
+    """Fill `table` by Vose's (1991) construction, in integers. All arrays are u64 of one size; two are scratch.
+
+    Neither the sum of `weight` nor a weight times the number of pages may pass 2^63.
+    """
     n = U(weight.size)
     total = ZERO
     for i in range(weight.size):
@@ -226,8 +229,8 @@ def _alias(weight, scaled, stack, table):
 def alias_table(pages, hundredths):
     """Alias table of zipf: u64 (pages,), threshold<<32 | other page; the same bits on every machine.
 
-    `pow` of different C libraries differs in the last bit, so k^exponent is made of square roots and products, which IEEE 754
-    rounds exactly (the exponent is rounded to 24 binary places), and the rest is integers.
+    `pow` of different C libraries differs in the last bit, so k^exponent is made of square roots and products, which
+    IEEE 754 rounds exactly (the exponent is rounded to 24 binary places), and the rest is integers.
     """
     rank = np.arange(1, pages + 1, dtype=np.float64)
     whole, part = divmod((hundredths << 24) // 100, 1 << 24)

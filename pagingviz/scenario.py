@@ -11,15 +11,17 @@ import functools
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from .fields import (
     DIRECT_MAPS,
     GENERATORS,
     MAX_ENTRIES,
+    MAX_FRAMES,
     MAX_TICK,
     POOL_HIGH,
     POOL_LOW,
@@ -92,11 +94,9 @@ class Scenario:
     )
     hap: str = _field("choice", "ept", "Nested tables of the hap road.", choices=("ept",), later=("npt",))
     pml: int = _field("choice", 0, "Page-modification logging on the hap road.", choices=(0,), later=(1,))
-    guest: str = _field(
-        "choice", "hvm64", "Paging mode of the guest.", choices=("hvm64",), later=("pae", "hvm32")
-    )
+    guest: str = _field("choice", "hvm64", "Paging mode of the guest.", choices=("hvm64",), later=("pae", "hvm32"))
     vcpus: int = _field("int", 1, "Virtual CPUs; all but the first are idle.", low=1, high=4)
-    frames: int = _field("int", 256, "Guest memory in frames of 4 KiB.", low=64, high=262144)
+    frames: int = _field("int", 256, "Guest memory in frames of 4 KiB.", low=64, high=MAX_FRAMES)
     pool: int = _field(
         "int", 64, "Pages of the shadow pool; real Xen never goes below 128 a vCPU.", low=POOL_LOW, high=POOL_HIGH
     )
@@ -112,13 +112,13 @@ class Scenario:
     )
     quantum: int = _field("int", 1000, "Ticks a process runs before the next one.", low=1, high=10**6)
     order: str = _field(
-        "order", "", "Time slices in turn, as numbers of programs (then generators) from 0, e.g. 0,1,0,2; empty: each once."
+        "order", "", "Time slices in turn: programs, then generators, numbered from 0, e.g. 0,1,0,2; empty: each."
     )
     seed: int = _field("int", 1, "Seed of the generators.", low=0, high=2**63 - 1)
     write: int = _field("int", 30, "Percent of the accesses of generators that are writes.", low=0, high=100)
-    direct_map: int = _field(
-        "hex",
-        DIRECT_MAPS["linux"],
+    direct_map: str = _field(
+        "address",
+        "linux",
         "Where the guest kernel maps all its memory: linux, linux420 or an address.",
         low=0xFFFF800000000000,
         high=0xFFFFFFFFC0000000,
@@ -140,7 +140,7 @@ class Scenario:
             put(field.name, field.parse(getattr(self, field.name), shipped_traces()))
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ScenarioError(
-                f"name must be up to 32 small letters, digits and hyphens, starting with a letter, not {quote(self.name)}."
+                f"name must be 1 to 32 small letters, digits and hyphens, first a letter, not {quote(self.name)}."
             )
         for key, limit in _TEXT_LIMITS.items():
             text = getattr(self, key)
@@ -151,7 +151,7 @@ class Scenario:
         if not 1 <= entries <= MAX_ENTRIES:
             raise ScenarioError(f"trace and work together must name 1 to {MAX_ENTRIES} entries, not {entries}.")
         if max(self.turns) >= entries:
-            raise ScenarioError(f"order names entry {max(self.turns)}, but the entries are numbered 0 to {entries - 1}.")
+            raise ScenarioError(f"order names entry {max(self.turns)}, but entries are numbered 0 to {entries - 1}.")
         parse_do(self.do, self.pool_cap)
 
     @property
@@ -177,6 +177,11 @@ class Scenario:
         return parse_do(self.do)
 
     @property
+    def direct_map_base(self) -> int:
+        """First address of the guest kernel's direct map."""
+        return DIRECT_MAPS.get(self.direct_map) or int(self.direct_map, 16)
+
+    @property
     def pool_cap(self) -> int:
         """Largest N, in pages, of the command pool:N on this machine."""
         return pool_cap(self.pool)
@@ -195,26 +200,21 @@ class Scenario:
         """
         base = load(self.name if self.name in names() else HOME)
         changed = (f for f in FIELDS if getattr(self, f.name) != getattr(base, f.name))
-        return {"scenario": base.name, **{f.name: f.format(getattr(self, f.name)) for f in changed}}
+        return {"scenario": base.name, **{f.name: str(getattr(self, f.name)) for f in changed}}
 
     def to_url(self) -> str:
         """`to_query` as the text behind the question mark, readable: commas, colons and @ stay as they are."""
         return urlencode(self.to_query(), safe=",:@")
 
-    def to_dict(self) -> dict[str, int | str]:
-        """All fields in their text-file form."""
-        values = dataclasses.asdict(self)
-        return {key: _FIELD[key].format(values[key]) if key == "direct_map" else values[key] for key in _ALL}
-
     def to_json(self) -> str:
         """JSON text with every field. Inverse: `from_json`."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
 
     def to_toml(self) -> str:
         """TOML text with every field. Inverse: `from_toml`."""
         # A JSON string of printable text is also a TOML basic string, once DEL, which JSON leaves bare, is escaped.
-        lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in self.to_dict().items())
-        return "".join(lines).replace("\x7f", "\\u007f")
+        values = {key: json.dumps(value, ensure_ascii=False) for key, value in dataclasses.asdict(self).items()}
+        return "".join(f"{key} = {value}\n" for key, value in values.items()).replace("\x7f", "\\u007f")
 
 
 FIELDS: tuple[Field, ...] = tuple(
@@ -233,7 +233,7 @@ def load(name: str) -> Scenario:
 
 
 def from_mapping(mapping: Mapping[str, object]) -> Scenario:
-    """Scenario from URL-like keys: `scenario` names the base (default: the home scenario), the rest are FIELDS."""
+    """Scenario from the keys of a URL: `scenario` names the base (the home scenario without it), the rest are FIELDS."""
     changes = dict(mapping)
     base = load(str(changes.pop("scenario", HOME)))
     for key in changes:

@@ -1,8 +1,8 @@
 """Reading recorded programs from .npz files that may come from anybody: nothing in them is trusted or executed.
 
-A trace (made with valgrind's lackey, reduced to pages) holds `pages` u64, `page` u16, `kind` u8, `count` u16 or u32 and an
-optional `meta` text. The container is read with zipfile only after its directory has been checked, so a small file cannot
-unpack into a large one; arrays are taken from their bytes, so there is no way to a pickle.
+A trace (made with valgrind's lackey, reduced to pages) holds `pages` u64, `page` u16, `kind` u8, `count` u16 or u32 and
+an optional `meta` text. The container is unpacked only after its directory has been checked, so a small file cannot
+become a large one; arrays are taken from their bytes, so there is no way to a pickle.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import threading
+import weakref
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ MAX_UNPACKED = 256 << 20  # bytes of all its arrays
 MAX_EVENTS = 1 << 25
 MAX_VPN = 1 << 35  # lower half of a 48-bit address space: user space
 _REQUIRED = {"pages": ("u8",), "page": ("u2",), "kind": ("u1",), "count": ("u2", "u4")}
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _WORDS = {"u8": "uint64", "u4": "uint32", "u2": "uint16", "u1": "uint8"}
 
 
@@ -47,8 +50,24 @@ def fingerprint(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+_open: weakref.WeakValueDictionary[str, Trace] = weakref.WeakValueDictionary()
+_open_lock = threading.Lock()
+
+
+def open_trace(data: bytes, label: str) -> Trace:
+    """`read_trace`, but the same bytes are unpacked only once as long as somebody still uses the result."""
+    key = fingerprint(data)
+    with _open_lock:
+        trace = _open.get(key)
+    if trace is None:
+        trace = read_trace(data, label)
+        with _open_lock:
+            trace = _open.setdefault(key, trace)
+    return trace
+
+
 def read_trace(data: bytes, label: str) -> Trace:
-    """Check and unpack the bytes of an .npz; `label` names the file in errors. Raises ScenarioError for anything not a trace."""
+    """Check and unpack the bytes of an .npz, called `label` in errors. Raises ScenarioError when it is not a trace."""
     bad = f"The trace file {quote(label)}"
     arrays = {name: _array(raw, name, bad) for name, raw in _members(data, bad).items()}
     for name, allowed in _REQUIRED.items():
@@ -106,7 +125,7 @@ def _check_directory(infos: list[zipfile.ZipInfo], bad: str) -> None:
     found = [info.filename.removesuffix(".npy") for info in infos]
     if missing := sorted(set(_REQUIRED) - set(found)):
         raise ScenarioError(f"{bad} is not a trace: the array '{missing[0]}' is missing.")
-    for info, name in zip(infos, found):
+    for info, name in zip(infos, found, strict=True):
         if name not in (*_REQUIRED, "meta") or found.count(name) > 1:
             raise ScenarioError(f"{bad} holds {quote(info.filename)}, which is not part of a trace.")
     # Sizes are the directory's claim, but zipfile never unpacks more than a part claims.
@@ -118,9 +137,7 @@ def _array(raw: bytes, name: str, bad: str) -> np.ndarray:
     """View of a .npy's bytes. `np.load` is not used: it allocates what the header claims before it looks."""
     file = io.BytesIO(raw)
     try:
-        version = np.lib.format.read_magic(file)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = read_header(file)
+        shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
     except Exception:  # whatever the header's parser stumbles over, the file is no array
         raise ScenarioError(f"{bad} has an array '{name}' that is not in numpy's format.") from None
     if dtype.hasobject:
@@ -148,13 +165,14 @@ def _meta(meta: np.ndarray | None, bad: str) -> dict:
 
 def _check(pages: np.ndarray, page: np.ndarray, kind: np.ndarray, count: np.ndarray, meta: dict, bad: str) -> None:
     if not page.size == kind.size == count.size:
-        raise ScenarioError(f"{bad} has {page.size} page, {kind.size} kind and {count.size} count entries: not one each.")
+        sizes = f"{page.size} page, {kind.size} kind and {count.size} count entries"
+        raise ScenarioError(f"{bad} has {sizes}: an event needs one of each.")
     if page.size > MAX_EVENTS:
         raise ScenarioError(f"{bad} has {page.size} events; at most {MAX_EVENTS} are read.")
     if (pages[1:] <= pages[:-1]).any():
         raise ScenarioError(f"{bad} has 'pages' that are not sorted and different.")
     if pages[-1] >= MAX_VPN:
-        raise ScenarioError(f"{bad} has page {int(pages[-1]):#x}, which is outside a program's half of the address space.")
+        raise ScenarioError(f"{bad} has page {int(pages[-1]):#x}, outside a program's half of the address space.")
     if page.max() >= pages.size:
         raise ScenarioError(f"{bad} has an event on page number {page.max()}, but only {pages.size} pages.")
     if kind.max() > 2:

@@ -1,15 +1,13 @@
 """Work: the operations of a scenario, computable at any tick, and what they need of the guest's memory.
 
-An entry is a recorded program or a generator; it owns one process slot, a fork generator two (parent, child). Entries are
-time-sliced: slot t // quantum of the schedule belongs to entry turns[slot % len(turns)], and its events are numbered over
-its own slices only.
+An entry is a recorded program or a generator; it owns one process slot, a fork generator two (parent, child). Entries
+are time-sliced: slot t // quantum of the schedule belongs to entry turns[slot % len(turns)], and its events are
+numbered over its own slices only.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from . import generators as kernels
-from .fields import Generator, ScenarioError
+from .fields import MAX_FRAMES, Generator, ScenarioError
 from .layout import OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, U
 from .scenario import Scenario, shipped_traces
-from .tracefile import Trace, fingerprint, read_trace
+from .tracefile import Trace, open_trace, read_trace
 
 FIRST_VPN = 0x10000  # first page of every generator's memory
-MAX_FRAMES = 262144
 _FOLDER = Path(__file__).parent / "traces"
 
 
@@ -58,22 +55,10 @@ def shipped(name: str) -> Trace:
     return read_trace((_FOLDER / f"{name}.npz").read_bytes(), f"{name}.npz")
 
 
-_uploads: weakref.WeakValueDictionary[str, Trace] = weakref.WeakValueDictionary()
-_uploads_lock = threading.Lock()
-
-
 def find_trace(name: str, files: Mapping[str, bytes]) -> Trace:
-    """The recorded program of that name or sha256; an upload stays unpacked as long as some Work uses it."""
+    """The recorded program of that shipped name, or of that sha256 among `files`."""
     if name in files:
-        data = files[name]
-        key = fingerprint(data)
-        with _uploads_lock:
-            trace = _uploads.get(key)
-        if trace is None:
-            trace = read_trace(data, name)
-            with _uploads_lock:
-                _uploads[key] = trace
-        return trace
+        return open_trace(files[name], name)
     if name in shipped_traces():
         return shipped(name)
     raise ScenarioError(f"The trace with sha256 {name} is not on this server: please give its file again.")
@@ -107,6 +92,11 @@ class Work:
             found = kernels.slice_runs(runs, U(t0), U(n), U(quantum), turns, entry.places)
             if found:
                 entry.fill(op, credit, runs, found, *entry.args)
+
+    @property
+    def slots(self) -> int:
+        """Number of process slots."""
+        return len(self.processes)
 
     def laps(self, t: int) -> tuple[int, ...]:
         """How often each process slot's recorded program has run to its end before tick t; 0 for generators."""
@@ -148,7 +138,7 @@ class Work:
         self._entries.append(_Entry(slot, np.array(places, np.uint64), fill, args))
 
     def _tables(self, frames: int) -> int:
-        """Most page-table frames in use at once: the kernel's direct map, and each process's root and three lower levels."""
+        """Most page-table frames in use at once: the kernel's direct map, each process's root and its lower levels."""
         kernel = 2 + -(-frames // 512)
         return kernel + sum(
             1 + sum(np.unique(p.pages >> U(9 * level)).size for level in (1, 2, 3)) for p in self.processes
