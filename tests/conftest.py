@@ -18,7 +18,7 @@ def warm():
 
 @pytest.fixture(scope="session")
 def server(warm):
-    """The address of the real app, without a slash at the end. One server for all tests that do not want a fresh one."""
+    """The address of the real app, without a slash at the end. All tests share the server that ask for no fresh one."""
     with serve() as running:
         yield running.url
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# Software rendering, no subpixel text, no colour management: the same pictures wherever Chromium and fonts are the same.
+# Software rendering, no subpixel text, no colour management: equal pictures wherever Chromium and fonts are equal.
 FLAGS = (
     "--disable-gpu",
     "--disable-lcd-text",

@@ -1,9 +1,9 @@
 """Pictures as tests: compare with the accepted picture, leave old, new and difference behind when they disagree.
 
 Two kinds. A map's canvas is drawn from integers, by our own glyphs: its PNG must agree exactly. A whole page contains
-text, whose antialiasing differs between two starts of the same browser by one level in a few pixels (measured: 4 pixels,
-1 level), so there at most PIXELS pixels may differ by more than LEVELS of 255 in any channel. Whole pages are skipped
-where fonts differ.
+text, whose antialiasing differs between two starts of the same browser by one level in a few pixels (measured: 4), so
+there at most PIXELS pixels may differ by more than LEVELS of 255 in any channel. Whole pages are skipped where fonts
+differ.
 """
 
 import base64
@@ -52,7 +52,7 @@ class Album:
         raise AssertionError(f"{name}: {verdict}; see {self.failed}/{name}-*.png, and make shots to accept it")
 
     def _leave(self, name: str, old: np.ndarray | None, new: np.ndarray) -> None:
-        """Write NAME-old.png, NAME-new.png, NAME-difference.png (what differs is vermilion on the faded new picture)."""
+        """Write NAME-old.png, NAME-new.png, NAME-difference.png (what differs: vermilion, on the faded new picture)."""
         self.failed.mkdir(parents=True, exist_ok=True)
         pictures = {"new": new}
         if old is not None:
@@ -113,7 +113,7 @@ def check_canvases(page: Page, name: str) -> None:
 def check_page(page: Page, name: str) -> None:
     """The page as it stands must be the accepted one within the tolerance; skipped where text is drawn otherwise."""
     if not same_fonts(page.context.browser):
-        pytest.skip("this machine draws text otherwise than the one that made tests/screenshots/fonts.png and the pages")
+        pytest.skip("this machine draws text otherwise than the one that made tests/screenshots/fonts.png")
     wait_quiet(page)
     ALBUM.check(name, page.screenshot(animations="disabled", caret="hide"), exact=False)
 

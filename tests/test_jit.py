@@ -1,0 +1,172 @@
+"""Compiled kernels are never stale, and can be cached wherever the app may have to live.
+
+Most of these run a tiny engine of one kernel in a folder of its own, with the real jit.py, in fresh processes.
+"""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_layers import PACKAGE, imports
+
+JIT = PACKAGE / "core/jit.py"
+TINY = {
+    "pagingviz/__init__.py": "",
+    "pagingviz/layout.py": "import numpy as np\nFACTOR = np.uint64(3)\n",
+    "pagingviz/core/__init__.py": "",
+    "pagingviz/core/helper.py": (
+        "from pagingviz.core.jit import jit\nfrom pagingviz.layout import FACTOR\n\n"
+        "@jit\ndef scale(x):\n    return x * FACTOR\n"
+    ),
+    "pagingviz/core/tiny.py": (
+        "from pagingviz.core.helper import scale\nfrom pagingviz.core.jit import jit\n\n"
+        "@jit\ndef kernel(x):\n    return scale(x)\n"
+    ),
+}
+# Prints the cache folder, the kernel's answer, and whether the kernel was loaded (1) or compiled (0).
+ASK = """
+import numpy as np
+from pagingviz.core import jit
+from pagingviz.core.tiny import kernel
+with jit.compiling():
+    answer = int(kernel(np.uint64(7)))
+print(jit.CACHE, answer, sum(kernel.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """A folder with the tiny engine; its caches go below it."""
+    for name, text in TINY.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    shutil.copy(JIT, tmp_path / "pagingviz/core/jit.py")
+    return tmp_path
+
+
+def start(engine: Path, code: str = ASK, **environment: str) -> subprocess.Popen:
+    """Run `code` beside the tiny engine with a clean environment; caches go below engine/cache unless said otherwise."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "PAGINGVIZ_", "XDG_"))}
+    clean |= {"XDG_CACHE_HOME": str(engine / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=engine, env=clean | environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def answer(process: subprocess.Popen) -> tuple[Path, int, int]:
+    """What ASK printed: cache folder, the kernel's answer, 1 when it was loaded from the cache."""
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    folder, value, hits = output.split()
+    return Path(folder), int(value), int(hits)
+
+
+def test_an_edit_in_another_file_reaches_the_kernel(engine):
+    folder, value, loaded = answer(start(engine))
+    assert (value, loaded) == (21, 0)
+    assert folder.parent == engine / "cache/pagingviz"
+    assert answer(start(engine)) == (folder, 21, 1), "nothing changed: loaded, not compiled"
+    layout = engine / "pagingviz/layout.py"
+    layout.write_text(layout.read_text().replace("3", "5"))
+    edited, value, loaded = answer(start(engine))
+    assert (value, loaded) == (35, 0), "numba alone would have loaded 21"
+    assert edited != folder
+
+
+def test_every_real_engine_file_is_in_the_name_of_the_folder(tmp_path):
+    """An edit in any file of the engine changes the name, and so does a compile switch; a page's edit does not."""
+    shutil.copytree(PACKAGE, tmp_path / "pagingviz", ignore=shutil.ignore_patterns("traces", "__pycache__"))
+    code = """
+import os
+from pathlib import Path
+from pagingviz.core import jit
+files = sorted(path for path in Path("pagingviz").rglob("*.py"))
+before = jit.cache_key()
+os.environ["NUMBA_BOUNDSCHECK"] = "1"
+print("NUMBA_BOUNDSCHECK" if jit.cache_key() != before else "")
+del os.environ["NUMBA_BOUNDSCHECK"]
+for path in files:
+    text = path.read_bytes()
+    path.write_bytes(text + b"\\n")
+    print(path if jit.cache_key() != before else "")
+    path.write_bytes(text)
+assert jit.cache_key() == before
+"""
+    process = start(tmp_path, code, PAGINGVIZ_PLAIN="1")
+    changed = set(process.communicate(timeout=60)[0].split())
+    engine = {str(path.relative_to(PACKAGE.parent)) for path in kernel_files()} | {"pagingviz/core/jit.py"}
+    assert process.returncode == 0
+    assert engine | {"NUMBA_BOUNDSCHECK"} <= changed
+    assert "pagingviz/palette.py" not in changed, "a colour is no reason to compile"
+
+
+def kernel_files() -> set[Path]:
+    """The files with kernels, and those they import names from: all a compiled kernel can depend on."""
+    with_kernels = {path for path in PACKAGE.rglob("*.py") if path != JIT and has_kernel(path)}
+    assert with_kernels, "no kernel found: this test looks for functions decorated with @jit"
+    names = [name.split(".") for path in with_kernels for name in imports(path)]
+    used = {PACKAGE.parent.joinpath(*name).with_suffix(".py") for name in names if name[0] == "pagingviz"}
+    return with_kernels | {path for path in used if path.is_file()}
+
+
+def has_kernel(path: Path) -> bool:
+    """Whether a file has a function decorated with @jit."""
+    return any(
+        isinstance(node, ast.FunctionDef) and any(ast.unparse(d).split(".")[-1] == "jit" for d in node.decorator_list)
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(engine):
+    """Where the home takes no folder (/dev/null does not, not even from root) the temp folder is used, and used again."""
+    temp = engine / "temp"
+    temp.mkdir()
+    unwritable = {"HOME": "/dev/null", "XDG_CACHE_HOME": "", "TMPDIR": str(temp)}
+    folder, value, loaded = answer(start(engine, **unwritable))
+    assert (value, loaded) == (21, 0)
+    assert temp in folder.parents
+    assert answer(start(engine, **unwritable)) == (folder, 21, 1)
+
+
+def test_an_explicit_folder_is_the_parent(engine):
+    folder, value, _ = answer(start(engine, NUMBA_CACHE_DIR=str(engine / "mine")))
+    assert value == 21
+    assert folder.parent == engine / "mine"
+
+
+def test_two_processes_compiling_at_once(engine):
+    """Both answer rightly; the one that waits loads what the other has compiled."""
+    answers = [answer(process) for process in [start(engine), start(engine)]]
+    assert [value for _, value, _ in answers] == [21, 21]
+    assert sorted(loaded for *_, loaded in answers) == [0, 1]
+
+
+def test_two_processes_that_do_not_wait_for_each_other(engine):
+    impatient = ASK.replace("with jit.compiling():", "if True:")
+    answers = [answer(process) for process in [start(engine, impatient) for _ in range(2)]]
+    assert [value for _, value, _ in answers] == [21, 21]
+    assert answer(start(engine))[1:] == (21, 1), "what they left behind is whole"
+
+
+def test_plain_python_on_request(engine):
+    code = "import sys; from pagingviz.core.tiny import kernel; print(int(kernel(7)), 'numba' in sys.modules)"
+    output, _ = start(engine, code, PAGINGVIZ_PLAIN="1").communicate(timeout=60)
+    assert output.split() == ["21", "False"]
+
+
+def test_only_old_caches_of_ours_are_removed(engine):
+    parent = engine / "cache/pagingviz"
+    old, young, foreign = (parent / name for name in ("kernels-" + "a" * 20, "kernels-" + "b" * 20, "someone-elses"))
+    for folder in (old, young, foreign):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    long_ago = time.time() - 31 * 86400
+    os.utime(old, (long_ago, long_ago))
+    os.utime(foreign, (long_ago, long_ago))
+    folder, *_ = answer(start(engine))
+    assert {path.name for path in parent.iterdir()} == {folder.name, young.name, foreign.name}
