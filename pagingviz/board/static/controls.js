@@ -1,0 +1,101 @@
+// The player row: buttons, event kind, tick, pace, and the scrubber with its marks.
+import { el, grouped, icon, say, svg } from "./dom.js";
+
+const DELAYS = [0, 17, 33, 50, 100, 250, 500, 1000]; // ms between two redraws
+const TICKS = [1, 2, 5, 10, 25, 100, 1000, 10000]; // ticks between two redraws
+const delayText = (ms) => (ms ? `wait ${ms} ms` : "no delay");
+const ticksText = (n) => (n === 1 ? "1 tick a frame" : `${grouped(n)} ticks a frame`);
+const MARKS_WIDTH = 1000; // units across the scrubber
+
+/** `act(name, value)` is called for everything the viewer does here. */
+export class Controls {
+  constructor(act) {
+    const button = (name, text, key, title) =>
+      el("button", { type: "button", class: `act ${name}`, title: `${title} (${key})`, "data-act": name, onclick: () => act(name) },
+        icon(name === "toggle" ? "run" : name), text && el("span", {}, text), el("kbd", {}, key));
+    const select = (name, title) => el("select", { title, "aria-label": title, onchange: (event) => act(name, event.target.value) });
+    this.run = button("toggle", "run", "Space", "Run or pause");
+    this.kind = select("kind", "Kind of event that Next and Previous look for");
+    this.delay = select("delay", "Delay between two redraws");
+    this.perFrame = select("perFrame", "Ticks between two redraws");
+    this.tick = el("input", {
+      type: "number", min: 0, max: 1e9, step: 1, class: "tick", title: "Jump to a tick", "aria-label": "Tick",
+      onchange: (event) => act("seek", event.target.value),
+      onkeydown: (event) => event.key === "Enter" && act("seek", event.target.value),
+    });
+    this.range = el("input", {
+      type: "range", min: 0, max: 1, step: 1, "aria-label": "Scrub through time", "data-board-scrubber": true,
+      oninput: (event) => act("scrub", event.target.value), onchange: () => act("focus"),
+    });
+    this.marks = svg("svg", { class: "marks", viewBox: `0 0 ${MARKS_WIDTH} 8`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.furthest = el("span", { class: "furthest" });
+    this.node = el("div", { class: "player", role: "toolbar", "aria-label": "Player" },
+      button("home", null, "Home", "Tick 0"), button("back", null, "←", "One tick back"), this.run,
+      button("step", "step", "→", "One tick forward"), button("micro", "micro", "M", "Next event inside this tick"),
+      el("span", { class: "group" }, button("prev", null, "P", "Previous event of the chosen kind"), this.kind,
+        button("next", null, "N", "Next event of the chosen kind")),
+      button("end", null, "End", "The furthest tick reached"),
+      el("span", { class: "pace" }, this.delay, this.perFrame));
+    this.timeline = el("div", { class: "timeline" }, this.marks, this.range,
+      el("label", { class: "field" }, el("span", {}, "tick"), this.tick, this.furthest));
+    this.setOptions(this.delay, DELAYS.map((ms) => [ms, delayText(ms)]));
+    this.setOptions(this.perFrame, TICKS.map((n) => [n, ticksText(n)]));
+  }
+
+  setOptions(node, pairs) {
+    const text = JSON.stringify(pairs);
+    if (node.dataset.options === text) return;
+    node.dataset.options = text;
+    node.replaceChildren(...pairs.map(([value, label]) => el("option", { value }, label)));
+  }
+
+  /** Select a value, adding it when it is not one of the choices. */
+  setPace(delay, perFrame) {
+    const choose = (node, value, text) => {
+      if (![...node.options].some((option) => +option.value === value)) node.append(el("option", { value }, text));
+      node.value = value;
+    };
+    choose(this.delay, delay, delayText(delay));
+    choose(this.perFrame, perFrame, ticksText(perFrame));
+  }
+
+  setKinds(kinds, chosen) {
+    this.setOptions(this.kind, kinds);
+    if (chosen != null) this.kind.value = chosen;
+  }
+
+  setPlaying(playing) {
+    this.run.setAttribute("aria-pressed", playing);
+    this.run.querySelector("svg").replaceWith(icon(playing ? "pause" : "run"));
+    say(this.run.querySelector("span"), playing ? "pause" : "run");
+  }
+
+  /** Position on the scrubber; the fields the viewer is using are left alone. */
+  setTick(tick, furthest) {
+    const active = this.node.getRootNode().activeElement;
+    if (+this.range.max !== Math.max(1, furthest)) {
+      this.range.max = Math.max(1, furthest);
+      this.placeMarks();
+    }
+    if (!this.scrubbing) this.range.value = tick;
+    if (active !== this.tick) this.tick.value = tick;
+    say(this.furthest, `of ${grouped(furthest)}`);
+  }
+
+  setMarks(marks, kinds) {
+    this.markList = marks;
+    this.markKinds = kinds.map(([kind]) => String(kind));
+    this.placeMarks();
+  }
+
+  /** One path a kind of event, so that thousands of marks stay cheap. */
+  placeMarks() {
+    const paths = new Map();
+    for (const [tick, kind] of this.markList ?? []) {
+      const x = ((tick / +this.range.max) * MARKS_WIDTH).toFixed(1);
+      const colour = Math.max(0, this.markKinds.indexOf(String(kind))) % 6;
+      paths.set(colour, `${paths.get(colour) ?? ""}M${x} 0V8`);
+    }
+    this.marks.replaceChildren(...[...paths].map(([colour, d]) => svg("path", { d, class: `mark mark${colour}` })));
+  }
+}

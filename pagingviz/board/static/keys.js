@@ -1,0 +1,37 @@
+// The keys of every page. They listen on the document, so that they work wherever the pointer is.
+
+const ACTIONS = {
+  " ": "toggle", ArrowLeft: "back", ArrowRight: "step", Home: "home", End: "end",
+  n: "next", p: "prev", m: "micro", Escape: "unpin",
+};
+const ONCE = new Set(["toggle", "home", "end", "unpin"]); // holding the key down does not repeat these
+const OWN_KEYS = "input, textarea, select, [contenteditable=''], [contenteditable=true], [role=slider], [role=textbox], "
+  + "[role=combobox], [role=listbox], [role=option], [role=radio], [role=tab], [role=menuitem], [role=grid]";
+
+/** Does this element use the keys itself? A control reached with Tab does; our own scrubber never does. */
+function keepsKeys(element, key) {
+  if (!(element instanceof Element) || element.matches("input[type=range][data-board-scrubber]")) return false;
+  if (element.closest(OWN_KEYS)) return true;
+  return key === " " && element.matches("button:focus-visible, a:focus-visible, summary");
+}
+
+/** Calls `act(name)` for every key of ours. Returns the function that stops listening. */
+export function listen(act) {
+  const onKey = (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+    const name = ACTIONS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!name || keepsKeys(event.composedPath()[0], event.key)) return;
+    if (name !== "unpin") event.preventDefault();
+    if (!(event.repeat && ONCE.has(name))) act(name);
+  };
+  // A focused button would be pressed when Space goes up.
+  const onUp = (event) => {
+    if (event.key === " " && !keepsKeys(event.composedPath()[0], " ")) event.preventDefault();
+  };
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("keyup", onUp);
+  return () => {
+    document.removeEventListener("keydown", onKey);
+    document.removeEventListener("keyup", onUp);
+  };
+}

@@ -1,0 +1,86 @@
+"""The colours keep the rules of the visual language: contrast of edges and letters, one meaning one colour."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pagingviz import board, palette
+from pagingviz.palette import LETTERS, PALETTES, contrast
+
+STATIC = Path(board.__file__).parent / "static"
+GLYPHS = (STATIC / "glyphs.js").read_text(encoding="utf-8")
+FILLED = [code for code in palette.FILL_CODES if code not in (palette.ABSENT, palette.FREE, palette.BLANK)]
+themes = pytest.mark.parametrize("theme", PALETTES)
+
+
+def glyph_sheet() -> dict[str, list[str]]:
+    """Character -> its twelve rows of seven pixels, read from the drawing in glyphs.js."""
+    lines = re.search(r"SHEET = String.raw`\n(.*?)\n`;", GLYPHS, re.S)[1].split("\n")
+    sheet = {}
+    for top in range(0, len(lines), 13):
+        for left in range(0, len(lines[top]), 8):
+            sheet[lines[top][left]] = [line[left : left + 7].ljust(7) for line in lines[top + 1 : top + 13]]
+    return sheet
+
+
+def test_letters_are_unique_and_fit_the_cell_word():
+    assert len(set(LETTERS)) == len(LETTERS) <= palette.LETTER_MASK + 1
+    assert max(palette.FILL_CODES) <= palette.FILL_MASK
+    flags = palette.PINNED | palette.CROSSED | palette.CHANGED
+    assert flags + (palette.LETTER_MASK << palette.LETTER_SHIFT) + palette.FILL_MASK == 0xFFFF
+
+
+def test_every_letter_and_label_character_has_its_own_glyph():
+    sheet = glyph_sheet()
+    wanted = set(LETTERS) | set(map(chr, range(32, 127))) - {"`"}
+    assert wanted <= set(sheet)
+    pictures = [tuple(sheet[c]) for c in sorted(wanted)]
+    assert len(set(pictures)) == len(pictures)
+    assert all(len(rows) == 12 and set("".join(rows)) <= set(" #") for rows in sheet.values())
+
+
+def test_the_painter_reads_the_cell_word_as_it_is_written():
+    paint = (STATIC / "paint.js").read_text(encoding="utf-8")
+    assert re.search(r'LETTERS = "(.*?)"', paint)[1] == LETTERS
+    assert "PINNED = 1 << 13, CROSSED = 1 << 14, CHANGED = 1 << 15" in paint
+    assert (palette.PINNED, palette.CROSSED, palette.CHANGED) == (1 << 13, 1 << 14, 1 << 15)
+
+
+@themes
+def test_every_filled_cell_has_an_edge_of_three_to_one(theme):
+    p = PALETTES[theme]
+    for code in FILLED:
+        for ground in (p.ground, p.fill(palette.FREE)):
+            assert contrast(p.swatches[code].edge, ground) >= palette.EDGE_CONTRAST, (theme, code)
+
+
+@themes
+def test_letters_are_black_or_white_whichever_contrasts_more(theme):
+    for code in FILLED:
+        swatch = PALETTES[theme].swatches[code]
+        other = {"#000000": "#ffffff", "#ffffff": "#000000"}[swatch.ink]
+        assert contrast(swatch.ink, swatch.fill) >= max(4.5, contrast(other, swatch.fill)), (theme, code)
+
+
+@themes
+def test_text_is_readable_and_no_two_codes_share_a_colour(theme):
+    p = PALETTES[theme]
+    assert contrast(p.text, p.ground) >= 7
+    assert min(contrast(p.muted, p.ground), contrast(p.accent, p.ground)) >= 4.5
+    fills = [p.fill(code) for code in FILLED]
+    assert len(set(fills)) == len(fills)
+
+
+def test_the_age_ramp_falls_from_bright_to_dark_in_even_steps():
+    light = [palette.luminance(PALETTES["light"].fill(c)) for c in range(palette.AGE_YOUNGEST, palette.AGE_OLDEST + 1)]
+    assert light == sorted(light, reverse=True)
+    assert palette.age_colour(1) == "#fee838" and palette.age_colour(0) == "#00224e"
+
+
+def test_the_wire_form_names_a_colour_for_every_code():
+    for p in PALETTES.values():
+        wire = p.wire()
+        for part in ("fill", "edge", "ink"):
+            assert len(wire[part]) == 32
+            assert [bool(c) for c in wire[part]] == [code in palette.FILL_CODES for code in range(32)]
