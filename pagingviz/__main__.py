@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .fields import GENERATORS, MAX_TICK, ScenarioError, format_do, integer, parse_do, quote
-from .scenario import FIELDS, Scenario, from_mapping, load, names, shipped_traces
-from .tracefile import MAX_FILE, fingerprint, open_trace
+from pagingviz.fields import GENERATORS, MAX_TICK, ScenarioError, format_do, integer, parse_do, quote
+from pagingviz.scenario import FIELDS, Scenario, from_mapping, load, names, shipped_traces
+from pagingviz.tracefile import MAX_FILE, fingerprint, open_trace
 
 SCHEMA = 1
 DEFAULT_TICKS = 100_000
@@ -22,6 +22,11 @@ DEFAULT_EVERY = 10_000
 
 
 class _Parser(argparse.ArgumentParser):
+    """Options in full only, and errors as one sentence."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
         raise ScenarioError(f"{self.prog}: {message} (see {self.prog} --help).")
 
@@ -40,9 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m pagingviz", allow_abbrev=False, description="Virtual memory machines, without a screen."
-    )
+    parser = _Parser(prog="python -m pagingviz", description="Virtual memory machines, without a screen.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     listing = commands.add_parser("list", help="the scenarios, and every field with default, bounds and help")
     listing.set_defaults(command=_list)
@@ -89,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
     ticks = integer("--ticks", options.ticks, 0, MAX_TICK)
     every = ticks + 1 if options.every is None else integer("--every", options.every, 1, MAX_TICK)
     scenario, files = _scenario(options)
-    from .simulation import Simulation  # loads numba: not before the options are known to be good
+    from pagingviz.simulation import Simulation  # loads numba: not before the options are known to be good
 
     simulation = Simulation(scenario, files)
     checks, broken = 0, ""

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .layout import COMMANDS
+from pagingviz.layout import COMMANDS
 
 MAX_TICK = 10**9
 MAX_FRAMES = 262144  # 1 GiB

@@ -9,8 +9,8 @@ they travel in an array because numba takes microseconds to look at each scalar 
 
 import numpy as np
 
-from .core.jit import jit
-from .layout import EXIT, FORK, IDLE, ONE, READ, TWO, WRITE, ZERO, U
+from pagingviz.core.jit import jit
+from pagingviz.layout import EXIT, FORK, IDLE, ONE, READ, TWO, WRITE, ZERO, U
 
 GOLDEN = U(0x9E3779B97F4A7C15)
 _MIX1, _MIX2 = U(0xBF58476D1CE4E5B9), U(0x94D049BB133111EB)

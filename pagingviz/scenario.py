@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from .fields import (
+from pagingviz.fields import (
     DIRECT_MAPS,
     GENERATORS,
     MAX_ENTRIES,
@@ -233,7 +233,7 @@ def load(name: str) -> Scenario:
 
 
 def from_mapping(mapping: Mapping[str, object]) -> Scenario:
-    """Scenario from the keys of a URL: `scenario` names the base (the home scenario without it), the rest are FIELDS."""
+    """Scenario from the keys of a URL: `scenario` names the base (the home scenario if absent), the rest are FIELDS."""
     changes = dict(mapping)
     base = load(str(changes.pop("scenario", HOME)))
     for key in changes:

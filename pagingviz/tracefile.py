@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fields import ScenarioError, quote
+from pagingviz.fields import ScenarioError, quote
 
 MAX_FILE = 64 << 20  # bytes of the file
 MAX_UNPACKED = 256 << 20  # bytes of all its arrays
@@ -128,6 +128,8 @@ def _check_directory(infos: list[zipfile.ZipInfo], bad: str) -> None:
     for info, name in zip(infos, found, strict=True):
         if name not in (*_REQUIRED, "meta") or found.count(name) > 1:
             raise ScenarioError(f"{bad} holds {quote(info.filename)}, which is not part of a trace.")
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ScenarioError(f"{bad} is encrypted or packed in a way that numpy never uses.")
     # Sizes are the directory's claim, but zipfile never unpacks more than a part claims.
     if (total := sum(info.file_size for info in infos)) > MAX_UNPACKED:
         raise ScenarioError(f"{bad} would unpack to {total >> 20} MiB; at most {MAX_UNPACKED >> 20} MiB are read.")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from . import generators as kernels
-from .fields import MAX_FRAMES, Generator, ScenarioError
-from .layout import OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, U
-from .scenario import Scenario, shipped_traces
-from .tracefile import Trace, open_trace, read_trace
+from pagingviz import generators as kernels
+from pagingviz.fields import MAX_FRAMES, Generator, ScenarioError
+from pagingviz.layout import OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, U
+from pagingviz.scenario import Scenario, shipped_traces
+from pagingviz.tracefile import Trace, open_trace, read_trace
 
 FIRST_VPN = 0x10000  # first page of every generator's memory
 _FOLDER = Path(__file__).parent / "traces"
