@@ -18,6 +18,7 @@ LEVELS = U(4)
 MAX_VCPUS = 4
 MAX_PROCESSES = 32
 RAM_BASE = U(0x10000)  # mfn of the first frame of guest RAM; below it the hypervisor's own pool pages
+ZONE_SLACK = U(8)  # frames of the table zone beyond what tables can need: so many may serve as data at a time
 SUPERPAGE_FRAMES = U(512)  # 4 KiB frames in a 2 MiB leaf
 
 # ---- x86 page-table entry (SDM vol. 3, 4.5)
@@ -131,11 +132,11 @@ ARENA = (  # name, meaning
     "ver", "cver", "info", "p2m", "m2p", "share", "dround",  # by gfn (m2p: by mfn - RAM_BASE)
     "tstack", "dstack", "roots",  # guest kernel: free stacks, process roots
     "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch",  # by pool page
-    "hash", "tables", "pool", "ring",
+    "hash", "tables", "pool", "ring", "tmp",  # ring (events) and tmp (counts of the audit) are not state
 )  # fmt: skip
 _u = [(name, "u8") for name in (
     "road", "vcpus", "frames", "zone", "pool_cap", "superpages", "direct_map", "kslot", "processes", "clean_every",
-    "tick", "crashed", "cur", "kl3", "ttop", "dtop", "recycled", "fault_hash",
+    "tick", "crashed", "cur", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "flush_epoch", "last_writeable", "hap_root",
     "log_dirty", "round", "tree_root", "dirty_count", "fault_count", "failed_allocs", "d_depth",
@@ -146,6 +147,7 @@ SYS_DTYPE = np.dtype(
      + [("cr3", "u8", MAX_VCPUS), ("root", "u8", MAX_VCPUS), ("tlb_gen", "u8", MAX_VCPUS),
         ("last_emul", "u8", MAX_VCPUS), ("last_tick", "u8", 64), ("d_page", "u8", 4), ("d_idx", "u8", 4)]
      + [(name, "u8") for name in SCRATCH]), align=True)  # fmt: skip
+CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf")  # the path of the last walk
 CPU_DTYPE = np.dtype(
     (np.record, [("id", "u8"), ("clock", "u8"), ("w_tab", "u8", 4), ("w_ent", "u8", 4), ("w_leaf", "u8"),
                  ("t1t", "u8", 64), ("t1v", "u8", 64), ("t1s", "u8", 64),

@@ -1,7 +1,8 @@
 """The machine: three arrays that are the whole state, built from a Scenario and its work. No rule of memory lives here.
 
 `sys` (1 record, layout.SYS_DTYPE) holds registers and counters, `cpu` (one record a vCPU) the TLBs, `mem` (uint64) the arena:
-everything by frame or by pool page, then table contents, pool contents, and last the event ring, which is not state.
+everything by frame or by pool page, then table contents, pool contents, and last the event ring and a scratch region,
+which are not state.
 """
 
 import hashlib
@@ -22,11 +23,6 @@ def permutation(frames: int) -> np.ndarray:
     whole = frames // 512
     moved = ((gfn >> L.U(9)) + L.ONE) % L.U(whole) << L.U(9) | gfn & L.U(511)
     return np.where(gfn < L.U(whole * 512), moved, gfn)
-
-
-def pool_cap(pool: int) -> int:
-    """Largest size the command pool:N may ask for on a machine built with `pool` pages."""
-    return max(256, min(4 * pool, pool + 1024))
 
 
 def hap_pages(frames: int) -> int:
@@ -56,13 +52,13 @@ class Machine:
         """Lay out the arena: sizes of every region, offsets into the record."""
         s = self.sys[0]
         frames, zone = sc.frames, 8 * -(-(work.need_tables + 8) // 8)
-        cap = {"bare": 0, "shadow": pool_cap(sc.pool), "hap": hap_pages(frames)}[sc.road]
+        cap = {"bare": 0, "shadow": sc.pool_cap, "hap": hap_pages(frames)}[sc.road]
         sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
         sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1}
         sizes |= dict.fromkeys(
             ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch"), cap)
         sizes |= {"hash": int(L.HASH_BUCKETS), "tables": zone * 512, "pool": cap * 512,
-                  "ring": int(L.RING * L.RING_WORDS)}
+                  "ring": int(L.RING * L.RING_WORDS), "tmp": max(frames, cap)}
         self._region, at = {}, 0
         for name in L.ARENA:
             self._region[name] = (at, sizes[name])
@@ -126,12 +122,15 @@ class Machine:
             self._build_ept(sc)
 
     def _take(self, kind, key, level=0):
-        """Take the head of the free list at build time."""
+        """Take the head of the free list at build time; EPT tables leave the part of the pool that can be recycled."""
         s = self.sys[0]
         page = int(s.free_head)
         s.free_head = self.view("pnext")[page]
         self.view("pprev")[int(s.free_head)] = L.NONE
         s.free_pages -= 1
+        if kind == L.SH_P2M:
+            s.total_pages -= 1
+            s.p2m_pages += 1
         self.view("ptype")[page], self.view("pkey")[page], self.view("pref")[page] = kind, key, level
         return page
 
@@ -139,7 +138,7 @@ class Machine:
         """The domain builder populates guest RAM (p2m_set_entry): 2 MiB leaves where alignment allows, 4 KiB otherwise."""
         s, pool, p2m = self.sys[0], self.view("pool").reshape(-1, 512), self.view("p2m")
         flags = L.EPT_RWX | L.EPT_WB | L.EPT_A | L.EPT_D | L.EPT_SVE
-        table = L.EPT_RWX | L.EPT_SVE
+        table = L.EPT_RWX | L.EPT_A | L.EPT_SVE
         kind = int(L.SH_P2M)
         root, l3 = self._take(kind, L.ZERO, 4), self._take(kind, L.ZERO, 3)
         s.hap_root = root
@@ -179,9 +178,14 @@ class Machine:
 
     # ---- state as a value
 
-    def snapshot(self):
-        """A copy of the whole state: (sys, cpu, used part of the arena)."""
-        return self.sys.copy(), self.cpu.copy(), self.mem[: self.used].copy()
+    def snapshot(self, slot=None):
+        """A copy of the whole state: (sys, cpu, used part of the arena), into the arrays of `slot` when they fit."""
+        parts = self.sys, self.cpu, self.mem[: self.used]
+        if slot is None or slot[2].size != parts[2].size:
+            return tuple(part.copy() for part in parts)
+        for to, part in zip(slot, parts, strict=True):
+            to[:] = part
+        return slot
 
     def restore(self, state):
         """Put a snapshot back. Pool pages first used after it was taken keep stale words that nothing refers to."""
@@ -197,10 +201,11 @@ class Machine:
     def digest(self):
         """Hex digest of the whole state: equal exactly when registers, counters, TLBs and arena are equal."""
         h = hashlib.blake2b(digest_size=16)
-        sys = self.sys.copy()
-        for name in L.SCRATCH:
-            sys[name] = 0
-        for part in (sys, self.cpu, self.mem[: self.used]):
+        sys, cpu = self.sys.copy(), self.cpu.copy()
+        for record, names in ((sys, L.SCRATCH), (cpu, L.CPU_SCRATCH)):
+            for name in names:
+                record[name] = 0
+        for part in (sys, cpu, self.mem[: self.used]):
             h.update(np.ascontiguousarray(part).tobytes())
         return h.hexdigest()
 

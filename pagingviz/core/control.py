@@ -65,12 +65,11 @@ def _enable(s, c, a, code):
         s.log_dirty = ONE
         for v in range(s.vcpus):
             shadow.detach(s, a, v)
-        for v in range(s.vcpus):
             shadow.update_cr3(s, c, a, v)
     else:
         s.log_dirty = ONE
         detail = poison_root(s, a)
-    logdirty.new_round(s, a)
+    logdirty.count_afresh(s, a)
     emit(s, a, EV_ENABLE, ZERO, ZERO, NONE, NONE, ZERO, detail)
 
 
@@ -89,15 +88,15 @@ def clean(s, a):
 
 @jit
 def _off(s, c, a):
-    """OFF: mode bit off, tree freed. Shadow: CR3 is reloaded, read-only entries stay until they fault. HAP: poison towards rw."""
+    """OFF: mode bit off. Shadow: CR3 is reloaded, read-only entries stay until they fault. HAP: poison towards rw. Tree freed."""
     s.offs += ONE
     s.log_dirty = ZERO
     if s.road == SHADOW:
-        logdirty.free_tree(s, a)
         for v in range(s.vcpus):
+            shadow.detach(s, a, v)
             shadow.update_cr3(s, c, a, v)
     else:
         poison_root(s, a)
-        logdirty.free_tree(s, a)
+    logdirty.free_tree(s, a)
     flush_all(s)
     emit(s, a, EV_OFF, ZERO, ZERO, NONE, NONE, ZERO, ZERO)

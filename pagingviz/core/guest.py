@@ -11,7 +11,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.walk import frame, index
 from pagingviz.layout import (
     A, COW, D, ENTRIES, ENTRY_BITS, EV_COW_BREAK, EV_EXIT, EV_FORK, EV_FRAME_ALLOC, EV_FRAME_FREE, EV_GUEST_PF, FAULT, NONE, NX,
-    ONE, P, PAGE_BITS, PF_P, PF_W, READ, RW, US, U, WRITE, ZERO,
+    ONE, P, PAGE_BITS, PF_P, PF_W, READ, RW, US, U, WRITE, ZERO, ZONE_SLACK,
 )  # fmt: skip
 
 _HASH = U(0x9E3779B97F4A7C15)
@@ -43,10 +43,10 @@ def alloc_table(s, c, a):
 
 @jit
 def alloc_data(s, c, a):
-    """A frame for data: a recently freed table frame while there are plenty of those, else from the data stack."""
-    if (s.recycled > ZERO and s.ttop > s.zone // U(2)) or (s.dtop == ZERO and s.ttop > ZERO):
-        if s.recycled > ZERO:
-            s.recycled -= ONE
+    """A frame for data: a recently freed table frame while at most ZONE_SLACK of those serve as data, else the data stack."""
+    if s.recycled > ZERO and s.tdata < ZONE_SLACK:
+        s.recycled -= ONE
+        s.tdata += ONE
         s.ttop -= ONE
         gfn = a[s.o_tstack + s.ttop]
     elif s.dtop > ZERO:
@@ -62,9 +62,10 @@ def alloc_data(s, c, a):
 
 
 @jit
-def free_frame(s, c, a, gfn):
-    """Give a frame back; the last freed is the first to be used again."""
+def free_frame(s, c, a, gfn, data):
+    """Give back a frame that held a table or (data=1) data; the last freed is the first to be used again."""
     if gfn < s.zone:
+        s.tdata -= data
         a[s.o_tstack + s.ttop] = gfn
         s.ttop += ONE
         s.recycled += ONE
@@ -77,9 +78,10 @@ def free_frame(s, c, a, gfn):
 
 @jit
 def clear_frame(s, c, a, gfn):
-    """clear_page through the direct map. A frame that still is a shadowed table is cleared word by word, each store emulated,
+    """clear_page through the direct map. A frame that may hold a table is cleared in 512 stores, each its own version.
 
-    until early unshadow gives write access back; the rest is then one run.
+    While it still is a shadowed table each store is emulated, until early unshadow gives write access back; the rest needs no
+    further translation and is done in one run.
     """
     if gfn >= s.zone:
         access(s, c, a, s.direct_map + (gfn << PAGE_BITS), WRITE, ZERO, ZERO, ZERO)
@@ -89,6 +91,7 @@ def clear_frame(s, c, a, gfn):
             o = s.o_tables + (gfn << ENTRY_BITS)
             for k in range(o + i, o + ENTRIES):
                 a[k] = ZERO
+            a[s.o_ver + gfn] += ENTRIES - ONE - U(i)
             return
 
 
@@ -230,12 +233,12 @@ def exit_process(s, c, a, child):
                 if l1 & P:
                     _zap_l1(s, c, a, frame(l1))
                     store(s, c, a, frame(l2), i2, ZERO)
-                    free_frame(s, c, a, frame(l1))
+                    free_frame(s, c, a, frame(l1), ZERO)
             store(s, c, a, frame(l3), i3, ZERO)
-            free_frame(s, c, a, frame(l2))
+            free_frame(s, c, a, frame(l2), ZERO)
         store(s, c, a, top, i4, ZERO)
-        free_frame(s, c, a, frame(l3))
-    free_frame(s, c, a, top)
+        free_frame(s, c, a, frame(l3), ZERO)
+    free_frame(s, c, a, top, ZERO)
     a[s.o_roots + child] = NONE
     emit(s, a, EV_EXIT, c.id, ZERO, top, NONE, ZERO, child)
 
@@ -251,4 +254,4 @@ def _zap_l1(s, c, a, table):
         gfn = frame(e)
         a[s.o_share + gfn] -= ONE
         if a[s.o_share + gfn] == ZERO:
-            free_frame(s, c, a, gfn)
+            free_frame(s, c, a, gfn, ONE)

@@ -123,13 +123,13 @@ def clear(s, a):
     _each_leaf(s, a, False)
     s.dirty_count = ZERO
     s.fault_count = ZERO
-    new_round(s, a)
+    s.round += ONE
+    count_afresh(s, a)
 
 
 @jit
-def new_round(s, a):
-    """Start counting stores afresh: the ground truth against which `missing` is judged."""
-    s.round += ONE
+def count_afresh(s, a):
+    """Remember every frame's version: the ground truth against which `missing` is judged."""
     for gfn in range(s.frames):
         a[s.o_cver + gfn] = a[s.o_ver + gfn]
 

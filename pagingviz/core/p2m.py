@@ -8,13 +8,13 @@ are reads, a guest A/D update is a store of its own. Left out: NPT, PML, 1 GiB l
 from pagingviz.core import logdirty
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import alloc, entry_at
+from pagingviz.core.pool import alloc_p2m, entry_at
 from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
     EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_SPLIT, EV_EPT_VIOLATION, FETCH, NONE, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW,
-    PAGE_BITS, SH_P2M, SUPERPAGE_FRAMES, U, WRITE, ZERO,
+    PAGE_BITS, SUPERPAGE_FRAMES, U, WRITE, ZERO,
 )  # fmt: skip
 
 _INDEX = U(511)
@@ -37,7 +37,7 @@ def leaf_entry(mfn, kind, sp):
 @jit
 def table_entry(page):
     """An EPT entry that points to another table (ept_set_middle_entry)."""
-    return (page << PAGE_BITS) | EPT_RWX | EPT_SVE
+    return (page << PAGE_BITS) | EPT_RWX | EPT_A | EPT_SVE
 
 
 @jit
@@ -131,7 +131,7 @@ def find_leaf(s, a, gfn):
 def split(s, a, at, gfn):
     """ept_split_super_page: replace the 2 MiB leaf at arena index `at` by a table of 512 children of the same type."""
     e = a[at]
-    page = alloc(s, a, SH_P2M, gfn & ~(SUPERPAGE_FRAMES - ONE))
+    page = alloc_p2m(s, a, gfn & ~(SUPERPAGE_FRAMES - ONE))
     a[s.o_pref + page] = ONE  # for an EPT table: its level
     kind = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT
     o = entry_at(s, page, ZERO)

@@ -326,7 +326,17 @@ def unhook(s, a, page):
 
 @jit
 def prealloc(s, a, pages):
-    """_shadow_prealloc: make sure `pages` are free. Unpin from the tail, then unhook loaded roots. False: the domain is crashed."""
+    """shadow_prealloc: make sure `pages` are free, or crash the domain and return False."""
+    if _prealloc(s, a, pages):
+        return True
+    emit(s, a, EV_DOMF_DYING, ZERO, ZERO, NONE, NONE, ZERO, pages)
+    s.crashed = ONE
+    return False
+
+
+@jit
+def _prealloc(s, a, pages):
+    """_shadow_prealloc: unpin from the tail of the pinned list, then unhook loaded roots. False when nothing is left to take."""
     if s.free_pages >= pages:
         return True
     s.shadow_prealloc_1 += ONE
@@ -345,8 +355,6 @@ def prealloc(s, a, pages):
             if s.free_pages >= pages:
                 flush_all(s)
                 return True
-    emit(s, a, EV_DOMF_DYING, ZERO, ZERO, NONE, NONE, ZERO, pages)
-    s.crashed = ONE
     return False
 
 
@@ -378,7 +386,7 @@ def set_allocation(s, a, pages):
         if page >= s.pool_used:
             s.pool_used = page + ONE
     while s.total_pages > target:
-        if not prealloc(s, a, ONE):
+        if not _prealloc(s, a, ONE):
             return
         a[s.o_ptype + free_pop(s, a)] = SH_OUT
         s.total_pages -= ONE

@@ -97,16 +97,16 @@ def typecount(s, a, gfn):
 
 @jit
 def _strip(s, a, page, mfn, gfn):
-    """Clear RW in every entry of L1 shadow `page` that maps `mfn`, until the typecount is zero. True when it is."""
+    """Clear RW in every entry of L1 shadow `page` that maps `mfn`, until the typecount is zero; remember where that worked."""
     o = entry_at(s, page, ZERO)
     for i in range(o, o + ENTRIES):
         e = a[i]
         if e & P and e & RW and frame(e) == mfn:
             a[i] = e & ~RW
             a[s.o_info + gfn] -= ONE
+            s.last_writeable = page
             if typecount(s, a, gfn) == ZERO:
-                return True
-    return False
+                return
 
 
 @jit
@@ -126,6 +126,7 @@ def _guess(s, c, a, gfn, mfn):
     if e & P and e & RW and frame(e) == mfn:
         a[at] = e & ~RW
         a[s.o_info + gfn] -= ONE
+        s.shadow_writeable_h_4 += ONE
 
 
 @jit
@@ -141,31 +142,32 @@ def remove_write_access(s, c, a, gfn, level):
     mfn = a[s.o_p2m + gfn]
     how = ONE
     _guess(s, c, a, gfn, mfn)
-    if typecount(s, a, gfn) == ZERO:
-        s.shadow_writeable_h_4 += ONE
-    else:
-        last = s.last_writeable
-        if last != NONE and a[s.o_ptype + last] == SH_L1 and _strip(s, a, last, mfn, gfn):
+    last = s.last_writeable
+    before = typecount(s, a, gfn)
+    if before != ZERO and last != NONE and a[s.o_ptype + last] == SH_L1:
+        how = U(2)
+        _strip(s, a, last, mfn, gfn)
+        if typecount(s, a, gfn) != before:
             s.shadow_writeable_h_5 += ONE
-            how = U(2)
-        else:
-            s.shadow_writeable_bf += ONE
-            how = THREE
-            emit(s, a, EV_WRMAP_BF, c.id, ZERO, gfn, mfn, level, typecount(s, a, gfn))
-            _brute_force(s, a, mfn, gfn)
+    if typecount(s, a, gfn) != ZERO:
+        how = THREE
+        s.shadow_writeable_bf += ONE
+        emit(s, a, EV_WRMAP_BF, c.id, ZERO, gfn, mfn, level, typecount(s, a, gfn))
+        _brute_force(s, a, mfn, gfn)
     emit(s, a, EV_WRMAP, c.id, ZERO, gfn, mfn, level, how)
     return True
 
 
 @jit
 def _brute_force(s, a, mfn, gfn):
-    """Walk the whole hash over all L1 shadows (hash_vcpu_foreach), remembering where the search ended well."""
+    """Walk the whole hash over all L1 shadows (hash_vcpu_foreach) until no writable mapping of the frame is left."""
     for b in range(HASH_BUCKETS):
         page = a[s.o_hash + b]
         while page != NONE:
-            if a[s.o_ptype + page] == SH_L1 and _strip(s, a, page, mfn, gfn):
-                s.last_writeable = page
-                return
+            if a[s.o_ptype + page] == SH_L1:
+                _strip(s, a, page, mfn, gfn)
+                if typecount(s, a, gfn) == ZERO:
+                    return
             page = a[s.o_phash + page]
 
 
@@ -198,6 +200,8 @@ def remove_shadows(s, c, a, gfn, fast):
             set_upper(s, a, at >> ENTRY_BITS, at & (ENTRIES - ONE), ZERO)
         if fast == ZERO and level < U(4) and has_shadow(s, a, gfn, kind):
             _cut_from_parents(s, a, page, TYPE_OF_LEVEL[level + ONE])
+        if fast == ZERO and has_shadow(s, a, gfn, kind):
+            s.crashed = ONE
     flush_all(s)
 
 
@@ -387,12 +391,11 @@ def update_cr3(s, c, a, vcpu):
     """sh_update_cr3 with sh_set_toplevel_shadow: write-protect the new root, find or make its shadow, pin it, load it, flush."""
     gfn = s.cr3[vcpu]
     if remove_write_access(s, c, a, gfn, U(4)):
-        s.shadow_rm_write_flush_tlb += ONE
         flush_all(s)
-    if not prealloc(s, a, ONE):
-        return
     page = find(s, a, a[s.o_p2m + gfn], SH_L4)
     if page == NONE:
+        if not prealloc(s, a, ONE):
+            return
         page = make_shadow(s, a, gfn, SH_L4)
     a[s.o_pref + page] += ONE
     pin(s, a, page)

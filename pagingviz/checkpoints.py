@@ -1,0 +1,90 @@
+"""Checkpoints of a machine: copies in reused slots, spaced by CPU time spent, thinned with age, within a budget of memory."""
+
+import bisect
+import threading
+import weakref
+
+SPACING = 0.04  # CPU seconds of replay between checkpoints: what a step back may cost
+VISITOR_BYTES = 48 << 20
+SERVER_BYTES = 1 << 30
+
+_all = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+class Checkpoints:
+    """States of one machine by tick. A state is the one before the commands of its tick."""
+
+    def __init__(self):
+        self.spent = 0.0  # CPU seconds since the last checkpoint
+        self._ticks, self._states, self._spare = [], [], None
+        with _lock:
+            _all.add(self)
+
+    @property
+    def bytes(self):
+        """Memory held."""
+        return sum(part.nbytes for state in list(self._states) for part in state)
+
+    def add(self, tick, machine):
+        """Keep the present state of `machine` as that of `tick`."""
+        i = bisect.bisect_left(self._ticks, tick)
+        if i < len(self._ticks) and self._ticks[i] == tick:
+            return
+        state = machine.snapshot(self._spare)
+        self._spare = None
+        self._ticks.insert(i, tick)
+        self._states.insert(i, state)
+        size = sum(part.nbytes for part in state)
+        while len(self._ticks) > 2 and size * len(self._ticks) > VISITOR_BYTES:
+            self._drop(self._least_useful(tick))
+        _respect_server(self)
+
+    def consider(self, tick, machine):
+        """Add a checkpoint if enough CPU time has been spent since the last one."""
+        if self.spent > SPACING:
+            self.spent = 0.0
+            self.add(tick, machine)
+
+    def restore(self, tick, machine):
+        """Put the latest state at or before `tick` into `machine` and return its tick."""
+        i = bisect.bisect_right(self._ticks, tick) - 1
+        machine.restore(self._states[i])
+        self.spent = 0.0
+        return self._ticks[i]
+
+    def before(self, tick, machine):
+        """The latest state strictly before `tick`."""
+        return self._states[bisect.bisect_left(self._ticks, tick) - 1]
+
+    def forget(self, tick):
+        """Drop the states after `tick`: a new command at `tick` has made them untrue."""
+        i = bisect.bisect_right(self._ticks, tick)
+        del self._ticks[i:], self._states[i:]
+
+    def _least_useful(self, now):
+        """Index whose removal leaves the smallest gap for its age; never the first (tick 0) nor the newest."""
+        t = self._ticks
+        return min(range(1, len(t) - 1), key=lambda i: (t[i + 1] - t[i - 1]) / (abs(now - t[i]) + 1))
+
+    def _drop(self, i):
+        self._spare = self._states[i]
+        del self._ticks[i], self._states[i]
+
+    def thin(self):
+        """Give memory back: every second state goes."""
+        del self._ticks[1:-1:2], self._states[1:-1:2]
+        self._spare = None
+
+
+def _respect_server(newest):
+    """Keep all visitors together below SERVER_BYTES; the largest of the others thin first."""
+    with _lock:
+        others = sorted((c for c in _all if c is not newest), key=lambda c: -c.bytes)
+        total = sum(c.bytes for c in others) + newest.bytes
+        for c in others:
+            if total <= SERVER_BYTES:
+                return
+            before = c.bytes
+            c.thin()
+            total -= before - c.bytes

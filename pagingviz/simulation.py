@@ -1,0 +1,264 @@
+"""Time: step, back, seek, run to an event, open a tick. State at tick t = a checkpoint at or before t, plus replay.
+
+`seek(k)` equals a fresh `run(k)`, bit for bit. Inputs are the scenario, the work (a pure function of the tick) and the journal of
+commands: state at tick t has seen t operations and every command with tick <= t. Knows nothing of screens.
+"""
+
+import bisect
+import time
+
+import numpy as np
+
+from pagingviz import layout as L
+from pagingviz.checkpoints import Checkpoints
+from pagingviz.core import run as kernels
+from pagingviz.core.audit import RULES, audit
+from pagingviz.core.events import MicroStop
+from pagingviz.fields import Command, ScenarioError, format_do, parse_command
+from pagingviz.machine import Machine
+from pagingviz.workload import Work
+
+CHUNK = 1 << 14  # operations handed to the kernel at once
+SAMPLES = 512  # most points of a history
+HISTORY = ("exits_page_fault", "ept_misconfig", "ept_violation", "guest_faults", "tlb_miss", "pages_marked",
+           "dirty_count", "free_pages", "total_pages", "cleans")  # fmt: skip
+EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn", "mfn", "level", "detail")])
+
+
+class Simulation:
+    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. Raises ScenarioError for a bad scenario."""
+
+    def __init__(self, scenario, files=None):
+        self.scenario, self.files = scenario, files or {}
+        self.work = Work(scenario, self.files)
+        self.machine = Machine(scenario, self.work)
+        self.journal = list(scenario.commands)
+        self.furthest = 0
+        self.opened = None  # (k, n): the present tick is open at its k-th of n events
+        self._tick, self._base = 0, None
+        self._looked = 0  # the tick whose events were last kept in full
+        self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
+        self._checkpoints = Checkpoints()
+        self._history, self._stride = [], 1
+        self._checkpoints.add(0, self.machine)
+        self._obey(0)
+
+    # ---- where we are
+
+    @property
+    def tick(self):
+        """Operations done. While a tick is open this is the tick that is being looked into."""
+        return self._tick
+
+    @property
+    def crashed(self):
+        """0, 1 the domain crashed (no page for a shadow), 2 a bug of the guest kernel."""
+        return int(self.machine.sys[0].crashed)
+
+    def counters(self):
+        """Every counter, name -> int."""
+        return self.machine.counters()
+
+    def events(self):
+        """Events of the present tick in order, EVENT_DTYPE[n]; at most the last 4096."""
+        s = self.machine.sys[0]
+        first = max(int(s.ev_tick), int(s.ev_n) - int(L.RING))
+        rows = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
+        return rows[np.arange(first, int(s.ev_n)) % int(L.RING)].view(EVENT_DTYPE).reshape(-1)
+
+    def history(self):
+        """(ticks int64[n], {name: int64[n]}): counters and gauges of HISTORY up to the furthest tick, evenly spaced."""
+        rows = np.array(self._history or [(0, *[0] * len(HISTORY))], np.int64)
+        return rows[:, 0], {name: rows[:, i + 1] for i, name in enumerate(HISTORY)}
+
+    def audit(self):
+        """"" when every rule of the model holds, else the first broken one in words."""
+        if self.crashed:
+            return ""
+        code = int(audit(self.machine.sys, self.machine.cpu, self.machine.mem))
+        return RULES[code & 0xFF] + (f" (at {code >> 8:#x})" if code else "")
+
+    # ---- moving
+
+    def step(self, n=1):
+        """n ticks forward."""
+        return self.seek(self._tick + n)
+
+    def run(self, n):
+        """n ticks forward, at working speed: the same state as n steps."""
+        self.close()
+        self._advance(self._tick + n, None)
+
+    def back(self, n=1):
+        """n ticks back, not beyond 0."""
+        return self.seek(max(0, self._tick - n))
+
+    def seek(self, tick, budget=None):
+        """Go to `tick`, its events kept in full. With a budget (seconds) it may stop early: then False, call again."""
+        self.close()
+        if tick <= self._tick:
+            if tick == self._tick == self._looked:
+                return True
+            at = self._checkpoints.restore(max(tick - 1, 0), self.machine)
+            self._tick = at
+            self._obey(at, again=True)
+        if not self._advance(max(tick - 1, 0), budget):
+            return False
+        self.machine.sys[0].look = 1
+        self._advance(tick, None)
+        self.machine.sys[0].look = 0
+        self._looked = tick
+        return True
+
+    def run_to_event(self, kind, limit):
+        """Run until an event of `kind` (a name of layout.EVENTS) happens, at most `limit` ticks. True when it did."""
+        self.close()
+        s = self.machine.sys[0]
+        s.stop_mask = L.ONE << L.EV[kind]
+        try:
+            self._advance(self._tick + limit, None)
+            hit = bool(s.stop_hit)
+        finally:
+            s.stop_mask, s.stop_hit = 0, 0
+        self._look_again()
+        return hit
+
+    def previous_event(self, kind):
+        """Go back to the last tick before this one with an event of `kind`. False, and nothing moves, when there is none."""
+        here = self._tick
+        if here == 0:
+            return False
+        self.seek(here - 1)
+        last = int(self.machine.sys[0].last_tick[int(L.EV[kind])])
+        self.seek(last if last else here)
+        return last > 0
+
+    def micro(self, k):
+        """Open the present tick just after its k-th event (1..n); k = n is the finished tick. Returns (k, n)."""
+        if self._tick == 0:
+            return None
+        if self.opened is None:
+            self.seek(self._tick)
+            n = self.machine.sys[0].ev_n - self.machine.sys[0].ev_tick
+            target = self._tick
+            self.machine.restore(self._checkpoints.before(target, self.machine))
+            self._tick = int(self.machine.sys[0].tick)
+            self._obey(self._tick, again=True)
+            self._advance(target - 1, None)
+            self._base = self.machine.snapshot()
+            self._tick = target
+        else:
+            n = self.opened[1]
+        k = min(max(int(k), 1), int(n))
+        self._replay_tick(k if k < n else None)
+        self.opened = (k, int(n))
+        return self.opened
+
+    def close(self):
+        """Finish an open tick."""
+        if self.opened is not None:
+            self._replay_tick(None)
+            self.opened = self._base = None
+
+    # ---- commands
+
+    def command(self, text):
+        """Carry out a command ("clean", "pool:64") now and write it into the journal. Raises ScenarioError."""
+        self.close()
+        command = parse_command(text, self._tick, self.scenario.pool_cap)
+        bisect.insort(self.journal, command, key=lambda c: c.tick)
+        self._checkpoints.forget(self._tick)
+        self._history = [row for row in self._history if row[0] < self._tick]
+        self.furthest = self._tick
+        self._perform(command)
+
+    def script(self):
+        """The journal as the text of the scenario field `do`."""
+        return format_do(tuple(self.journal))
+
+    # ---- inside
+
+    def _look_again(self):
+        """Replay the present tick with all its events kept."""
+        here = self._tick
+        if here:
+            self._tick = self._checkpoints.restore(here - 1, self.machine)
+            self._obey(self._tick, again=True)
+            self.seek(here)
+
+    def _perform(self, command):
+        code = L.COMMANDS.index(command.name)
+        kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, L.U(code), L.U(command.arg or 0))
+
+    def _obey(self, tick, again=False):
+        """Carry out the journal's commands of `tick`. A checkpoint holds the state before them, so replay does it again."""
+        for command in self.journal[bisect.bisect_left(self.journal, tick, key=lambda c: c.tick) :]:
+            if command.tick != tick:
+                return
+            self._perform(command)
+
+    def _next_command(self, tick):
+        i = bisect.bisect_right(self.journal, tick, key=lambda c: c.tick)
+        return self.journal[i].tick if i < len(self.journal) else None
+
+    def _advance(self, target, budget):
+        """Run from the present tick to `target` (>=), obeying the journal. False if the budget or an event stopped it before."""
+        m, s = self.machine, self.machine.sys[0]
+        end = None if budget is None else time.perf_counter() + budget
+        self._coarsen(target)
+        while self._tick < target:
+            t = self._tick
+            stop = min(target, t + CHUNK, (t // self._stride + 1) * self._stride)
+            command = self._next_command(t)
+            if command is not None:
+                stop = min(stop, command)
+            n = stop - t
+            op, credit = self._op[:n], self._credit[:n]
+            self.work.fill(op, credit, t)
+            began = time.thread_time()
+            done = int(kernels.run(m.sys, m.cpu, m.mem, op, credit))
+            self._checkpoints.spent += time.thread_time() - began
+            self._tick = t + done
+            self._checkpoints.consider(self._tick, m)
+            self._obey(self._tick)
+            self._sample()
+            if s.crashed and done < n:
+                self._tick = target  # nothing moves any more: time passes over a dead domain
+                s.tick = target
+            if s.stop_hit:
+                return False
+            if end is not None and time.perf_counter() > end and self._tick < target:
+                return False
+        return True
+
+    def _replay_tick(self, k):
+        """From self._base (one tick before) run the present tick, up to its k-th event or to its end."""
+        m, target = self.machine, self._tick
+        m.restore(self._base)
+        s = m.sys[0]
+        s.look, s.ev_stop = 1, int(s.ev_n) + k if k else 0
+        self._tick = target - 1
+        try:
+            self.work.fill(self._op[:1], self._credit[:1], target - 1)
+            kernels.run(m.sys, m.cpu, m.mem, self._op[:1], self._credit[:1])
+            self._obey(target)
+        except MicroStop:
+            pass
+        finally:
+            s.look, s.ev_stop = 0, 0
+            self._tick = target
+
+    def _coarsen(self, target):
+        """Widen the spacing of the history so that `target` stays within SAMPLES points."""
+        self.furthest = max(self.furthest, target)
+        while self.furthest > self._stride * SAMPLES:
+            self._stride *= 2
+            self._history = [row for row in self._history if row[0] % self._stride == 0]
+
+    def _sample(self):
+        t, s = self._tick, self.machine.sys[0]
+        if t % self._stride == 0 and (not self._history or self._history[-1][0] < t):
+            self._history.append((t, *(int(s[name]) for name in HISTORY)))
+
+
+__all__ = ["EVENT_DTYPE", "HISTORY", "Command", "ScenarioError", "Simulation"]
