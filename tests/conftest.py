@@ -31,12 +31,18 @@ def fresh_server(warm):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def playwright():
+    """Playwright's own process: one a session, it starts as many browsers as asked."""
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright):
     """The system's Chromium."""
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
+    chromium = launch(playwright)
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ class Album:
     def check(self, name: str, png: bytes, exact: bool) -> None:
         """AssertionError in one sentence when `png` is not the accepted picture `name` (within the page tolerance)."""
         old_path = self.accepted / f"{name}.png"
-        new = _pixels(png)
-        old = _pixels(old_path.read_bytes()) if old_path.exists() else None
+        new = pixels(png)
+        old = pixels(old_path.read_bytes()) if old_path.exists() else None
         verdict = "there is no accepted picture" if old is None else difference(old, new, exact)
         if not verdict:
             return
@@ -85,7 +85,7 @@ def _distance(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     return np.abs(old.astype(np.int16) - new.astype(np.int16)).max(axis=2)
 
 
-def _pixels(png: bytes) -> np.ndarray:
+def pixels(png: bytes) -> np.ndarray:
     """uint8 (height, width, 3). Canvases are opaque, so transparency carries nothing."""
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
@@ -114,8 +114,13 @@ def check_page(page: Page, name: str) -> None:
     """The page as it stands must be the accepted one within the tolerance; skipped where text is drawn otherwise."""
     if not same_fonts(page.context.browser):
         pytest.skip("this machine draws text otherwise than the one that made tests/screenshots/fonts.png")
+    ALBUM.check(name, picture(page), exact=False)
+
+
+def picture(page: Page) -> bytes:
+    """The visible page as PNG, once nothing moves any more."""
     wait_quiet(page)
-    ALBUM.check(name, page.screenshot(animations="disabled", caret="hide"), exact=False)
+    return page.screenshot(animations="disabled", caret="hide")
 
 
 def same_fonts(browser: Browser) -> bool:
@@ -127,4 +132,4 @@ def same_fonts(browser: Browser) -> bool:
     accepted = ALBUM.accepted / "fonts.png"
     if ALBUM.accept:
         ALBUM.check("fonts", png, exact=False)
-    return accepted.exists() and not difference(_pixels(accepted.read_bytes()), _pixels(png), exact=False)
+    return accepted.exists() and not difference(pixels(accepted.read_bytes()), pixels(png), exact=False)

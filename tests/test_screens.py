@@ -1,0 +1,46 @@
+"""Every page looks as it was accepted, light and dark, at one fixed tick. `make shots` accepts what it looks like now."""
+
+import pytest
+from serving import PAGES, launch, new_page, wait_quiet, wait_ready
+from shots import canvas_png, check_canvases, check_page, difference, picture, pixels
+
+TICK = 300
+FRESH_BROWSERS = 5
+pytestmark = pytest.mark.browser
+
+
+def name_of(path: str) -> str:
+    """The page's name in file names."""
+    return path.strip("/") or "machine"
+
+
+def address(path: str, theme: str) -> str:
+    """The page at the fixed tick of the blackboard, paused, dirty logging on so that every map has something to show."""
+    return f"{path}?scenario=blackboard&tick={TICK}&do=enable@100,clean@200&theme={theme}"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_a_page_looks_as_accepted(open_page, path, theme):
+    has_maps = path != "/left-out"
+    page = open_page(address(path, theme), tick=TICK if has_maps else None, boards=has_maps)
+    if has_maps:
+        check_canvases(page, f"{name_of(path)}-{theme}")
+    check_page(page, f"{name_of(path)}-{theme}")
+
+
+def test_fresh_browsers_draw_the_same(playwright, server):
+    """Five new browser processes: the maps of the home page agree bit for bit, the whole page within the tolerance."""
+    maps, pages = set(), []
+    for _ in range(FRESH_BROWSERS):
+        browser = launch(playwright)
+        page = new_page(browser)
+        page.goto(server + address("/", "light"))
+        wait_ready(page, TICK)
+        wait_quiet(page)
+        boards = page.locator("canvas[data-board]").evaluate_all("all => all.map(map => map.dataset.board)")
+        maps.add(tuple(canvas_png(page, board) for board in boards))
+        pages.append(pixels(picture(page)))
+        browser.close()
+    assert len(maps) == 1
+    assert [difference(pages[0], page, exact=False) for page in pages] == [""] * FRESH_BROWSERS
