@@ -50,7 +50,7 @@ def engine(tmp_path):
 
 
 def start(engine: Path, code: str = ASK, **environment: str) -> subprocess.Popen:
-    """Run `code` beside the tiny engine with a clean environment; caches go below engine/cache unless said otherwise."""
+    """Run `code` beside the tiny engine with a clean environment; caches go below engine/cache unless told."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "PAGINGVIZ_", "XDG_"))}
     clean |= {"XDG_CACHE_HOME": str(engine / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
@@ -123,7 +123,7 @@ def has_kernel(path: Path) -> bool:
 
 
 def test_a_home_that_cannot_be_written_is_no_obstacle(engine):
-    """Where the home takes no folder (/dev/null does not, not even from root) the temp folder is used, and used again."""
+    """Where the home takes no folder (/dev/null does not, not even from root) the temp folder serves, again and again."""
     temp = engine / "temp"
     temp.mkdir()
     unwritable = {"HOME": "/dev/null", "XDG_CACHE_HOME": "", "TMPDIR": str(temp)}

@@ -16,7 +16,7 @@ FLOORS = (
     {"generators", "tracefile"},
     {"scenario"},
     {"workload"},
-    {"machine"},
+    {"machine", "checkpoints"},
     {"simulation"},
     {"warm", "portray", "migration"},
     {"figures"},

@@ -1,4 +1,4 @@
-"""Every page looks as it was accepted, light and dark, at one fixed tick. `make shots` accepts what it looks like now."""
+"""Every page looks as it was accepted, light and dark, at one fixed tick. `make shots` accepts what is there now."""
 
 import pytest
 from serving import PAGES, launch, new_page, wait_quiet, wait_ready
@@ -15,7 +15,7 @@ def name_of(path: str) -> str:
 
 
 def address(path: str, theme: str) -> str:
-    """The page at the fixed tick of the blackboard, paused, dirty logging on so that every map has something to show."""
+    """The page at the fixed tick of the blackboard, paused, dirty logging on so that every map has something."""
     return f"{path}?scenario=blackboard&tick={TICK}&do=enable@100,clean@200&theme={theme}"
 
 
