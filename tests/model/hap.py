@@ -1,0 +1,217 @@
+"""The HAP road with EPT (Xen mm/p2m-ept.c):
+a second table from guest frames to machine frames, walked by the hardware at every step."""
+from dataclasses import dataclass, replace
+
+from .bare import set_accessed_dirty
+from .config import WRITE, D, frame
+from .tlb import TlbEntry
+from .walk import guest_walk, rights
+
+RAM_RW, RAM_LOGDIRTY = 0, 2          # p2m types
+WRITE_BACK, POISON = 6, 7            # EPT memory types; 7 is reserved on purpose: "recompute me"
+ROOT = 0
+
+
+@dataclass
+class Ept:
+    """One EPT entry (ept_entry_t), field by field. Absent entries are not kept."""
+    mfn: int
+    r: int = 1
+    w: int = 1
+    x: int = 1
+    emt: int = 0
+    sp: int = 0
+    a: int = 1
+    d: int = 0
+    recalc: int = 0
+    type: int = RAM_RW
+
+    def raw(self):
+        """The 64-bit word, with suppress_ve set."""
+        flags = self.r | self.w << 1 | self.x << 2 | self.emt << 3 | self.sp << 7 | self.a << 8 | self.d << 9
+        return flags | self.recalc << 10 | self.mfn << 12 | self.type << 52 | 1 << 63
+
+    def retype(self, kind):
+        """ept_p2m_type_to_flags: log-dirty means not writable and not dirty."""
+        self.type = kind
+        self.w = self.d = int(kind == RAM_RW)
+
+
+class EptExit(Exception):
+    """A VM exit: `reason` "misconfig" or "violation" at `gfn`."""
+
+    def __init__(self, reason, gfn):
+        super().__init__(f"EPT {reason} at gfn {gfn:#x}")
+        self.reason, self.gfn = reason, gfn
+
+
+def slot_of(gfn, level):
+    return gfn >> 9 * (level - 1) & 511
+
+
+class Hap:
+    """tables: pool page -> {slot: Ept}. Pool pages come from the head of the free list and go back to its tail."""
+
+    def __init__(self, model):
+        self.m = model
+        frames = model.config.frames
+        small = 2 + -(-frames // 2**18) + -(-frames // 512)                  # root, L3, L2s, L1s if all were 4 KiB
+        self.size = -(-(small + 4 + -(-frames // 2**15) - 1) // 8) * 8       # + log-dirty tree, rounded up
+        self.free = list(range(self.size))
+        self.tree_pages = set()
+        self.global_logdirty = False
+        self.tables = {self.free.pop(0): {}}
+        for gfn in range(frames):
+            chunk = model.config.superpages and gfn // 512 < frames // 512
+            if not chunk:
+                self.build(gfn, 1)
+            elif gfn % 512 == 0:
+                self.build(gfn, 2)
+
+    def build(self, gfn, leaf_level):
+        """One leaf at its level, with the tables above it made when first needed."""
+        table = ROOT
+        for level in range(4, leaf_level, -1):
+            entry = self.tables[table].get(slot_of(gfn, level))
+            if entry is None:
+                entry = self.tables[table][slot_of(gfn, level)] = Ept(mfn=self.free.pop(0))
+                self.tables[entry.mfn] = {}
+            table = entry.mfn
+        leaf = Ept(self.m.p2m[gfn], emt=WRITE_BACK, sp=int(leaf_level == 2), d=1)
+        self.tables[table][slot_of(gfn, leaf_level)] = leaf
+
+    # ---- the hardware's part ----
+    def translate(self, gfn, write):
+        """(mfn, writable) of a guest frame, or EptExit. Met on the way down:
+        a bad memory type first, then at the leaf the rights."""
+        table = ROOT
+        for level in (4, 3, 2, 1):
+            entry = self.tables[table][slot_of(gfn, level)]
+            if entry.emt == POISON:
+                raise EptExit("misconfig", gfn)
+            if level == 1 or entry.sp:
+                break
+            table = entry.mfn
+        if write and not entry.w:
+            raise EptExit("violation", gfn)
+        return entry.mfn + (gfn % 512 if entry.sp else 0), entry.w
+
+    def walk(self, gva, kind, user, store):
+        """The two-dimensional walk, begun again after every exit."""
+        while True:
+            try:
+                return self.attempt(gva, kind, user)
+            except EptExit as exit_:
+                self.handle(exit_)
+
+    def attempt(self, gva, kind, user):
+        """Reads of the guest's tables, the guest's rights, A/D updates top down, the access itself;
+        each through EPT."""
+        def read(table, slot):
+            self.translate(table, False)
+            return self.m.word(table, slot)
+        steps = guest_walk(self.m.cpu.cr3, gva, kind, user, read)
+        set_accessed_dirty(self.m, steps, kind, before=lambda table: self.translate(table, True))
+        writable, user_page, no_execute = rights(steps)
+        leaf = steps[-1].entry
+        mfn, ept_writable = self.translate(frame(leaf), kind == WRITE)
+        writable = bool(writable and leaf & D and ept_writable)
+        return TlbEntry(gva >> 12 & (1 << 36) - 1, mfn, writable, user_page, no_execute)
+
+    # ---- exits ----
+    def handle(self, exit_):
+        self.m.count(f"ept_{exit_.reason}")
+        self.m.event(f"EPT_{exit_.reason.upper()}", exit_.gfn)
+        if exit_.reason == "misconfig":
+            self.resolve_misconfig(exit_.gfn)
+        else:
+            self.m.log.mark(exit_.gfn)
+            self.make_writable(exit_.gfn)
+            self.m.flush_tlbs()
+
+    def poison(self, table, recalc):
+        """ept_invalidate_emt_subtree: one table only; what lies below is reached when somebody goes there."""
+        for entry in self.tables[table].values():
+            entry.emt = POISON
+            entry.recalc |= recalc
+
+    def resolve_misconfig(self, gfn):
+        """Push the mark down the path; at the bottom recompute a whole table of 512 entries, or one superpage."""
+        table = ROOT
+        for level in (4, 3, 2):
+            entry = self.tables[table][slot_of(gfn, level)]
+            if entry.sp:
+                return self.recompute(entry)
+            if entry.emt == POISON:
+                self.poison(entry.mfn, entry.recalc)
+                entry.emt = entry.recalc = 0
+            table = entry.mfn
+        if self.tables[table][slot_of(gfn, 1)].emt == POISON:
+            for entry in self.tables[table].values():
+                self.recompute(entry)
+
+    def recompute(self, entry):
+        """p2m_recalc_type: only a marked entry changes its type, to what the global mode says."""
+        if entry.recalc:
+            entry.retype(RAM_LOGDIRTY if self.global_logdirty else RAM_RW)
+        entry.emt, entry.recalc = WRITE_BACK, 0
+
+    def make_writable(self, gfn):
+        """p2m_change_type_one(logdirty -> rw), always for 4 KiB: a superpage on the way is split first."""
+        table = ROOT
+        for level in (4, 3, 2):
+            slot = slot_of(gfn, level)
+            if self.tables[table][slot].sp:
+                self.split(table, slot)
+            table = self.tables[table][slot].mfn
+        self.tables[table][slot_of(gfn, 1)].retype(RAM_RW)
+
+    def split(self, table, slot):
+        """ept_split_super_page: 512 small leaves of the same type in a new table."""
+        big, page = self.tables[table][slot], self.free.pop(0)
+        self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
+        self.tables[table][slot] = Ept(mfn=page)
+        self.m.event("EPT_SPLIT", page)
+
+    # ---- pool, CR3, commands ----
+    def new_tree_page(self):
+        page = self.free.pop(0)
+        self.tree_pages.add(page)
+        return page
+
+    def free_tree_page(self, page):
+        self.tree_pages.remove(page)
+        self.free.append(page)
+
+    def load_cr3(self, vcpu):
+        pass
+
+    def invlpg(self):
+        pass
+
+    def command(self, name, argument):
+        """hap_enable_log_dirty, hap_clean_dirty_bitmap, hap_disable_log_dirty:
+        each poisons the root entries and flushes."""
+        log = self.m.log
+        if name == "peek":
+            return
+        if name not in ("enable", "clean", "off"):
+            return self.m.event("IGNORED", name)
+        if name == "clean":
+            log.clean()
+        log.on = self.global_logdirty = name != "off"
+        self.poison(ROOT, 1)
+        if name == "off":
+            log.free_tree()
+        else:
+            log.note_truth()
+        self.m.flush_tlbs()
+
+    def state(self):
+        """`ept`: {(pool page, slot): raw entry} of the present entries."""
+        used = len(self.tables) + len(self.tree_pages)
+        types = {page: "free" for page in self.free}
+        types |= {page: "ept" for page in self.tables} | {page: "tree" for page in self.tree_pages}
+        ept = {(table, slot): entry.raw() for table, entries in self.tables.items() for slot, entry in entries.items()}
+        pool = {"types": types, "free": list(self.free), "total_pages": self.size - used, "p2m_pages": used}
+        return {"shadows": {}, "ept": ept, "pool": pool}

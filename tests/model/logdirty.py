@@ -1,0 +1,57 @@
+"""Log-dirty (Xen mm/paging.c): one bit per guest frame in a four-level tree whose pages come out of the road's pool."""
+
+
+class LogDirty:
+    """The bitmap, its tree of pool pages, and the truth to judge it by.
+
+    `new_page()` and `free_page(mfn)` belong to the road."""
+
+    def __init__(self, model):
+        self.model = model
+        self.on = False
+        self.bits = set()
+        self.dirty_count = self.fault_count = self.round = 0
+        self.stamp = {}           # gfn -> round in which its bit was last set
+        self.clean_version = {}   # gfn -> version at enable or at the last CLEAN
+        self.tree = {}            # path of indices from the root, () = root itself -> pool page
+
+    def mark(self, gfn):
+        """paging_mark_pfn_dirty: missing nodes are made from the root down, then the bit goes 0 -> 1 at most once
+        a round."""
+        if not self.on:
+            return
+        path = (gfn >> 33 & 511, gfn >> 24 & 511, gfn >> 15 & 511)
+        for depth in range(4):
+            if path[:depth] not in self.tree:
+                self.tree[path[:depth]] = self.model.road.new_tree_page()
+        if gfn not in self.bits:
+            self.bits.add(gfn)
+            self.dirty_count += 1
+            self.stamp[gfn] = self.round
+            self.model.event("DIRTY", gfn)
+
+    def clean(self):
+        """The bitmap's part of CLEAN: bits and both counters to zero, the tree stays."""
+        self.bits.clear()
+        self.dirty_count = self.fault_count = 0
+        self.round += 1
+
+    def free_tree(self):
+        """paging_free_log_dirty_bitmap: depth first, every node after its children."""
+        def free(path):
+            for child in sorted(p for p in self.tree if len(p) == len(path) + 1 and p[:len(path)] == path):
+                free(child)
+            self.model.road.free_tree_page(self.tree.pop(path))
+        if self.tree:
+            free(())
+        self.bits.clear()
+
+    def note_truth(self):
+        self.clean_version = dict(enumerate(self.model.version))
+
+    def missing(self):
+        """Frames stored to since enable or the last CLEAN whose bit is clear. Must be empty:
+        a lost write would break a migration."""
+        if not self.on:
+            return set()
+        return {g for g, v in enumerate(self.model.version) if v != self.clean_version[g] and g not in self.bits}

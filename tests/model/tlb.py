@@ -1,0 +1,84 @@
+"""The TLB of one vCPU: two levels, set associative, true LRU."""
+from dataclasses import dataclass, replace
+
+from .walk import allowed
+
+
+@dataclass
+class TlbEntry:
+    """A finished translation. `write`:
+    W in effect on all levels walked and the leaf's D already set, so a write needs no walk."""
+    vpn: int
+    mfn: int
+    write: bool
+    user: bool
+    nx: bool
+    stamp: int = 0
+
+
+class TlbLevel:
+    """`sets` x `ways` entries; the set is the low bits of the virtual page number."""
+
+    def __init__(self, sets, ways):
+        self.sets = [[None] * ways for _ in range(sets)]
+
+    def ways_of(self, vpn):
+        return self.sets[vpn % len(self.sets)]
+
+    def find(self, vpn):
+        return next((e for e in self.ways_of(vpn) if e is not None and e.vpn == vpn), None)
+
+    def fill(self, entry):
+        """In place when the page is there; else the first empty way;
+        else the least recently used, lowest way on a tie."""
+        ways = self.ways_of(entry.vpn)
+        same = [i for i, e in enumerate(ways) if e is not None and e.vpn == entry.vpn]
+        empty = [i for i, e in enumerate(ways) if e is None]
+        oldest = min(range(len(ways)), key=lambda i: (ways[i].stamp if ways[i] else -1, i))
+        ways[(same or empty or [oldest])[0]] = replace(entry)
+
+    def drop(self, vpn):
+        ways = self.ways_of(vpn)
+        ways[:] = [None if e is not None and e.vpn == vpn else e for e in ways]
+
+    def clear(self):
+        for ways in self.sets:
+            ways[:] = [None] * len(ways)
+
+    def contents(self):
+        """{(set, way): (vpn, mfn, write, user, nx, stamp)} of the valid entries."""
+        return {(s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp)
+                for s, ways in enumerate(self.sets) for w, e in enumerate(ways) if e is not None}
+
+
+class Tlb:
+    """L1 of 64 entries before L2 of 1536."""
+
+    def __init__(self):
+        self.l1, self.l2 = TlbLevel(16, 4), TlbLevel(128, 12)
+        self.clock = 0
+
+    def lookup(self, vpn, kind, user):
+        """(name of the counter, entry or None). An entry without the rights needed is a miss."""
+        self.clock += 1
+        for name, level in (("tlb_l1_hit", self.l1), ("tlb_l2_hit", self.l2)):
+            entry = level.find(vpn)
+            if entry is not None and allowed(entry.write, entry.user, entry.nx, kind, user):
+                entry.stamp = self.clock
+                if level is self.l2:
+                    self.l1.fill(entry)
+                return name, entry
+        return "tlb_miss", None
+
+    def fill(self, entry):
+        entry.stamp = self.clock
+        self.l2.fill(entry)
+        self.l1.fill(entry)
+
+    def invlpg(self, vpn):
+        self.l1.drop(vpn)
+        self.l2.drop(vpn)
+
+    def flush(self):
+        self.l1.clear()
+        self.l2.clear()
