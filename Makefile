@@ -34,11 +34,13 @@ $(BIN)/python:
 	@PYTHON="$(PYTHON)" .ci/venv "$(VENV)"
 
 $(BIN)/.app: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@echo "Installing the packages of requirements.txt into $(VENV) (a minute or two)."
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
 	@touch $@
 
 $(BIN)/.tests: tests/requirements.txt $(BIN)/.app
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/requirements.txt
+	@echo "Installing the packages of tests/requirements.txt into $(VENV)."
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/requirements.txt
 	@touch $@
 
 .PHONY: browser

@@ -123,7 +123,7 @@ def has_kernel(path: Path) -> bool:
 
 
 def test_a_home_that_cannot_be_written_is_no_obstacle(engine):
-    """Where the home takes no folder (/dev/null does not, not even from root) the temp folder serves, again and again."""
+    """Where the home takes no folder (/dev/null does not, not even from root) the temp folder serves, twice."""
     temp = engine / "temp"
     temp.mkdir()
     unwritable = {"HOME": "/dev/null", "XDG_CACHE_HOME": "", "TMPDIR": str(temp)}
