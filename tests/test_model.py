@@ -306,6 +306,27 @@ def test_fork_shares_frames_and_a_write_copies_one():
     assert m.word(table_of(m, BASE, 1), slot) & W and not m.word(table_of(m, BASE, 1), slot) & COW
 
 
+def test_commands_fall_due_and_clean_repeats_itself():
+    m = machine(commands=((2, "enable", None), (2, "enable", None), (9, "off", None)), clean_every=3)
+    for k in range(12):
+        touch(m, BASE + k, WRITE)
+    assert [e[::2] for e in m.events if e[1] == "COMMAND"] == [(2, "enable"), (3, "clean"), (6, "clean"), (9, "off")]
+    assert [e[0] for e in m.events if e[1] == "IGNORED"] == [2] and m.log.round == 2 and not m.log.tree
+
+
+def test_a_crashed_machine_stands_still():
+    starved = machine(pool=4)                       # monitor table, root, and two pages where a fault wants three
+    assert not starved.crashed
+    bug = machine("bare")
+    for m, code, op in ((starved, 1, Op(0, BASE, WRITE)), (bug, 2, Op(0, BASE, WRITE, vma_w=0))):
+        m.tick(op)
+        assert m.crashed == code
+        stopped = m.state()
+        m.tick(op)
+        m.command("flush")
+        assert m.state() == stopped
+
+
 def random_ops(seed, n):
     """A seeded mix of accesses of three processes and a forked child; page rights are a function of the page."""
     draw, child_lives = random.Random(seed), False

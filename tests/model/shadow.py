@@ -46,7 +46,7 @@ class Shadow(Pool):
 
     # ---- sh_page_fault ----
     def page_fault(self, gva, kind, user, store):
-        """sh_page_fault, races left out: "retry" or "emulated", or PageFault for the guest. The numbers are its steps."""
+        """sh_page_fault without races: "retry" or "emulated", or PageFault for the guest. The numbers are its steps."""
         m, cpu = self.m, self.m.cpu
         m.count("shadow_fault")                                                     # 0
         m.count("guest_walk")                                                       # 5
