@@ -97,12 +97,9 @@ def _run(options: argparse.Namespace) -> int:
     simulation = Simulation(scenario, files)
     checks, broken = 0, ""
     while not broken and simulation.tick < ticks:
-        before = simulation.tick
-        simulation.run(min(every, ticks - before))
+        simulation.run(min(every, ticks - simulation.tick))
         if options.every is not None:
             checks, broken = checks + 1, simulation.audit()
-        if simulation.tick == before:
-            break  # the machine has crashed; its counters say so
     report = _report(simulation)
     if options.every is not None:
         report["audit"] = {"every": every, "checks": checks, "broken": broken}
@@ -140,7 +137,7 @@ def _trace_item(item: str, files: dict[str, bytes]) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
         raise ScenarioError(f"The trace file {quote(item, 80)} cannot be read: {reason}.") from None
-    open_trace(data, item)  # a bad file is refused here, under the name the user knows
+    open_trace(data, Path(item).name)  # a bad file is refused here, under the name the user knows
     key = fingerprint(data)
     files[key] = data
     return key
@@ -154,6 +151,7 @@ def _report(simulation: Any) -> dict[str, Any]:
         "road": scenario.road,
         "seed": scenario.seed,
         "ticks": simulation.tick,
+        "crashed": simulation.crashed,
         "counters": simulation.counters(),
         "digest": machine.digest(),
         "guest": machine.guest_digests(),
@@ -163,6 +161,10 @@ def _report(simulation: Any) -> dict[str, Any]:
 
 def _text(report: dict[str, Any]) -> str:
     lines = [f"{report['scenario']}: road {report['road']}, seed {report['seed']}, {report['ticks']} ticks"]
+    if report["crashed"]:
+        lines += [
+            "  the domain has crashed: " + ("no page for a shadow" if report["crashed"] == 1 else "guest kernel bug")
+        ]
     lines += [f"  {name:<32}{value:>16}" for name, value in report["counters"].items() if value]
     lines += [f"  guest {name:<26}{value}" for name, value in report["guest"].items()]
     lines += [f"  log-dirty {', '.join(f'{key} {value}' for key, value in report['log_dirty'].items())}"]
