@@ -27,7 +27,7 @@ _component = st.components.v2.component("pagingviz.board", html=_HTML, js=_JS)
 
 
 def asked(key: str) -> dict | None:
-    """What the board named `key` asks in this run, before it is placed: its answer goes into the payload of this run."""
+    """What the board named `key` asks in this run, before it is placed: its answer goes into this run's payload."""
     state = st.session_state.get(key)
     return state.get("ask") if state else None
 

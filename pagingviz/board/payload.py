@@ -28,7 +28,7 @@ def encode(header: dict, frames: Iterable[Sequence[np.ndarray]]) -> bytes:
     """One message of `frames`; frames[f][b] is the (h, w) uint16 grid of board b at frame f.
 
     `header` must have "boards" (each with w and h), "frames" (one record for each frame) and "theme"; the palette of
-    that theme is added, so that the colours have one home. Raises ValueError when grids and header do not belong together.
+    that theme is added, so that the colours have one home. Raises ValueError when grids and header do not fit together.
     """
     boards, records = header["boards"], header["frames"]
     text = json.dumps(header | {"palette": PALETTES[header["theme"]].wire()}, separators=(",", ":"), ensure_ascii=False)

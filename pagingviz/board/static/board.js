@@ -11,8 +11,8 @@ import { Player } from "./player.js";
 
 const POLL_MS = 300; // while Python has no picture yet
 const HOVER_MS = 120; // the pointer rests this long before Python is asked about a cell
-const ROOM_FOR_INSPECTOR = 1180, INSPECTOR = 300; // px: from this width on, several boards leave it a column of its own
 const SMALLEST_STAGE = 220; // px: no window is so low that the boards vanish
+const BELOW = 10; // px kept free under the board
 
 class Board {
   constructor(host) {
@@ -33,7 +33,8 @@ class Board {
     this.chips = el("ul", { class: "chips", "aria-label": "Status" });
     this.grid = el("div", { class: "boards" });
     this.notice = el("div", { class: "notice", role: "status", hidden: true });
-    this.stage = el("div", { class: "stage", tabindex: "-1" }, this.grid, this.inspector.node, this.notice);
+    this.rail = el("div", { class: "rail" }, this.inspector.node);
+    this.stage = el("div", { class: "stage", tabindex: "-1" }, this.grid, this.rail, this.notice);
     this.sentence = el("p", { class: "what" });
     this.source = el("code", { class: "source" });
     this.saying = el("div", { class: "sentence", "aria-live": "polite", "aria-atomic": "true" }, this.sentence, this.source);
@@ -81,7 +82,7 @@ class Board {
     const first = !this.header;
     this.header = header;
     this.root.dataset.theme = header.theme;
-    this.root.classList.toggle("present", !!header.present);
+    this.setPresent(!!header.present);
     if (first) {
       this.player.perFrame = header.per_frame ?? 1;
       this.player.delay = Math.round(1000 / (header.fps || 30));
@@ -91,7 +92,7 @@ class Board {
     this.controls.setMarks(header.marks ?? [], header.kinds ?? []);
     const wanted = new Set(header.boards.map((board) => board.id));
     for (const [id, panel] of this.panels) if (!wanted.has(id)) panel.node.remove(), this.panels.delete(id);
-    let resize = this.root.classList.contains("present") !== this.wasPresent;
+    let resize = !!header.present !== this.wasPresent;
     this.wasPresent = !!header.present;
     for (const board of header.boards) {
       let panel = this.panels.get(board.id);
@@ -123,10 +124,21 @@ class Board {
     for (const frame of frames) this.paint(frame);
     this.player.lastSent = this.tick;
     if (fresh) {
+      this.layout(true); // now the status line has its height
       if (header.playing) this.run();
       else this.pause(false);
       this.refocus();
     }
+  }
+
+  /** Presenter mode lies above the whole page, whatever surrounds the board. */
+  setPresent(present) {
+    if (present === this.root.classList.contains("present")) return;
+    this.root.classList.toggle("present", present);
+    if (present) {
+      this.root.popover = "manual";
+      this.root.showPopover();
+    } else this.root.removeAttribute("popover");
   }
 
   /** Message over the boards while there is no true picture. */
@@ -223,38 +235,54 @@ class Board {
   /** Sizes of everything. Runs when the window, the machine or presenter mode changes, never between frames. */
   layout(force = false) {
     if (!this.panels.size || !this.root.isConnected) return;
-    const present = this.root.classList.contains("present");
-    const top = present ? 0 : this.root.getBoundingClientRect().top + (document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0);
     const size = [this.root.clientWidth, innerHeight].join();
     if (size === this.size && !force) return;
     this.size = size;
     const panels = [...this.panels.values()];
-    const columns = panels.length > 1 && this.root.clientWidth > 640 ? 2 : 1;
-    const side = !present && (columns === 1 ? this.root.clientWidth > 800 : this.root.clientWidth > ROOM_FOR_INSPECTOR);
-    this.root.classList.toggle("side", side);
+    const present = this.root.classList.contains("present");
     this.root.classList.toggle("many", panels.length > 1);
-    const scale = present ? 2 : 1;
-    this.grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+    const labelScale = present ? 2 : 1;
     for (const panel of panels) panel.well.style.height = "0";
-    const rows = Math.ceil(panels.length / columns);
-    const chrome = this.root.scrollHeight; // everything but the canvases
-    const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth; // what a panel has around its canvas
-    const between = 10 * (columns - 1);
-    const width = this.root.clientWidth - (side ? INSPECTOR + 10 : 0) - between - columns * frame - (present ? 32 : 0);
-    const height = Math.max(SMALLEST_STAGE, innerHeight - top - chrome - (present ? 0 : 14));
-    const boards = panels.map((panel) => panel.plan);
-    const { pitches, widths } = fit(boards, columns, width, height, { present, labelScale: scale, narrowest: Math.min(260, width / columns) });
-    panels.forEach((panel, k) => {
-      panel.setSize(pitches[k], scale);
-      panel.well.style.height = "";
-    });
-    if (columns > 1) this.grid.style.gridTemplateColumns = widths.map((w) => `${Math.floor(w + frame)}px`).join(" ");
-    for (let row = 0; row < rows; row++) { // wells of a row are equally high: their legends stand in line
-      const inRow = panels.slice(row * columns, (row + 1) * columns);
-      const tall = Math.max(...inRow.map((panel) => panel.painter.height));
-      for (const panel of inRow) panel.well.style.height = `${tall}px`;
+    // With and without a column for the inspector; it gets one where the cells lose nothing by it.
+    const plain = this.measure(panels, false, present, labelScale);
+    const aside = !present && this.root.clientWidth > 720 ? this.measure(panels, true, present, labelScale) : null;
+    const chosen = aside && aside.score >= plain.score ? aside : plain;
+    this.arrange(chosen.side, panels.length);
+    this.grid.style.gridTemplateColumns = chosen.columns > 1 ? chosen.widths.map((w) => `${Math.floor(w + chosen.frame)}px`).join(" ") : "";
+    panels.forEach((panel, k) => panel.setSize(chosen.pitches[k], labelScale));
+    for (let k = 0; k < panels.length; k += chosen.columns) { // wells of a row are equally high: their legends stand in line
+      const row = panels.slice(k, k + chosen.columns);
+      const tall = Math.max(...row.map((panel) => panel.painter.height));
+      for (const panel of row) panel.well.style.height = `${tall}px`;
     }
+    for (const panel of panels) panel.place();
     this.layPins();
+  }
+
+  /** Put the inspector (and, beside a single board, the sentence) into their column, or back. */
+  arrange(side, count) {
+    this.root.classList.toggle("side", side);
+    if (side && count === 1) this.rail.prepend(this.saying);
+    else this.stage.after(this.saying);
+  }
+
+  /** The best sizes of one arrangement: those of fit(), and {side, columns, frame}. */
+  measure(panels, side, present, labelScale) {
+    this.arrange(side, panels.length);
+    const columns = panels.length > 1 && this.root.clientWidth > 640 ? 2 : 1;
+    this.grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+    const style = getComputedStyle(this.root);
+    const flow = [...this.root.children].filter((child) => !["absolute", "fixed"].includes(getComputedStyle(child).position));
+    const chrome = flow.reduce((sum, child) => sum + (child === this.stage ? this.grid : child).offsetHeight, 0)
+      + (flow.length - 1) * parseFloat(style.rowGap) + parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
+    const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0;
+    const top = present ? 0 : this.root.getBoundingClientRect().top + scrolled + BELOW;
+    const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth; // what a panel has around its canvas
+    const width = this.grid.clientWidth - columns * frame - (columns - 1) * parseFloat(getComputedStyle(this.grid).columnGap);
+    const height = Math.max(SMALLEST_STAGE, innerHeight - top - chrome);
+    const found = fit(panels.map((panel) => panel.plan), columns, width, height,
+      { present, labelScale, narrowest: Math.min(280, width / columns) });
+    return { ...found, side, columns, frame };
   }
 
   // --- from the viewer ---------------------------------------------------------------------------------------------

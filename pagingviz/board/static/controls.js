@@ -34,10 +34,10 @@ export class Controls {
       button("step", "step", "→", "One tick forward"), button("micro", "micro", "M", "Next event inside this tick"),
       el("span", { class: "group" }, button("prev", null, "P", "Previous event of the chosen kind"), this.kind,
         button("next", null, "N", "Next event of the chosen kind")),
-      button("end", null, "End", "The furthest tick reached"),
-      el("span", { class: "pace" }, this.delay, this.perFrame));
+      button("end", null, "End", "The furthest tick reached"));
     this.timeline = el("div", { class: "timeline" }, this.marks, this.range,
-      el("label", { class: "field" }, el("span", {}, "tick"), this.tick, this.furthest));
+      el("label", { class: "field" }, el("span", {}, "tick"), this.tick, this.furthest),
+      el("span", { class: "pace" }, this.delay, this.perFrame));
     this.setOptions(this.delay, DELAYS.map((ms) => [ms, delayText(ms)]));
     this.setOptions(this.perFrame, TICKS.map((n) => [n, ticksText(n)]));
   }

@@ -48,9 +48,9 @@ J       K       L       M       N       O       P       Q       R       S       
     #   # #     #       # # # # # # #   #   #   #   #   #   #   #   #   #         #     #   #   #   #   #  #  #
     #   ##      #       # # # # # # #   #   #   ####    #   #   ####     ###      #     #   #    # #    #  #  #
     #   # #     #       #  #  # # # #   #   #   #       #   #   # #         #     #     #   #    # #    #  #  #
-    #   #  #    #       #  #  # #  ##   #   #   #       # # #   #  #        #     #     #   #    # #    #  #  #
+    #   #  #    #       #  #  # #  ##   #   #   #       # # #   #  #        #     #     #   #    # #     # # #
 #   #   #   #   #       #     # #  ##   #   #   #       #  #    #   #   #   #     #     #   #     #      # # #
- ###    #   #   #####   #     # #   #    ###    #        ## #   #   #    ###      #      ###      #      #   #
+ ###    #   #   #####   #     # #   #    ###    #        ## #   #   #    ###      #      ###      #       # #
 
 
 
@@ -87,9 +87,9 @@ u       v       w       x       y       z       {       |       }       ~       
 #   #   #   #   #  #  # #   #   #   #   #####    #        #        #     #  #              #
 #   #   #   #   #  #  #  # #    #   #      #     #        #        #    # ##      ##    #####
 #   #    # #    #  #  #   #     #   #     #     #         #         #             ##       #
-#   #    # #    #  #  #   #     #   #    #       #        #        #                      #
+#   #    # #     # # #    #     #   #    #       #        #        #                      #
 #   #     #      # # #   # #    #   #   #        #        #        #                            # # #
- ####     #      #   #  #   #    ####   #####    #        #        #                            # # #
+ ####     #       # #   #   #    ####   #####    #        #        #                            # # #
                                     #            #        #        #
                                 #   #             ##      #      ##
                                  ###
@@ -123,21 +123,20 @@ function readSheet() {
 const GLYPHS = readSheet();
 const UNKNOWN = bitmap(5, LINE, (x, y) => y < CAP && (x % 4 === 0 || y % 8 === 0));
 
-/** Scale2x / Scale3x (Mazzoleni): whole-number scaling that rounds the stairs of slanted strokes. */
-function smooth(g, k) {
+/** k times larger; the stairs of slanted strokes are filled in their corners (half of Scale2x: square corners stay square). */
+function enlarge(g, k) {
   const at = (x, y) => (x < 0 || y < 0 || x >= g.w || y >= g.h ? 0 : g.bits[y * g.w + x]);
   return bitmap(g.w * k, g.h * k, (X, Y) => {
     const x = Math.floor(X / k), y = Math.floor(Y / k);
     const dx = Math.sign(2 * (X % k) - (k - 1)), dy = Math.sign(2 * (Y % k) - (k - 1));
-    if (dx === 0 || dy === 0) return at(x, y);
-    const side = at(x + dx, y), end = at(x, y + dy);
-    return side === end && side !== at(x - dx, y) && end !== at(x, y - dy) ? side : at(x, y);
+    if (at(x, y) || dx === 0 || dy === 0) return at(x, y);
+    return at(x + dx, y) && at(x, y + dy) && !at(x - dx, y) && !at(x, y - dy) && !at(x + dx, y + dy);
   });
 }
 
 const made = new Map();
 
-/** The glyph of a character, k times its size, `bold` widened to the right by half a stroke at least. */
+/** The glyph of a character, k times its size; `bold` widens its strokes to the right, where its counters are wide enough. */
 export function glyph(character, k = 1, bold = false) {
   const name = `${character}${k}${bold}`;
   let g = made.get(name);
@@ -145,10 +144,10 @@ export function glyph(character, k = 1, bold = false) {
     g = GLYPHS.get(character) ?? UNKNOWN;
     for (let rest = k; rest > 1; ) {
       const factor = rest % 3 === 0 ? 3 : rest % 2 === 0 ? 2 : rest;
-      g = smooth(g, factor);
+      g = enlarge(g, factor);
       rest /= factor;
     }
-    if (bold) {
+    if (bold && (k > 1 || g.w < WIDE)) {
       const thin = g, more = Math.max(1, k >> 1);
       g = bitmap(thin.w + more, thin.h, (x, y) => {
         for (let d = 0; d <= more; d++) if (x >= d && x - d < thin.w && thin.bits[y * thin.w + x - d]) return true;

@@ -16,7 +16,8 @@ export class Panel {
     this.over = svg("svg", { class: "over", "aria-hidden": "true" }, this.lit, this.pin, this.pointed);
     this.title = el("h3");
     this.caption = el("span", { class: "caption" });
-    this.well = el("div", { class: "well" }, el("div", { class: "sheet" }, this.canvas, this.over));
+    this.sheet = el("div", { class: "sheet" }, this.canvas, this.over);
+    this.well = el("div", { class: "well" }, this.sheet);
     this.legend = el("ul", { class: "legend" });
     this.node = el("section", { class: "panel" }, el("header", {}, this.title, this.caption), this.well, this.legend);
     const at = (event) => this.painter.pitch ? this.painter.cellAt(event.offsetX, event.offsetY) : -1;
@@ -61,6 +62,14 @@ export class Panel {
     this.over.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.over.style.width = `${width}px`;
     this.over.style.height = `${height}px`;
+  }
+
+  /** In the middle of its well, on whole pixels. */
+  place() {
+    const { width, height } = this.painter;
+    const { left, top } = this.well.getBoundingClientRect();
+    this.sheet.style.marginLeft = `${Math.max(0, Math.floor((this.well.clientWidth - width) / 2)) + Math.ceil(left) - left}px`;
+    this.sheet.style.marginTop = `${Math.max(0, Math.floor((this.well.clientHeight - height) / 2)) + Math.ceil(top) - top}px`;
   }
 
   outline(path, cells) {
