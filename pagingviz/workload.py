@@ -16,7 +16,7 @@ import numpy as np
 
 from pagingviz import generators as kernels
 from pagingviz.fields import MAX_FRAMES, Generator, ScenarioError
-from pagingviz.layout import OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, U
+from pagingviz.layout import OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, ZONE_SLACK, U
 from pagingviz.scenario import Scenario, shipped_traces
 from pagingviz.tracefile import Trace, open_trace, read_trace
 
@@ -146,7 +146,7 @@ class Work:
 
     def _frames(self, frames: int) -> int:
         """Frames that a guest of `frames` frames needs: the table zone and one frame for each page of each process."""
-        zone = 8 * -(-(self._tables(frames) + 8) // 8)
+        zone = 8 * -(-(self._tables(frames) + int(ZONE_SLACK)) // 8)
         return zone + sum(p.pages.size for p in self.processes)
 
     def _too_small(self) -> str:
