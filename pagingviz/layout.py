@@ -139,7 +139,7 @@ _u = [(name, "u8") for name in (
     "tick", "crashed", "cur", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "flush_epoch", "last_writeable", "hap_root",
-    "log_dirty", "round", "tree_root", "dirty_count", "fault_count", "failed_allocs", "d_depth",
+    "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs", "d_depth",
 )]  # fmt: skip
 SCRATCH = ("look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(

@@ -80,7 +80,7 @@ def mark(s, a, gfn):
         a[at] |= mask
         s.dirty_count += ONE
         s.pages_marked += ONE
-        a[s.o_dround + gfn] = s.round
+        a[s.o_dround + gfn] = s.dirty_round + ONE  # 0 = never
         emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, a[s.o_p2m + gfn], ZERO, s.dirty_count)
 
 
@@ -123,7 +123,7 @@ def clear(s, a):
     _each_leaf(s, a, False)
     s.dirty_count = ZERO
     s.fault_count = ZERO
-    s.round += ONE
+    s.dirty_round += ONE
     count_afresh(s, a)
 
 

@@ -1,0 +1,13 @@
+"""Portraits: machine -> grids of cells, words, tables. Pure functions: nothing here changes a machine or draws on a screen.
+
+A grid is uint16 (height, width); a cell is a fill code, a letter and three flags (pagingviz/palette.py).
+"""
+
+from pagingviz.portray.plans import BOARDS, Plan, plan
+from pagingviz.portray.cells import cells  # noqa: I001 (plans first: it is what the others are drawn on)
+from pagingviz.portray.inspect import inspect
+from pagingviz.portray.words import EVENT_KINDS, alt, caption, marks, sentence, status, table
+
+__all__ = [
+    "BOARDS", "EVENT_KINDS", "Plan", "alt", "caption", "cells", "inspect", "marks", "plan", "sentence", "status", "table",
+]  # fmt: skip

@@ -1,0 +1,217 @@
+"""The inspector: one cell decoded, its chain gva -> gpa -> mpa, who else refers to it, and why it is as it is."""
+
+import numpy as np
+
+from pagingviz import layout as L
+from pagingviz.portray.cells import entry_words, ept_leaves, is_table, shadow_rights
+from pagingviz.portray.plans import plan as make_plan
+from pagingviz.portray.words import process_name
+
+_TYPES = {int(L.SH_FREE): "free", int(L.SH_L1): "l1_64", int(L.SH_L2): "l2_64", int(L.SH_L3): "l3_64", int(L.SH_L4): "l4_64",
+          int(L.SH_P2M): "p2m_table", int(L.SH_MONITOR): "monitor_table", int(L.SH_OUT): "not in the pool"}  # fmt: skip
+
+
+def flags(entry):
+    """A page-table entry's bits in words, in the order of their numbers."""
+    names = ((L.P, "P"), (L.RW, "RW"), (L.US, "US"), (L.A, "A"), (L.D, "D"), (L.PSE, "PSE"), (L.COW, "COW"), (L.NX, "NX"))
+    return " ".join(name for bit, name in names if entry & bit) or "empty"
+
+
+def ept_flags(entry):
+    """An EPT entry's bits in words."""
+    rwx = "".join(c if entry & bit else "-" for bit, c in ((L.EPT_R, "r"), (L.EPT_W, "w"), (L.EPT_X, "x")))
+    kind = {0: "ram_rw", 2: "ram_logdirty"}.get(int((entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT), "?")
+    extra = [name for bit, name in ((L.EPT_SP, "2 MiB"), (L.EPT_A, "a"), (L.EPT_D, "d"), (L.EPT_RECALC, "recalc")) if entry & bit]
+    emt = int((entry & L.EPT_EMT) >> L.U(3))
+    return f"{rwx} emt={emt} {kind} {' '.join(extra)}".strip()
+
+
+def _hex(x):
+    return f"{int(x):#x}"
+
+
+def inspect(sim, plan, cell):
+    """What the card shows for flat cell number `cell`: {title, chain, rows [(name, value)], why, lit {board: [cells]}}."""
+    if not 0 <= cell < plan.width * plan.height:
+        return None
+    if plan.id == "guest-tables":
+        return _entry(sim, plan, cell)
+    key = int(plan.key[cell])
+    if key < 0:
+        return None
+    if plan.id == "shadow-pool":
+        return _page(sim, plan, key)
+    return _gfn(sim, key, plan.per_cell)
+
+
+def _entry(sim, plan, cell):
+    """A guest page-table entry."""
+    m = sim.machine
+    for e, frame, value in entry_words(m, plan):
+        hit = np.flatnonzero(e.cell == cell)
+        if not hit.size:
+            continue
+        i = int(hit[0])
+        v, tab, index = value[i], int(frame[i]), int(e.index[i])
+        gva = int(e.page[i]) << 12
+        gva = gva & (1 << 48) - 1 | (0xFFFF << 48 if gva >> 47 & 1 else 0)
+        who = process_name(sim, e.slot) if e.slot >= 0 else "kernel direct map"
+        rows = [("guest entry", flags(v)), ("in table", f"gfn {_hex(tab)}, entry {index}" if tab >= 0 else "no table yet")]
+        shadow = _shadow_entry(m, tab, index, e.level) if tab >= 0 else None
+        if shadow is not None:
+            rows.append(("shadow entry", flags(shadow)))
+        chain = [f"gva {gva:#x}", f"L{e.level}[{index}]"]
+        lit = {plan.id: [cell]}
+        if v & L.P:
+            gfn = int((v & L.FRAME_MASK) >> L.PAGE_BITS)
+            chain += _machine_chain(m, gfn)
+            rows += _frame_rows(m, gfn)
+            lit |= _lit(sim, gfn)
+            lit[plan.id] = sorted({cell, *lit.get(plan.id, [])})
+        return {"title": f"{who}: L{e.level} entry", "chain": chain, "rows": rows, "why": _why_entry(m, v, shadow), "lit": lit}
+    return None
+
+
+def _shadow_entry(m, gfn, index, level):
+    """The shadow's word for entry `index` of guest table `gfn` at `level`, or None when it has no shadow."""
+    if m.scenario.road != "shadow":
+        return None
+    kind = int(L.TYPE_OF_LEVEL[level])
+    pages = np.flatnonzero((m.view("pkey") == m.view("p2m")[gfn]) & (m.view("ptype") == kind))
+    return m.view("pool")[int(pages[0]) * 512 + index] if pages.size else None
+
+
+def _why_entry(m, v, shadow):
+    if not v & L.P:
+        return "Not present: the first touch faults and the guest's kernel fills it in."
+    if shadow is None:
+        return "Its table has no shadow: nothing has been touched through it since the last blow." if m.scenario.road == "shadow" else "The hardware reads this entry itself."
+    if not shadow & L.P:
+        return "Not shadowed yet: the next touch exits, and _sh_propagate computes the shadow entry."
+    if v & L.RW and not shadow & L.RW:
+        gfn = int((v & L.FRAME_MASK) >> L.PAGE_BITS)
+        if m.view("info")[gfn] >> L.SHADOW_FLAG_SHIFT:
+            return "The guest may write here, the shadow may not: the frame holds a page table that is shadowed."
+        if not v & L.D:
+            return "Read-only in the shadow until the first store, so that the guest's D bit can be set then."
+        if m.sys[0].log_dirty:
+            return "Read-only in the shadow: log-dirty is on and the frame is not dirty yet. The next store marks it."
+    return "The shadow gives what the guest's entry gives."
+
+
+def _machine_chain(m, gfn):
+    """gpa -> mpa of a frame, as this road does it."""
+    if m.scenario.road == "bare":
+        return [f"gpa = mpa {gfn << 12:#x}"]
+    mfn = int(m.view("p2m")[gfn])
+    return [f"gpa {gfn << 12:#x}", f"p2m → mfn {mfn:#x}", f"mpa {mfn << 12:#x}"]
+
+
+def _frame_rows(m, gfn):
+    """What the machine knows about a guest frame."""
+    rows = [("gfn", _hex(gfn)), ("stores so far", f"{int(m.view('ver')[gfn]):,}")]
+    road = m.scenario.road
+    if road != "bare":
+        rows.append(("dirty bit", "1" if m.dirty_bits()[gfn] else "0"))
+    if road == "shadow":
+        info = int(m.view("info")[gfn])
+        rows.append(("writable mappings", str(info & int(L.TYPECOUNT))))
+        kinds = [_TYPES[k] for k in range(7, 13) if info >> (32 + k) & 1]
+        rows.append(("shadowed as", ", ".join(kinds) or "-"))
+    if road == "hap":
+        entry, level, pending = ept_leaves(m)
+        rows.append(("EPT leaf", ept_flags(entry[gfn]) + f", level {int(level[gfn])}"))
+        rows.append(("recalculation", "pending on the path" if pending[gfn] else "none pending"))
+    if is_table(m)[gfn]:
+        rows.append(("holds", "a page table"))
+    return rows
+
+
+def _gfn(sim, gfn, per_cell):
+    """A guest frame (EPT/NPT map, dirty bitmap)."""
+    m = sim.machine
+    rows = _frame_rows(m, gfn)
+    if per_cell > 1:
+        rows.insert(0, ("first of", f"{per_cell} frames in this cell"))
+    users = _mapped_by(sim, gfn)
+    rows.append(("mapped at", ", ".join(users[:3]) or "by no process"))
+    return {"title": f"gfn {gfn:#x}", "chain": [*users[:1], *_machine_chain(m, gfn)], "rows": rows, "why": _why_frame(m, gfn), "lit": _lit(sim, gfn)}
+
+
+def _why_frame(m, gfn):
+    s, road = m.sys[0], m.scenario.road
+    if road == "bare":
+        return "No hypervisor: the guest's frames are the machine's frames."
+    if s.log_dirty and m.dirty_bits()[gfn]:
+        return "Its bit is set: a store, or an accessed/dirty update of the tables in it, since the last CLEAN."
+    if road == "hap":
+        entry, _, pending = ept_leaves(m)
+        if pending[gfn]:
+            return "Poisoned on its path: the next access of any kind recomputes its type (resolve_misconfig)."
+        if not entry[gfn] & L.EPT_W:
+            return "ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit."
+        return "ram_rw: stores run at full speed."
+    rank = int(shadow_rights(m)[gfn])
+    return ("No shadow maps it: the next touch exits.", "Mapped without write access: the next store exits.",
+            "Mapped writable: stores run at full speed.", "It holds a shadowed page table: every store to it is trapped.")[rank]  # fmt: skip
+
+
+def _mapped_by(sim, gfn):
+    """Where processes map a frame: ["sqlite gva 0x..."]."""
+    out = []
+    for e, _, value in entry_words(sim.machine, make_plan(sim.scenario, sim.work, "guest-tables")):
+        if e.level == 1 and e.slot >= 0:
+            hit = (value & L.P != 0) & ((value & L.FRAME_MASK) >> L.PAGE_BITS == gfn)
+            out += [f"{process_name(sim, e.slot)} gva {int(p) << 12:#x}" for p in e.page[hit]]
+    return out
+
+
+def _page(sim, plan, page):
+    """A page of the pool."""
+    m, s = sim.machine, sim.machine.sys[0]
+    kind = int(m.view("ptype")[page])
+    rows = [("type", _TYPES.get(kind, "-"))]
+    lit, chain = {plan.id: [page]}, [f"mfn {page:#x}"]
+    why = "Free: the next shadow comes from the head of the free list." if kind == L.SH_FREE else ""
+    if int(L.SH_L1) <= kind <= int(L.SH_L4):
+        mfn = int(m.view("pkey")[page])
+        gfn = int(m.view("m2p")[mfn - int(L.RAM_BASE)])
+        chain = [f"guest table gfn {gfn:#x}", f"shadow page {page:#x}"]
+        rows += [("shadows", f"gfn {gfn:#x}"), ("references", str(int(m.view("pref")[page]))),
+                 ("pinned", "yes" if m.view("ppin")[page] else "no"),
+                 ("loaded", "yes" if page in [int(r) for r in s.root[: s.vcpus]] else "no"),
+                 ("present entries", str(int(np.count_nonzero(m.view("pool")[page * 512 : page * 512 + 512] & L.P))))]  # fmt: skip
+        lit |= _lit(sim, gfn)
+        why = "A root: pinned at its last CR3 load; the one loaded longest ago is recycled first." if kind == L.SH_L4 else "It lives as long as an entry above it points to it."
+    elif kind == L.SH_P2M:
+        level = int(m.view("pref")[page])
+        tree = m.view("pkey")[page] == L.NONE
+        rows.append(("holds", "the log-dirty bitmap's tree" if tree else f"EPT table, level {level}"))
+        why = "Taken when the first bit below it was set; CLEAN keeps it, OFF frees it." if tree else "Part of the domain's only set of EPT tables."
+    elif kind == L.SH_MONITOR:
+        why = "Xen's own top level while this vCPU runs in the hypervisor."
+    rows.append(("age", f"{sim.tick - int(m.view('pstamp')[page]):,} ticks"))
+    return {"title": f"pool page {page:#x}", "chain": chain, "rows": rows, "why": why, "lit": lit}
+
+
+def _lit(sim, gfn):
+    """The same frame on every map: {board: [flat cells]}."""
+    m, out = sim.machine, {}
+    for board in ("ept-npt", "dirty-bitmap"):
+        p = make_plan(sim.scenario, sim.work, board)
+        cell = gfn // p.per_cell
+        if p.key[cell] >= 0:
+            out[board] = [cell]
+    p = make_plan(sim.scenario, sim.work, "guest-tables")
+    found = []
+    for e, frame, value in entry_words(m, p):
+        if e.slot < 0 and e.level == 1:
+            found.append(int(e.cell[gfn // p.per_cell]))
+        else:
+            hit = (value & L.P != 0) & ((value & L.FRAME_MASK) >> L.PAGE_BITS == gfn)
+            found += e.cell[hit].tolist()
+    out["guest-tables"] = found
+    if m.scenario.road == "shadow":
+        pages = np.flatnonzero(m.view("pkey") == m.view("p2m")[gfn])
+        out["shadow-pool"] = [int(p) for p in pages if m.view("ptype")[p] != L.SH_FREE]
+    return out
