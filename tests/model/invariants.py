@@ -1,6 +1,6 @@
 """What must hold whenever nothing is half done: checkable properties of Xen's shadow code and of EPT under log-dirty.
 
-The numbers in the texts count the shadow properties first to last as Xen's own audit code groups them."""
+Each text begins with the rule's number in our two lists of such properties, one for shadow, one for EPT."""
 from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
