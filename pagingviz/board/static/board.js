@@ -1,9 +1,9 @@
 // The live board of a page: takes messages from Python, plays them on its canvases, sends back what the viewer asks.
+import { arrange } from "./arrange.js";
 import { Controls } from "./controls.js";
 import { el, grouped, say } from "./dom.js";
 import { Inspector, Lens } from "./inspector.js";
 import { listen } from "./keys.js";
-import { fit } from "./layout.js";
 import { Link } from "./link.js";
 import { Panel } from "./panel.js";
 import { decode } from "./payload.js";
@@ -11,8 +11,6 @@ import { Player } from "./player.js";
 
 const POLL_MS = 300; // while Python has no picture yet
 const HOVER_MS = 120; // the pointer rests this long before Python is asked about a cell
-const SMALLEST_STAGE = 220; // px: no window is so low that the boards vanish
-const BELOW = 10; // px kept free under the board
 
 class Board {
   constructor(host) {
@@ -50,7 +48,7 @@ class Board {
 
   leave() {
     this.deaf();
-    this.player.stop();
+    this.player.close();
     this.resized.disconnect();
     removeEventListener("resize", this.onWindow);
     clearTimeout(this.polling);
@@ -67,7 +65,7 @@ class Board {
     const { header, frames } = decode(data);
     const answered = this.link.settle(header.seq);
     const name = JSON.stringify([header.machine, header.seq, header.state, header.frames.map((f) => [f.tick, f.sentence]), header.micro]);
-    const fresh = !this.header || header.machine !== this.header.machine;
+    const fresh = header.machine !== this.machine; // not yet seen a picture of it
     const seen = name === this.name && !answered;
     this.name = name;
     this.dress(header);
@@ -108,6 +106,7 @@ class Board {
   }
 
   take(header, frames, answered, fresh) {
+    this.machine = header.machine;
     frames.at(-1).found = { inspect: header.inspect ?? null, lit: header.lit ?? {}, asked: answered };
     const running = answered?.cmd === "run" && !fresh;
     if (running && !this.player.playing) return; // paused meanwhile: what came too late is not shown
@@ -169,8 +168,7 @@ class Board {
     this.painted = true;
     this.header.boards.forEach((board, b) => {
       const panel = this.panels.get(board.id);
-      panel.painter.show(frame.grids[b]);
-      panel.canvas.dataset.tick = frame.tick;
+      panel.show(frame.grids[b], frame);
       panel.setCaption(frame.captions?.[b] ?? board.caption);
     });
     say(this.sentence, frame.sentence ?? "");
@@ -221,7 +219,7 @@ class Board {
   }
 
   light(lit) {
-    for (const panel of this.panels.values()) panel.outline(panel.lit, lit[panel.id]);
+    for (const panel of this.panels.values()) panel.light(lit[panel.id]);
   }
 
   layPins() {
@@ -232,57 +230,13 @@ class Board {
     this.root.classList.toggle("pinned", !!this.pinned);
   }
 
-  /** Sizes of everything. Runs when the window, the machine or presenter mode changes, never between frames. */
+  /** New sizes when the window, the machine (`force`) or presenter mode changes; never between frames. */
   layout(force = false) {
-    if (!this.panels.size || !this.root.isConnected) return;
     const size = [this.root.clientWidth, innerHeight].join();
-    if (size === this.size && !force) return;
+    if (!this.panels.size || !this.root.isConnected || (size === this.size && !force)) return;
     this.size = size;
-    const panels = [...this.panels.values()];
-    const present = this.root.classList.contains("present");
-    this.root.classList.toggle("many", panels.length > 1);
-    const labelScale = present ? 2 : 1;
-    for (const panel of panels) panel.well.style.height = "0";
-    // With and without a column for the inspector; it gets one where the cells lose nothing by it.
-    const plain = this.measure(panels, false, present, labelScale);
-    const aside = !present && this.root.clientWidth > 720 ? this.measure(panels, true, present, labelScale) : null;
-    const chosen = aside && aside.score >= plain.score ? aside : plain;
-    this.arrange(chosen.side, panels.length);
-    this.grid.style.gridTemplateColumns = chosen.columns > 1 ? chosen.widths.map((w) => `${Math.floor(w + chosen.frame)}px`).join(" ") : "";
-    panels.forEach((panel, k) => panel.setSize(chosen.pitches[k], labelScale));
-    for (let k = 0; k < panels.length; k += chosen.columns) { // wells of a row are equally high: their legends stand in line
-      const row = panels.slice(k, k + chosen.columns);
-      const tall = Math.max(...row.map((panel) => panel.painter.height));
-      for (const panel of row) panel.well.style.height = `${tall}px`;
-    }
-    for (const panel of panels) panel.place();
+    arrange(this, [...this.panels.values()]);
     this.layPins();
-  }
-
-  /** Put the inspector (and, beside a single board, the sentence) into their column, or back. */
-  arrange(side, count) {
-    this.root.classList.toggle("side", side);
-    if (side && count === 1) this.rail.prepend(this.saying);
-    else this.stage.after(this.saying);
-  }
-
-  /** The best sizes of one arrangement: those of fit(), and {side, columns, frame}. */
-  measure(panels, side, present, labelScale) {
-    this.arrange(side, panels.length);
-    const columns = panels.length > 1 && this.root.clientWidth > 640 ? 2 : 1;
-    this.grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-    const style = getComputedStyle(this.root);
-    const flow = [...this.root.children].filter((child) => !["absolute", "fixed"].includes(getComputedStyle(child).position));
-    const chrome = flow.reduce((sum, child) => sum + (child === this.stage ? this.grid : child).offsetHeight, 0)
-      + (flow.length - 1) * parseFloat(style.rowGap) + parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
-    const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0;
-    const top = present ? 0 : this.root.getBoundingClientRect().top + scrolled + BELOW;
-    const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth; // what a panel has around its canvas
-    const width = this.grid.clientWidth - columns * frame - (columns - 1) * parseFloat(getComputedStyle(this.grid).columnGap);
-    const height = Math.max(SMALLEST_STAGE, innerHeight - top - chrome);
-    const found = fit(panels.map((panel) => panel.plan), columns, width, height,
-      { present, labelScale, narrowest: Math.min(280, width / columns) });
-    return { ...found, side, columns, frame };
   }
 
   // --- from the viewer ---------------------------------------------------------------------------------------------
@@ -396,7 +350,7 @@ class Board {
   refocus() {
     const active = document.activeElement;
     const inside = this.root.getRootNode().activeElement;
-    if ((inside ?? active)?.matches?.("input[type=number]:focus, input[type=text]:focus, textarea:focus") && inside !== this.controls.tick) return;
+    if (!inside && active?.matches("input[type=number], input[type=text]:not([role=combobox]), textarea")) return;
     this.stage.focus({ preventScroll: true });
   }
 }

@@ -2,8 +2,8 @@
 import { gapOf, gutterOf } from "./paint.js";
 
 const LARGEST = 40, LARGEST_PRESENT = 56; // px a cell
-const LETTERS_FROM = 12; // px a cell from which its letter is drawn
-const LETTER_BONUS = 0.2; // what letters are worth beside size (a fifth more of it)
+const LETTERS_FROM = 12, LETTERS_FROM_PRESENT = 28; // px a cell from which its letter is drawn, and can be read from the back row
+const LETTER_BONUS = 0.2, LETTER_BONUS_PRESENT = 0.7; // what letters are worth beside size, in natural logarithms of it
 const STEP = 8, LEAST_HEIGHT = 40; // px
 
 /** Size of a board's canvas at a pitch: [width, height]. */
@@ -22,6 +22,27 @@ function largestPitch(board, width, height, labelScale, most) {
   return pitch;
 }
 
+/** Pitches of boards one under the other: the smallest grows as long as all still fit. */
+function stack(boards, width, height, labelScale, most) {
+  const pitches = boards.map(() => 1);
+  const tall = (k, pitch) => canvasSize(boards[k], pitch, labelScale)[1];
+  const growing = new Set(boards.keys());
+  while (growing.size) {
+    const k = [...growing].reduce((a, b) => (pitches[b] < pitches[a] ? b : a));
+    const next = pitches[k] + 1;
+    const total = pitches.reduce((sum, pitch, j) => sum + tall(j, j === k ? next : pitch), 0);
+    if (next <= most && total <= height && canvasSize(boards[k], next, labelScale)[0] <= width) pitches[k] = next;
+    else growing.delete(k);
+  }
+  return pitches;
+}
+
+/** What sizes are worth: their product, and a little more for letters that can be read. */
+function score(pitches, present) {
+  const [enough, bonus] = present ? [LETTERS_FROM_PRESENT, LETTER_BONUS_PRESENT] : [LETTERS_FROM, LETTER_BONUS];
+  return pitches.reduce((sum, pitch) => sum + Math.log(pitch) + (pitch >= enough ? bonus : 0), 0);
+}
+
 /**
  * Pitch of every board so that the boards, `columns` (1 or 2) side by side, fit into width x height (px, what is left for
  * canvases). Where the space is divided is tried in steps of STEP px: best is the largest product of the pitches, because a
@@ -31,20 +52,23 @@ export function fit(boards, columns, width, height, { present = false, labelScal
   const most = present ? LARGEST_PRESENT : LARGEST;
   const rows = Math.ceil(boards.length / columns);
   const sizes = (count, whole, least) => {
-    if (count === 1) return [[whole]];
-    if (count > 2) return [Array(count).fill(Math.floor(whole / count))];
+    if (count !== 2) return [Array(count).fill(Math.floor(whole / count))];
     const splits = [];
     for (let first = least; first <= whole - least; first += STEP) splits.push([first, whole - first]);
     return splits;
   };
+  if (columns === 1) {
+    const pitches = stack(boards, width, height, labelScale, most);
+    return { score: score(pitches, present), pitches, widths: [width] };
+  }
   let best = null;
   for (const widths of sizes(columns, width, narrowest)) {
     for (const heights of sizes(rows, height, LEAST_HEIGHT)) {
       const pitches = boards.map((board, k) =>
         largestPitch(board, widths[k % columns], heights[Math.floor(k / columns)], labelScale, most));
-      const score = pitches.reduce((sum, pitch) => sum + Math.log(pitch) + (pitch >= LETTERS_FROM ? LETTER_BONUS : 0), 0);
+      const worth = score(pitches, present);
       const uneven = Math.abs(widths[0] - width / columns) + Math.abs(heights[0] - height / rows);
-      if (!best || score > best.score || (score === best.score && uneven < best.uneven)) best = { score, uneven, pitches, widths };
+      if (!best || worth > best.score || (worth === best.score && uneven < best.uneven)) best = { score: worth, uneven, pitches, widths };
     }
   }
   return best;

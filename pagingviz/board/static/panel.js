@@ -3,6 +3,7 @@ import { el, say, svg } from "./dom.js";
 import { CHANGED, CROSSED, PINNED, Painter, fillOf, letterOf } from "./paint.js";
 
 const RAMP = -1; // legend entry for the whole age ramp
+const MOST_OUTLINES = 256; // of changed cells too small to carry theirs
 
 export class Panel {
   /** `on` = {click(board, cell), hover(board, cell, event)}; cell -1 = none. The canvas made here stays for good. */
@@ -10,10 +11,12 @@ export class Panel {
     this.id = id;
     this.canvas = el("canvas", { "data-board": id, "data-ready": "0", role: "img", width: 1, height: 1 });
     this.painter = new Painter(this.canvas);
+    this.halo = svg("path", { class: "halo" });
     this.lit = svg("path", { class: "lit" });
+    this.changed = svg("path", { class: "pointed" });
     this.pin = svg("path", { class: "pin" });
     this.pointed = svg("path", { class: "pointed" });
-    this.over = svg("svg", { class: "over", "aria-hidden": "true" }, this.lit, this.pin, this.pointed);
+    this.over = svg("svg", { class: "over", "aria-hidden": "true" }, this.changed, this.halo, this.lit, this.pin, this.pointed);
     this.title = el("h3");
     this.caption = el("span", { class: "caption" });
     this.sheet = el("div", { class: "sheet" }, this.canvas, this.over);
@@ -70,6 +73,19 @@ export class Panel {
     const { left, top } = this.well.getBoundingClientRect();
     this.sheet.style.marginLeft = `${Math.max(0, Math.floor((this.well.clientWidth - width) / 2)) + Math.ceil(left) - left}px`;
     this.sheet.style.marginTop = `${Math.max(0, Math.floor((this.well.clientHeight - height) / 2)) + Math.ceil(top) - top}px`;
+  }
+
+  /** Cells that belong together with the inspected one. */
+  light(cells) {
+    this.outline(this.halo, cells);
+    this.outline(this.lit, cells);
+  }
+
+  /** One frame. Cells without a gap around them have their outline drawn over the canvas. */
+  show(grid, frame) {
+    this.painter.show(grid);
+    this.canvas.dataset.tick = frame.tick;
+    if (!this.painter.gap) this.outline(this.changed, [...this.painter.ringed].slice(0, MOST_OUTLINES));
   }
 
   outline(path, cells) {

@@ -14,7 +14,8 @@ export class Player {
     this.lastSent = -1; // tick of the newest frame that has come
     this.drained = false; // Python has said that nothing follows
     this.tickOver = (now) => this.loop(now);
-    document.addEventListener("visibilitychange", () => document.hidden || this.jump());
+    this.onVisible = () => document.hidden || this.jump();
+    document.addEventListener("visibilitychange", this.onVisible);
   }
 
   /** Frames to ask for at once. */
@@ -34,6 +35,11 @@ export class Player {
   stop() {
     this.playing = false;
     this.queue = [];
+  }
+
+  close() {
+    this.stop();
+    document.removeEventListener("visibilitychange", this.onVisible);
   }
 
   enqueue(frames) {
