@@ -23,7 +23,8 @@ PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
 
 # `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an
 # allocation inside a kernel becomes a compile error. Should numba drop the flag, drop it here: nothing else knows it.
-OPTIONS = {"cache": True, "nogil": True, "_nrt": False}
+# Nothing takes a kernel's address: without the wrapper for that, compiling takes a fifth less time (41 to 33 s CPU).
+OPTIONS = {"cache": True, "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 
 KEEP_DAYS = 30
 PACKAGE = Path(__file__).resolve().parents[1]
