@@ -1,7 +1,9 @@
 // Where things stand on the page: one or two columns of boards, with or without a column for the inspector.
+import { el } from "./dom.js";
 import { fit } from "./layout.js";
 
 const SMALLEST_STAGE = 220; // px: no window is so low that the boards vanish
+const READABLE = 28; // px a cell in presenter mode, at least
 const BELOW = 10; // px kept free under the board
 const NARROWEST = 280; // px a panel
 const TWO_COLUMNS_FROM = 640, INSPECTOR_FROM = 720; // px of width
@@ -11,7 +13,11 @@ export function arrange(view, panels) {
   const present = view.root.classList.contains("present");
   const wide = view.root.clientWidth;
   view.root.classList.toggle("many", panels.length > 1);
-  for (const panel of panels) panel.well.style.height = "0";
+  for (const panel of panels) {
+    panel.well.style.height = "0";
+    panel.node.hidden = false;
+  }
+  view.root.classList.remove("alone");
   // The inspector gets a column of its own where the cells lose nothing by it, so that way is tried first.
   const columns = panels.length > 1 && wide > TWO_COLUMNS_FROM ? 2 : 1;
   const ways = [{ side: false, columns }];
@@ -19,6 +25,9 @@ export function arrange(view, panels) {
   if (present && columns > 1) ways.push({ side: false, columns: 1 });
   const measured = ways.map((way) => measure(view, panels, way, present));
   const best = measured.reduce((a, b) => (b.score > a.score ? b : a));
+  const alone = present && panels.length > 1 && Math.min(...best.pitches) < READABLE;
+  view.root.classList.toggle("alone", alone);
+  if (alone) return showOne(view, panels);
   furnish(view, best.side, panels.length);
   view.grid.style.gridTemplateColumns = best.columns > 1 ? best.widths.map((w) => `${Math.floor(w + best.frame)}px`).join(" ") : "";
   panels.forEach((panel, k) => panel.setSize(best.pitches[k], labelScale(present)));
@@ -30,6 +39,21 @@ export function arrange(view, panels) {
   for (const panel of panels) panel.place();
 }
 
+/** Presenter mode when the cells of all boards together would be too small for the back row: one board at a time. */
+function showOne(view, panels) {
+  const chosen = panels.find((panel) => panel.id === view.chosen) ?? panels[0];
+  for (const panel of panels) panel.node.hidden = panel !== chosen;
+  view.tabs.replaceChildren(...panels.map((panel, k) => el("button",
+    { type: "button", "aria-pressed": String(panel === chosen), onclick: () => view.act("choose", k + 1) },
+    panel.plan.title, el("kbd", {}, String(k + 1)))));
+  const { width, height } = measure(view, [chosen], { side: false, columns: 1 }, true);
+  for (const panel of panels) { // hidden ones too: theirs are true pictures of the same tick
+    panel.setSize(fit([panel.plan], 1, width, height, { present: true, labelScale: labelScale(true) }).pitches[0], labelScale(true));
+    panel.well.style.height = `${panel.painter.height}px`;
+  }
+  chosen.place();
+}
+
 const labelScale = (present) => (present ? 2 : 1);
 
 /** Put the inspector (and, beside a single board, the sentence) into their column, or back. */
@@ -39,13 +63,16 @@ function furnish({ root, rail, stage, saying }, side, count) {
   else stage.after(saying);
 }
 
-/** The best sizes of one way to stand: those of fit(), and {side, columns, frame}. */
+/** The best sizes of one way to stand: those of fit(), and {side, columns, frame, width, height}. */
 function measure(view, panels, { side, columns }, present) {
   const { root, stage, grid } = view;
   furnish(view, side, panels.length);
   grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
   const style = getComputedStyle(root);
-  const flow = [...root.children].filter((child) => !["absolute", "fixed"].includes(getComputedStyle(child).position));
+  const flow = [...root.children].filter((child) => {
+    const { position, display } = getComputedStyle(child);
+    return display !== "none" && position !== "absolute" && position !== "fixed";
+  });
   const chrome = flow.reduce((sum, child) => sum + (child === stage ? grid : child).offsetHeight, 0)
     + (flow.length - 1) * parseFloat(style.rowGap) + parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
   const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0;
@@ -55,5 +82,5 @@ function measure(view, panels, { side, columns }, present) {
   const height = Math.max(SMALLEST_STAGE, innerHeight - top - chrome);
   const found = fit(panels.map((panel) => panel.plan), columns, width, height,
     { present, labelScale: labelScale(present), narrowest: Math.min(NARROWEST, width / columns) });
-  return { ...found, side, columns, frame };
+  return { ...found, side, columns, frame, width, height };
 }

@@ -33,13 +33,14 @@ class Board {
     this.notice = el("div", { class: "notice", role: "status", hidden: true });
     this.rail = el("div", { class: "rail" }, this.inspector.node);
     this.stage = el("div", { class: "stage", tabindex: "-1" }, this.grid, this.rail, this.notice);
+    this.tabs = el("nav", { class: "tabs", "aria-label": "Boards" });
     this.sentence = el("p", { class: "what" });
     this.source = el("code", { class: "source" });
     this.saying = el("div", { class: "sentence", "aria-live": "polite", "aria-atomic": "true" }, this.sentence, this.source);
     this.root = el("div", { class: "board", "data-theme": "light" },
-      this.controls.node, this.controls.timeline, this.chips, this.stage, this.saying, this.lens.node);
+      this.controls.node, this.controls.timeline, this.chips, this.tabs, this.stage, this.saying, this.lens.node);
     host.replaceChildren(this.root);
-    this.deaf = listen((name) => this.act(name));
+    this.deaf = listen((name, value) => this.act(name, value));
     this.resized = new ResizeObserver(() => this.layout());
     this.resized.observe(host);
     this.onWindow = () => this.layout();
@@ -283,7 +284,10 @@ class Board {
       const tick = Math.round(Number(value));
       if (Number.isFinite(tick) && tick >= 0 && tick <= 1e9) this.move({ cmd: "seek", n: tick });
     } else if (name === "unpin") this.unpin();
-    else if (name === "kind") this.link.send({ cmd: "kind", kind: value });
+    else if (name === "choose" && this.root.classList.contains("alone")) {
+      this.chosen = [...this.panels.keys()][value - 1] ?? this.chosen;
+      this.layout(true);
+    } else if (name === "kind") this.link.send({ cmd: "kind", kind: value });
     else if (name === "delay" || name === "perFrame") {
       this.player[name] = Number(value);
       if (!this.player.playing) this.link.send({ cmd: "speed" });

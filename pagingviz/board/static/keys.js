@@ -15,14 +15,15 @@ function keepsKeys(element, key) {
   return key === " " && element.matches("button:focus-visible, a:focus-visible, summary");
 }
 
-/** Calls `act(name)` for every key of ours. Returns the function that stops listening. */
+/** Calls `act(name, digit)` for every key of ours. Returns the function that stops listening. */
 export function listen(act) {
   const onKey = (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
-    const name = ACTIONS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const digit = /^[1-9]$/.test(event.key) ? Number(event.key) : null; // presenter mode: which board
+    const name = digit ? "choose" : ACTIONS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!name || keepsKeys(event.composedPath()[0], event.key)) return;
-    if (name !== "unpin") event.preventDefault();
-    if (!(event.repeat && ONCE.has(name))) act(name);
+    if (name !== "unpin" && !digit) event.preventDefault();
+    if (!(event.repeat && ONCE.has(name))) act(name, digit);
   };
   // A focused button would be pressed when Space goes up.
   const onUp = (event) => {
