@@ -1,0 +1,98 @@
+"""Grids and histories as Plotly figures: for what stands still. Same cells, same palette, same letters as the live board. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from pagingviz.palette import (
+    AGE_OLDEST, AGE_YOUNGEST, BLANK, CHANGED, CROSSED, FILL_CODES, FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PALETTES, PINNED,
+    Palette,
+)  # fmt: skip
+
+LETTERS_UP_TO = 64  # columns: beyond that a letter is smaller than a reader's eye
+CODES = AGE_OLDEST + 1
+WIDTH, LARGEST_CELL = 960, 40  # px
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe-Ito
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid")  # nothing depends on colour alone
+_FLAGS = ((PINNED, "square-open", "thick edge"), (CROSSED, "x-thin-open", "recycled in this tick"), (CHANGED, "square-open-dot", "changed in this tick"))
+
+
+def config(name: str) -> dict:
+    """Options of the chart's toolbar: PNG under a telling name, no link to anybody's cloud."""
+    return {"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": f"pagingviz-{name}", "scale": 2}}
+
+
+def colorscale(palette: Palette) -> list[list]:
+    """One flat step for each fill code 0..31, for zmin=-0.5, zmax=31.5."""
+    steps = []
+    for code in range(CODES):
+        colour = palette.fill(code if code in FILL_CODES else BLANK)
+        steps += [[code / CODES, colour], [(code + 1) / CODES, colour]]
+    return steps
+
+
+def heatmap(cells: np.ndarray, plan, theme: str, subtitle: str = "") -> go.Figure:
+    """The grid uint16 (h, w) of `plan` as a zoomable heatmap. z holds the fill codes, text the letters, markers the flags."""
+    palette = PALETTES[theme]
+    height, width = cells.shape
+    fills = (cells & FILL_MASK).astype(np.uint8)
+    letters = np.array(list(LETTERS))[cells >> LETTER_SHIFT & LETTER_MASK]
+    gap = 1 if width <= LETTERS_UP_TO else 0
+    figure = go.Figure(
+        go.Heatmap(
+            z=fills, zmin=-0.5, zmax=CODES - 0.5, colorscale=colorscale(palette), showscale=False, xgap=gap, ygap=gap,
+            text=letters, texttemplate="%{text}" if width <= LETTERS_UP_TO else None, textfont={"family": "monospace"},
+            hovertext=_hover(cells, plan), hovertemplate="%{hovertext}<br>row %{y}, column %{x}<extra></extra>",
+        )  # fmt: skip
+    )
+    for bit, symbol, name in _FLAGS:
+        y, x = np.nonzero(cells & bit)
+        if x.size and width <= LETTERS_UP_TO:
+            figure.add_scatter(x=x, y=y, mode="markers", name=name, hoverinfo="skip",
+                               marker={"symbol": symbol, "size": 14, "color": palette.text, "line": {"width": 2}})  # fmt: skip
+    side = min(LARGEST_CELL, WIDTH // width)
+    figure.update_layout(_layout(palette), title={"text": f"{plan.title}<br><sub>{subtitle or plan.unit}</sub>"},
+                         height=max(220, side * height + 110), showlegend=len(figure.data) > 1)  # fmt: skip
+    rows = [row for row, _ in plan.labels]
+    figure.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain", showgrid=False, zeroline=False,
+                        tickvals=rows or None, ticktext=[text for _, text in plan.labels] or None)  # fmt: skip
+    figure.update_xaxes(constrain="domain", showgrid=False, zeroline=False)
+    return figure
+
+
+def _hover(cells: np.ndarray, plan) -> np.ndarray:
+    """The legend's words for every cell: object (h, w)."""
+    by_letter = {letter: text for letter, _, text in reversed(plan.legend) if letter.strip()}
+    by_fill = {fill: text for _, fill, text in reversed(plan.legend)}
+    out = np.empty(cells.shape, object)
+    for word in np.unique(cells).tolist():
+        letter, fill = LETTERS[word >> LETTER_SHIFT & LETTER_MASK], word & FILL_MASK
+        said = [by_letter.get(letter) or by_fill.get(fill) or ("in use" if fill >= AGE_YOUNGEST else "nothing here")]
+        said += [name for bit, _, name in _FLAGS if word & bit]
+        out[cells == word] = f"<b>{letter}</b> {', '.join(said)}" if letter.strip() else ", ".join(said)
+    return out
+
+
+def history(ticks: np.ndarray, series: dict[str, np.ndarray], names: tuple[str, ...], now: int, theme: str) -> go.Figure:
+    """Curves of `series` (int64[n] each, sampled at `ticks`) under their counter names, with a line at the present tick."""
+    palette = PALETTES[theme]
+    figure = go.Figure()
+    for k, name in enumerate(names):
+        figure.add_scatter(x=ticks, y=series[name], name=name, mode="lines", line_shape="hv",
+                           line={"color": LINES[k % len(LINES)], "dash": DASHES[k % len(DASHES)], "width": 2})  # fmt: skip
+    figure.add_vline(x=now, line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text=f"tick {now:,}",
+                     annotation_position="top left")  # fmt: skip
+    figure.update_layout(_layout(palette), height=260, showlegend=True, hovermode="x unified", title={"text": "History"})
+    figure.update_xaxes(title="tick", gridcolor=palette.hatch, zeroline=False, tickformat=",d")
+    figure.update_yaxes(gridcolor=palette.hatch, zeroline=False, rangemode="tozero", tickformat=",d")
+    return figure
+
+
+def _layout(palette: Palette) -> dict:
+    return {
+        "paper_bgcolor": palette.ground, "plot_bgcolor": palette.ground, "font": {"color": palette.text, "size": 13},
+        "margin": {"l": 64, "r": 16, "t": 56, "b": 40}, "hoverlabel": {"bgcolor": palette.ground, "font": {"color": palette.text}},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": palette.muted, "activecolor": palette.accent},
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1.0, "xanchor": "right"}, "template": "none",
+    }  # fmt: skip

@@ -1,0 +1,69 @@
+"""The address of a view: URL keys <-> scenario, tick, play, theme, present. A link gives the same picture on every machine.
+
+Keys are the scenario's own (`scenario` and every field of scenario.FIELDS, `do` among them) and the four of View. Every bad
+value raises ScenarioError with one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from pagingviz.fields import MAX_TICK, integer, one_of
+from pagingviz.scenario import Scenario, from_mapping
+
+THEMES = ("light", "dark")
+SWITCH = {"0": False, "1": True}
+
+
+@dataclass(frozen=True)
+class View:
+    """How a machine is looked at. tick: None is the scenario's own `start`; theme: "" is whatever the browser prefers."""
+
+    tick: int | None = None
+    play: bool = False
+    theme: str = ""
+    present: bool = False
+
+
+def _tick(value: str) -> int:
+    return integer("tick", value, 0, MAX_TICK)
+
+
+def _theme(value: str) -> str:
+    if value not in THEMES:
+        raise one_of("The theme", value, THEMES)
+    return value
+
+
+def _switch(name: str):
+    def read_switch(value: str) -> bool:
+        if value not in SWITCH:
+            raise one_of(f"The value of {name}", value, tuple(SWITCH))
+        return SWITCH[value]
+
+    return read_switch
+
+
+_READ = {"tick": _tick, "play": _switch("play"), "theme": _theme, "present": _switch("present")}
+
+
+def read(params: Mapping[str, str]) -> tuple[Scenario, View]:
+    """The scenario and the view that the keys of a URL name."""
+    view = View(**{key: parse(params[key]) for key, parse in _READ.items() if key in params})
+    return from_mapping({key: value for key, value in params.items() if key not in _READ}), view
+
+
+def write(scenario: Scenario, view: View) -> dict[str, str]:
+    """Inverse of `read`: what differs from the named scenario, and from a view of its start that stands still."""
+    params = scenario.to_query()
+    if view.tick is not None:
+        params["tick"] = str(view.tick)
+    params |= {key: "1" for key in ("play", "present") if getattr(view, key)}
+    return params | ({"theme": view.theme} if view.theme else {})
+
+
+def text(params: Mapping[str, str]) -> str:
+    """The keys as a readable query string without its question mark."""
+    return urlencode(params, safe=",:@")

@@ -1,0 +1,40 @@
+"""The shell: page set-up, navigation, the visitor's machine, the sidebar, then the page. app.py starts it for every run."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pagingviz.ui import session, sidebar
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (  # script, title, icon, path
+    ("machine", "The machine", ":material/grid_view:", None),
+    ("guest_page_tables", "Guest page tables", ":material/account_tree:", "guest-page-tables"),
+    ("shadow_pool", "Shadow pool", ":material/layers:", "shadow-pool"),
+    ("ept_npt", "EPT / NPT", ":material/stacks:", "ept-npt"),
+    ("dirty_bitmap", "Dirty bitmap", ":material/edit_square:", "dirty-bitmap"),
+    ("left_out", "What the model leaves out", ":material/content_cut:", "left-out"),
+)
+PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stSidebarCollapsedControl"] { display: none; }'
+
+
+def main() -> None:
+    """One full run of the app for one visitor."""
+    st.set_page_config("pagingviz", ":material/grid_view:", layout="wide", initial_sidebar_state="expanded")
+    visit = session.current()
+    visit.arrive(st.query_params.to_dict())
+    css = (Path(__file__).parent / "style.css").read_text()
+    st.html(f"<style>{css}{PRESENT if visit.view.present else ''}</style>")
+    pages = [st.Page(ROOT / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
+             for script, title, icon, path in PAGES]  # fmt: skip
+    page = st.navigation(pages)
+    with st.sidebar:
+        sidebar.draw(visit)
+    # Streamlit's navigation drops the query string: it is written again on every run.
+    address = visit.address()
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
+    page.run()
+
+
+main()

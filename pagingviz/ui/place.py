@@ -1,0 +1,128 @@
+"""What a page with maps is made of, from top to bottom: title and switch, the live board, and the slow parts below it.
+
+Two fragments. `_live` runs again for every ask of the board and does nothing else, so that a step is painted at once. `_slow`
+(what is said, charts, tables, digest, link) runs when the follower says that the board has come to rest.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from pagingviz import portray
+from pagingviz.board import asked, board
+from pagingviz.left_out import left_out
+from pagingviz.ui import link, session, sidebar
+from pagingviz.ui.follow import follow
+from pagingviz.ui.player import Look
+
+LIVE, HEATMAP, TABLE = VIEWS = ("Live map", "Plotly heatmap", "Table")
+ROWS = 20_000  # of a table that travels to the browser
+
+
+def machine_page(title: str) -> None:
+    """The home page: all four maps, nothing below them."""
+    with st.container(key="hidden-title"):
+        st.title(title)
+    _live(title, portray.BOARDS, "machine")
+    _slow(portray.BOARDS, None, ())
+
+
+def map_page(name: str, title: str, worth_knowing: tuple[str, str], curves: tuple[str, ...]) -> None:
+    """The page of one map. `curves`: names of simulation.HISTORY for its chart."""
+    with st.container(key="heading", horizontal=True, vertical_alignment="center"):
+        st.title(title)
+        st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
+                             label_visibility="collapsed", on_change=lambda: st.rerun("slow"))  # fmt: skip
+    _live(title, (name,), name)
+    _slow((name,), worth_knowing, curves)
+
+
+def machine_in_words() -> None:
+    """For a page without maps: the visitor's machine is still there, and its link."""
+    _slow(portray.BOARDS, None, ())
+
+
+def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:
+    return Look(title, boards, session.theme(visit), visit.view.present)
+
+
+@st.fragment
+def _live(title: str, boards: tuple[str, ...], name: str) -> None:
+    """The board, and one sentence when something was refused."""
+    visit = session.current()
+    waiting = visit.player is None
+    key = f"board-{name}"
+    payload = visit.answer(asked(key), _look(visit, title, boards))
+    if waiting:
+        visit.build()
+        if visit.player:
+            st.rerun()
+    if visit.error:
+        st.error(visit.error)
+    board(payload, key)
+    if visit.player:
+        _follower(visit)
+
+
+def _follower(visit: session.Visit) -> None:
+    player = visit.player
+    now = f"{player.machine} {player.sim.tick} {player.sim.opened}"
+    with st.container(key="follower"):
+        follow(urlencode(visit.address()), now, player.playing, lambda: st.rerun("slow"), "follow")
+
+
+@st.fragment(key="slow")
+def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, str] | None, curves: tuple[str, ...]) -> None:
+    """Everything that may be a moment behind the board."""
+    visit = session.current()
+    if visit.player is None or visit.player.job:
+        return
+    sim, theme = visit.player.sim, session.theme(visit)
+    plans = visit.player.plans(Look("", boards))
+    _said(sim, plans)
+    with st.sidebar:
+        params = visit.address()
+        sidebar.share(visit, params, link.text(params))
+    if worth_knowing is None:
+        return
+    with st.container(key="slow"):
+        _same_grid(sim, plans[0], theme)
+        _history(sim, curves, theme)
+        st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
+        st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")
+        st.caption(portray.alt(sim, plans[0]))
+        st.caption(f"State digest {sim.machine.digest()} at tick {sim.tick}.")
+
+
+def _said(sim, plans) -> None:
+    """What the page shows, in words: for screen readers, and where a test finds it."""
+    with st.container(key="said"):
+        st.markdown(portray.sentence(sim)[0])
+        for plan in plans:
+            st.caption(portray.alt(sim, plan))
+        st.text(f"digest {sim.machine.digest()} tick {sim.tick}")
+
+
+def _same_grid(sim, plan, theme: str) -> None:
+    """The paused, zoomable heatmap, or the table, of what the live map shows."""
+    shown = st.session_state.get("view", LIVE)
+    if shown == HEATMAP:
+        from pagingviz import figures
+
+        figure = figures.heatmap(portray.cells(sim, plan), plan, theme, portray.caption(sim, plan))
+        name = f"{plan.id}-tick-{sim.tick}"
+        st.plotly_chart(figure, theme=None, key="heatmap", config=figures.config(name))
+    elif shown == TABLE:
+        rows = portray.table(sim, plan)
+        st.dataframe(rows[:ROWS], height=420, key="table")
+        if len(rows) > ROWS:
+            st.caption(f"The first {ROWS:,} of {len(rows):,} rows.")
+
+
+def _history(sim, curves: tuple[str, ...], theme: str) -> None:
+    from pagingviz import figures
+
+    st.plotly_chart(figures.history(*sim.history(), curves, sim.tick, theme), theme=None, key="history",
+                    config=figures.config("history"))  # fmt: skip

@@ -1,0 +1,309 @@
+"""The player: answers what the board asks (board/__init__.py lists the asks) with pictures of one Simulation.
+
+Long ways are walked in slices: a job is a generator that works for about SLICE seconds between its yields and says how far
+it has come; while it lives the board is told so and asks again. Knows nothing of Streamlit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pagingviz import portray
+from pagingviz.board.payload import encode
+from pagingviz.fields import MAX_TICK
+from pagingviz.ui.crowd import CROWD, LEAST_RATE, Crowd
+
+SLICE = 0.25  # s of work between two words to the viewer
+SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
+STRIDE = 200_000  # ticks of the search between two looks at the clock
+MOST_FRAMES = 60  # frames of one batch
+KINDS = [list(pair) for pair in portray.EVENT_KINDS]
+LABELS = dict(portray.EVENT_KINDS)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a page wants to see. boards: ids of portray.BOARDS; title: the page's; theme: light or dark."""
+
+    title: str
+    boards: tuple[str, ...]
+    theme: str = "light"
+    present: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a job stands: share 0..1 and a sentence."""
+
+    share: float
+    message: str
+
+
+def header(look: Look, seq: int, **more) -> dict:
+    """The part of a message's header that does not depend on a machine, and whatever else is given."""
+    common = {"v": 1, "seq": seq, "state": "ready", "progress": 1, "message": "", "title": look.title, "machine": "",
+              "theme": look.theme, "present": look.present, "playing": False, "fps": 30, "per_frame": 1, "furthest": 0,
+              "marks": [], "kinds": KINDS, "kind": KINDS[0][0], "micro": None, "frames": [], "inspect": None, "lit": {}}
+    return common | more
+
+
+def board_record(plan, caption="", alt="") -> dict:
+    """One entry of the header's "boards"."""
+    return {"id": plan.id, "title": plan.title, "unit": plan.unit, "caption": caption or plan.unit, "alt": alt,
+            "w": plan.width, "h": plan.height, "labels": [list(x) for x in plan.labels],
+            "legend": [list(x) for x in plan.legend]}  # fmt: skip
+
+
+class _NoWork:
+    """Stands in for the work while kernels compile: the guest map then shows the kernel's own entries only."""
+
+    processes = ()
+
+
+def compiling(scenario, look: Look, share: float, seq: int) -> bytes:
+    """The message while kernels compile: frames, titles and legends of the maps, and how far the compiler is."""
+    plans = [portray.plan(scenario, _NoWork, name) for name in look.boards]
+    message = "The simulator is being compiled for this computer: once a server, less than a minute."
+    return encode(header(look, seq, state="compiling", progress=share, message=message,
+                         boards=[board_record(plan) for plan in plans]), [])  # fmt: skip
+
+
+class Player:
+    """Plays one Simulation. `machine` names it: the board starts afresh when the name changes."""
+
+    def __init__(self, sim, machine: str = "1", crowd: Crowd = CROWD):
+        self.sim, self.machine, self.crowd = sim, machine, crowd
+        self.seq = 0
+        self.playing = False
+        self.kind, self.fps, self.per_frame = KINDS[0][0], 30, 1
+        self.job: Iterator[Progress] | None = None
+        self.aim: int | None = None  # where a job leads, if that is known
+        self.searching_from: int | None = None
+        self.note = ""  # said once instead of the sentence
+        self._rate = (0.0, 0)  # since when the visitor has been running, frames sent since
+
+    # ---- where to go
+
+    def go(self, tick: int) -> None:
+        """Set out for `tick`; the next answers walk the way."""
+        self.aim = min(max(tick, 0), MAX_TICK)
+        self.job = self._walk(self.aim)
+
+    @property
+    def tick(self) -> int:
+        """The tick on the screen, or the one that will be."""
+        return self.sim.tick if self.aim is None else self.aim
+
+    def cancel(self) -> None:
+        """Give up the way: stay where it has led, or return from a search."""
+        self.job = self.aim = None
+        if self.searching_from is not None:
+            self.sim.seek(self.searching_from)
+            self.searching_from = None
+
+    def command(self, text: str) -> None:
+        """Carry out a command at the present tick. Raises ScenarioError. The board starts afresh on the changed machine."""
+        self.cancel()
+        self.sim.command(text)
+        self.sim.seek(self.sim.tick)
+
+    # ---- asks and answers
+
+    def answer(self, ask: dict | None, look: Look) -> bytes:
+        """The message for `ask` (None: a page that is drawn anew)."""
+        cmd = self._listen(ask or {})
+        if cmd == "run":
+            batch = self._batch(ask, look)
+            if batch is not None:
+                return batch
+        elif cmd:
+            self._set_out(cmd, ask)
+        progress = self._proceed()
+        if progress:
+            return self._message(look, [], state="seeking", progress=progress.share, message=progress.message)
+        return self._message(look, [self._frame(look)], cell=_cell(ask))
+
+    def _listen(self, ask: dict) -> str:
+        """Take over what every ask carries; returns the command."""
+        self.seq = _number(ask.get("seq"), 0, 2**53, self.seq)
+        self.fps = _number(ask.get("fps"), 1, 60, self.fps)
+        self.per_frame = _number(ask.get("per_frame"), 1, 10**6, self.per_frame)
+        if ask.get("kind") in LABELS:
+            self.kind = ask["kind"]
+        return str(ask.get("cmd", ""))
+
+    def _set_out(self, cmd: str, ask: dict) -> None:
+        """Start the job that an ask means. Polling and asks about looks only leave everything as it is."""
+        here = _number(ask.get("tick"), 0, MAX_TICK, self.sim.tick)
+        n = _number(ask.get("n"), -MAX_TICK, MAX_TICK, 1)
+        if cmd in ("poll", "kind", "speed"):
+            return
+        if cmd == "inspect" and self.job:
+            return
+        self.cancel()
+        self.playing = False
+        self.crowd.leave(self)
+        if cmd == "step":
+            opened = self.sim.opened if self.sim.tick == here else None
+            finish = opened is not None and opened[0] < opened[1] and n > 0  # the first step finishes an open tick
+            self.go(here + n - finish)
+        elif cmd == "micro":
+            self.job = self._open(here, n)
+        elif cmd in ("next", "prev"):
+            self.job = self._search(here, max(1, n), cmd == "next")
+        elif cmd == "inspect" and self.sim.opened and self.sim.tick == here:
+            return
+        elif cmd != "cancel":
+            self.go({"home": 0, "end": self.sim.furthest, "seek": n}.get(cmd, here))
+
+    def _proceed(self) -> Progress | None:
+        """Work on the job for a slice. None when there is nothing left to do."""
+        progress = next(self.job, None) if self.job else None
+        if progress is None:
+            self.job = self.aim = self.searching_from = None
+            if not self.sim.opened:
+                self.sim.seek(self.sim.tick)  # the tick's events, for the sentence
+        return progress
+
+    # ---- jobs
+
+    def _walk(self, tick: int) -> Iterator[Progress]:
+        while not self.sim.seek(tick, SLICE):
+            yield Progress(self.sim.tick / tick, f"On the way to tick {tick:,}: {self.sim.tick:,} done.")
+
+    def _open(self, tick: int, n: int) -> Iterator[Progress]:
+        """n events onward: through the open tick, then into the next one."""
+        if self.sim.tick != tick:
+            yield from self._walk(tick)
+        for _ in range(min(n, 1000)):
+            k, last = self.sim.opened or (0, 0)
+            if k >= last:
+                self.sim.seek(self.sim.tick + 1)
+                k = 0
+            self.sim.micro(k + 1)
+
+    def _search(self, tick: int, n: int, onward: bool) -> Iterator[Progress]:
+        """To the n-th event of the chosen kind, or back to where it began with a word that there is none."""
+        yield from self._walk(tick)
+        for _ in range(min(n, 1000)):
+            here = self.searching_from = self.sim.tick
+            if not onward:
+                found = self.sim.previous_event(self.kind)
+            else:
+                found = yield from self._look_for(here)
+            if not found:
+                where = f"within {SEARCH:,} ticks" if onward else "before this tick"
+                yield from self._walk(here)
+                self.note = f"No {LABELS[self.kind]} {where}."
+                return
+
+    def _look_for(self, here: int):
+        """A generator that returns whether the next event was found."""
+        began = time.perf_counter()
+        end = min(here + SEARCH, MAX_TICK)
+        while self.sim.tick < end:
+            if self.sim.run_to_event(self.kind, min(STRIDE, end - self.sim.tick)):
+                return True
+            if time.perf_counter() - began > SLICE:
+                yield Progress((self.sim.tick - here) / SEARCH, f"No {LABELS[self.kind]} up to tick {self.sim.tick:,}.")
+                began = time.perf_counter()
+        return False
+
+    # ---- running
+
+    def _batch(self, ask: dict, look: Look) -> bytes | None:
+        """The next frames. None while the way to where the board wants them from is still long."""
+        if not self.crowd.admit(self):
+            self._rate = (0.0, 0)
+            message = f"The server is busy: {self.crowd.size} visitors run their machines at this moment. Yours is next …"
+            return self._message(look, [], state="busy", progress=0, message=message)
+        began = time.thread_time()
+        start = _number(ask.get("from"), 0, MAX_TICK, self.sim.tick)
+        self.playing = True
+        if self.sim.tick != start or self.sim.opened:
+            self.go(start)
+            if self._proceed():
+                self.go(start)
+                return None
+        self.job = self.aim = None
+        wanted = _number(ask.get("frames"), 1, MOST_FRAMES, self.fps)
+        end = time.perf_counter() + 0.7 * wanted / self.fps
+        frames = []
+        while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
+            self.sim.seek(min(self.sim.tick + self.per_frame, MAX_TICK))
+            frames.append(self._frame(look))
+            if self.sim.crashed or self.sim.tick == MAX_TICK:
+                self.playing = False
+        self.crowd.spent(time.thread_time() - began, len(frames))
+        self._warn_when_slow(frames, first=not ask.get("play"))
+        return self._message(look, frames, cell=_cell(ask))
+
+    def _warn_when_slow(self, frames: list, first: bool) -> None:
+        """A word in the status line when this visitor gets fewer frames than promised."""
+        now = time.monotonic()
+        since, sent = self._rate
+        if not since or now - since > 10:
+            self._rate = since, sent = (now, 0)
+        elif now - since > 2 and sent / (now - since) < min(LEAST_RATE, 0.9 * self.fps):
+            for record, _ in frames:
+                record["status"].append(["server", f"busy: {sent / (now - since):.0f} frames a second", "warn"])
+        self._rate = (since, sent + len(frames))
+
+    # ---- pictures
+
+    def plans(self, look: Look) -> list:
+        """The plans of the page's maps; a pool that grows by a command is shown at its largest from the start."""
+        pages = max([self.sim.scenario.pool, *(c.arg for c in self.sim.journal if c.name == "pool")])
+        return [portray.plan(self.sim.scenario, self.sim.work, name, pages) for name in look.boards]
+
+    def _frame(self, look: Look) -> tuple[dict, list]:
+        """(record, grids) of the present tick."""
+        sim, plans = self.sim, self.plans(look)
+        sentence, source = portray.sentence(sim)
+        record = {"tick": sim.tick, "sentence": self.note or sentence, "source": "" if self.note else source,
+                  "status": [list(row) for row in portray.status(sim)],
+                  "captions": [portray.caption(sim, plan) for plan in plans]}  # fmt: skip
+        self.note = ""
+        return record, [portray.cells(sim, plan) for plan in plans]
+
+    def _message(self, look: Look, frames: list, cell=None, **more) -> bytes:
+        """Encode frames with everything else the board needs."""
+        sim, plans = self.sim, self.plans(look)
+        still = not self.playing
+        boards = [board_record(plan, portray.caption(sim, plan), portray.alt(sim, plan) if still else "") for plan in plans]
+        found = self._inspect(plans, cell) if frames else None
+        told = header(look, self.seq, machine=self.machine, playing=self.playing, fps=self.fps, per_frame=self.per_frame,
+                      furthest=sim.furthest, marks=portray.marks(sim), kind=self.kind, boards=boards,
+                      micro=list(sim.opened) if sim.opened else None, frames=[record for record, _ in frames],
+                      inspect=found, lit=found.get("lit", {}) if found else {}) | more  # fmt: skip
+        return encode(told, [grids for _, grids in frames])
+
+    def _inspect(self, plans: list, cell) -> dict | None:
+        """The card of the cell under inspection, plain data."""
+        plan = next((plan for plan in plans if cell and plan.id == cell[0]), None)
+        return _plain(portray.inspect(self.sim, plan, cell[1])) if plan else None
+
+
+def _cell(ask: dict | None) -> tuple[str, int] | None:
+    """(board, cell) under inspection, or None."""
+    if not ask or ask.get("board") is None or ask.get("cell") is None:
+        return None
+    return str(ask["board"]), _number(ask["cell"], -1, 2**31, -1)
+
+
+def _number(value: object, low: int, high: int, default: int) -> int:
+    """A whole number that came from a browser, brought into its bounds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        return default
+    return int(min(max(value, low), high))
+
+
+def _plain(value):
+    """Numbers of numpy as numbers of JSON, all the way down."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value

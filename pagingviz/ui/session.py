@@ -1,0 +1,197 @@
+"""What one visitor has: a machine, the view of it, uploaded files. Kept when something new turns out to be bad.
+
+The machine is built once its kernels are compiled; until then the visit only knows what is wanted. One sentence in `error`
+tells the last thing that did not work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Mapping
+
+import streamlit as st
+
+from pagingviz import warm
+from pagingviz.fields import MAX_COMMANDS, ScenarioError
+from pagingviz.scenario import HOME, Scenario, load
+from pagingviz.simulation import Simulation
+from pagingviz.tracefile import fingerprint, open_trace
+from pagingviz.ui import link
+from pagingviz.ui.link import View
+from pagingviz.ui.player import Look, Player, compiling
+
+MOST_FILES = 8  # uploaded programs one visitor may keep
+
+
+@st.cache_resource(show_spinner=False)
+def _warm_up() -> threading.Thread:
+    """The thread that compiles for all visitors; the launcher has usually started the same work before."""
+
+    def work() -> None:
+        try:
+            warm.warm()
+            from pagingviz import figures  # noqa: F401 - plotly takes a second to import
+        except Exception:
+            logging.getLogger("pagingviz").exception("warm-up failed")
+
+    thread = threading.Thread(target=work, name="warm-up of the shell", daemon=True)
+    thread.start()
+    return thread
+
+
+def compiled() -> bool:
+    """True when a machine can be built at once. After a failed warm-up too: the page then shows the error itself."""
+    return warm.progress() >= 1 or not _warm_up().is_alive()
+
+
+class Visit:
+    """One visitor. `wanted` is what shall be on the screen, `player` plays what is there (None before the first machine)."""
+
+    def __init__(self):
+        self.files: dict[str, bytes] = {}
+        self.player: Player | None = None
+        self.wanted: tuple[Scenario, View] | None = None
+        self.lost: tuple[Scenario, View] | None = None  # waits for a file
+        self.scenario, self.view = load(HOME), View()
+        self.error = ""
+        self.seq = 0  # of the last ask, over all players
+        self.revision = 0  # changes with every machine and every refused change: names the sidebar's fields
+        self._written: set[frozenset] = set()
+
+    # ---- the address
+
+    def arrive(self, params: Mapping[str, str]) -> None:
+        """Follow the address of the page unless it is one that this visit has written itself."""
+        if self.player is None and self.wanted is None and self.revision == 0:
+            self._first(params)
+        elif params and frozenset(params.items()) not in self._written:
+            self._follow(params)
+        self.build()
+
+    def _first(self, params: Mapping[str, str]) -> None:
+        self.wanted = (self.scenario, self.view)
+        self.revision = 1
+        if params:
+            self._follow(params)
+
+    def _follow(self, params: Mapping[str, str]) -> None:
+        self._written.add(frozenset(params.items()))
+        try:
+            self.open(*link.read(params))
+        except ScenarioError as error:
+            self.refuse(error)
+
+    def address(self) -> dict[str, str]:
+        """The keys of the URL of what is on the screen."""
+        player = self.player
+        if player is None:
+            scenario, view = self.wanted or (self.scenario, self.view)
+        else:
+            scenario = self.scenario.replace(do=player.sim.script())
+            view = dataclasses.replace(self.view, tick=player.tick, play=player.playing)
+        params = link.write(scenario, view)
+        self._written.add(frozenset(params.items()))
+        return params
+
+    # ---- the machine
+
+    def open(self, scenario: Scenario, view: View) -> None:
+        """Want another scenario or view; a running machine of the very same scenario is kept and only moved."""
+        self.wanted, self.error = (scenario, view), ""
+        self.build()
+
+    def build(self) -> None:
+        """Make the wanted machine if that is possible now. When it is bad, the sentence is kept and the old machine too."""
+        if self.wanted is None or not compiled():
+            return
+        scenario, view = self.wanted
+        self.wanted = None
+        try:
+            same = self.player and scenario == self.scenario.replace(do=self.player.sim.script())
+            if not same:
+                sim = Simulation(scenario, self.files)
+                self.scenario, self.player = scenario, Player(sim, f"{self.revision + 1}")
+                self.player.seq = self.seq
+        except ScenarioError as error:
+            self.lost = (scenario, view)
+            if self.player is None:
+                self.wanted = (load(HOME), View(theme=view.theme, present=view.present))
+                self.build()
+            return self.refuse(error)
+        except MemoryError:
+            return self.refuse("This machine is too large for the memory of the server.")
+        self.view = view
+        self.revision += 1
+        self.player.go(scenario.start if view.tick is None else view.tick)
+        self.player.playing = view.play
+
+    def change(self, **fields) -> None:
+        """Other values of some fields, at the present tick; work that is the same goes on from there."""
+        try:
+            base = self.scenario.replace(do=self.player.sim.script()) if self.player else self.scenario
+            tick = self.player.tick if self.player else self.view.tick
+            self.open(base.replace(**fields), dataclasses.replace(self.view, tick=tick, play=False))
+        except ScenarioError as error:
+            self.refuse(error)
+
+    def choose(self, name: str) -> None:
+        """A scenario of the library, at its own start."""
+        self.open(load(name), dataclasses.replace(self.view, tick=None, play=False))
+
+    def command(self, text: str) -> None:
+        """A command at the present tick."""
+        if not self.player:
+            return
+        try:
+            if len(self.player.sim.journal) >= MAX_COMMANDS:
+                raise ScenarioError(f"The journal is full: a machine keeps at most {MAX_COMMANDS} commands.")
+            self.player.command(text)
+        except ScenarioError as error:
+            return self.refuse(error)
+        self.error = ""
+        self.revision += 1
+        self.player.machine = str(self.revision)
+
+    def upload(self, data: bytes, name: str) -> None:
+        """A recorded program from a file: run it, or continue with the link that asked for it."""
+        try:
+            key = fingerprint(data)
+            open_trace(data, name)
+            if key not in self.files and len(self.files) >= MOST_FILES:
+                raise ScenarioError(f"At most {MOST_FILES} files can be kept: reload the page to start anew.")
+            self.files[key] = data
+        except ScenarioError as error:
+            return self.refuse(error)
+        if self.lost and key in self.lost[0].traces:
+            self.open(*self.lost)
+        else:
+            self.change(trace=key, order="")
+
+    def refuse(self, error: object) -> None:
+        """Keep one sentence; the fields of the sidebar go back to what the machine has."""
+        self.error = str(error)
+        self.revision += 1
+
+    # ---- answers for the board
+
+    def answer(self, ask: dict | None, look: Look) -> bytes:
+        """The message for the board of this visitor's page."""
+        if ask:
+            self.seq = max(self.seq, int(ask.get("seq", 0)))
+        if self.player is None:
+            return compiling((self.wanted or (self.scenario,))[0], look, warm.progress(), self.seq)
+        return self.player.answer(ask, look)
+
+
+def current() -> Visit:
+    """The visit of this browser tab."""
+    if "visit" not in st.session_state:
+        st.session_state.visit = Visit()
+    return st.session_state.visit
+
+
+def theme(visit: Visit) -> str:
+    """The theme of the address, else of the browser."""
+    return visit.view.theme or st.context.theme.type or "light"
