@@ -33,7 +33,7 @@ def hap_pages(frames: int) -> int:
 
 
 class Machine:
-    """The state of one simulated machine. `work` supplies the processes and how many table frames they need."""
+    """The state of one simulated machine. `work` supplies the process slots and the size of the table zone."""
 
     def __init__(self, scenario, work):
         self.scenario = scenario
@@ -51,7 +51,7 @@ class Machine:
     def _arrange(self, sc, work):
         """Lay out the arena: sizes of every region, offsets into the record."""
         s = self.sys[0]
-        frames, zone = sc.frames, 8 * -(-(work.need_tables + 8) // 8)
+        frames, zone = sc.frames, work.zone
         cap = {"bare": 0, "shadow": sc.pool_cap, "hap": hap_pages(frames)}[sc.road]
         sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
         sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1}

@@ -74,7 +74,7 @@ class Simulation:
     def audit(self):
         """"" when every rule of the model holds, else the first broken one in words."""
         if self.crashed:
-            return ""
+            return "the guest's kernel met a fault it cannot explain" if self.crashed == 2 else ""
         code = int(audit(self.machine.sys, self.machine.cpu, self.machine.mem))
         return RULES[code & 0xFF] + (f" (at {code >> 8:#x})" if code else "")
 

@@ -64,6 +64,10 @@ def find_trace(name: str, files: Mapping[str, bytes]) -> Trace:
     raise ScenarioError(f"The trace with sha256 {name} is not on this server: please give its file again.")
 
 
+def _zone(tables: int) -> int:
+    return 8 * -(-(tables + int(ZONE_SLACK)) // 8)
+
+
 class Work:
     """The operations of `scenario`; `files` holds the bytes of uploaded traces by sha256.
 
@@ -92,6 +96,11 @@ class Work:
             found = kernels.slice_runs(runs, U(t0), U(n), U(quantum), turns, entry.places)
             if found:
                 entry.fill(op, credit, runs, found, *entry.args)
+
+    @property
+    def zone(self) -> int:
+        """Frames at the bottom of guest memory that may hold page tables."""
+        return _zone(self.need_tables)
 
     @property
     def slots(self) -> int:
@@ -146,8 +155,7 @@ class Work:
 
     def _frames(self, frames: int) -> int:
         """Frames that a guest of `frames` frames needs: the table zone and one frame for each page of each process."""
-        zone = 8 * -(-(self._tables(frames) + int(ZONE_SLACK)) // 8)
-        return zone + sum(p.pages.size for p in self.processes)
+        return _zone(self._tables(frames)) + sum(p.pages.size for p in self.processes)
 
     def _too_small(self) -> str:
         frames = 64

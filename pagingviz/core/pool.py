@@ -189,8 +189,14 @@ def hash_delete(s, a, key, kind, page):
 
 @jit
 def find(s, a, key, kind):
-    """shadow_hash_lookup (get_shadow_status): the shadow of machine frame `key` as `kind`, or NONE; a hit moves to the front."""
+    """get_shadow_status: the shadow of machine frame `key` as `kind`, or NONE."""
     s.shadow_get_shadow_status += ONE
+    return hash_lookup(s, a, key, kind)
+
+
+@jit
+def hash_lookup(s, a, key, kind):
+    """shadow_hash_lookup: the page with that key, or NONE; a hit moves to the front of its chain."""
     s.shadow_hash_lookups += ONE
     head = s.o_hash + bucket(key, kind)
     at = head

@@ -17,6 +17,7 @@ class GuestKernel:
         self.table_stack = list(range(self.zone - 1, -1, -1))              # popped from the end: ascending at boot
         self.data_stack = list(range(self.frames - 1, self.zone - 1, -1))
         self.recycled = 0                                                   # table frames freed and not yet taken again
+        self.table_frames_as_data = 0
         self.roots = [None] * model.config.processes
         self.cur = 0
         self.share = {}
@@ -29,20 +30,20 @@ class GuestKernel:
         return self.table_stack.pop()
 
     def alloc_data(self):
-        """Now and then a freed table frame comes back as data:
+        """A freed table frame soon comes back as data (at most 8 at a time, so that tables never run short):
         shadow paging must notice that it is no table any more."""
-        if self.recycled > 0 and len(self.table_stack) > self.zone // 2:
+        if self.recycled > 0 and self.table_frames_as_data < 8:
             self.recycled -= 1
+            self.table_frames_as_data += 1
             return self.table_stack.pop()
-        if self.data_stack:
-            return self.data_stack.pop()
-        assert self.table_stack, "guest out of memory"
-        return self.table_stack.pop()
+        assert self.data_stack, "guest out of memory"
+        return self.data_stack.pop()
 
-    def free(self, gfn):
+    def free(self, gfn, data=False):
         if gfn < self.zone:
             self.table_stack.append(gfn)
             self.recycled += 1
+            self.table_frames_as_data -= data
         else:
             self.data_stack.append(gfn)
 
@@ -207,7 +208,7 @@ class GuestKernel:
             self.share[target] -= 1
             if self.share[target] == 0:
                 del self.share[target]
-                self.free(target)
+                self.free(target, data=True)
 
     def live_tables(self):
         """The frames that hold page tables now: reachable from the direct map and every process."""

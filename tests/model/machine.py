@@ -48,13 +48,10 @@ class Model:
 
     # ---- moving ----
     def tick(self, op):
-        """Commands due now, the automatic CLEAN, then one operation. A crashed machine stands still."""
+        """Commands due now, then one operation, then the automatic CLEAN that ends a tick. A crashed machine stands still."""
         for when, name, argument in self.config.commands:
             if when == self.now:
                 self.command(name, argument)
-        every = self.config.clean_every
-        if every and self.now and self.now % every == 0 and self.log.on:
-            self.command("clean")
         if self.crashed:
             return
         self.count("n_ops")
@@ -62,6 +59,9 @@ class Model:
             self.count(MERGED[op.kind], op.credit)
         self.guarded(self.guest.run, op)
         self.now += 1
+        every = self.config.clean_every
+        if every and self.now % every == 0 and self.log.on:
+            self.command("clean")
 
     def command(self, name, argument=None):
         """enable, clean, peek, off, blow, pool (argument: pages), flush.
