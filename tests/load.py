@@ -35,6 +35,7 @@ class Visitor:
     received: list[tuple[float, int]] = field(default_factory=list)
     widget: str = ""
     fragment: str = ""
+    page: str = ""  # Streamlit's hash of the page: without it an ask counts as a change of page, and is dropped
     seq: int = 0
     tick: int = 0
     last: int = 0
@@ -97,6 +98,7 @@ class Visitor:
         state = message.rerun_script
         state.query_string = query
         state.page_name = page
+        state.page_script_hash = self.page
         if ask is not None:
             state.fragment_id = self.fragment
             widget = state.widget_states.widgets.add()
@@ -108,6 +110,8 @@ class Visitor:
         """The header of the board's next message. ConnectionClosed when the server goes, RuntimeError on its error."""
         while True:
             message = ForwardMsg.FromString(await socket.recv())
+            if message.WhichOneof("type") == "navigation":
+                self.page = message.navigation.page_script_hash
             element = message.delta.new_element
             if element.WhichOneof("type") == "exception":
                 raise RuntimeError(f"the page shows an error: {element.exception.message}")
