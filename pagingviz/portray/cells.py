@@ -86,10 +86,9 @@ def _guest(machine, sim, plan):
             kind = (value >> L.ONE & L.ONE) * L.TWO + (value >> L.U(5) & L.ONE)
             words = _LEAF[kind.astype(np.intp)] | np.where(value & L.D != 0, PINNED, 0).astype(np.uint16)
         else:  # the direct map: which of these frames hold tables, and are they shadowed
-            share = plan.per_cell
-            pad = -(-table.size // share) * share - table.size
-            any_table = np.pad(table, (0, pad)).reshape(-1, share).any(axis=1)
-            any_shadow = np.pad(table & shadowed, (0, pad)).reshape(-1, share).any(axis=1)
+            first = np.cumsum(e.span) - e.span
+            any_table = np.logical_or.reduceat(table, first)
+            any_shadow = np.logical_or.reduceat(table & shadowed, first)
             words = np.where(any_table, W_TABLE | np.where(any_shadow, PINNED, 0).astype(np.uint16), W_WRITE | PINNED)
         out[e.cell] = np.where(present, words, W_FREE)
     return out

@@ -5,7 +5,7 @@ import numpy as np
 from pagingviz import layout as L
 from pagingviz.portray.cells import entry_words, ept_leaves, is_table, shadow_rights
 from pagingviz.portray.plans import plan as make_plan
-from pagingviz.portray.words import process_name
+from pagingviz.portray.sentences import process_name
 
 _TYPES = {int(L.SH_FREE): "free", int(L.SH_L1): "l1_64", int(L.SH_L2): "l2_64", int(L.SH_L3): "l3_64", int(L.SH_L4): "l4_64",
           int(L.SH_P2M): "p2m_table", int(L.SH_MONITOR): "monitor_table", int(L.SH_OUT): "not in the pool"}  # fmt: skip
@@ -21,7 +21,9 @@ def ept_flags(entry):
     """An EPT entry's bits in words."""
     rwx = "".join(c if entry & bit else "-" for bit, c in ((L.EPT_R, "r"), (L.EPT_W, "w"), (L.EPT_X, "x")))
     kind = {0: "ram_rw", 2: "ram_logdirty"}.get(int((entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT), "?")
-    extra = [name for bit, name in ((L.EPT_SP, "2 MiB"), (L.EPT_A, "a"), (L.EPT_D, "d"), (L.EPT_RECALC, "recalc")) if entry & bit]
+    extra = [
+        name for bit, name in ((L.EPT_SP, "2 MiB"), (L.EPT_A, "a"), (L.EPT_D, "d"), (L.EPT_RECALC, "recalc")) if entry & bit
+    ]
     emt = int((entry & L.EPT_EMT) >> L.U(3))
     return f"{rwx} emt={emt} {kind} {' '.join(extra)}".strip()
 
@@ -56,6 +58,8 @@ def _entry(sim, plan, cell):
         gva = int(e.page[i]) << 12
         gva = gva & (1 << 48) - 1 | (0xFFFF << 48 if gva >> 47 & 1 else 0)
         who = process_name(sim, e.slot) if e.slot >= 0 else "kernel direct map"
+        if e.span is not None and e.span[i] > 1:
+            who += f", first of {int(e.span[i])}"
         rows = [("guest entry", flags(v)), ("in table", f"gfn {_hex(tab)}, entry {index}" if tab >= 0 else "no table yet")]
         shadow = _shadow_entry(m, tab, index, e.level) if tab >= 0 else None
         if shadow is not None:
@@ -85,7 +89,11 @@ def _why_entry(m, v, shadow):
     if not v & L.P:
         return "Not present: the first touch faults and the guest's kernel fills it in."
     if shadow is None:
-        return "Its table has no shadow: nothing has been touched through it since the last blow." if m.scenario.road == "shadow" else "The hardware reads this entry itself."
+        return (
+            "Its table has no shadow: nothing has been touched through it since the last blow."
+            if m.scenario.road == "shadow"
+            else "The hardware reads this entry itself."
+        )
     if not shadow & L.P:
         return "Not shadowed yet: the next touch exits, and _sh_propagate computes the shadow entry."
     if v & L.RW and not shadow & L.RW:
@@ -135,7 +143,13 @@ def _gfn(sim, gfn, per_cell):
         rows.insert(0, ("first of", f"{per_cell} frames in this cell"))
     users = _mapped_by(sim, gfn)
     rows.append(("mapped at", ", ".join(users[:3]) or "by no process"))
-    return {"title": f"gfn {gfn:#x}", "chain": [*users[:1], *_machine_chain(m, gfn)], "rows": rows, "why": _why_frame(m, gfn), "lit": _lit(sim, gfn)}
+    return {
+        "title": f"gfn {gfn:#x}",
+        "chain": [*users[:1], *_machine_chain(m, gfn)],
+        "rows": rows,
+        "why": _why_frame(m, gfn),
+        "lit": _lit(sim, gfn),
+    }
 
 
 def _why_frame(m, gfn):
@@ -153,7 +167,8 @@ def _why_frame(m, gfn):
         return "ram_rw: stores run at full speed."
     rank = int(shadow_rights(m)[gfn])
     return ("No shadow maps it: the next touch exits.", "Mapped without write access: the next store exits.",
-            "Mapped writable: stores run at full speed.", "It holds a shadowed page table: every store to it is trapped.")[rank]  # fmt: skip
+            "Mapped writable: stores run at full speed.",
+            "It holds a shadowed page table: every store to it is trapped.")[rank]  # fmt: skip
 
 
 def _mapped_by(sim, gfn):
@@ -180,14 +195,22 @@ def _page(sim, plan, page):
         rows += [("shadows", f"gfn {gfn:#x}"), ("references", str(int(m.view("pref")[page]))),
                  ("pinned", "yes" if m.view("ppin")[page] else "no"),
                  ("loaded", "yes" if page in [int(r) for r in s.root[: s.vcpus]] else "no"),
-                 ("present entries", str(int(np.count_nonzero(m.view("pool")[page * 512 : page * 512 + 512] & L.P))))]  # fmt: skip
+                 ("present entries", str(int(np.count_nonzero(m.view("pool").reshape(-1, 512)[page] & L.P))))]  # fmt: skip
         lit |= _lit(sim, gfn)
-        why = "A root: pinned at its last CR3 load; the one loaded longest ago is recycled first." if kind == L.SH_L4 else "It lives as long as an entry above it points to it."
+        why = (
+            "A root: pinned at its last CR3 load; the one loaded longest ago is recycled first."
+            if kind == L.SH_L4
+            else "It lives as long as an entry above it points to it."
+        )
     elif kind == L.SH_P2M:
         level = int(m.view("pref")[page])
         tree = m.view("pkey")[page] == L.NONE
         rows.append(("holds", "the log-dirty bitmap's tree" if tree else f"EPT table, level {level}"))
-        why = "Taken when the first bit below it was set; CLEAN keeps it, OFF frees it." if tree else "Part of the domain's only set of EPT tables."
+        why = (
+            "Taken when the first bit below it was set; CLEAN keeps it, OFF frees it."
+            if tree
+            else "Part of the domain's only set of EPT tables."
+        )
     elif kind == L.SH_MONITOR:
         why = "Xen's own top level while this vCPU runs in the hypervisor."
     rows.append(("age", f"{sim.tick - int(m.view('pstamp')[page]):,} ticks"))
@@ -204,9 +227,9 @@ def _lit(sim, gfn):
             out[board] = [cell]
     p = make_plan(sim.scenario, sim.work, "guest-tables")
     found = []
-    for e, frame, value in entry_words(m, p):
+    for e, _, value in entry_words(m, p):
         if e.slot < 0 and e.level == 1:
-            found.append(int(e.cell[gfn // p.per_cell]))
+            found.append(int(e.cell[np.searchsorted(np.cumsum(e.span), gfn, side="right")]))
         else:
             hit = (value & L.P != 0) & ((value & L.FRAME_MASK) >> L.PAGE_BITS == gfn)
             found += e.cell[hit].tolist()

@@ -9,6 +9,7 @@ from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, PENDING, READ_ONLY, SUP
 
 BOARDS = ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap")
 LARGEST = 128 * 128  # cells of one map; more frames than that are shown several to a cell, and the plan says so
+DATA_CELLS = 32  # cells for the direct map of the data frames
 YOUNG, OLD = 16, 28
 
 
@@ -26,6 +27,7 @@ class Entries:
     index: np.ndarray
     page: np.ndarray
     cell: np.ndarray
+    span: np.ndarray | None = None  # entries in each cell, where cells of the direct map hold several
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,12 @@ def _pool(road, pages, frames):
 
         pages = hap_pages(frames)
         title, unit = "HAP pool", "1 cell = 1 page for EPT tables and the bitmap's tree"
-        legend = (("4", YOUNG, "EPT root"), ("1", OLD, "to 4: EPT table, by level"), ("l", YOUNG, "log-dirty tree"), (".", FREE, "free"))
+        legend = (
+            ("4", YOUNG, "EPT root"),
+            ("1", OLD, "to 4: EPT table, by level"),
+            ("l", YOUNG, "log-dirty tree"),
+            (".", FREE, "free"),
+        )
     else:
         title, unit = "Shadow pool", "1 cell = 1 page; bright = young, dark = old"
         legend = (("4", YOUNG, "root; thick: pinned"), ("1", OLD, "to 3: shadow, by level"), ("l", YOUNG, "log-dirty tree"),
@@ -119,28 +126,27 @@ def _pool(road, pages, frames):
 
 
 def _guest(scenario, work):
-    signature = (tuple((p.name, p.pages.tobytes()) for p in work.processes), scenario.frames, scenario.direct_map_base)
+    processes = tuple((p.name, p.pages.tobytes()) for p in work.processes)
+    signature = (processes, scenario.frames, work.zone, scenario.direct_map_base)
     return _guest_cached(signature, scenario.road)
 
 
 @lru_cache(maxsize=64)
 def _guest_cached(signature, road):
-    processes, frames, direct_map = signature
+    processes, frames, zone, direct_map = signature
     pages = [np.frombuffer(raw, np.uint64).astype(np.int64) for _, raw in processes]
-    share = max(1, frames // 256)
-    total = sum(p.size for p in pages) + frames // share
+    total = sum(p.size for p in pages) + zone + DATA_CELLS
     width = next((w for w in (32, 64, 96, 128) if total * 1.25 <= w * w * 0.6), 128)
     sheet = _Sheet(width)
     for slot, (name, _) in enumerate(processes):
         sheet.process(slot, name, pages[slot], int(direct_map >> 39) & 511)
-    sheet.kernel(frames, share, direct_map)
+    sheet.kernel(frames, zone, direct_map)
     key = np.full(sheet.row * width, -1)
-    unit = "1 cell = 1 entry the work can use; all other entries stay empty"
-    if share > 1:
-        unit = f"1 cell = 1 entry the work can use; direct map: {share} entries a cell"
-    legend = (("W", WRITABLE, "writable; thick: guest D set"), ("R", READ_ONLY, "read-only"), ("T", TABLE, "table; thick: it has a shadow"),
+    unit = "1 cell = 1 entry the work can use, the rest stay empty; the direct map of data frames: several entries a cell"
+    legend = (("W", WRITABLE, "writable; thick: guest D set"), ("R", READ_ONLY, "read-only"),
+              ("T", TABLE, "table; thick: it has a shadow"),
               ("w", WRITABLE, "small letter: A clear"), (".", FREE, "not present"))  # fmt: skip
-    return Plan("guest-tables", "Guest page tables", unit, width, sheet.row, tuple(sheet.labels), legend, road, share, key,
+    return Plan("guest-tables", "Guest page tables", unit, width, sheet.row, tuple(sheet.labels), legend, road, 1, key,
                 tuple(sheet.entries))  # fmt: skip
 
 
@@ -189,8 +195,8 @@ class _Sheet:
             above = mine
         self._line()
 
-    def kernel(self, frames, share, direct_map):
-        """The direct map: its L3 and L2 entries, then the leaves, `share` to a cell."""
+    def kernel(self, frames, zone, direct_map):
+        """The direct map: its L3 and L2 entries, then the leaves: one a cell where tables may lie, data frames summed up."""
         self._line("kernel")
         first = direct_map >> 12
         l1s = -(-frames // 512)
@@ -200,9 +206,8 @@ class _Sheet:
             self.entries.append(Entries(-1, level, np.zeros(n, int), index, page, self._place(n)))
             self._gap()
         self._line()
-        n = -(-frames // share)
-        gfn = np.arange(n) * share
-        self.entries.append(Entries(-1, 1, gfn >> 9, gfn & 511, first + gfn, self._place(n)))
+        share = -(-(frames - zone) // DATA_CELLS)
+        gfn = np.concatenate([np.arange(zone), np.arange(zone, frames, share)])
+        span = np.diff(np.append(gfn, frames))
+        self.entries.append(Entries(-1, 1, gfn >> 9, gfn & 511, first + gfn, self._place(gfn.size), span))
         self._line()
-
-
