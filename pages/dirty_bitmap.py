@@ -6,9 +6,10 @@ map_page(
     "dirty-bitmap",
     "Dirty bitmap",
     (
-        "CLEAN reads and clears the bitmap, and takes write access away again (on the shadow road by throwing all shadows away); "
-        "PEEK only reads it, and the next CLEAN will report the same frames once more.",
-        "The bitmap is a radix tree whose pages are made when the first frame below them is marked: paging_mark_pfn_dirty.",
+        "CLEAN reads and clears the bitmap, and takes write access away again (on the shadow road by throwing all "
+        "shadows away); PEEK only reads it, and the next CLEAN will report the same frames once more.",
+        "The bitmap is a radix tree whose pages are made when the first frame below them is marked: "
+        "paging_mark_pfn_dirty.",
     ),
     ("dirty_count", "pages_marked", "cleans"),
 )

@@ -6,7 +6,7 @@ from pagingviz.left_out import LEFT_OUT, PAGES
 from pagingviz.ui.place import machine_in_words
 
 st.title("What the model leaves out")
-st.markdown("A model is a choice. This list says what real Xen and real hardware do that this machine does not, and where to read it.")
+st.markdown("A model is a choice. Real Xen and real hardware do the following, and this machine does not.")
 for page, title in PAGES.items():
     rows = [{"left out": item.what, "in real Xen or hardware": item.where, "what follows": item.why}
             for item in LEFT_OUT if item.pages[0] == page]  # fmt: skip

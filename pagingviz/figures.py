@@ -1,4 +1,4 @@
-"""Grids and histories as Plotly figures: for what stands still. Same cells, same palette, same letters as the live board. Pure."""
+"""Grids and histories as Plotly figures: for what stands still. Same cells, palette and letters as the live board. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pagingviz.palette import (
-    AGE_OLDEST, AGE_YOUNGEST, BLANK, CHANGED, CROSSED, FILL_CODES, FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PALETTES, PINNED,
-    Palette,
+    AGE_OLDEST, AGE_YOUNGEST, BLANK, CHANGED, CROSSED, FILL_CODES, FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PALETTES,
+    PINNED, Palette,
 )  # fmt: skip
 
 LETTERS_UP_TO = 64  # columns: beyond that a letter is smaller than a reader's eye
 CODES = AGE_OLDEST + 1
 WIDTH, LARGEST_CELL = 960, 40  # px
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe-Ito
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid")  # nothing depends on colour alone
-_FLAGS = ((PINNED, "square-open", "thick edge"), (CROSSED, "x-thin-open", "recycled in this tick"), (CHANGED, "square-open-dot", "changed in this tick"))
+LINES = {"light": ("#0072b2", "#d55e00", "#009e73"), "dark": ("#56b4e9", "#e69f00", "#2bc59b")}  # Okabe-Ito, lighter on dark
+DASHES = ("solid", "dash", "dot")  # nothing depends on colour alone
+_FLAGS = (
+    (PINNED, "square-open", "thick edge"),
+    (CROSSED, "x-thin-open", "recycled in this tick"),
+    (CHANGED, "square-open-dot", "changed in this tick"),
+)
 
 
 def config(name: str) -> dict:
@@ -80,19 +84,24 @@ def history(ticks: np.ndarray, series: dict[str, np.ndarray], names: tuple[str, 
     figure = go.Figure()
     for k, name in enumerate(names):
         figure.add_scatter(x=ticks, y=series[name], name=name, mode="lines", line_shape="hv",
-                           line={"color": LINES[k % len(LINES)], "dash": DASHES[k % len(DASHES)], "width": 2})  # fmt: skip
+                           line={"color": LINES[theme][k % 3], "dash": DASHES[k % 3], "width": 2})  # fmt: skip
     figure.add_vline(x=now, line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text=f"tick {now:,}",
-                     annotation_position="top left")  # fmt: skip
-    figure.update_layout(_layout(palette), height=260, showlegend=True, hovermode="x unified", title={"text": "History"})
-    figure.update_xaxes(title="tick", gridcolor=palette.hatch, zeroline=False, tickformat=",d")
+                     annotation_position="bottom left")  # fmt: skip
+    figure.update_layout(_layout(palette), height=260, showlegend=True, hovermode="x unified",
+                         title={"text": "History, sampled up to the furthest tick"})
+    figure.update_xaxes(title={"text": "tick", "font_size": 13}, gridcolor=palette.hatch, zeroline=False, tickformat=",d")
     figure.update_yaxes(gridcolor=palette.hatch, zeroline=False, rangemode="tozero", tickformat=",d")
     return figure
 
 
 def _layout(palette: Palette) -> dict:
     return {
-        "paper_bgcolor": palette.ground, "plot_bgcolor": palette.ground, "font": {"color": palette.text, "size": 13},
-        "margin": {"l": 64, "r": 16, "t": 56, "b": 40}, "hoverlabel": {"bgcolor": palette.ground, "font": {"color": palette.text}},
+        "paper_bgcolor": palette.ground, "plot_bgcolor": palette.ground,
+        "font": {"color": palette.text, "size": 13, "family": "Source Sans, sans-serif"},
+        "title_font_size": 16, "title_x": 0.01,
+        "margin": {"l": 64, "r": 16, "t": 56, "b": 44},
+        "hoverlabel": {"bgcolor": palette.ground, "font": {"color": palette.text}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": palette.muted, "activecolor": palette.accent},
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1.0, "xanchor": "right"}, "template": "none",
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1.0, "xanchor": "right"},
+        "template": "none",
     }  # fmt: skip

@@ -34,10 +34,27 @@ export default function ({ parentElement, data, setTriggerValue }) {
   }, data.wait);
 }
 """
+_SCROLL = """
+let shown;
+export default function ({ data }) {
+  if (!data || data.view === shown) return;
+  const first = shown === undefined;
+  shown = data.view;
+  const place = shown === data.top ? ".st-key-heading" : ".st-key-slow";
+  if (!first || shown !== data.top) document.querySelector(place)?.scrollIntoView({ block: "start" });
+}
+"""
 _component = st.components.v2.component("pagingviz.follower", html="<i hidden></i>", js=_JS)
+_scroller = st.components.v2.component("pagingviz.scroller", html="<i hidden></i>", js=_SCROLL)
 
 
 def follow(query: str, now: str, running: bool, on_rest: Callable[[], None], key: str) -> None:
     """Place the follower. `query`: the address as Streamlit would encode it; `now`: changes whenever the picture does."""
     data = {"query": query, "now": now, "running": running, "wait": RUN_MS if running else REST_MS}
     _component(key=key, data=data, height="content", on_rest_change=on_rest)
+
+
+def come_into_view(view: str, top: str) -> None:
+    """Scroll to the slow parts of the page when `view` has just been chosen, or back up to the board for `top`."""
+    with st.container(key="scroller"):
+        _scroller(key="scroll", data={"view": view, "top": top}, height="content")

@@ -6,7 +6,8 @@ import streamlit as st
 
 from pagingviz.ui import session, sidebar
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 PAGES = (  # script, title, icon, path
     ("machine", "The machine", ":material/grid_view:", None),
     ("guest_page_tables", "Guest page tables", ":material/account_tree:", "guest-page-tables"),
@@ -20,10 +21,11 @@ PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="st
 
 def main() -> None:
     """One full run of the app for one visitor."""
-    st.set_page_config("pagingviz", ":material/grid_view:", layout="wide", initial_sidebar_state="expanded")
+    icon = (HERE / "icon.svg").read_text()  # a Material icon would be fetched from another host
+    st.set_page_config("pagingviz", icon, layout="wide", initial_sidebar_state="expanded")
     visit = session.current()
     visit.arrive(st.query_params.to_dict())
-    css = (Path(__file__).parent / "style.css").read_text()
+    css = (HERE / "style.css").read_text()
     st.html(f"<style>{css}{PRESENT if visit.view.present else ''}</style>")
     pages = [st.Page(ROOT / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
              for script, title, icon, path in PAGES]  # fmt: skip

@@ -14,7 +14,7 @@ from pagingviz import portray
 from pagingviz.board import asked, board
 from pagingviz.left_out import left_out
 from pagingviz.ui import link, session, sidebar
-from pagingviz.ui.follow import follow
+from pagingviz.ui.follow import come_into_view, follow
 from pagingviz.ui.player import Look
 
 LIVE, HEATMAP, TABLE = VIEWS = ("Live map", "Plotly heatmap", "Table")
@@ -77,18 +77,19 @@ def _follower(visit: session.Visit) -> None:
 def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, str] | None, curves: tuple[str, ...]) -> None:
     """Everything that may be a moment behind the board."""
     visit = session.current()
+    with st.sidebar:
+        params = visit.address()
+        sidebar.share(visit, params, link.text(params))
     if visit.player is None or visit.player.job:
         return
     sim, theme = visit.player.sim, session.theme(visit)
     plans = visit.player.plans(Look("", boards))
     _said(sim, plans)
-    with st.sidebar:
-        params = visit.address()
-        sidebar.share(visit, params, link.text(params))
     if worth_knowing is None:
         return
     with st.container(key="slow"):
         _same_grid(sim, plans[0], theme)
+        come_into_view(st.session_state.get("view", LIVE), LIVE)
         _history(sim, curves, theme)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")

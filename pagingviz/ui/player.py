@@ -59,7 +59,7 @@ def board_record(plan, caption="", alt="") -> dict:
 class _NoWork:
     """Stands in for the work while kernels compile: the guest map then shows the kernel's own entries only."""
 
-    processes = ()
+    processes, zone = (), 8
 
 
 def compiling(scenario, look: Look, share: float, seq: int) -> bytes:
@@ -127,17 +127,16 @@ class Player:
 
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
-        self.seq = _number(ask.get("seq"), 0, 2**53, self.seq)
-        self.fps = _number(ask.get("fps"), 1, 60, self.fps)
-        self.per_frame = _number(ask.get("per_frame"), 1, 10**6, self.per_frame)
-        if ask.get("kind") in LABELS:
-            self.kind = ask["kind"]
+        self.seq = number(ask.get("seq"), 0, 2**53, self.seq)
+        self.fps = number(ask.get("fps"), 1, 60, self.fps)
+        self.per_frame = number(ask.get("per_frame"), 1, 10**6, self.per_frame)
+        self.kind = ask["kind"] if str(ask.get("kind")) in LABELS else self.kind
         return str(ask.get("cmd", ""))
 
     def _set_out(self, cmd: str, ask: dict) -> None:
         """Start the job that an ask means. Polling and asks about looks only leave everything as it is."""
-        here = _number(ask.get("tick"), 0, MAX_TICK, self.sim.tick)
-        n = _number(ask.get("n"), -MAX_TICK, MAX_TICK, 1)
+        here = number(ask.get("tick"), 0, MAX_TICK, self.sim.tick)
+        n = number(ask.get("n"), -MAX_TICK, MAX_TICK, 1)
         if cmd in ("poll", "kind", "speed"):
             return
         if cmd == "inspect" and self.job:
@@ -200,11 +199,13 @@ class Player:
                 return
 
     def _look_for(self, here: int):
-        """A generator that returns whether the next event was found."""
+        """A generator that returns whether the next event was found. Ticks only looked through do not count as reached."""
         began = time.perf_counter()
-        end = min(here + SEARCH, MAX_TICK)
+        end, reached = min(here + SEARCH, MAX_TICK), self.sim.furthest
         while self.sim.tick < end:
-            if self.sim.run_to_event(self.kind, min(STRIDE, end - self.sim.tick)):
+            found = self.sim.run_to_event(self.kind, min(STRIDE, end - self.sim.tick))
+            self.sim.furthest = max(reached, self.sim.tick if found else here)
+            if found:
                 return True
             if time.perf_counter() - began > SLICE:
                 yield Progress((self.sim.tick - here) / SEARCH, f"No {LABELS[self.kind]} up to tick {self.sim.tick:,}.")
@@ -220,7 +221,7 @@ class Player:
             message = f"The server is busy: {self.crowd.size} visitors run their machines at this moment. Yours is next …"
             return self._message(look, [], state="busy", progress=0, message=message)
         began = time.thread_time()
-        start = _number(ask.get("from"), 0, MAX_TICK, self.sim.tick)
+        start = number(ask.get("from"), 0, MAX_TICK, self.sim.tick)
         self.playing = True
         if self.sim.tick != start or self.sim.opened:
             self.go(start)
@@ -228,7 +229,7 @@ class Player:
                 self.go(start)
                 return None
         self.job = self.aim = None
-        wanted = _number(ask.get("frames"), 1, MOST_FRAMES, self.fps)
+        wanted = number(ask.get("frames"), 1, MOST_FRAMES, self.fps)
         end = time.perf_counter() + 0.7 * wanted / self.fps
         frames = []
         while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
@@ -290,10 +291,10 @@ def _cell(ask: dict | None) -> tuple[str, int] | None:
     """(board, cell) under inspection, or None."""
     if not ask or ask.get("board") is None or ask.get("cell") is None:
         return None
-    return str(ask["board"]), _number(ask["cell"], -1, 2**31, -1)
+    return str(ask["board"]), number(ask["cell"], -1, 2**31, -1)
 
 
-def _number(value: object, low: int, high: int, default: int) -> int:
+def number(value: object, low: int, high: int, default: int) -> int:
     """A whole number that came from a browser, brought into its bounds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         return default

@@ -20,7 +20,7 @@ from pagingviz.simulation import Simulation
 from pagingviz.tracefile import fingerprint, open_trace
 from pagingviz.ui import link
 from pagingviz.ui.link import View
-from pagingviz.ui.player import Look, Player, compiling
+from pagingviz.ui.player import Look, Player, compiling, number
 
 MOST_FILES = 8  # uploaded programs one visitor may keep
 
@@ -178,8 +178,9 @@ class Visit:
 
     def answer(self, ask: dict | None, look: Look) -> bytes:
         """The message for the board of this visitor's page."""
+        ask = ask if isinstance(ask, dict) else None
         if ask:
-            self.seq = max(self.seq, int(ask.get("seq", 0)))
+            self.seq = number(ask.get("seq"), 0, 2**53, self.seq)
         if self.player is None:
             return compiling((self.wanted or (self.scenario,))[0], look, warm.progress(), self.seq)
         return self.player.answer(ask, look)

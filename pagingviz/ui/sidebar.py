@@ -9,17 +9,16 @@ from pagingviz.scenario import FIELDS, load, names, shipped_traces
 from pagingviz.ui.session import Visit
 
 COMMANDS = (
-    ("enable", "log-dirty on", "XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY"),
+    ("enable", "enable", "Log-dirty on: XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY"),
     ("clean", "CLEAN", "Read and clear the dirty bits: XEN_DOMCTL_SHADOW_OP_CLEAN"),
     ("peek", "PEEK", "Read the dirty bits: XEN_DOMCTL_SHADOW_OP_PEEK"),
     ("blow", "blow", "Throw all shadows away: shadow_blow_tables"),
-    ("off", "log-dirty off", "XEN_DOMCTL_SHADOW_OP_OFF"),
-    ("flush", "TLB flush", "Flush the TLBs of all vCPUs"),
+    ("off", "off", "Log-dirty off: XEN_DOMCTL_SHADOW_OP_OFF"),
+    ("flush", "flush", "Flush the TLBs of all vCPUs"),
 )
 SHOWN = ("road", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")  # the others: by URL
 LABELS = {"frames": "guest frames", "pool": "shadow pool pages", "superpages": "2 MiB superpages", "trace": "recorded programs",
           "work": "generators", "write": "writes of generators (%)"}  # fmt: skip
-HELP = {field.name: field.help for field in FIELDS}
 
 
 def draw(visit: Visit) -> None:
@@ -29,11 +28,13 @@ def draw(visit: Visit) -> None:
     known = scenario.name if scenario.name in names() else names()[0]
     st.selectbox("Scenario", names(), names().index(known), key=f"scenario-{mark}", help=load(known).sentence,
                  on_change=lambda: visit.choose(st.session_state[f"scenario-{mark}"]))  # fmt: skip
+    with st.expander("Notes"):
+        st.markdown(f"{scenario.sentence}\n\n{scenario.notes}")
     with st.expander("Machine and work"):
         for name in SHOWN:
             _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
         _upload(visit)
-    with st.expander("Commands, now", expanded=True):
+    with st.expander("Commands at this tick", expanded=True):
         _commands(visit, mark)
 
 
@@ -73,8 +74,8 @@ def _upload(visit: Visit) -> None:
         if file is not None:
             visit.upload(file.getvalue(), file.name)
 
-    st.file_uploader("Your own program (.npz)", key=key, on_change=take,
-                     help="A trace in the format of the shipped ones; it stays on this server only while you visit.")  # fmt: skip
+    about = "A trace in the format of the shipped ones; it stays on this server only while you visit."
+    st.file_uploader("Your own program (.npz)", key=key, on_change=take, help=about)
 
 
 def _commands(visit: Visit, mark: int) -> None:

@@ -1,0 +1,66 @@
+"""The address of a view: every key there and back, every bad value one sentence."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pagingviz.scenario import MAX_TICK, ScenarioError, load
+from pagingviz.ui import link
+from pagingviz.ui.link import View
+
+views = st.builds(
+    View,
+    tick=st.none() | st.integers(0, MAX_TICK),
+    play=st.booleans(),
+    theme=st.sampled_from(["", "light", "dark"]),
+    present=st.booleans(),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(views, st.sampled_from(["bare", "shadow", "hap"]), st.integers(16, 4096))
+def test_there_and_back(view, road, pool):
+    scenario = load("programs").replace(road=road, pool=pool, do="enable@300,clean@900")
+    assert link.read(link.write(scenario, view)) == (scenario, view)
+
+
+def test_the_bare_address_is_the_home_scenario_at_its_start():
+    assert link.read({}) == (load("blackboard"), View())
+
+
+def test_the_text_is_readable():
+    params = link.write(load("blackboard").replace(do="enable@300,pool:64@1200"), View(tick=7))
+    assert link.text(params) == "scenario=blackboard&do=enable@300,pool:64@1200&tick=7"
+
+
+BAD = {
+    "scenario=nowhere": "scenario",
+    "pool=many": "pool",
+    "pool=3": "pool",
+    "road=ring": "road",
+    "road=pv": "not built yet",
+    "guest=pae": "not built yet",
+    "tick=-1": "tick",
+    "tick=1000000001": "tick",
+    "tick=1.5": "tick",
+    "tick=": "tick",
+    "play=yes": "play",
+    "theme=pink": "theme",
+    "present=2": "present",
+    "do=enable": "COMMAND@TICK",
+    "do=explode@3": "explode",
+    "do=pool:9999@3": "pool",
+    "trace=/etc/passwd": "trace",
+    "colour=red": "colour",
+    "order=0,9": "order",
+}
+
+
+@pytest.mark.parametrize("query", BAD)
+def test_a_bad_value_is_one_sentence(query):
+    key, _, value = query.partition("=")
+    with pytest.raises(ScenarioError) as told:
+        link.read({key: value})
+    sentence = str(told.value)
+    assert BAD[query] in sentence
+    assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 400
