@@ -1,10 +1,17 @@
-"""Compile (or load from the cache) every kernel once, with the real types, on tiny machines; says how far it has come."""
+"""Compile (or load from the cache) every kernel once, with the real types, on a tiny machine; says how far it has come."""
 
 import threading
 
-from pagingviz.fields import ScenarioError
+import numpy as np
 
-ROADS = ("shadow", "hap", "bare")
+from pagingviz import layout as L
+from pagingviz.core import access, guest, run
+from pagingviz.core.audit import audit
+from pagingviz.core.jit import compiling
+from pagingviz.machine import Machine
+from pagingviz.scenario import load
+from pagingviz.workload import Work
+
 _lock = threading.Lock()
 _done = 0.0
 
@@ -15,37 +22,36 @@ def progress():
 
 
 def warm():
-    """Run the warm-up unless it has run; waits if another thread is at it."""
+    """Run the warm-up unless it has run; waits if another thread, or another process on this machine, is at it."""
     global _done
     with _lock:
         if _done >= 1.0:
             return
-        steps = [lambda road=road: _exercise(road) for road in ROADS] + [_generators]
-        for i, step in enumerate(steps):
-            step()
-            _done = (i + 1) / len(steps)
+        with compiling():
+            for share in _steps():
+                _done = min(_done + share, 0.99)
+        _done = 1.0
 
 
-def _exercise(road):
-    """Every kernel entry point on one road."""
-    from pagingviz.scenario import load
-    from pagingviz.simulation import Simulation
-
-    simulation = Simulation(load("blackboard").replace(road=road, do="enable@2,flush@3"))
-    simulation.seek(8)
-    simulation.audit()
-    simulation.command("clean")
-
-
-def _generators():
-    """The fill kernels that the blackboard scenario does not use."""
-    import numpy as np
-
-    from pagingviz.scenario import load
-    from pagingviz.workload import Work
-
-    for work in ("uniform:8", "zipf:8", "sequential:8", "fork:8", "idle"):
-        try:
-            Work(load("blackboard").replace(trace="", work=work)).fill(np.empty(4, np.uint64), np.empty(4, np.uint32), 0)
-        except ScenarioError:
-            continue
+def _steps():
+    """Call the kernels from the leaves up; after each call yield its share of a cold compile (measured)."""
+    scenario = load("blackboard")
+    work = Work(scenario)
+    op, credit = np.empty(4, np.uint64), np.empty(4, np.uint32)
+    work.fill(op, credit, 0)
+    machine = Machine(scenario, work)
+    s, c, a = machine.sys[0], machine.cpu[0], machine.mem
+    yield 0.15
+    run.command(machine.sys, machine.cpu, a, L.CMD_FLUSH, L.ZERO)
+    yield 0.11
+    access.access(s, c, a, L.U(scenario.direct_map_base), L.READ, L.ZERO, L.ZERO, L.ZERO)
+    yield 0.28
+    guest.switch_to(s, c, a, L.ZERO)
+    yield 0.11
+    run.run(machine.sys, machine.cpu, a, op, credit)
+    yield 0.23
+    audit(machine.sys, machine.cpu, a)
+    yield 0.11
+    for generator in ("uniform:8", "zipf:8", "sequential:8", "fork:8", "hotcold:8", "idle"):
+        Work(scenario.replace(trace="", work=generator, order="")).fill(op, credit, 0)
+        yield 0.01
