@@ -7,14 +7,13 @@ numba turns uint64 mixed with int64 into float64, so every constant below is a n
 import numpy as np
 
 U = np.uint64
-ZERO, ONE, TWO, THREE, FOUR = U(0), U(1), U(2), U(3), U(4)
+ZERO, ONE, TWO, THREE = U(0), U(1), U(2), U(3)
 NONE = U(0xFFFF_FFFF_FFFF_FFFF)
 
 # ---- sizes
 ENTRIES = U(512)  # entries in a table page
 ENTRY_BITS = U(9)
 PAGE_BITS = U(12)
-LEVELS = U(4)
 MAX_VCPUS = 4
 MAX_PROCESSES = 32
 RAM_BASE = U(0x10000)  # mfn of the first frame of guest RAM; below it the hypervisor's own pool pages
@@ -139,7 +138,7 @@ _u = [(name, "u8") for name in (
     "tick", "crashed", "cur", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "flush_epoch", "last_writeable", "hap_root",
-    "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs", "d_depth",
+    "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip
 SCRATCH = ("look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(

@@ -9,7 +9,7 @@ from pagingviz.core.walk import (
     error_code, frame, hardware_shadow_walk, index, needs_ad, read_path, rights, set_ad, tlb_rights,
 )  # fmt: skip
 from pagingviz.layout import (
-    BARE, ENTRIES, ENTRY_BITS, EPT_W, EV_CR3_LOAD, EV_INVLPG, EV_PTE_STORE, EV_TLB_MISS, FAULT, NONE, ONE, PAGE_BITS, READ,
+    BARE, ENTRIES, ENTRY_BITS, EPT_W, EV_CR3_LOAD, EV_INVLPG, EV_PTE_STORE, EV_TLB_MISS, NONE, ONE, PAGE_BITS, READ,
     SHADOW, THREE, TLB_W, U, VPN_MASK, WRITE, ZERO,
 )  # fmt: skip
 

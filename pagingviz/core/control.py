@@ -54,7 +54,7 @@ def _ignore(s, a, code):
 
 @jit
 def _enable(s, c, a, code):
-    """ENABLE_LOGDIRTY. Shadow: blow, set the mode bit, every vCPU detaches and reloads its root. HAP: poison the root entries."""
+    """ENABLE_LOGDIRTY. Shadow: blow, mode bit on, every vCPU detaches and reloads its root. HAP: poison the root entries."""
     if s.log_dirty != ZERO:
         _ignore(s, a, code)
         return
@@ -88,7 +88,7 @@ def clean(s, a):
 
 @jit
 def _off(s, c, a):
-    """OFF: mode bit off. Shadow: CR3 is reloaded, read-only entries stay until they fault. HAP: poison towards rw. Tree freed."""
+    """OFF: mode bit off, tree freed. Shadow: CR3 reloaded, read-only entries stay until they fault. HAP: poison towards rw."""
     s.offs += ONE
     s.log_dirty = ZERO
     if s.road == SHADOW:

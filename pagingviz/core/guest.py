@@ -1,8 +1,8 @@
 """The guest's kernel: a small real one. Processes, demand paging, fork with copy-on-write, exit, context switch.
 
 All its stores to page tables are guest stores through the direct map and take the same road as any other access. Its own
-bookkeeping (free stacks, reference counts of frames) and its reads of tables cost no access. Frames below `zone` may hold tables;
-a freed table frame is soon handed out again, also as data, as in a real kernel.
+bookkeeping (free stacks, reference counts of frames) and its reads of tables cost no access. Frames below `zone` may hold
+tables; a freed table frame is soon handed out again, also as data, as in a real kernel.
 """
 
 from pagingviz.core.access import DONE, access, invlpg, load_cr3, store

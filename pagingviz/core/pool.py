@@ -10,7 +10,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EV_BLOW, EV_DEMOTE, EV_DOMF_DYING, EV_PREALLOC_UNHOOK, EV_PREALLOC_UNPIN, EV_PROMOTE, HASH_BUCKETS,
-    NONE, ONE, P, RAM_BASE, RW, SH_FREE, SH_L1, SH_LEVEL, SH_OUT, SH_P2M, SHADOW, SHADOW_FLAG_SHIFT, ZERO, U,
+    NONE, ONE, P, RAM_BASE, RW, SH_FREE, SH_L1, SH_LEVEL, SH_OUT, SH_P2M, SHADOW, SHADOW_FLAG_SHIFT, US, ZERO, U,
 )  # fmt: skip
 from pagingviz.core.walk import frame
 
@@ -315,7 +315,7 @@ def set_upper(s, a, page, i, new):
     a[at] = new
     need = ZERO
     if old & P:
-        if (new & P) == ZERO or frame(old) != frame(new) or (old & ~new & RW) != ZERO or (new & ~old) >> U(63) != ZERO:
+        if (new & P) == ZERO or frame(old) != frame(new) or (old & ~new & (RW | US)) != ZERO or (new & ~old) >> U(63) != ZERO:
             need = ONE
         put_ref(s, a, frame(old), at)
     return need
@@ -342,7 +342,7 @@ def prealloc(s, a, pages):
 
 @jit
 def _prealloc(s, a, pages):
-    """_shadow_prealloc: unpin from the tail of the pinned list, then unhook loaded roots. False when nothing is left to take."""
+    """_shadow_prealloc: unpin from the tail of the pinned list, then unhook loaded roots. False when nothing is left."""
     if s.free_pages >= pages:
         return True
     s.shadow_prealloc_1 += ONE
@@ -380,13 +380,15 @@ def blow(s, a):
 
 @jit
 def set_allocation(s, a, pages):
-    """shadow_set_allocation: grow from outside or shrink one page at a time, which may recycle. `pages` includes p2m pages."""
+    """shadow_set_allocation: grow by new, empty pages, or shrink one by one, which may recycle. `pages` includes p2m pages."""
     target = pages - s.p2m_pages if pages > s.p2m_pages else ZERO
     while s.total_pages < target:
         page = ZERO
         while a[s.o_ptype + page] != SH_OUT:
             page += ONE
-        a[s.o_ptype + page] = SH_FREE
+        for i in range(ENTRIES):
+            a[entry_at(s, page, i)] = ZERO  # it may have been here before, perhaps in a run that was rewound
+        a[s.o_ptype + page], a[s.o_pepoch + page] = SH_FREE, NONE
         free_append(s, a, page)
         s.total_pages += ONE
         if page >= s.pool_used:

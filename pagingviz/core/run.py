@@ -6,8 +6,8 @@ from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.core.shadow import update_cr3
 from pagingviz.layout import (
-    EV_ACCESS, EXIT, FAULT, FETCH, FORK, IDLE, NONE, ONE, OP_KIND, OP_PROC_MASK, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT,
-    PAGE_BITS, READ, SHADOW, U, ZERO,
+    EV_ACCESS, EXIT, FAULT, FETCH, FORK, IDLE, NONE, ONE, OP_KIND, OP_PROC_MASK, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X,
+    OP_VPN_SHIFT, PAGE_BITS, READ, SHADOW, U, ZERO,
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Shadow paging for a 64-bit HVM guest with 4 KiB pages: the page-fault path, propagate, prefetch, emulated stores.
 
 Source: Xen mm/shadow/multi.c (sh_page_fault, _sh_propagate, sh_prefetch, sh_update_cr3, sh_validate_guest_entry), hvm.c
-(sh_emulate_unmap_dest). Left out: out-of-sync tables, superpages, PAE and
-32-bit guests, the fast paths (magic entries, fast emulation), the virtual TLB, Linux-L3 mode, event injection.
+(sh_emulate_unmap_dest). Left out: out-of-sync tables, superpages, PAE and 32-bit guests, the fast paths (magic entries, fast
+emulation), the virtual TLB, Linux-L3 mode, event injection.
 """
 
 from pagingviz.core import logdirty
@@ -36,7 +36,7 @@ def guest_entry(s, tab, i):
 
 @jit
 def propagate_l1(s, a, gent, fetch_is_write):
-    """_sh_propagate at level 1: the shadow entry for guest entry `gent`. A write fetch marks the target in the log-dirty bitmap.
+    """_sh_propagate at level 1: the shadow entry for guest entry `gent`. A write fetch marks its frame in the log-dirty bitmap.
 
     Guest A clear clears P, guest D clear clears RW, a page table is never writable, and with log-dirty on a page that is not
     yet dirty loses RW unless this is the write. The rest of a not-present result stays, as in Xen: prefetch stops at it.
@@ -113,7 +113,7 @@ def emulate(s, c, a, gva, gfn, i, value):
 
 @jit
 def validate(s, c, a, gva, gfn, i, value):
-    """sh_validate_guest_entry: propagate one guest entry again into every shadow of its frame, L1 first; never makes shadows."""
+    """sh_validate_guest_entry: propagate one entry again into every shadow of its frame, L1 first; never makes shadows."""
     mfn = a[s.o_p2m + gfn]
     need = ZERO
     for level in (ONE, U(2), U(3), U(4)):
@@ -251,7 +251,7 @@ def _prefetch(s, c, a, gva, page, i):
 
 @jit
 def update_cr3(s, c, a, vcpu):
-    """sh_update_cr3 with sh_set_toplevel_shadow: write-protect the new root, find or make its shadow, pin it, load it, flush."""
+    """sh_update_cr3, sh_set_toplevel_shadow: write-protect the new root, find or make its shadow, pin it, load it, flush."""
     gfn = s.cr3[vcpu]
     if remove_write_access(s, c, a, gfn, U(4)):
         flush_all(s)

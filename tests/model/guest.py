@@ -169,7 +169,7 @@ class GuestKernel:
                         yield i4 << 39 | i3 << 30 | i2 << 21 | i1 << 12, l1, i1
 
     def present(self, table, skip=None):
-        return [i for i in range(512) if i != skip and self.m.word(table, i) & P]
+        return [i for i, entry in sorted(self.m.words[table].items()) if i != skip and entry & P]
 
     def fork(self, parent):
         """Child = parent + 1 gets the same frames; whatever was writable becomes copy-on-write in both."""
