@@ -29,7 +29,7 @@ FLOORS = (
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 MAY_SHOW = {"streamlit": {"board", "ui", "pages", "app"}, "plotly": {"figures", "ui", "pages"}}
 TOP_LEVEL = {
-    ".ci", ".gitignore", ".streamlit", "LICENSE", "Makefile", "README.md", "app.py", "docs", "pages", "pagingviz",
+    ".ci", ".gitignore", ".streamlit", "LICENSE", "Makefile", "README.md", "app.py", "pages", "pagingviz",
     "pyproject.toml", "requirements.txt", "tests",
 }  # fmt: skip
 LONGEST_FILE = 400

@@ -10,7 +10,7 @@ function contents(found, jump) {
   }
   if (found.why) {
     parts.push(el("h4", {}, "Why?"), el("p", { class: "why" }, found.why,
-      found.why_tick != null && el("button", { type: "button", class: "link", onclick: () => jump(found.why_tick) }, `show tick ${found.why_tick}`)));
+      found.why_tick == null ? "" : el("button", { type: "button", class: "link", onclick: () => jump(found.why_tick) }, `show tick ${found.why_tick}`)));
   }
   return parts.filter(Boolean);
 }

@@ -1,7 +1,7 @@
 // Cell sizes: as large as fit, whole pixels, and constant until the window or the machine changes.
 import { gapOf, gutterOf } from "./paint.js";
 
-const LARGEST = 40, LARGEST_PRESENT = 56; // px a cell
+const LARGEST = 64, LARGEST_PRESENT = 72; // px a cell
 const LETTERS_FROM = 12, LETTERS_FROM_PRESENT = 28; // px a cell from which its letter is drawn, and can be read from the back row
 const LETTER_BONUS = 0.2, LETTER_BONUS_PRESENT = 0.7; // what letters are worth beside size, in natural logarithms of it
 const STEP = 8, LEAST_HEIGHT = 40; // px
