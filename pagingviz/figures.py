@@ -99,7 +99,7 @@ def _layout(palette: Palette) -> dict:
         "paper_bgcolor": palette.ground, "plot_bgcolor": palette.ground,
         "font": {"color": palette.text, "size": 13, "family": "Source Sans, sans-serif"},
         "title_font_size": 16, "title_x": 0.01,
-        "margin": {"l": 64, "r": 16, "t": 56, "b": 44},
+        "margin": {"l": 64, "r": 16, "t": 44, "b": 44},
         "hoverlabel": {"bgcolor": palette.ground, "font": {"color": palette.text}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": palette.muted, "activecolor": palette.accent},
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1.0, "xanchor": "right"},

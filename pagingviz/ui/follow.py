@@ -40,6 +40,7 @@ export default function ({ data }) {
   if (!data || data.view === shown) return;
   const first = shown === undefined;
   shown = data.view;
+  if (!first) document.activeElement?.blur(); // the keys go to the board again
   const place = shown === data.top ? ".st-key-heading" : ".st-key-slow";
   if (!first || shown !== data.top) document.querySelector(place)?.scrollIntoView({ block: "start" });
 }

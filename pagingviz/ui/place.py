@@ -40,8 +40,22 @@ def map_page(name: str, title: str, worth_knowing: tuple[str, str], curves: tupl
 
 
 def machine_in_words() -> None:
-    """For a page without maps: the visitor's machine is still there, and its link."""
+    """For a page without maps: the visitor's machine is still there, and its link. No board asks here: a timer does."""
+    visit = session.current()
+    arrived = visit.player is not None and not visit.player.proceed()
+    if not arrived:
+        st.fragment(_arrive, run_every=0.5)()
+    if visit.error:
+        st.error(visit.error)
     _slow(portray.BOARDS, None, ())
+
+
+def _arrive() -> None:
+    """Wait for the compiler, then walk to the wanted tick."""
+    visit = session.current()
+    visit.build()
+    if visit.player and not visit.player.proceed():
+        st.rerun()
 
 
 def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:

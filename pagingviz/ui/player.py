@@ -120,7 +120,7 @@ class Player:
                 return batch
         elif cmd:
             self._set_out(cmd, ask)
-        progress = self._proceed()
+        progress = self.proceed()
         if progress:
             return self._message(look, [], state="seeking", progress=progress.share, message=progress.message)
         return self._message(look, [self._frame(look)], cell=_cell(ask))
@@ -157,7 +157,7 @@ class Player:
         elif cmd != "cancel":
             self.go({"home": 0, "end": self.sim.furthest, "seek": n}.get(cmd, here))
 
-    def _proceed(self) -> Progress | None:
+    def proceed(self) -> Progress | None:
         """Work on the job for a slice. None when there is nothing left to do."""
         progress = next(self.job, None) if self.job else None
         if progress is None:
@@ -225,7 +225,7 @@ class Player:
         self.playing = True
         if self.sim.tick != start or self.sim.opened:
             self.go(start)
-            if self._proceed():
+            if self.proceed():
                 self.go(start)
                 return None
         self.job = self.aim = None

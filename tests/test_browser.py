@@ -1,0 +1,212 @@
+"""The app in a real Chromium: keys, the player, cells, links, a walk over all pages, and no flicker."""
+
+import re
+
+import pytest
+from bench_browser import STOPWATCH, WATCH
+from playwright.sync_api import expect
+from serving import PAGES, PATIENCE_MS, new_page, wait_quiet, wait_ready
+
+from pagingviz import portray
+from pagingviz.palette import DIRTY, FILL_MASK
+from pagingviz.scenario import load
+from pagingviz.simulation import Simulation
+
+pytestmark = pytest.mark.browser
+HOME = "/?scenario=blackboard&tick=900"
+TITLES = ("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap", "What the model leaves out", "The machine")
+
+
+def ticks(page):
+    """The ticks that the page's maps show; all the same."""
+    shown = {int(tick) for tick in page.locator("canvas[data-board]").evaluate_all("all => all.map(map => map.dataset.tick)")}
+    assert len(shown) == 1, shown
+    return shown.pop()
+
+
+def pictures(page):
+    """The pixels of every map."""
+    return page.locator("canvas[data-board]").evaluate_all("all => all.map(map => map.toDataURL())")
+
+
+def digest(page, tick):
+    """Digest of the machine as the page says it, once it speaks of that tick."""
+    said = page.get_by_text(re.compile(rf"^digest \w+ tick {tick}$"))
+    expect(said).to_have_count(1, timeout=20_000)
+    return said.text_content().split()[1]
+
+
+def press(page, key, tick):
+    page.keyboard.press(key)
+    wait_ready(page, tick)
+
+
+def test_keys_step_and_come_back_exactly(open_page):
+    page = open_page(HOME, tick=900)
+    before = pictures(page)
+    press(page, "ArrowRight", 901)
+    press(page, "ArrowRight", 902)
+    press(page, "ArrowLeft", 901)
+    press(page, "ArrowLeft", 900)
+    assert pictures(page) == before
+    press(page, "Home", 0)
+    press(page, "End", 902)
+
+
+def test_many_keys_at_once_are_all_counted(open_page):
+    page = open_page(HOME, tick=900)
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    wait_ready(page, 920)
+
+
+def test_space_runs_and_pauses_on_what_is_painted(open_page):
+    page = open_page(HOME, tick=900)
+    page.keyboard.press("Space")
+    expect(page.locator('canvas[data-board="dirty-bitmap"]')).not_to_have_attribute("data-tick", "900", timeout=1000)
+    page.wait_for_timeout(1500)
+    page.keyboard.press("Space")
+    wait_ready(page)
+    paused = ticks(page)
+    assert paused > 910
+    page.wait_for_timeout(500)
+    assert ticks(page) == paused
+    expect(page).to_have_url(re.compile(rf"tick={paused}\b"))
+    sim = Simulation(load("blackboard"))
+    sim.seek(paused)
+    assert digest(page, paused) == sim.machine.digest()
+
+
+def test_left_while_running_pauses_first(open_page):
+    page = open_page(HOME, tick=900)
+    page.keyboard.press("Space")
+    page.wait_for_timeout(1200)
+    page.keyboard.press("ArrowLeft")
+    wait_ready(page)
+    stopped = ticks(page)
+    page.wait_for_timeout(600)
+    assert ticks(page) == stopped > 900
+
+
+def test_keys_work_after_the_scrubber_and_after_a_select(open_page):
+    page = open_page(HOME, tick=900)
+    page.locator("input[data-board-scrubber]").click(position={"x": 30, "y": 8})
+    wait_ready(page)
+    here = ticks(page)
+    assert here < 900
+    press(page, "ArrowRight", here + 1)
+    page.get_by_label("Kind of event that Next and Previous look for").select_option("CLEAN")
+    page.wait_for_timeout(300)
+    press(page, "Home", 0)
+    press(page, "n", 400)
+    press(page, "n", 800)
+    press(page, "p", 400)
+
+
+def test_micro_steps_open_a_tick(open_page):
+    page = open_page("/?scenario=blackboard&tick=2799", tick=2799)
+    page.keyboard.press("m")
+    wait_ready(page, 2800)
+    expect(page.locator(".what")).to_contain_text("Event 1 of")
+    page.keyboard.press("m")
+    expect(page.locator(".what")).to_contain_text("Event 2 of")
+    page.keyboard.press("ArrowRight")
+    wait_ready(page, 2800)
+    expect(page.locator(".what")).not_to_contain_text("Event")
+
+
+@pytest.fixture(scope="module")
+def dirty_cell(warm):
+    """(x, y, gfn): a dirty cell of the bitmap of the blackboard at tick 900, as a share of the grid."""
+    sim = Simulation(load("blackboard"))
+    sim.seek(900)
+    plan = portray.plan(sim.scenario, sim.work, "dirty-bitmap")
+    grid = portray.cells(sim, plan)
+    row, column = next((r, c) for r in range(plan.height) for c in range(plan.width) if grid[r, c] & FILL_MASK == DIRTY)
+    return row, column, int(plan.key[row * plan.width + column]), plan
+
+
+def test_clicking_a_cell_tells_what_it_is(open_page, dirty_cell):
+    row, column, gfn, plan = dirty_cell
+    page = open_page("/dirty-bitmap?scenario=blackboard&tick=900", tick=900)
+    canvas = page.locator('canvas[data-board="dirty-bitmap"]')
+    box = canvas.bounding_box()
+    pitch = box["height"] / plan.height
+    canvas.click(position={"x": box["width"] - (plan.width - column - 0.5) * pitch, "y": (row + 0.5) * pitch})
+    expect(page.locator(".card h3")).to_have_text(f"gfn {gfn:#x}")
+    expect(page.locator(".card")).to_contain_text("mfn")
+    press(page, "ArrowRight", 901)
+    expect(page.locator(".card h3")).to_have_text(f"gfn {gfn:#x}")
+    page.keyboard.press("Escape")
+    expect(page.locator(".card h3")).to_have_text("Inspector")
+
+
+def test_a_walk_over_all_pages_keeps_address_and_machine(open_page):
+    page = open_page("/?scenario=blackboard&road=hap&tick=500&do=enable@100,clean@300", tick=500)
+    before = digest(page, 500)
+    for title in TITLES:
+        page.get_by_role("link", name=title).click()
+        expect(page.get_by_role("heading", name=title, level=1)).to_have_count(1)
+        if title != "What the model leaves out":
+            wait_ready(page, 500)
+        assert digest(page, 500) == before
+        for part in ("road=hap", "tick=500", "clean%40300"):
+            expect(page).to_have_url(re.compile(re.escape(part)))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_first_visit_of_a_fresh_server_by_deep_link(fresh_server, browser, path):
+    """The navigation is ours from the first run on, and the page is the one that was asked for."""
+    page = new_page(browser)
+    page.goto(f"{fresh_server.url}{path}?scenario=blackboard&tick=77")
+    if path != "/left-out":
+        wait_ready(page, 77)
+    assert digest(page, 77)
+    links = page.get_by_test_id("stSidebarNavLink").all_text_contents()
+    assert [text.strip()[-8:] for text in links] == [title[-8:] for title in (TITLES[-1], *TITLES[:-1])]
+    page.context.close()
+
+
+def test_a_machine_that_plays_from_the_start(open_page):
+    page = open_page("/?scenario=blackboard&tick=100&play=1")
+    expect(page.locator('canvas[data-board="ept-npt"]')).to_have_attribute("data-tick", re.compile("1[2-9]."), timeout=20_000)
+
+
+def test_a_long_way_shows_progress_and_can_be_cancelled(open_page):
+    page = open_page("/?scenario=lecture&tick=1000000000", boards=False)
+    page.get_by_role("button", name="Cancel").click()
+    wait_ready(page)
+    assert ticks(page) < 10**9
+
+
+def test_playing_paints_300_frames_without_a_blank_on_one_canvas(open_page):
+    page = open_page(HOME, tick=900)
+    page.evaluate(STOPWATCH)
+    page.keyboard.press("Space")
+    seen = page.locator('canvas[data-board="dirty-bitmap"]').evaluate(WATCH, 300)
+    assert (seen["painted"], seen["elements"], seen["blanks"]) == (300, 1, 0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_home_page_fits_without_scrolling(open_page, theme):
+    page = open_page(f"{HOME}&theme={theme}", tick=900)
+    wait_quiet(page)
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("main => main.scrollHeight <= main.clientHeight && main.scrollWidth <= main.clientWidth")
+    sentence = page.locator(".what").bounding_box()
+    assert sentence["y"] + sentence["height"] <= 720
+
+
+def test_the_plotly_heatmap_comes_with_the_switch(open_page):
+    page = open_page("/shadow-pool?scenario=blackboard&tick=900", tick=900)
+    page.get_by_role("radio", name="Plotly heatmap").click()
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2, timeout=PATIENCE_MS)
+    press(page, "ArrowRight", 901)
+
+
+def test_presenter_mode_shows_nothing_but_the_board(open_page):
+    page = open_page(f"{HOME}&present=1", tick=900)
+    wait_quiet(page)
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden()
+    assert page.get_by_test_id("stMain").evaluate("main => main.scrollHeight <= innerHeight")
+    press(page, "ArrowRight", 901)
