@@ -57,8 +57,8 @@ def plan(scenario, work, board, pages=None):
 
 
 def _width(cells):
-    """Columns of a map with one cell a frame or page: wide when small, square when large."""
-    return 32 if cells <= 512 else 64 if cells <= 4096 else 128
+    """Columns of a map with one cell a frame: wide, as the panels are, and a power of two so that rows mean something."""
+    return 32 if cells <= 512 else 64 if cells <= 1024 else 128
 
 
 def _share(frames):
