@@ -9,35 +9,42 @@ VISITOR_BYTES = 48 << 20
 SERVER_BYTES = 1 << 30
 
 _all = weakref.WeakSet()
-_lock = threading.Lock()
+_lock = threading.Lock()  # of the server's account; taken before, never after, the lock of one visitor's checkpoints
 
 
 class Checkpoints:
-    """States of one machine by tick. A state is the one before the commands of its tick."""
+    """States of one machine by tick. A state is the one before the commands of its tick. Another thread may thin them."""
 
     def __init__(self):
         self.spent = 0.0  # CPU seconds since the last checkpoint
         self._ticks, self._states, self._spare = [], [], None
+        self._mine = threading.Lock()
         with _lock:
             _all.add(self)
 
     @property
+    def ticks(self):
+        """Ticks of the states that are kept, ascending."""
+        return tuple(self._ticks)
+
+    @property
     def bytes(self):
         """Memory held."""
-        return sum(part.nbytes for state in list(self._states) for part in state)
+        return sum(part.nbytes for state in (*self._states, self._spare or ()) for part in state)
 
     def add(self, tick, machine):
         """Keep the present state of `machine` as that of `tick`."""
-        i = bisect.bisect_left(self._ticks, tick)
-        if i < len(self._ticks) and self._ticks[i] == tick:
-            return
-        state = machine.snapshot(self._spare)
-        self._spare = None
-        self._ticks.insert(i, tick)
-        self._states.insert(i, state)
-        size = sum(part.nbytes for part in state)
-        while len(self._ticks) > 2 and size * len(self._ticks) > VISITOR_BYTES:
-            self._drop(self._least_useful(tick))
+        with self._mine:
+            i = bisect.bisect_left(self._ticks, tick)
+            if i < len(self._ticks) and self._ticks[i] == tick:
+                return
+            state = machine.snapshot(self._spare)
+            self._spare = None
+            self._ticks.insert(i, tick)
+            self._states.insert(i, state)
+            size = sum(part.nbytes for part in state)
+            while len(self._ticks) > 2 and size * (len(self._ticks) + 1) > VISITOR_BYTES:  # one more is the spare
+                self._drop(self._least_useful(tick))
         _respect_server(self)
 
     def consider(self, tick, machine):
@@ -48,19 +55,28 @@ class Checkpoints:
 
     def restore(self, tick, machine):
         """Put the latest state at or before `tick` into `machine` and return its tick."""
-        i = bisect.bisect_right(self._ticks, tick) - 1
-        machine.restore(self._states[i])
-        self.spent = 0.0
-        return self._ticks[i]
+        with self._mine:
+            i = bisect.bisect_right(self._ticks, tick) - 1
+            machine.restore(self._states[i])
+            self.spent = 0.0
+            return self._ticks[i]
 
-    def before(self, tick, machine):
-        """The latest state strictly before `tick`."""
-        return self._states[bisect.bisect_left(self._ticks, tick) - 1]
+    def latest(self, tick):
+        """Tick of the latest state at or before `tick`."""
+        with self._mine:
+            return self._ticks[bisect.bisect_right(self._ticks, tick) - 1]
 
     def forget(self, tick):
         """Drop the states after `tick`: a new command at `tick` has made them untrue."""
-        i = bisect.bisect_right(self._ticks, tick)
-        del self._ticks[i:], self._states[i:]
+        with self._mine:
+            i = bisect.bisect_right(self._ticks, tick)
+            del self._ticks[i:], self._states[i:]
+
+    def thin(self):
+        """Give memory back: every second state goes, never the first nor the newest."""
+        with self._mine:
+            del self._ticks[1:-1:2], self._states[1:-1:2]
+            self._spare = None
 
     def _least_useful(self, now):
         """Index whose removal leaves the smallest gap for its age; never the first (tick 0) nor the newest."""
@@ -70,11 +86,6 @@ class Checkpoints:
     def _drop(self, i):
         self._spare = self._states[i]
         del self._ticks[i], self._states[i]
-
-    def thin(self):
-        """Give memory back: every second state goes."""
-        del self._ticks[1:-1:2], self._states[1:-1:2]
-        self._spare = None
 
 
 def _respect_server(newest):

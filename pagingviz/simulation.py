@@ -1,7 +1,7 @@
 """Time: step, back, seek, run to an event, open a tick. State at tick t = a checkpoint at or before t, plus replay.
 
-`seek(k)` equals a fresh `run(k)`, bit for bit. Inputs are the scenario, the work (a pure function of the tick) and the journal of
-commands: state at tick t has seen t operations and every command with tick <= t. Knows nothing of screens.
+`seek(k)` equals a fresh `run(k)`, bit for bit. Inputs are the scenario, the work (a pure function of the tick) and the journal
+of commands: state at tick t has seen t operations and every command with tick <= t. Knows nothing of screens.
 """
 
 import bisect
@@ -36,7 +36,7 @@ class Simulation:
         self.furthest = 0
         self.opened = None  # (k, n): the present tick is open at its k-th of n events
         self._tick, self._base = 0, None
-        self._looked = 0  # the tick whose events were last kept in full
+        self._looked = None  # the present tick, when its events are kept in full
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
         self._checkpoints = Checkpoints()
         self._history, self._stride = [], 1
@@ -96,13 +96,12 @@ class Simulation:
     def seek(self, tick, budget=None):
         """Go to `tick`, its events kept in full. With a budget (seconds) it may stop early: then False, call again."""
         self.close()
-        if tick <= self._tick:
-            if tick == self._tick == self._looked:
-                return True
-            at = self._checkpoints.restore(max(tick - 1, 0), self.machine)
-            self._tick = at
-            self._obey(at, again=True)
-        if not self._advance(max(tick - 1, 0), budget):
+        if tick == self._tick == self._looked:
+            return True
+        before = max(tick - 1, 0)
+        if tick <= self._tick or self._checkpoints.latest(before) > self._tick:
+            self._return(before)
+        if not self._advance(before, budget):
             return False
         self.machine.sys[0].look = 1
         self._advance(tick, None)
@@ -141,9 +140,7 @@ class Simulation:
             self.seek(self._tick)
             n = self.machine.sys[0].ev_n - self.machine.sys[0].ev_tick
             target = self._tick
-            self.machine.restore(self._checkpoints.before(target, self.machine))
-            self._tick = int(self.machine.sys[0].tick)
-            self._obey(self._tick, again=True)
+            self._return(target - 1)
             self._advance(target - 1, None)
             self._base = self.machine.snapshot()
             self._tick = target
@@ -171,6 +168,7 @@ class Simulation:
         self._history = [row for row in self._history if row[0] < self._tick]
         self.furthest = self._tick
         self._perform(command)
+        self._sample()
 
     def script(self):
         """The journal as the text of the scenario field `do`."""
@@ -182,15 +180,20 @@ class Simulation:
         """Replay the present tick with all its events kept."""
         here = self._tick
         if here:
-            self._tick = self._checkpoints.restore(here - 1, self.machine)
-            self._obey(self._tick, again=True)
+            self._return(here - 1)
             self.seek(here)
+
+    def _return(self, tick):
+        """Jump to the latest checkpoint at or before `tick`."""
+        self._tick = self._checkpoints.restore(tick, self.machine)
+        self._looked = None
+        self._obey(self._tick)
 
     def _perform(self, command):
         code = L.COMMANDS.index(command.name)
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, L.U(code), L.U(command.arg or 0))
 
-    def _obey(self, tick, again=False):
+    def _obey(self, tick):
         """Carry out the journal's commands of `tick`. A checkpoint holds the state before them, so replay does it again."""
         for command in self.journal[bisect.bisect_left(self.journal, tick, key=lambda c: c.tick) :]:
             if command.tick != tick:
@@ -202,8 +205,9 @@ class Simulation:
         return self.journal[i].tick if i < len(self.journal) else None
 
     def _advance(self, target, budget):
-        """Run from the present tick to `target` (>=), obeying the journal. False if the budget or an event stopped it before."""
+        """Run from the present tick to `target` (>=), obeying the journal. False: the budget or an event stopped it before."""
         m, s = self.machine, self.machine.sys[0]
+        self._looked = None
         end = None if budget is None else time.perf_counter() + budget
         self._coarsen(target)
         while self._tick < target:
@@ -222,9 +226,10 @@ class Simulation:
             self._checkpoints.consider(self._tick, m)
             self._obey(self._tick)
             self._sample()
-            if s.crashed and done < n:
+            if s.crashed and done < n and not s.stop_hit:
                 self._tick = target  # nothing moves any more: time passes over a dead domain
-                s.tick = target
+                s.tick, s.ev_tick = target, s.ev_n
+            self.furthest = max(self.furthest, self._tick)
             if s.stop_hit:
                 return False
             if end is not None and time.perf_counter() > end and self._tick < target:
@@ -250,8 +255,7 @@ class Simulation:
 
     def _coarsen(self, target):
         """Widen the spacing of the history so that `target` stays within SAMPLES points."""
-        self.furthest = max(self.furthest, target)
-        while self.furthest > self._stride * SAMPLES:
+        while target > self._stride * SAMPLES:
             self._stride *= 2
             self._history = [row for row in self._history if row[0] % self._stride == 0]
 
