@@ -82,6 +82,7 @@ class Player:
         self.aim: int | None = None  # where a job leads, if that is known
         self.searching_from: int | None = None
         self.note = ""  # said once instead of the sentence
+        self._planned, self._plans = None, []
         self._rate = (0.0, 0)  # since when the visitor has been running, frames sent since
 
     # ---- where to go
@@ -257,7 +258,12 @@ class Player:
     def plans(self, look: Look) -> list:
         """The plans of the page's maps; a pool that grows by a command is shown at its largest from the start."""
         pages = max([self.sim.scenario.pool, *(c.arg for c in self.sim.journal if c.name == "pool")])
-        return [portray.plan(self.sim.scenario, self.sim.work, name, pages) for name in look.boards]
+        if self._planned != (look.boards, pages):
+            self._planned, self._plans = (look.boards, pages), self._plan(look.boards, pages)
+        return self._plans
+
+    def _plan(self, boards: tuple[str, ...], pages: int) -> list:
+        return [portray.plan(self.sim.scenario, self.sim.work, name, pages) for name in boards]
 
     def _frame(self, look: Look) -> tuple[dict, list]:
         """(record, grids) of the present tick."""
