@@ -7,7 +7,8 @@ from pagingviz.core import logdirty
 from pagingviz.core.jit import jit
 from pagingviz.core.p2m import index as p2m_index
 from pagingviz.core.p2m import poisoned, recalculated
-from pagingviz.core.pool import bucket, entry_at, gfn_of, has_shadow, is_page_table
+from pagingviz.core.pool import entry_at, gfn_of
+from pagingviz.core.shadows import bucket, has_shadow, is_page_table
 from pagingviz.core.walk import frame, read_path, rights
 from pagingviz.layout import (
     A, BARE, D, ENTRIES, ENTRY_BITS, EPT_RECALC, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EPT_W, EV_CLEAN,

@@ -4,7 +4,7 @@ Source: Xen mm/paging.c (paging_log_dirty_enable, paging_log_dirty_op), shadow/c
 sh_clean_dirty_bitmap, shadow_set_allocation), hap/hap.c. The domain is paused meanwhile: an operation is one indivisible step.
 """
 
-from pagingviz.core import logdirty, pool, shadow
+from pagingviz.core import logdirty, recycle, shadow
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.core.p2m import poison_root
@@ -40,9 +40,9 @@ def command(s, c, a, code, value):
     elif s.road != SHADOW:
         _ignore(s, a, code)
     elif code == CMD_BLOW:
-        pool.blow(s, a)
+        recycle.blow(s, a)
     elif code == CMD_POOL:
-        pool.set_allocation(s, a, value)
+        recycle.set_allocation(s, a, value)
         emit(s, a, EV_SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
 
 
@@ -61,7 +61,7 @@ def _enable(s, c, a, code):
     s.enables += ONE
     detail = ZERO
     if s.road == SHADOW:
-        pool.blow(s, a)
+        recycle.blow(s, a)
         s.log_dirty = ONE
         for v in range(s.vcpus):
             shadow.detach(s, a, v)
@@ -80,7 +80,7 @@ def clean(s, a):
     had = s.dirty_count
     logdirty.clear(s, a)
     if s.road == SHADOW:
-        pool.blow(s, a)
+        recycle.blow(s, a)
     else:
         poison_root(s, a)
     emit(s, a, EV_CLEAN, ZERO, ZERO, NONE, NONE, ZERO, had)

@@ -6,7 +6,8 @@ An HVM guest's pfn is its gfn. Left out: bits are never cleared by physmap chang
 
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import alloc_p2m, entry_at, free_p2m
+from pagingviz.core.pool import entry_at
+from pagingviz.core.recycle import alloc_p2m, free_p2m
 from pagingviz.layout import ENTRIES, EV_MARK_DIRTY, EV_TREE_ALLOC, LEAF_BITS, NONE, ONE, THREE, U, ZERO
 
 _SIX, _WORD, _INDEX = U(6), U(63), U(511)

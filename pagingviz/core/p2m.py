@@ -8,7 +8,8 @@ are reads, a guest A/D update is a store of its own. Left out: NPT, PML, 1 GiB l
 from pagingviz.core import logdirty
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import alloc_p2m, entry_at
+from pagingviz.core.pool import entry_at
+from pagingviz.core.recycle import alloc_p2m
 from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (

@@ -8,9 +8,9 @@ emulation), the virtual TLB, Linux-L3 mode, event injection.
 from pagingviz.core import logdirty
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import (
-    entry_at, find, gfn_of, has_shadow, is_page_table, make_shadow, pin, prealloc, put_ref, set_upper,
-)  # fmt: skip
+from pagingviz.core.pool import entry_at, gfn_of
+from pagingviz.core.recycle import prealloc
+from pagingviz.core.shadows import find, has_shadow, is_page_table, make_shadow, pin, put_ref, set_upper
 from pagingviz.core.tlb import flush, flush_all
 from pagingviz.core.walk import error_code, frame, index, needs_ad, read_path, rights, set_ad
 from pagingviz.core.writeable import remove_shadows, remove_write_access

@@ -6,7 +6,8 @@ writable mapping exists, and three searches find where.
 
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import entry_at, has_shadow, hash_lookup, is_page_table, set_upper, unpin
+from pagingviz.core.pool import entry_at
+from pagingviz.core.shadows import has_shadow, hash_lookup, is_page_table, set_upper, unpin
 from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame, index
 from pagingviz.layout import (
