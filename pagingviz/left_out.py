@@ -31,6 +31,7 @@ def _at(room: str, *pages: str):
 
 
 _walk, _tlb, _run = _at("walk", "guest-tables"), _at("tlb", "machine"), _at("run", "machine")
+_recycle = _at("recycle", "shadow-pool")
 _shadow, _pool = _at("shadow", "shadow-pool", "guest-tables"), _at("pool", "shadow-pool")
 _p2m, _dirty, _guest = _at("p2m", "ept-npt"), _at("logdirty", "dirty-bitmap"), _at("guest", "machine", "guest-tables")
 
@@ -71,9 +72,14 @@ LEFT_OUT = (
         "An emulated store is one 8-byte write; nothing else is ever emulated.",
     ),
     _pool(
-        "preemption, NUMA, and the floor of 128 pages a vCPU",
-        "shadow/common.c: shadow_set_allocation, shadow_min_acceptable_pages",
-        "A toy pool may be smaller than any real one, and setting its size is one indivisible step.",
+        "NUMA, and the floor of 128 pages a vCPU",
+        "shadow/common.c: shadow_alloc, shadow_min_acceptable_pages",
+        "A toy pool may be smaller than any real one.",
+    ),
+    _recycle(
+        "preemption",
+        "shadow/common.c: shadow_set_allocation",
+        "Setting the pool's size is one indivisible step, however many shadows must die for it.",
     ),
     _pool(
         "TLB timestamps finer than one epoch",
