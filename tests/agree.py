@@ -80,8 +80,12 @@ def _number(kind):
 
 
 def _words(machine, base, frames):
-    rows = machine.view(base).reshape(-1, 512)
-    return {int(f): {int(i): int(rows[f, i]) for i in np.flatnonzero(rows[f])} for f in frames}
+    out = {int(f): {} for f in frames}
+    rows = machine.view(base).reshape(-1, 512)[list(out)]
+    names, where = list(out), np.nonzero(rows)
+    for r, i, word in zip(*(at.tolist() for at in where), rows[where].tolist(), strict=True):
+        out[names[r]][i] = word
+    return out
 
 
 def _chain(machine, head, following):
@@ -100,13 +104,13 @@ def _read(machine):
     live = sorted(int(g) for g in machine.live_tables()[0])
     state = {
         "crashed": int(s.crashed),
-        "guest.versions": {g: int(v) for g, v in enumerate(view("ver"))},
+        "guest.versions": dict(enumerate(view("ver").tolist())),
         "guest.words": {g: w for g, w in words.items() if w},
         "guest.tables": {g: words[g] for g in live},
         "guest.table_stack": [int(g) for g in view("tstack")[: int(s.ttop)]],
         "guest.data_stack": [int(g) for g in view("dstack")[: int(s.dtop)]],
         "guest.recycled": int(s.recycled), "guest.cur": int(s.cur), "guest.roots": roots,
-        "guest.share": {g: int(n) for g, n in enumerate(view("share")) if n},
+        "guest.share": {g: n for g, n in enumerate(view("share").tolist()) if n},
         "cr3": [int(g) for g in s.cr3[: int(s.vcpus)]],
         "tlb": [_tlb(machine, v) for v in range(int(s.vcpus))],
     }  # fmt: skip
@@ -115,7 +119,7 @@ def _read(machine):
     bits = set(np.flatnonzero(machine.dirty_bits()).tolist())
     state |= {"log.on": bool(s.log_dirty), "log.bits": bits, "log.dirty_count": int(s.dirty_count),
               "log.fault_count": int(s.fault_count), "log.round": int(s.dirty_round),
-              "log.stamp": {g: int(r) for g, r in enumerate(view("dround")) if r},
+              "log.stamp": {g: r for g, r in enumerate(view("dround").tolist()) if r},
               "pool.free": _chain(machine, s.free_head, "pnext"),
               "pool.total_pages": int(s.total_pages), "pool.p2m_pages": int(s.p2m_pages)}  # fmt: skip
     assert frames == len(state["guest.versions"])
