@@ -173,8 +173,9 @@ class Machine:
 
     def counters(self):
         """Every counter, name -> int."""
-        s = self.sys[0]
-        return {name: int(s[name]) for name in L.COUNTERS}
+        at = L.SYS_DTYPE.fields[L.COUNTERS[0]][1] // 8  # they stand one after the other in the record
+        words = self.sys.view(np.ndarray).view(np.uint64)
+        return dict(zip(L.COUNTERS, words[at : at + len(L.COUNTERS)].tolist(), strict=True))
 
     # ---- state as a value
 
@@ -210,22 +211,23 @@ class Machine:
         return h.hexdigest()
 
     def live_tables(self):
-        """Frames that are page tables of the guest now, with their level: (gfn uint64[n], level uint64[n]), roots first."""
-        tables = self.view("tables").reshape(-1, 512)
-        roots = self.view("roots")
-        layer = roots[roots != L.NONE]
-        seen, levels = [layer], [np.full(layer.size, 4, np.uint64)]
-        for level in (3, 2, 1):
-            e = tables[layer.astype(np.intp)]
-            layer = np.unique((e[e & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS)
-            seen.append(layer)
-            levels.append(np.full(layer.size, level, np.uint64))
-        return np.concatenate(seen), np.concatenate(levels)
+        """Frames that are page tables of the guest now: gfn intp[n], ascending."""
+        tables, roots = self.view("tables").reshape(-1, 512), self.view("roots")
+        live = np.zeros(len(tables), bool)
+        layer = roots[roots != L.NONE].astype(np.intp)
+        live[layer] = True
+        for _ in range(3):
+            entries = tables[layer].reshape(-1)
+            below = np.zeros(len(tables), bool)
+            below[((entries[entries & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS).astype(np.intp)] = True
+            layer = np.flatnonzero(below)
+            live |= below
+        return np.flatnonzero(live)
 
     def guest_digests(self):
         """What the guest itself can see, equal across roads: faults, versions, A/D bits, tables (counts and digests)."""
-        gfn, _ = self.live_tables()
-        words = self.view("tables").reshape(-1, 512)[gfn.astype(np.intp)]
+        gfn = self.live_tables()
+        words = self.view("tables").reshape(-1, 512)[gfn]
         ad = words & (L.A | L.D)
         s = self.sys[0]
 

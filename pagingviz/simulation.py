@@ -209,7 +209,6 @@ class Simulation:
         m, s = self.machine, self.machine.sys[0]
         self._looked = None
         end = None if budget is None else time.perf_counter() + budget
-        self._coarsen(target)
         while self._tick < target:
             t = self._tick
             stop = min(target, t + CHUNK, (t // self._stride + 1) * self._stride)
@@ -253,16 +252,14 @@ class Simulation:
             s.look, s.ev_stop = 0, 0
             self._tick = target
 
-    def _coarsen(self, target):
-        """Widen the spacing of the history so that `target` stays within SAMPLES points."""
-        while target > self._stride * SAMPLES:
-            self._stride *= 2
-            self._history = [row for row in self._history if row[0] % self._stride == 0]
-
     def _sample(self):
+        """A point of the history at each multiple of the stride, which doubles when there are more than SAMPLES."""
         t, s = self._tick, self.machine.sys[0]
         if t % self._stride == 0 and (not self._history or self._history[-1][0] < t):
             self._history.append((t, *(int(s[name]) for name in HISTORY)))
+            if len(self._history) > SAMPLES:
+                self._stride *= 2
+                self._history = [row for row in self._history if row[0] % self._stride == 0]
 
 
 __all__ = ["EVENT_DTYPE", "HISTORY", "Command", "ScenarioError", "Simulation"]

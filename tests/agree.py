@@ -101,7 +101,7 @@ def _read(machine):
     view = machine.view
     roots = [None if r == L.NONE else int(r) for r in view("roots")[: machine.slots]]
     words = _words(machine, "tables", range(int(s.zone)))
-    live = sorted(int(g) for g in machine.live_tables()[0])
+    live = sorted(int(g) for g in machine.live_tables())
     state = {
         "crashed": int(s.crashed),
         "guest.versions": dict(enumerate(view("ver").tolist())),

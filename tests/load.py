@@ -63,19 +63,22 @@ class Visitor:
     async def _run(self, socket, query: str, seconds: float) -> None:
         """Play: take frames off the queue at FPS, ask for the next batch when less than half a batch is left."""
         queue: list[int] = []
+        pace, batch = 1 / FPS, BATCH
         begin = painted = time.perf_counter()
         while (now := time.perf_counter()) < begin + seconds:
-            while queue and now >= painted + 1 / FPS:
+            while queue and now >= painted + pace:
                 self.tick = queue.pop(0)
-                painted += 1 / FPS
+                painted += pace
             if not queue:
-                painted = max(painted, now - 1 / FPS)
-            if not self.outstanding and len(queue) < BATCH / 2:
+                painted = max(painted, now - pace)
+            if not self.outstanding and len(queue) < batch / 2:
                 await self._ask(socket, query, "run")
             with contextlib.suppress(TimeoutError):
-                header = await asyncio.wait_for(self._header(socket), 1 / FPS)
+                header = await asyncio.wait_for(self._header(socket), pace)
                 if header["seq"] >= self.seq:
                     self.outstanding = False
+                    pace = max(1 / FPS, header.get("pace", 0) / 1000)
+                    batch = round(1 / pace)
                     ticks = [frame["tick"] for frame in header["frames"] if frame["tick"] > self.last]
                     if ticks:
                         queue += ticks

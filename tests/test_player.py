@@ -5,6 +5,7 @@ import pytest
 
 from pagingviz import portray
 from pagingviz.board.payload import decode
+from pagingviz.palette import CHANGED
 from pagingviz.scenario import MAX_TICK, ScenarioError, load
 from pagingviz.simulation import Simulation
 from pagingviz.ui import player as playing
@@ -40,10 +41,19 @@ def truth(tick, do=None):
     return [portray.cells(sim, portray.plan(sim.scenario, sim.work, board)) for board in portray.BOARDS]
 
 
+def same(shown, expected):
+    """Equal but for the outlines of what has just changed."""
+    return all(np.array_equal(a & ~np.uint16(CHANGED), b) for a, b in zip(shown, expected, strict=True))
+
+
 def shows(answer, tick):
+    """A picture that stands still: true, and outlined exactly where it differs from the tick before."""
     header, frames = answer
     assert header["state"] == "ready" and header["frames"][-1]["tick"] == tick
-    assert all(np.array_equal(a, b) for a, b in zip(frames[-1], truth(tick), strict=True))
+    now, before = truth(tick), truth(max(tick - 1, 0))
+    assert same(frames[-1], now)
+    for grid, a, b in zip(frames[-1], now, before, strict=True):
+        assert np.array_equal(grid & CHANGED != 0, a != b)
     return header
 
 
@@ -140,7 +150,7 @@ def test_commands_act_now_and_enter_the_journal(player):
     player.command("clean")
     assert player.sim.script() == "enable@300,clean@300"
     shown = decode(player.answer(None, LOOK))
-    assert all(np.array_equal(a, b) for a, b in zip(shown[1][-1], truth(300, "enable@300,clean@300"), strict=True))
+    assert same(shown[1][-1], truth(300, "enable@300,clean@300"))
     with pytest.raises(ScenarioError):
         player.command("pool:3")
 

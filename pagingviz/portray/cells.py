@@ -46,7 +46,7 @@ def _ranked(plan, rank, words):
 def is_table(machine):
     """Frames that hold a page table of the guest now: bool (frames,)."""
     out = np.zeros(machine.scenario.frames, bool)
-    out[machine.live_tables()[0].astype(np.intp)] = True
+    out[machine.live_tables()] = True
     return out
 
 

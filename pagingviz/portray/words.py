@@ -4,23 +4,23 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
-from pagingviz.portray.cells import cells, shadow_rights
+from pagingviz.portray.cells import cells
 from pagingviz.portray.sentences import frame_text, process_name
 
 
 def status(sim):
     """The status line: [(label, value)], all text."""
-    s, sc, c = sim.machine.sys[0], sim.scenario, sim.counters()
+    s, sc = sim.machine.sys[0], sim.scenario
     out = [("road", {"hap": "hap (EPT)"}.get(sc.road, sc.road)),
            ("log-dirty", f"on, round {int(s.dirty_round)}" if s.log_dirty else "off"),
            ("tick", f"{sim.tick:,}"), ("seed", str(sc.seed))]  # fmt: skip
     if sc.road == "shadow":
-        out.append(("exits", f"#PF {c['exits_page_fault']:,} · CR3 {c['exits_cr3']:,} · INVLPG {c['exits_invlpg']:,}"))
+        out.append(("exits", f"#PF {int(s.exits_page_fault):,} · CR3 {int(s.exits_cr3):,} · INVLPG {int(s.exits_invlpg):,}"))
         out.append(("pool", f"{int(s.total_pages - s.free_pages + s.p2m_pages)} of {int(s.total_pages + s.p2m_pages)}"))
     elif sc.road == "hap":
-        out.append(("exits", f"misconfig {c['ept_misconfig']:,} · violation {c['ept_violation']:,}"))
+        out.append(("exits", f"misconfig {int(s.ept_misconfig):,} · violation {int(s.ept_violation):,}"))
     else:
-        out.append(("guest #PF", f"{c['guest_faults']:,}"))
+        out.append(("guest #PF", f"{int(s.guest_faults):,}"))
     if sc.road != "bare":
         out.append(("dirty", f"{int(s.dirty_count):,}" if s.log_dirty else "-"))
     rule = "" if sim.opened else sim.audit()
@@ -30,26 +30,25 @@ def status(sim):
 
 def caption(sim, plan):
     """One line under a map's title, about its present state."""
-    s, sc, c = sim.machine.sys[0], sim.scenario, sim.counters()
+    s, sc = sim.machine.sys[0], sim.scenario
     if sc.road == "bare" and plan.id != "guest-tables":
         return "bare road: the hardware uses the guest's own tables"
     if plan.id == "guest-tables":
-        n = sim.machine.live_tables()[0].size
+        n = sim.machine.live_tables().size
         who = process_name(sim, int(s.cur))
         shadowed = int(np.count_nonzero(sim.machine.view("info") >> L.SHADOW_FLAG_SHIFT))
         tail = f", {shadowed} frames shadowed" if sc.road == "shadow" else ""
         return f"running: {who}, CR3 gfn {frame_text(s.cr3[0])} · {n} tables{tail}"
     if plan.id == "shadow-pool":
         if sc.road == "hap":
-            return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {c['ept_split']} superpages split"
+            return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {int(s.ept_split)} superpages split"
         total = int(s.total_pages + s.p2m_pages)
         toy = ", a toy: real Xen's floor is 128 a vCPU" if total < 128 * sc.vcpus else ""
-        return f"{int(s.free_pages)} of {total} pages free{toy} · recycled {c['shadow_prealloc_1']} times"
+        return f"{int(s.free_pages)} of {total} pages free{toy} · recycled {int(s.shadow_prealloc_1)} times"
     if plan.id == "ept-npt":
         if sc.road == "hap":
-            return f"EPT violations {c['ept_violation']:,} · misconfigurations {c['ept_misconfig']:,}"
-        mapped = int(np.count_nonzero(shadow_rights(sim.machine)))
-        return f"no EPT on this road: how the shadows map each frame · {mapped} of {sc.frames} mapped"
+            return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}"
+        return "no EPT on this road: how the shadows map each frame"
     if not s.log_dirty:
         return "log-dirty is off: no bitmap"
     tree = "its tree takes 4 pages or more of the pool" if s.tree_root != L.NONE else "its tree is not allocated yet"

@@ -39,6 +39,15 @@ class Crowd:
             with self._lock:
                 self._cost += WEIGHT * (seconds / frames - self._cost)
 
+    def rate(self, asked: float) -> float:
+        """Frames a second that each of those who run can have: what was asked for, or an even share of half the time there is.
+
+        The other half goes to what a batch costs besides its frames. Never below LEAST_RATE and a little.
+        """
+        with self._lock:
+            share = SHARE / 2 / max(self._cost * len(self._running), 1e-9)
+        return min(asked, max(share, 1.2 * LEAST_RATE))
+
     def leave(self, visitor: object) -> None:
         """The visitor has paused or gone."""
         with self._lock:

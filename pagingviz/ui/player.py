@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from pagingviz import portray
 from pagingviz.board.payload import encode
 from pagingviz.fields import MAX_TICK
+from pagingviz.palette import CHANGED
 from pagingviz.ui.crowd import CROWD, LEAST_RATE, Crowd
 
 SLICE = 0.25  # s of work between two words to the viewer
@@ -83,6 +86,8 @@ class Player:
         self.searching_from: int | None = None
         self.note = ""  # said once instead of the sentence
         self._planned, self._plans = None, []
+        self._seen: tuple | None = None  # (tick, opened, boards, grids) last put on the screen
+        self._past: tuple | None = None  # the same of the moment before the present one
         self._rate = (0.0, 0)  # since when the visitor has been running, frames sent since
 
     # ---- where to go
@@ -108,6 +113,7 @@ class Player:
         """Carry out a command at the present tick. Raises ScenarioError. The board starts afresh on the changed machine."""
         self.cancel()
         self.sim.command(text)
+        self._seen = self._past = None
         self.sim.seek(self.sim.tick)
 
     # ---- asks and answers
@@ -124,7 +130,7 @@ class Player:
         progress = self.proceed()
         if progress:
             return self._message(look, [], state="seeking", progress=progress.share, message=progress.message)
-        return self._message(look, [self._frame(look)], cell=_cell(ask))
+        return self._message(look, [self._outlined(look)], cell=_cell(ask))
 
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
@@ -230,8 +236,9 @@ class Player:
                 self.go(start)
                 return None
         self.job = self.aim = None
-        wanted = number(ask.get("frames"), 1, MOST_FRAMES, self.fps)
-        end = time.perf_counter() + 0.7 * wanted / self.fps
+        rate = self.crowd.rate(self.fps)
+        wanted = max(2, round(number(ask.get("frames"), 1, MOST_FRAMES, self.fps) * rate / self.fps))
+        end = time.perf_counter() + 0.7 * wanted / rate
         frames = []
         while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
             self.sim.seek(min(self.sim.tick + self.per_frame, MAX_TICK))
@@ -240,7 +247,7 @@ class Player:
                 self.playing = False
         self.crowd.spent(time.thread_time() - began, len(frames))
         self._warn_when_slow(frames, first=not ask.get("play"))
-        return self._message(look, frames, cell=_cell(ask))
+        return self._message(look, frames, cell=_cell(ask), pace=round(1000 / rate) if rate < self.fps else 0)
 
     def _warn_when_slow(self, frames: list, first: bool) -> None:
         """A word in the status line when this visitor gets fewer frames than promised."""
@@ -274,6 +281,47 @@ class Player:
                   "captions": [portray.caption(sim, plan) for plan in plans]}  # fmt: skip
         self.note = ""
         return record, [portray.cells(sim, plan) for plan in plans]
+
+    def _outlined(self, look: Look) -> tuple[dict, list]:
+        """A frame that stands still: what differs from the moment before (one tick, or one event ago) is outlined."""
+        sim = self.sim
+        now, was = self._moment(sim.tick, sim.opened, look), self._moment_before(look)
+        if self._past is None or self._past[:3] != was:
+            if self._seen and self._seen[:3] == was:
+                self._past = self._seen
+            else:
+                self._past = (*was, self._grids_before(look))
+        record, grids = self._frame(look)
+        self._seen = (*now, grids)
+        pairs = zip(grids, self._past[3] or grids, strict=True)
+        return record, [np.where(a != b, a | CHANGED, a).astype(np.uint16) for a, b in pairs]
+
+    def _moment(self, tick: int, opened, look: Look) -> tuple:
+        """Names a picture: tick, events of it that have happened (None: all), boards."""
+        return tick, opened[0] if opened and opened[0] < opened[1] else None, look.boards
+
+    def _moment_before(self, look: Look) -> tuple:
+        tick, opened = self.sim.tick, self.sim.opened
+        if opened and opened[0] > 1:
+            return self._moment(tick, (opened[0] - 1, opened[1]), look)
+        return self._moment(tick - 1, None, look)
+
+    def _grids_before(self, look: Look) -> list | None:
+        """The grids of the moment before, None at tick 0. The machine is where it was afterwards."""
+        sim, tick, opened = self.sim, self.sim.tick, self.sim.opened
+        if tick == 0:
+            return None
+        if opened and opened[0] > 1:
+            sim.micro(opened[0] - 1)
+        else:
+            sim.seek(tick - 1)
+        grids = [portray.cells(sim, plan) for plan in self.plans(look)]
+        if opened:
+            sim.seek(tick)
+            sim.micro(opened[0])
+        else:
+            sim.seek(tick)
+        return grids
 
     def _message(self, look: Look, frames: list, cell=None, **more) -> bytes:
         """Encode frames with everything else the board needs."""

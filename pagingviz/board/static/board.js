@@ -82,6 +82,7 @@ class Board {
     this.header = header;
     this.root.dataset.theme = header.theme;
     this.setPresent(!!header.present);
+    this.player.least = header.pace ?? 0;
     if (first) {
       this.player.perFrame = header.per_frame ?? 1;
       this.player.delay = Math.round(1000 / (header.fps || 30));
@@ -123,6 +124,7 @@ class Board {
     this.player.queue = [];
     for (const frame of frames) this.paint(frame);
     this.player.lastSent = this.tick;
+    if (this.player.playing) this.player.refill(); // after a wait: nothing else would ask for more
     if (fresh) {
       this.layout(true); // now the status line has its height
       if (header.playing) this.run();

@@ -10,6 +10,7 @@ export class Player {
     this.queue = [];
     this.playing = false;
     this.delay = 33; // ms between two frames; 0 = every screen refresh
+    this.least = 0; // ms: what the server can give now, when many visitors run
     this.perFrame = 1; // ticks between two frames
     this.lastSent = -1; // tick of the newest frame that has come
     this.drained = false; // Python has said that nothing follows
@@ -20,7 +21,12 @@ export class Player {
 
   /** Frames to ask for at once. */
   get batch() {
-    return Math.min(MOST_FRAMES, Math.max(FEWEST_FRAMES, Math.round(BATCH_MS / Math.max(this.delay, 1000 / 60))));
+    return Math.min(MOST_FRAMES, Math.max(FEWEST_FRAMES, Math.round(BATCH_MS / Math.max(this.pace, 1000 / 60))));
+  }
+
+  /** Milliseconds between two frames: the viewer's wish, or slower when the server is busy. */
+  get pace() {
+    return Math.max(this.delay, this.least);
   }
 
   start() {
@@ -65,7 +71,7 @@ export class Player {
     if (now < this.due - 4) return; // 4 ms: a refresh that comes a little early counts
     const frame = this.queue.shift();
     if (frame) {
-      this.due = Math.max(this.due + this.delay, now - this.delay); // keep the pace, never hurry after a stall
+      this.due = Math.max(this.due + this.pace, now - this.pace); // keep the pace, never hurry after a stall
       this.show(frame);
       this.refill();
     } else if (this.drained) {
