@@ -15,7 +15,7 @@ import numpy as np
 from pagingviz import portray
 from pagingviz.board.payload import encode
 from pagingviz.fields import MAX_TICK
-from pagingviz.palette import CHANGED
+from pagingviz.palette import CHANGED, CROSSED
 from pagingviz.ui.crowd import CROWD, LEAST_RATE, Crowd
 
 SLICE = 0.25  # s of work between two words to the viewer
@@ -294,7 +294,8 @@ class Player:
         record, grids = self._frame(look)
         self._seen = (*now, grids)
         pairs = zip(grids, self._past[3] or grids, strict=True)
-        return record, [np.where(a != b, a | CHANGED, a).astype(np.uint16) for a, b in pairs]
+        differs = [(a ^ b) & ~np.uint16(CROSSED) != 0 for a, b in pairs]  # that a cross has gone is no change
+        return record, [np.where(d, a | CHANGED, a).astype(np.uint16) for d, a in zip(differs, grids, strict=True)]
 
     def _moment(self, tick: int, opened, look: Look) -> tuple:
         """Names a picture: tick, events of it that have happened (None: all), boards."""
