@@ -19,12 +19,12 @@ test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
 shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before you commit
 	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/test_screens.py $(ARGS)
 
-bench: $(BIN)/.tests browser ## engine speed, then speed in the browser and with thirty clients
-	$(BIN)/python -m pagingviz bench $(ARGS)
+bench: $(BIN)/.tests browser ## engine speed (BASE=first-light: beside that commit), then the browser and thirty clients
+	$(BIN)/python tests/bench_engine.py $(if $(BASE),--base $(BASE)) $(ARGS)
 	$(BIN)/python tests/bench_browser.py
 
 soak: $(BIN)/.app ## long audited runs of every shipped program
-	$(BIN)/python -m pagingviz soak $(ARGS)
+	$(BIN)/python tests/soak.py $(ARGS)
 
 lint: $(BIN)/.tests ## ruff
 	$(BIN)/ruff check .
