@@ -7,6 +7,7 @@ import pytest
 from agree import _chain
 
 from pagingviz import layout as L
+from pagingviz.core import tlb
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
 
@@ -100,3 +101,21 @@ def test_the_pinned_list_is_the_order_of_cr3_loads(pool):
         order = [roots[int(m2p[int(m.view("pkey")[page] - L.RAM_BASE)])] for page in here]
         assert order == [p for p in loads if p in order] and (recycled or order == loads)
     assert (recycled > 0) == (pool == 24)
+
+
+def test_generations_start_again_without_changing_what_the_tlb_holds(warm):
+    sim = Simulation(load("blackboard"))
+    sim.run(2000)
+    s, c = sim.machine.sys[0], sim.machine.cpu[0]
+    live = s.tlb_gen[0]
+    before = [(tags & L.VPN_MASK)[tags >> L.TLB_GEN_SHIFT == live].tolist() for tags in (c.t1t, c.t2t)]
+    for tags in (c.t1t, c.t2t):
+        tags[tags >> L.TLB_GEN_SHIFT == live] += L.U(1 << 27) << L.TLB_GEN_SHIFT
+    s.tlb_gen[0] = live + L.U(1 << 27)
+    tlb.renew(s, c)
+    assert s.tlb_gen[0] == 1
+    for tags, want in zip((c.t1t, c.t2t), before, strict=True):
+        valid = tags >> L.TLB_GEN_SHIFT == 1
+        assert (tags & L.VPN_MASK)[valid].tolist() == want and want
+        assert not tags[~valid].any()
+    assert sim.audit() == ""

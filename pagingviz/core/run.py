@@ -5,11 +5,13 @@ from pagingviz.core.access import access
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.core.shadow import update_cr3
+from pagingviz.core.tlb import renew
 from pagingviz.layout import (
     EV_ACCESS, EXIT, FAULT, FETCH, FORK, IDLE, NONE, ONE, OP_KIND, OP_PROC_MASK, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X,
     OP_VPN_SHIFT, PAGE_BITS, READ, SHADOW, U, ZERO,
 )  # fmt: skip
 
+_RENEW = U((1 << 20) - 1)  # ticks between two looks at the TLB's generations; far fewer flushes than a tag can count
 
 @jit
 def operate(s, c, a, op, credit):
@@ -62,6 +64,9 @@ def run(r, cpus, a, ops, credits):
         s.tick += ONE
         if s.clean_every != ZERO and s.log_dirty != ZERO and s.tick % s.clean_every == ZERO:
             control.clean(s, a)
+        if s.tick & _RENEW == ZERO:
+            for v in range(s.vcpus):
+                renew(s, cpus[v])
         if s.stop_hit != ZERO:
             return j + 1
     return ops.size

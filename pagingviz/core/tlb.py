@@ -7,10 +7,11 @@ store needs nothing more from the tables: writable at every level and the leaf a
 
 from pagingviz.core.jit import jit
 from pagingviz.layout import (
-    FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_NX, TLB_U, TLB_W, WRITE, ZERO, U,
+    FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_NX, TLB_U, TLB_W, U, VPN_MASK, WRITE,
+    ZERO,
 )  # fmt: skip
 
-_GEN_MAX = U((1 << 28) - 1)
+_MANY = U(1 << 26)
 _SET1, _SET2 = T1_SETS - ONE, T2_SETS - ONE
 
 
@@ -104,14 +105,23 @@ def drop(s, c, vpn):
 
 @jit
 def flush(s, vcpu):
-    """Forget everything one vCPU has cached: a new generation. Pages freed before this moment need no later flush of their own.
-
-    The generation has 28 bits; it wraps to 1 only after 2.7e8 flushes, with entries that old long overwritten in any real run.
-    """
-    gen = s.tlb_gen[vcpu] + ONE
-    s.tlb_gen[vcpu] = gen if gen <= _GEN_MAX else ONE
+    """Forget everything one vCPU has cached: a new generation. Pages freed before this moment need no later flush of their own."""
+    s.tlb_gen[vcpu] += ONE
     s.flush_epoch += ONE
     s.tlb_flush += ONE
+
+
+@jit
+def renew(s, c):
+    """Count generations from 1 again when many are used up (a tag has 28 bits for them). What the TLB holds stays the same."""
+    if s.tlb_gen[c.id] < _MANY:
+        return
+    live = s.tlb_gen[c.id]
+    s.tlb_gen[c.id] = ONE
+    for w in range(T1_SETS * T1_WAYS):
+        c.t1t[w] = (ONE << TLB_GEN_SHIFT) | (c.t1t[w] & VPN_MASK) if c.t1t[w] >> TLB_GEN_SHIFT == live else ZERO
+    for w in range(T2_SETS * T2_WAYS):
+        c.t2t[w] = (ONE << TLB_GEN_SHIFT) | (c.t2t[w] & VPN_MASK) if c.t2t[w] >> TLB_GEN_SHIFT == live else ZERO
 
 
 @jit
