@@ -105,7 +105,7 @@ def test_the_pinned_list_is_the_order_of_cr3_loads(pool):
 
 def test_generations_start_again_without_changing_what_the_tlb_holds(warm):
     sim = Simulation(load("blackboard"))
-    sim.run(2000)
+    sim.run(1990)
     s, c = sim.machine.sys[0], sim.machine.cpu[0]
     live = s.tlb_gen[0]
     before = [(tags & L.VPN_MASK)[tags >> L.TLB_GEN_SHIFT == live].tolist() for tags in (c.t1t, c.t2t)]

@@ -7,8 +7,8 @@ store needs nothing more from the tables: writable at every level and the leaf a
 
 from pagingviz.core.jit import jit
 from pagingviz.layout import (
-    FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_NX, TLB_U, TLB_W, U, VPN_MASK, WRITE,
-    ZERO,
+    FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_NX, TLB_U, TLB_W, U, VPN_MASK,
+    WRITE, ZERO,
 )  # fmt: skip
 
 _MANY = U(1 << 26)
@@ -105,7 +105,7 @@ def drop(s, c, vpn):
 
 @jit
 def flush(s, vcpu):
-    """Forget everything one vCPU has cached: a new generation. Pages freed before this moment need no later flush of their own."""
+    """Forget everything one vCPU has cached: a new generation. Pages freed before now need no later flush of their own."""
     s.tlb_gen[vcpu] += ONE
     s.flush_epoch += ONE
     s.tlb_flush += ONE

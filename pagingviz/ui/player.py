@@ -15,7 +15,7 @@ import numpy as np
 from pagingviz import portray
 from pagingviz.board.payload import encode
 from pagingviz.fields import MAX_TICK
-from pagingviz.palette import CHANGED, CROSSED
+from pagingviz.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
 from pagingviz.ui.crowd import CROWD, LEAST_RATE, Crowd
 
 SLICE = 0.25  # s of work between two words to the viewer
@@ -294,7 +294,7 @@ class Player:
         record, grids = self._frame(look)
         self._seen = (*now, grids)
         pairs = zip(grids, self._past[3] or grids, strict=True)
-        differs = [(a ^ b) & ~np.uint16(CROSSED) != 0 for a, b in pairs]  # that a cross has gone is no change
+        differs = [differ(a, b) for a, b in pairs]
         return record, [np.where(d, a | CHANGED, a).astype(np.uint16) for d, a in zip(differs, grids, strict=True)]
 
     def _moment(self, tick: int, opened, look: Look) -> tuple:
@@ -340,6 +340,12 @@ class Player:
         """The card of the cell under inspection, plain data."""
         plan = next((plan for plan in plans if cell and plan.id == cell[0]), None)
         return _plain(portray.inspect(self.sim, plan, cell[1])) if plan else None
+
+
+def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Cells that have changed. That a page has grown older, or that a cross has gone, is no change."""
+    aged = ((now & FILL_MASK) >= AGE_YOUNGEST) & ((before & FILL_MASK) >= AGE_YOUNGEST)
+    return (now ^ before) & ~np.where(aged, CROSSED | FILL_MASK, CROSSED).astype(np.uint16) != 0
 
 
 def _cell(ask: dict | None) -> tuple[str, int] | None:
