@@ -8,8 +8,8 @@ map_page(
     (
         "When the pool is full, _shadow_prealloc unpins the root that was loaded longest ago, and everything that "
         "only this root referred to dies with it; only when no pinned root is left are the loaded ones unhooked.",
-        "The pages of the dirty bitmap and of the p2m come from the same pool: switching log-dirty on makes less room"
-        " for shadows.",
+        "The pages of the dirty bitmap's tree come from the same pool: with log-dirty on there is less room for"
+        " shadows.",
     ),
     ("free_pages", "total_pages", "exits_page_fault"),
 )

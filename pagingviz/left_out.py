@@ -59,7 +59,7 @@ LEFT_OUT = (
     _shadow(
         "the fast paths: magic entries, fast emulation",
         "shadow/multi.c: sh_page_fault, SHOPT_FAST_FAULT_PATH",
-        "An exit that real Xen ends early goes the long way here; counts are the same, cycles would not be.",
+        "An exit that real Xen ends early goes the long way here, so more guest walks are counted.",
     ),
     _shadow(
         "the virtual TLB and the Linux-L3 mode",
@@ -75,6 +75,11 @@ LEFT_OUT = (
         "NUMA, and the floor of 128 pages a vCPU",
         "shadow/common.c: shadow_alloc, shadow_min_acceptable_pages",
         "A toy pool may be smaller than any real one.",
+    ),
+    _pool(
+        "the p2m's own pages on the shadow road",
+        "shadow/common.c: shadow_alloc_p2m_page",
+        "The p2m is a plain array here; real Xen takes its tables from the same pool.",
     ),
     _recycle(
         "preemption",
@@ -93,7 +98,7 @@ LEFT_OUT = (
     ),
     _p2m(
         "page-modification logging",
-        "hvm/vmx/vmcs.c: vmx_vcpu_flush_pml_buffer",
+        "mm/p2m-ept.c: ept_vcpu_flush_pml_buffer",
         "Each first store of a round is an EPT violation; pml=1 is refused.",
     ),
     _p2m(
@@ -120,6 +125,11 @@ LEFT_OUT = (
         "interrupts, devices, system calls",
         "a real guest kernel",
         "The kernel runs only for page faults, fork, exit and context switches.",
+    ),
+    _guest(
+        "the guest kernel's own fetches, and its reads of page tables",
+        "a real guest kernel",
+        "Of the kernel's work only its stores, and its reads of pages that it copies, are accesses.",
     ),
     _guest(
         "contents of data pages",

@@ -1,0 +1,66 @@
+"""A visitor's uploads and links, without a browser: one clear sentence for what is bad, and the machine on screen stays."""
+
+import numpy as np
+import pytest
+from test_tracefile import good, npz, zipped
+
+from pagingviz.fields import ScenarioError
+from pagingviz.portray import BOARDS
+from pagingviz.tracefile import fingerprint
+from pagingviz.ui import link
+from pagingviz.ui.player import Look
+from pagingviz.ui.session import Visit
+
+LOOK = Look("The machine", BOARDS)
+PICKLE = zipped([("pages.npy", b"\x80\x04cposix\nsystem\n(S'true'\ntR.")])
+
+
+@pytest.fixture
+def visit(warm):
+    """A visitor who looks at the blackboard at tick 500."""
+    visit = Visit()
+    visit.arrive({"scenario": "blackboard", "tick": "500"})
+    visit.answer(None, LOOK)
+    return visit
+
+
+@pytest.mark.parametrize("data", [b"", b"hello, I am a text\n" * 9, npz()[:-40], PICKLE, npz(kind=np.array([9], np.uint8))])
+def test_a_bad_upload_is_refused_and_the_machine_stays(visit, data):
+    digest = visit.player.sim.machine.digest()
+    visit.upload(data, "mine.npz")
+    assert "mine.npz" in visit.error and visit.error.count(". ") == 0 and visit.error.endswith(".")
+    assert visit.player.sim.machine.digest() == digest and not visit.files
+
+
+def test_an_upload_runs_and_its_link_names_it_by_sha256(visit):
+    data = npz()
+    visit.upload(data, "mine.npz")
+    visit.answer(None, LOOK)
+    assert visit.error == "" and visit.scenario.trace == fingerprint(data)
+    assert visit.player.sim.work.processes[0].pages.tolist() == good()["pages"].tolist()
+    assert visit.address()["trace"] == fingerprint(data)
+
+
+def test_a_link_elsewhere_asks_for_the_file_and_goes_on_when_it_comes(visit):
+    data, elsewhere = npz(), Visit()
+    visit.upload(data, "mine.npz")
+    visit.player.go(70)
+    visit.answer(None, LOOK)
+    elsewhere.arrive(visit.address())
+    assert fingerprint(data)[:8] in elsewhere.error and elsewhere.player is not None
+    elsewhere.upload(data, "copy.npz")
+    elsewhere.answer(None, LOOK)
+    assert elsewhere.error == "" and elsewhere.player.sim.machine.digest() == visit.player.sim.machine.digest()
+
+
+@pytest.mark.parametrize("query, word", [
+    ({"scenario": "nosuch"}, "nosuch"), ({"tick": "minus one"}, "tick"), ({"tick": "1000000001"}, "tick"),
+    ({"frames": "9"}, "frames"), ({"road": "pv"}, "not built yet"), ({"do": "melt@3"}, "melt"),
+    ({"colour": "red"}, "colour"), ({"trace": "/etc/passwd"}, "trace"),
+])  # fmt: skip
+def test_a_bad_link_keeps_the_machine(visit, query, word):
+    digest = visit.player.sim.machine.digest()
+    visit.arrive(query)
+    assert word in visit.error and visit.player.sim.machine.digest() == digest
+    with pytest.raises(ScenarioError):
+        link.read(query)
