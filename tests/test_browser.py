@@ -210,3 +210,15 @@ def test_presenter_mode_shows_nothing_but_the_board(open_page):
     expect(page.get_by_test_id("stSidebar")).to_be_hidden()
     assert page.get_by_test_id("stMain").evaluate("main => main.scrollHeight <= innerHeight")
     press(page, "ArrowRight", 901)
+
+
+def test_changing_pages_in_the_middle_of_things_loses_nothing(open_page):
+    """Steps are still on their way, or the slow parts about to be asked for, when the next page is chosen."""
+    page = open_page("/?scenario=blackboard&tick=900", tick=900)
+    for k, title in enumerate([*TITLES[1:5], TITLES[0]] * 2):
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        page.wait_for_timeout((0, 50, 120, 300, 370)[k % 5])
+        page.get_by_role("link", name=title).click()
+        expect(page.get_by_role("heading", name=title, level=1)).to_have_count(1)
+        expect(page.locator('canvas[data-board][data-ready="1"]').first).to_be_attached(timeout=PATIENCE_MS)

@@ -22,8 +22,13 @@ export default function ({ parentElement, data, setTriggerValue }) {
   page.now = data.now;
   if (page.timer && data.running) return;
   clearTimeout(page.timer);
-  page.timer = setTimeout(() => {
+  page.timer = setTimeout(function rest() {
     page.timer = null;
+    const held = (window.pagingvizLeaving ?? 0) - performance.now(); // another page is on its way: board/static/leaving.js
+    if (held > 0) {
+      page.timer = setTimeout(rest, held);
+      return;
+    }
     if (!data.running) {
       const kept = new URLSearchParams(location.search), wanted = new URLSearchParams(data.query);
       for (const key of ["embed", "embed_options"]) for (const value of kept.getAll(key)) wanted.append(key, value);
@@ -40,7 +45,6 @@ export default function ({ data }) {
   if (!data || data.view === shown) return;
   const first = shown === undefined;
   shown = data.view;
-  if (!first) document.activeElement?.blur(); // the keys go to the board again
   const place = shown === data.top ? ".st-key-heading" : ".st-key-slow";
   if (!first || shown !== data.top) document.querySelector(place)?.scrollIntoView({ block: "start" });
 }

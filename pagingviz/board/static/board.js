@@ -4,6 +4,7 @@ import { Controls } from "./controls.js";
 import { el, grouped, say } from "./dom.js";
 import { Inspector, Lens } from "./inspector.js";
 import { listen } from "./keys.js";
+import { arrived } from "./leaving.js";
 import { Link } from "./link.js";
 import { Panel } from "./panel.js";
 import { decode } from "./payload.js";
@@ -40,6 +41,7 @@ class Board {
     this.root = el("div", { class: "board", "data-theme": "light" },
       this.controls.node, this.controls.timeline, this.chips, this.tabs, this.stage, this.saying, this.lens.node);
     host.replaceChildren(this.root);
+    arrived();
     this.deaf = listen((name, value) => this.act(name, value));
     this.resized = new ResizeObserver(() => this.layout());
     this.resized.observe(host);

@@ -29,9 +29,16 @@ export function listen(act) {
   const onUp = (event) => {
     if (event.key === " " && !keepsKeys(event.composedPath()[0], " ")) event.preventDefault();
   };
+  // A choice made with the mouse gives the keys back; one reached with Tab keeps its arrows.
+  const onClick = (event) => {
+    const choice = event.detail && event.composedPath().find((node) => node instanceof Element && node.matches("[role=radio], [role=tab]"));
+    if (choice) setTimeout(() => choice.blur());
+  };
+  document.addEventListener("click", onClick);
   document.addEventListener("keydown", onKey);
   document.addEventListener("keyup", onUp);
   return () => {
+    document.removeEventListener("click", onClick);
     document.removeEventListener("keydown", onKey);
     document.removeEventListener("keyup", onUp);
   };

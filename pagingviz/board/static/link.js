@@ -1,4 +1,5 @@
 // The line to Python: at most one ask under way, what the user does meanwhile is summed into the next one.
+import { held } from "./leaving.js";
 
 const SUMMED = new Set(["step", "micro", "next", "prev"]);
 const MOTIONS = new Set([...SUMMED, "seek", "home", "end"]);
@@ -42,6 +43,11 @@ export class Link {
 
   pump() {
     if (this.out || !this.waiting.length) return;
+    if (held()) {
+      clearTimeout(this.watch);
+      this.watch = setTimeout(() => this.pump(), held());
+      return;
+    }
     this.out = { ...this.complete(), ...this.waiting.shift(), seq: ++this.seq };
     clearTimeout(this.watch);
     this.watch = setTimeout(() => {
