@@ -34,11 +34,11 @@ export function listen(act) {
     const choice = event.detail && event.composedPath().find((node) => node instanceof Element && node.matches("[role=radio], [role=tab]"));
     if (choice) setTimeout(() => choice.blur());
   };
-  document.addEventListener("click", onClick);
+  document.addEventListener("click", onClick, true); // captured: the choice may keep the event to itself
   document.addEventListener("keydown", onKey);
   document.addEventListener("keyup", onUp);
   return () => {
-    document.removeEventListener("click", onClick);
+    document.removeEventListener("click", onClick, true);
     document.removeEventListener("keydown", onKey);
     document.removeEventListener("keyup", onUp);
   };
