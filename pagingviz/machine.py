@@ -12,6 +12,7 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.core import run as kernels
+from pagingviz.core.look import mark_tables
 
 
 def permutation(frames: int) -> np.ndarray:
@@ -212,17 +213,8 @@ class Machine:
 
     def live_tables(self):
         """Frames that are page tables of the guest now: gfn intp[n], ascending."""
-        tables, roots = self.view("tables").reshape(-1, 512), self.view("roots")
-        live = np.zeros(len(tables), bool)
-        layer = roots[roots != L.NONE].astype(np.intp)
-        live[layer] = True
-        for _ in range(3):
-            entries = tables[layer].reshape(-1)
-            below = np.zeros(len(tables), bool)
-            below[((entries[entries & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS).astype(np.intp)] = True
-            layer = np.flatnonzero(below)
-            live |= below
-        return np.flatnonzero(live)
+        mark_tables(self.sys, self.mem)
+        return np.flatnonzero(self.view("tmp")[: int(self.sys[0].zone)])
 
     def guest_digests(self):
         """What the guest itself can see, equal across roads: faults, versions, A/D bits, tables (counts and digests)."""

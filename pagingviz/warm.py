@@ -41,6 +41,7 @@ def _steps():
     work.fill(op, credit, 0)
     machine = Machine(scenario, work)
     s, c, a = machine.sys[0], machine.cpu[0], machine.mem
+    machine.live_tables()
     yield 0.15
     run.command(machine.sys, machine.cpu, a, L.CMD_FLUSH, L.ZERO)
     yield 0.11

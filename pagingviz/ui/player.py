@@ -237,7 +237,9 @@ class Player:
                 return None
         self.job = self.aim = None
         rate = self.crowd.rate(self.fps)
-        wanted = max(2, round(number(ask.get("frames"), 1, MOST_FRAMES, self.fps) * rate / self.fps))
+        wanted = number(ask.get("frames"), 1, MOST_FRAMES, self.fps)
+        if rate < self.fps:  # many run: fewer frames, and twice as long a batch, since each batch costs something too
+            wanted = max(2, min(MOST_FRAMES, round(2 * wanted * rate / self.fps)))
         end = time.perf_counter() + 0.7 * wanted / rate
         frames = []
         while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
