@@ -64,3 +64,10 @@ def test_a_bad_link_keeps_the_machine(visit, query, word):
     assert word in visit.error and visit.player.sim.machine.digest() == digest
     with pytest.raises(ScenarioError):
         link.read(query)
+
+
+def test_an_ask_that_comes_twice_is_carried_out_once(visit):
+    visit.answer({"seq": 1, "cmd": "micro", "tick": 500, "n": 1}, LOOK)
+    for _ in range(2):
+        visit.answer({"seq": 2, "cmd": "micro", "tick": 501, "n": 1}, LOOK)
+        assert (visit.player.sim.tick, visit.player.sim.opened[0]) == (501, 2)

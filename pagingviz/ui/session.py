@@ -180,7 +180,10 @@ class Visit:
         """The message for the board of this visitor's page."""
         ask = ask if isinstance(ask, dict) else None
         if ask:
-            self.seq = number(ask.get("seq"), 0, 2**53, self.seq)
+            seq = number(ask.get("seq"), 0, 2**53, self.seq)
+            if seq == self.seq and ask.get("cmd") != "run":
+                ask = ask | {"cmd": "poll"}  # asked once more because the answer was lost; a run says where it goes on
+            self.seq = seq
         if self.player is None:
             return compiling((self.wanted or (self.scenario,))[0], look, warm.progress(), self.seq)
         return self.player.answer(ask, look)

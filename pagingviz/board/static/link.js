@@ -4,7 +4,7 @@ import { held } from "./leaving.js";
 const SUMMED = new Set(["step", "micro", "next", "prev"]);
 const MOTIONS = new Set([...SUMMED, "seek", "home", "end"]);
 const JUMPS = new Set(["seek", "home", "end"]);
-const LOST_AFTER = 8000; // ms without an answer: ask again how things stand
+const LOST_AFTER = 4000; // ms without an answer: ask the same once more (Python knows by its seq what it has done already)
 
 export class Link {
   /** `complete(ask)` adds what every ask carries (tick, speed, pinned cell); `emit(ask)` sends it. */
@@ -49,12 +49,14 @@ export class Link {
       return;
     }
     this.out = { ...this.complete(), ...this.waiting.shift(), seq: ++this.seq };
+    this.insist();
+  }
+
+  /** Send what is out, and again when no answer comes: a page that is being redrawn may swallow an ask. */
+  insist() {
     clearTimeout(this.watch);
-    this.watch = setTimeout(() => {
-      this.out = null;
-      this.send({ cmd: "poll" });
-    }, LOST_AFTER);
-    this.emit(this.out);
+    this.watch = setTimeout(() => this.insist(), held() || LOST_AFTER);
+    if (!held()) this.emit(this.out);
   }
 
   /** A message with this seq has come: the ask it answers, or null. */
