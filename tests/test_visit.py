@@ -67,7 +67,9 @@ def test_a_bad_link_keeps_the_machine(visit, query, word):
 
 
 def test_an_ask_that_comes_twice_is_carried_out_once(visit):
-    visit.answer({"seq": 1, "cmd": "micro", "tick": 500, "n": 1}, LOOK)
-    for _ in range(2):
-        visit.answer({"seq": 2, "cmd": "micro", "tick": 501, "n": 1}, LOOK)
-        assert (visit.player.sim.tick, visit.player.sim.opened[0]) == (501, 2)
+    sim = visit.player.sim
+    places = []
+    for seq in (1, 2, 2, 3):
+        visit.answer({"seq": seq, "cmd": "micro", "tick": sim.tick, "n": 1}, LOOK)
+        places.append((sim.tick, sim.opened))
+    assert places[0] < places[1] == places[2] < places[3]
