@@ -1,6 +1,7 @@
 """Shadow pool: a fixed number of pages for all shadows of a domain."""
 
 from pagingviz.ui.place import map_page
+from pagingviz.ui.pool_size import pool_size
 
 map_page(
     "shadow-pool",
@@ -12,4 +13,5 @@ map_page(
         " shadows.",
     ),
     ("free_pages", "total_pages", "exits_page_fault"),
+    below=pool_size,
 )

@@ -1,4 +1,4 @@
-"""The command line: `python -m pagingviz list | run | audit`. Errors are one sentence on stderr and exit code 2.
+"""The command line: `python -m pagingviz list | run | audit | check`. Errors are one sentence on stderr and exit code 2.
 
 Its JSON is part of the contract with other programs: keys are added, never renamed; `schema` counts breaking changes.
 """
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pagingviz.fields import GENERATORS, MAX_TICK, ScenarioError, format_do, integer, parse_do, quote
+from pagingviz.npz import MAX_FILE
+from pagingviz.recording import command as recording
 from pagingviz.scenario import FIELDS, Scenario, from_mapping, load, names, shipped_traces
-from pagingviz.tracefile import MAX_FILE, fingerprint, open_trace
+from pagingviz.tracefile import fingerprint, open_trace
 
 SCHEMA = 1
 DEFAULT_TICKS = 100_000
@@ -32,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 fine, 1 a broken rule, 2 an error."""
+    """Run one command and return the exit code: 0 fine, 1 a broken rule or a mismatch, 2 an error."""
     try:
         options = _parser().parse_args(argv)
         return options.command(options)
@@ -59,7 +61,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one field")
         command.add_argument("--do", action="append", default=[], metavar="COMMAND@TICK", help="add a command")
         command.add_argument("--ticks", metavar="N", default=DEFAULT_TICKS, help=f"how far to run ({DEFAULT_TICKS})")
-    for command in (listing, run, audit):
+    check = commands.add_parser("check", help="hold the engine against recorded results of other machines")
+    recorded = check.add_subparsers(metavar="RECORDED", required=True)
+    mmu = recorded.add_parser("mmu", help="page walks: entries, an access, and what came of it, row by row")
+    mmu.set_defaults(command=_check_mmu)
+    mmu.add_argument("file", metavar="FILE.npz")
+    xen = recorded.add_parser("xen", help="a script run by a real Xen: its events, bitmaps and counters")
+    xen.set_defaults(command=recording.run)
+    recording.add_options(xen)
+    for command in (listing, run, audit, mmu, xen):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -105,6 +115,14 @@ def _run(options: argparse.Namespace) -> int:
         report["audit"] = {"every": every, "checks": checks, "broken": broken}
     print(json.dumps(report, indent=1) if options.json else _text(report))
     return 1 if broken else 0
+
+
+def _check_mmu(options: argparse.Namespace) -> int:
+    from pagingviz.check import mmu
+
+    report = mmu.report(mmu.score(mmu.read_cases(options.file)))
+    print(json.dumps(report, indent=1) if options.json else "\n".join(mmu.lines(report)))
+    return 1 if report["mismatches"] else 0
 
 
 def _scenario(options: argparse.Namespace) -> tuple[Scenario, dict[str, bytes]]:

@@ -191,6 +191,8 @@ def _hundredths(what: str, text: str, parameter: Parameter) -> int:
 
 # --- fields ---------------------------------------------------------------------------------------------------------
 
+LOWMEM_BASE = 0xC0000000  # where 32-bit Linux maps its low memory
+LOWMEM_FRAMES = 0x38000  # of which it has at most 896 MiB
 DIRECT_MAPS = {"linux": 0xFFFF880000000000, "linux420": 0xFFFF888000000000}
 
 

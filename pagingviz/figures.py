@@ -94,6 +94,32 @@ def history(ticks: np.ndarray, series: dict[str, np.ndarray], names: tuple[str, 
     return figure
 
 
+def pool_curve(points, cliff, pool: int, ticks: int, theme: str) -> go.Figure:
+    """Shadow faults against pool size (poolsize.Point each), the cliff shaded, a line at the present size."""
+    palette = PALETTES[theme]
+    alive = [point for point in points if not point.crashed]
+    dead = [point for point in points if point.crashed]
+    figure = go.Figure()
+    figure.add_scatter(x=[p.pool for p in alive], y=[p.faults for p in alive], name="shadow faults", mode="lines+markers",
+                       line={"color": LINES[theme][0], "width": 2}, marker={"size": 8},
+                       customdata=[p.recycled for p in alive],
+                       hovertemplate="%{x} pages: %{y:,} faults, %{customdata:,} recyclings<extra></extra>")  # fmt: skip
+    if dead:
+        figure.add_scatter(x=[p.pool for p in dead], y=[0] * len(dead), name="the domain dies", mode="markers",
+                           marker={"symbol": "x", "size": 11, "color": LINES[theme][1]}, hoverinfo="x+name")  # fmt: skip
+    if cliff:
+        figure.add_vrect(x0=cliff[0].pool, x1=cliff[1].pool, fillcolor=palette.hatch, opacity=0.6, line_width=0,
+                         layer="below", annotation_text="cliff", annotation_position="top left")  # fmt: skip
+    figure.add_vline(x=pool, line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text=f"{pool} pages",
+                     annotation_position="top right")  # fmt: skip
+    figure.update_layout(_layout(palette), height=320, showlegend=bool(dead),
+                         title={"text": f"Shadow faults of the first {ticks:,} ticks against pool size"})  # fmt: skip
+    figure.update_xaxes(title={"text": "pages of the pool", "font_size": 13}, gridcolor=palette.hatch,
+                        zeroline=False, tickformat=",d", rangemode="tozero")  # fmt: skip
+    figure.update_yaxes(gridcolor=palette.hatch, zeroline=False, rangemode="tozero", tickformat=",d")
+    return figure
+
+
 def _layout(palette: Palette) -> dict:
     return {
         "paper_bgcolor": palette.ground, "plot_bgcolor": palette.ground,

@@ -29,8 +29,13 @@ FRAME_MASK = U(0x000F_FFFF_FFFF_F000)
 VPN_MASK = U((1 << 36) - 1)
 
 # ---- page-fault error code (SDM vol. 3, 4.7)
-PF_P, PF_W, PF_U, PF_I = U(1), U(2), U(4), U(16)
+PF_P, PF_W, PF_U, PF_RSVD, PF_I = U(1), U(2), U(4), U(8), U(16)
 FAULT = U(1 << 62)  # marks a kernel's return value as "guest page fault, error code in the low bits"
+GP = U(1 << 61)  # a kernel's return value: #GP(0) in the guest
+
+# ---- what of CR0, CR4, EFER and EFLAGS decides a walk (s.cr; one value for the domain)
+CR_WP, CR_SMEP, CR_SMAP, CR_NXE, CR_AC, CR_PGE, CR_PSE, CR_PG = (U(1 << i) for i in range(8))
+MAXPHYADDR = U(40)  # physical-address bits, unless s.maxphys says otherwise
 
 # ---- EPT entry (Xen asm/hvm/vmx/vmx.h: ept_entry_t)
 EPT_R, EPT_W, EPT_X, EPT_RWX = U(1), U(2), U(4), U(7)
@@ -44,6 +49,10 @@ EPT_TYPE_MASK = U(0x3F << 52)
 EPT_SVE = U(1 << 63)
 P2M_RAM_RW, P2M_RAM_LOGDIRTY = U(0), U(2)
 
+# ---- paging modes of the guest, and their levels
+GUESTS = ("hvm64", "pae", "hvm32")
+GUEST_LEVELS = (4, 3, 2)
+
 # ---- roads
 BARE, PV, SHADOW, HAP = U(0), U(1), U(2), U(3)
 ROADS = ("bare", "pv", "shadow", "hap")
@@ -51,6 +60,9 @@ ROADS = ("bare", "pv", "shadow", "hap")
 # ---- kinds of access and of work (the low three bits of an op word)
 FETCH, READ, WRITE, FORK, EXIT, IDLE = U(0), U(1), U(2), U(4), U(5), U(6)
 OP_KIND = U(7)
+RAW = U(7)  # an op of a raw guest: the row of its program stands above bit 12 (rawguest.py)
+(RAW_FETCH, RAW_READ, RAW_WRITE, RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR) = (
+    U(i) for i in range(11))
 OP_VMA_W, OP_VMA_X = U(1 << 3), U(1 << 4)
 OP_PROC_SHIFT, OP_PROC_MASK = U(5), U(31)
 OP_VPN_SHIFT = U(12)
@@ -58,23 +70,55 @@ OP_VPN_SHIFT = U(12)
 # ---- TLB: 64-entry 4-way and 1536-entry 12-way, true LRU (Skylake's sizes, facts: WikiChip)
 T1_SETS, T1_WAYS = U(16), U(4)
 T2_SETS, T2_WAYS = U(128), U(12)
-TLB_W, TLB_U, TLB_NX = U(1), U(2), U(4)
-TLB_GFN_SHIFT = U(4)
+TLB_W, TLB_U, TLB_NX = U(1), U(2), U(4)  # TLB_W: anybody's store is allowed, and the leaf is dirty
+TLB_KW = U(8)  # the supervisor's store is allowed although RW is 0 (CR0.WP=0), and the leaf is dirty
+TLB_BIG, TLB_HUGE = U(16), U(32)  # a piece of a 2 or 4 MiB leaf, of a 1 GiB leaf: INVLPG drops all its pieces
+TLB_GFN_SHIFT = U(6)
 TLB_GEN_SHIFT = U(36)
 
 # ---- shadow pool (Xen mm/shadow/private.h: SH_type_*; hash buckets SHADOW_HASH_BUCKETS)
-SH_FREE, SH_L1, SH_L2, SH_L3, SH_L4 = U(0), U(7), U(9), U(11), U(12)
-SH_P2M, SH_MONITOR, SH_OUT = U(13), U(14), U(16)  # SH_OUT is ours: the page does not belong to the pool at present
-SH_LEVEL = np.array([0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 3, 4, 0, 0, 0, 0], np.uint64)
-TYPE_OF_LEVEL = np.array([0, 7, 9, 11, 12], np.uint64)
+(SH_FREE, SH_L1_32, SH_FL1_32, SH_L2_32, SH_L1_PAE, SH_FL1_PAE, SH_L2_PAE, SH_L1, SH_FL1, SH_L2, SH_L2H, SH_L3, SH_L4, SH_P2M,
+ SH_MONITOR, SH_SNAPSHOT) = (U(i) for i in range(16))
+SH_OUT, SH_MORE = U(16), U(17)  # ours: page not in the pool at present; further page of a shadow whose head is in `pkey`
+_BY_TYPE = {  # type: level it shadows, levels of its guest, pages it costs (sh_type_to_size)
+    SH_L1_32: (1, 2, 2), SH_FL1_32: (1, 2, 2), SH_L2_32: (2, 2, 4), SH_L1_PAE: (1, 3, 1), SH_FL1_PAE: (1, 3, 1),
+    SH_L2_PAE: (2, 3, 1), SH_L1: (1, 4, 1), SH_FL1: (1, 4, 1), SH_L2: (2, 4, 1), SH_L3: (3, 4, 1), SH_L4: (4, 4, 1),
+}  # fmt: skip
+SH_LEVEL, SH_GUEST_LEVELS, SH_PAGES = (
+    np.array([_BY_TYPE.get(kind, (0, 0, 1))[k] for kind in range(18)], np.uint64) for k in range(3))
+TYPE_OF_LEVEL = np.array([[0] * 5, [0] * 5, [0, 1, 3, 0, 0], [0, 4, 6, 0, 0], [0, 7, 9, 11, 12]], np.uint64)  # [levels, level]
+FL1_OF = np.array([0, 0, 2, 5, 8], np.uint64)  # by guest levels
 HASH_BUCKETS = U(251)
 PREFETCH_DISTANCE = U(32)
 LOGDIRTY_LEVELS = U(4)
-GUESS_BASE = U(0xFFFF_8800_0000_0000)  # Xen's guess for Linux' direct map (sh_remove_write_access)
+MIN_PAGES = U(128)  # a vCPU: shadow_min_acceptable_pages
+
+# ---- out-of-sync L1 tables, the virtual TLB, and the switches (Xen asm/mm.h, shadow/private.h: SHOPT_*)
+OOS_PAGES, OOS_FIXUPS, VTLB = 3, 2, 13
+SHOPTS = ("writable_heuristic", "early_unshadow", "fast_fault_path", "prefetch", "linux_l3_toplevel", "skip_verify",
+          "virtual_tlb", "fast_emulation", "out_of_sync")  # fmt: skip
+(SHOPT_WRITABLE_HEURISTIC, SHOPT_EARLY_UNSHADOW, SHOPT_FAST_FAULT_PATH, SHOPT_PREFETCH, SHOPT_LINUX_L3, SHOPT_SKIP_VERIFY,
+ SHOPT_VIRTUAL_TLB, SHOPT_FAST_EMULATION, SHOPT_OUT_OF_SYNC) = (U(1 << i) for i in range(9))
+XENS = ("4.17", "master")
+XEN_417 = U(0)
+SET_CHANGED, SET_FLUSH, SET_ERROR = U(1), U(2), U(4)  # SHADOW_SET_*
+# Path flags of trace events (private.h: TRCE_SFLAG_*), carried above bit 16 of an event's level.
+SFLAGS = ("SET_AD", "SET_A", "L1_GET_REF", "L1_PUT_REF", "L2_PROPAGATE", "SET_CHANGED", "SET_FLUSH", "SET_ERROR", "DEMOTE",
+          "PROMOTE", "WRMAP", "WRMAP_GUESS_FOUND", "WRMAP_BRUTE_FORCE", "EARLY_UNSHADOW", "2ND_PT_WRITTEN", "LAST_FAILED",
+          "EMULATE_FULL_PT", "PREALLOC_UNHOOK", "UNSYNC", "OOS_ADD", "OOS_EVICT")  # fmt: skip
+SF = {name: U(1 << i) for i, name in enumerate(SFLAGS)}
+SF_GET_REF, SF_PUT_REF, SF_SET_CHANGED_SHIFT = SF["L1_GET_REF"], SF["L1_PUT_REF"], U(5)
+SF_DEMOTE, SF_PROMOTE, SF_WRMAP, SF_GUESS_FOUND = SF["DEMOTE"], SF["PROMOTE"], SF["WRMAP"], SF["WRMAP_GUESS_FOUND"]
+SF_EARLY_UNSHADOW, SF_SECOND_PT, SF_LAST_FAILED = SF["EARLY_UNSHADOW"], SF["2ND_PT_WRITTEN"], SF["LAST_FAILED"]
+SF_FULL_PT, SF_UNHOOK, SF_UNSYNC = SF["EMULATE_FULL_PT"], SF["PREALLOC_UNHOOK"], SF["UNSYNC"]
+SF_OOS_ADD, SF_OOS_EVICT = SF["OOS_ADD"], SF["OOS_EVICT"]
+FLAGS_SHIFT = U(16)
 
 # info word of a guest frame: writable typecount in the low half, one bit per shadow type above it
 TYPECOUNT = U(0xFFFF_FFFF)
 SHADOW_FLAG_SHIFT = U(32)
+SHADOW_FLAGS = U(0x1FFF << 32)  # SHF_page_type_mask
+OOS, OOS_MAY_WRITE, DYING = U(1 << 48), U(1 << 49), U(1 << 50)  # SHF_out_of_sync, SHF_oos_may_write, pagetable_dying
 
 # ---- log-dirty tree (Xen mm/paging.c): leaf of 32768 bits, nodes of 512
 LEAF_BITS = U(15)
@@ -85,6 +129,7 @@ EVENTS = (
     "GUEST_PF", "PTE_STORE", "CR3_LOAD", "INVLPG", "FORK", "EXIT", "FRAME_ALLOC", "FRAME_FREE", "COW_BREAK",
     "SHADOW_FAULT", "FIXUP", "NOT_SHADOW", "EMULATE", "EMULATE_UNSHADOW_USER", "EARLY_UNSHADOW", "UNSHADOW",
     "PROMOTE", "DEMOTE", "WRMAP", "WRMAP_BF", "PREALLOC_UNPIN", "PREALLOC_UNHOOK", "VALIDATE", "DOMF_DYING",
+    "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED", "UNSYNC", "RESYNC_FULL", "RESYNC_ONLY", "GP",
     "EPT_MISCONFIG", "EPT_VIOLATION", "EPT_SPLIT",
     "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED",
 )  # fmt: skip
@@ -93,6 +138,7 @@ EV = {name: U(i) for i, name in enumerate(EVENTS)}
  EV_GUEST_PF, EV_PTE_STORE, EV_CR3_LOAD, EV_INVLPG, EV_FORK, EV_EXIT, EV_FRAME_ALLOC, EV_FRAME_FREE, EV_COW_BREAK,
  EV_SHADOW_FAULT, EV_FIXUP, EV_NOT_SHADOW, EV_EMULATE, EV_EMULATE_UNSHADOW_USER, EV_EARLY_UNSHADOW, EV_UNSHADOW,
  EV_PROMOTE, EV_DEMOTE, EV_WRMAP, EV_WRMAP_BF, EV_PREALLOC_UNPIN, EV_PREALLOC_UNHOOK, EV_VALIDATE, EV_DOMF_DYING,
+ EV_EMULATE_UNSHADOW_EVTINJ, EV_EMULATE_UNSHADOW_UNHANDLED, EV_UNSYNC, EV_RESYNC_FULL, EV_RESYNC_ONLY, EV_GP,
  EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_EPT_SPLIT,
  EV_MARK_DIRTY, EV_TREE_ALLOC, EV_ENABLE, EV_PEEK, EV_CLEAN, EV_OFF, EV_BLOW, EV_SET_ALLOCATION, EV_TLB_FLUSH,
  EV_IGNORED) = EV.values()  # fmt: skip
@@ -106,14 +152,19 @@ COMMANDS = ("enable", "peek", "clean", "off", "blow", "pool", "flush")
 
 # ---- counters. Xen's own perf-counter names (asm/perfc_defn.h) first; the rest are ours.
 XEN_COUNTERS = (
-    "shadow_alloc", "shadow_alloc_tlbflush", "shadow_free", "shadow_prealloc_1", "shadow_prealloc_2",
+    "shadow_alloc", "shadow_alloc_tlbflush", "shadow_alloc_count", "shadow_free", "shadow_prealloc_1", "shadow_prealloc_2",
     "shadow_fault", "shadow_fault_bail_bad_gfn", "shadow_fault_bail_real_fault", "shadow_fault_emulate_write",
-    "shadow_fault_emulate_failed", "shadow_fault_fixed",
+    "shadow_fault_emulate_failed", "shadow_fault_emulate_wp", "shadow_fault_fast_emulate", "shadow_fault_fast_emulate_fail",
+    "shadow_fault_fixed",
     "shadow_validate_gl1e_calls", "shadow_validate_gl2e_calls", "shadow_validate_gl3e_calls",
     "shadow_validate_gl4e_calls", "shadow_hash_lookups", "shadow_hash_lookup_head", "shadow_hash_lookup_miss",
     "shadow_hash_inserts", "shadow_hash_deletes", "shadow_get_shadow_status", "shadow_writeable",
-    "shadow_writeable_h_4", "shadow_writeable_h_5", "shadow_writeable_bf", "shadow_early_unshadow",
-    "shadow_unshadow", "shadow_up_pointer", "shadow_unshadow_bf", "shadow_rm_write_flush_tlb", "shadow_invlpg",
+    "shadow_writeable_h_1", "shadow_writeable_h_2", "shadow_writeable_h_3", "shadow_writeable_h_4", "shadow_writeable_h_5",
+    "shadow_writeable_h_6", "shadow_writeable_h_7", "shadow_writeable_h_8", "shadow_writeable_bf", "shadow_writeable_bf_1",
+    "shadow_early_unshadow",
+    "shadow_unshadow", "shadow_up_pointer", "shadow_unshadow_bf", "shadow_check_gwalk", "shadow_inconsistent_gwalk",
+    "shadow_rm_write_flush_tlb", "shadow_invlpg", "shadow_em_ex_pt", "shadow_em_ex_non_pt", "shadow_em_ex_fail",
+    "shadow_unsync", "shadow_unsync_evict", "shadow_resync", "shadow_oos_fixup_add", "shadow_oos_fixup_evict",
     "guest_walk",
 )  # fmt: skip
 OUR_COUNTERS = (
@@ -130,24 +181,40 @@ COUNTERS = XEN_COUNTERS + OUR_COUNTERS
 ARENA = (  # name, meaning
     "ver", "cver", "info", "p2m", "m2p", "share", "dround",  # by gfn (m2p: by mfn - RAM_BASE)
     "tstack", "dstack", "roots",  # guest kernel: free stacks, process roots
-    "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch",  # by pool page
-    "hash", "tables", "pool", "ring", "tmp",  # ring (events) and tmp (counts of the audit) are not state
+    "sparse",  # n_sparse pairs (physical address of an 8-byte word, the word): tables outside the zone
+    "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore",  # by pool page
+    "hash", "tables", "pool", "prog", "ring", "tmp",  # prog (a raw guest's program) never changes; ring and tmp are not state
 )  # fmt: skip
 _u = [(name, "u8") for name in (
     "road", "vcpus", "frames", "zone", "pool_cap", "superpages", "direct_map", "kslot", "processes", "clean_every",
-    "tick", "crashed", "cur", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
+    "tick", "crashed", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
-    "flush_epoch", "last_writeable", "hap_root",
+    "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
+    "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip
-SCRATCH = ("look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
+# Kernels that others call through an address in s.far (core/far.py), in the order in which they need each other.
+FAR = ("destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "remove_write_access", "remove_shadows", "_resync",
+       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "miss",
+       "far_access", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
+SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
-     + [("cr3", "u8", MAX_VCPUS), ("root", "u8", MAX_VCPUS), ("tlb_gen", "u8", MAX_VCPUS),
-        ("last_emul", "u8", MAX_VCPUS), ("last_tick", "u8", 64), ("d_page", "u8", 4), ("d_idx", "u8", 4)]
-     + [(name, "u8") for name in SCRATCH]), align=True)  # fmt: skip
-CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf")  # the path of the last walk
+     + [(name, "u8", MAX_VCPUS) for name in (
+         "cur", "cr3", "tlb_gen", "last_emul", "last_wr", "last_ok", "last_frame", "last_mfn", "tflags", "event", "dying",
+         "monitor")]
+     + [("root", "u8", MAX_VCPUS * 4), ("oos", "u8", MAX_VCPUS * OOS_PAGES), ("oos_snap", "u8", MAX_VCPUS * OOS_PAGES),
+        ("fix_page", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS), ("fix_off", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS),
+        ("fix_next", "u8", MAX_VCPUS * OOS_PAGES), ("vtlb_page", "u8", MAX_VCPUS * VTLB),
+        ("vtlb_frame", "u8", MAX_VCPUS * VTLB), ("vtlb_err", "u8", MAX_VCPUS * VTLB), ("first_va", "u8", MAX_VCPUS),
+        ("last_tick", "u8", 64), ("d_head", "u8", 4), ("d_page", "u8", 4), ("d_idx", "u8", 4)]
+     + [("far", "u8", len(FAR))] + [(name, "u8") for name in SCRATCH[1:]]), align=True)  # fmt: skip
+# The path of the last walk (core/walk.py). w_all, w_any: its entries ANDed and ORed, without PAE's PDPTE; w_mask: bits reserved
+# in all of them; w_next: the table to read next.
+CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf", "w_size", "w_rights", "w_missing", "w_rsvd", "w_l1e", "w_all", "w_any", "w_mask",
+               "w_next", "w_err", "hw_err", "kept_flags", "pair_va", "pair_value", "pair_done")  # fmt: skip
 CPU_DTYPE = np.dtype(
-    (np.record, [("id", "u8"), ("clock", "u8"), ("w_tab", "u8", 4), ("w_ent", "u8", 4), ("w_leaf", "u8"),
+    (np.record, [("id", "u8"), ("clock", "u8"), ("levels", "u8"), ("pdpte", "u8", 4), ("big_gen", "u8"),
+                 ("w_tab", "u8", 4), ("w_ent", "u8", 4), *[(name, "u8") for name in CPU_SCRATCH[2:]],
                  ("t1t", "u8", 64), ("t1v", "u8", 64), ("t1s", "u8", 64),
                  ("t2t", "u8", 1536), ("t2v", "u8", 1536), ("t2s", "u8", 1536)]), align=True)  # fmt: skip

@@ -31,60 +31,61 @@ def _at(room: str, *pages: str):
 
 
 _walk, _tlb, _run = _at("walk", "guest-tables"), _at("tlb", "machine"), _at("run", "machine")
-_recycle = _at("recycle", "shadow-pool")
-_shadow, _pool = _at("shadow", "shadow-pool", "guest-tables"), _at("pool", "shadow-pool")
+_recycle, _pool, _propagate = _at("recycle", "shadow-pool"), _at("pool", "shadow-pool"), _at("propagate", "shadow-pool")
+_shadow, _emulate = _at("shadow", "shadow-pool", "guest-tables"), _at("emulate", "guest-tables", "shadow-pool")
 _p2m, _dirty, _guest = _at("p2m", "ept-npt"), _at("logdirty", "dirty-bitmap"), _at("guest", "machine", "guest-tables")
+_shadows = _at("shadows", "shadow-pool")
 
 LEFT_OUT = (
     _walk(
-        "guest superpages, 5-level paging, SMEP, SMAP and protection keys",
+        "5-level paging, protection keys and shadow stacks",
         "SDM vol. 3, 4.5 and 4.6; guest_walk.c: guest_walk_tables",
-        "Every guest mapping is a 4 KiB page, and the guest's kernel may touch user pages.",
+        "Guests have two, three or four levels; CR4.LA57, PKE and CET do not exist.",
     ),
     _walk(
-        "PAE and 32-bit guests",
-        "shadow/multi.c, built once for each guest paging mode",
-        "Only 64-bit guests run; guest=pae and guest=hvm32 are refused.",
+        "implicit supervisor accesses",
+        "SDM vol. 3, 4.6; guest_walk.c: PFEC_implicit",
+        "No descriptor table is ever read, so SMAP is only met by the guest kernel's own loads and stores.",
     ),
     _shadow(
-        "out-of-sync L1 tables",
-        "shadow/oos.c: sh_unsync, sh_resync",
-        "Every store to a shadowed table is emulated; real Xen lets an L1 go out of sync at the first and has fewer exits.",
+        "device memory (MMIO), and the magic entries that make its faults fast",
+        "shadow/multi.c: sh_page_fault, sh_l1e_mmio; SHOPT_FAST_FAULT_PATH",
+        "All memory is RAM: shadow_fault_fast_* and shadow_fault_mmio would always be 0.",
     ),
     _shadow(
-        "shadows of superpages (FL1)",
-        "shadow/multi.c: make_fl1_shadow",
-        "The pool never holds pages of type fl1.",
+        "implicit supervisor accesses that hit a shadowed table",
+        "shadow/multi.c: sh_page_fault",
+        "The processor itself never stores to a page table for the kernel, except where an event is injected.",
     ),
-    _shadow(
-        "the fast paths: magic entries, fast emulation",
-        "shadow/multi.c: sh_page_fault, SHOPT_FAST_FAULT_PATH",
-        "An exit that real Xen ends early goes the long way here, so more guest walks are counted.",
+    _emulate(
+        "unaligned and page-crossing stores to page tables, segmentation, single-stepping",
+        "shadow/hvm.c: hvm_emulate_write, hvm_translate_virtual_addr; x86_emulate.c",
+        "An emulated store is one aligned word of 4 or 8 bytes; any other instruction is one the emulator does not know.",
     ),
-    _shadow(
-        "the virtual TLB and the Linux-L3 mode",
-        "shadow/private.h: SHOPT_VIRTUAL_TLB, SHOPT_LINUX_L3_TOPLEVEL",
-        "Guest walks are never cached, and top-level tables are always L4s.",
+    _propagate(
+        "video memory tracking, read-only and paged-out p2m types, cache attributes",
+        "shadow/multi.c: _sh_propagate; hvm/dm.c: hvm_track_dirty_vram",
+        "A shadow entry is read-only for one of three reasons only: the guest says so, a page table, or a dirty mark to come.",
     ),
-    _shadow(
-        "event injection and instruction emulation",
-        "shadow/multi.c: sh_page_fault; shadow/hvm.c",
-        "An emulated store is one 8-byte write; nothing else is ever emulated.",
+    _shadows(
+        "Xen's own order within a hash bucket",
+        "shadow/common.c: sh_hash",
+        "The bucket hangs on host frame numbers; the model has a hash of its own, so shadow_hash_lookup_head differs.",
     ),
     _pool(
-        "NUMA, and the floor of 128 pages a vCPU",
-        "shadow/common.c: shadow_alloc, shadow_min_acceptable_pages",
-        "A toy pool may be smaller than any real one.",
-    ),
-    _pool(
-        "the p2m's own pages on the shadow road",
-        "shadow/common.c: shadow_alloc_p2m_page",
-        "The p2m is a plain array here; real Xen takes its tables from the same pool.",
+        "NUMA",
+        "shadow/common.c: shadow_alloc",
+        "Every page of the pool is as near as any other.",
     ),
     _recycle(
         "preemption",
         "shadow/common.c: shadow_set_allocation",
         "Setting the pool's size is one indivisible step, however many shadows must die for it.",
+    ),
+    _pool(
+        "how the p2m of a shadow guest grows",
+        "shadow/common.c: shadow_alloc_p2m_page",
+        "The p2m is a plain array; only the recordings' guest starts with the pool pages that its tables took.",
     ),
     _pool(
         "TLB timestamps finer than one epoch",
@@ -137,9 +138,9 @@ LEFT_OUT = (
         "A frame has a version that counts its stores; copying a page is one read and one store.",
     ),
     _run(
-        "more than one running vCPU",
-        "shadow/common.c: sh_update_paging_modes for each vCPU",
-        "vCPUs beyond the first are idle: no locks, no races, no TLB shoot-downs between them.",
+        "vCPUs that run at the same instant, races and locks",
+        "mm/private.h: paging_lock; shadow/oos.c",
+        "vCPUs take turns tick by tick and a flush reaches the others at once: shadow_inconsistent_gwalk stays 0.",
     ),
 )
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.core import run as kernels
+from pagingviz.core.far import connect
 from pagingviz.core.look import mark_tables
+from pagingviz.rawguest import RawWork
 
 
 def permutation(frames: int) -> np.ndarray:
@@ -33,6 +35,9 @@ def hap_pages(frames: int) -> int:
     return -(-(2 + l2 + l1 + 3 + leaves) // 8) * 8
 
 
+_KERNEL = L.P | L.RW | L.A  # entries of the kernel's own tables
+
+
 class Machine:
     """The state of one simulated machine. `work` supplies the process slots and the size of the table zone."""
 
@@ -42,9 +47,13 @@ class Machine:
         self.sys = np.zeros(1, L.SYS_DTYPE).view(np.recarray)
         self.cpu = np.zeros(scenario.vcpus, L.CPU_DTYPE).view(np.recarray)
         self._arrange(scenario, work)
-        self._boot_guest(scenario)
+        if isinstance(work, RawWork):
+            self._boot_raw(work)
+        else:
+            self._boot_guest(scenario)
         if scenario.road != "bare":
             self._boot_pool(scenario)
+        connect(self.sys)
         kernels.boot(self.sys, self.cpu, self.mem)
 
     # ---- building
@@ -55,58 +64,119 @@ class Machine:
         frames, zone = sc.frames, work.zone
         cap = {"bare": 0, "shadow": sc.pool_cap, "hap": hap_pages(frames)}[sc.road]
         sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
-        sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1}
+        spare = dict.fromkeys(("info", "p2m", "m2p"), 1)  # for the frame after the last: the identity table of CR0.PG=0
+        sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1, "sparse": 0}
         sizes |= dict.fromkeys(
-            ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch"), cap)
+            ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore"), cap)
         sizes |= {"hash": int(L.HASH_BUCKETS), "tables": zone * 512, "pool": cap * 512,
+                  "prog": getattr(work, "program", np.empty(0)).size,
                   "ring": int(L.RING * L.RING_WORDS), "tmp": max(frames, cap)}
         self._region, at = {}, 0
         for name in L.ARENA:
             self._region[name] = (at, sizes[name])
             s[f"o_{name}"] = at
-            at += sizes[name]
+            at += sizes[name] + spare.get(name, 0)
         self.mem = np.zeros(at, np.uint64)
         s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
+        s.guest_levels, s.maxphys = 4 - L.GUESTS.index(sc.guest), L.MAXPHYADDR
+        s.gib_leaves = sc.road != "shadow"  # guest_can_use_l3_superpages: not on shadows
+        switches = (L.CR_WP, sc.wp), (L.CR_SMEP, sc.smep), (L.CR_SMAP, sc.smap), (L.CR_NXE, sc.nx), (L.CR_PSE, sc.pse)
+        s.cr = L.CR_PG | sum(bit for bit, on in switches if on)
         s.pool_cap, s.superpages, s.clean_every = cap, sc.superpages, sc.clean_every
         s.direct_map, s.processes = sc.direct_map_base, self.slots
-        s.free_head = s.free_tail = s.pin_head = s.pin_tail = s.tree_root = s.last_writeable = s.hap_root = L.NONE
-        s.root[:] = L.NONE
-        s.last_emul[:] = L.NONE
+        s.free_head = s.free_tail = s.pin_head = s.pin_tail = s.tree_root = s.hap_root = L.NONE
+        for name in ("root", "last_emul", "last_wr", "monitor", "oos", "oos_snap", "fix_page", "vtlb_page"):
+            s[name][:] = L.NONE
+        s.shopt = sc.shopt & ~(0 if sc.oos else int(L.SHOPT_OUT_OF_SYNC))
+        s.xen, s.floor, s.opt_l3 = L.XENS.index(sc.xen), sc.floor, s.shopt & L.SHOPT_LINUX_L3
+        self.cpu["pair_va"] = L.NONE
         s.tlb_gen[:] = 1
-        self.cpu["id"] = np.arange(sc.vcpus)
+        self.cpu["id"], self.cpu["levels"] = np.arange(sc.vcpus), s.guest_levels
         gfn = np.arange(frames, dtype=np.uint64)
         place = permutation(frames) if sc.road != "bare" else gfn
         self.view("p2m")[:] = place + (L.RAM_BASE if sc.road != "bare" else L.ZERO)
         self.view("m2p")[place] = gfn
+        for name, value in (("p2m", L.RAM_BASE + L.U(frames)), ("m2p", L.U(frames))):
+            self.mem[sum(self._region[name])] = value  # the spare frame
         self.view("hash")[:] = L.NONE
         self.view("roots")[:] = L.NONE
-        for name in ("pkey", "pup", "phash", "pprev", "pnext", "pepoch"):
+        for name in ("pkey", "pup", "phash", "pprev", "pnext", "pepoch", "pmore"):
             self.view(name)[:] = L.NONE
         self.view("ptype")[:] = L.SH_OUT
 
     def _boot_guest(self, sc):
         """What the boot loader leaves behind: direct map, root of process 0, free stacks. No accesses."""
-        s, frames = self.sys[0], sc.frames
-        zone, tables = int(s.zone), self.view("tables").reshape(-1, 512)
-        l1s, dm = -(-frames // 512), sc.direct_map_base
-        kl3, kl2, first_l1, root = 0, 1, 2, 2 + l1s
-        link = L.P | L.RW | L.A
-        s.kslot, s.kl3, s.cur = dm >> 39 & 511, kl3, 0
-        tables[kl3, dm >> 30 & 511] = L.U(kl2 << 12) | link
-        gfn = np.arange(frames, dtype=np.uint64)
-        for k in range(l1s):
-            tables[kl2, (dm >> 21 & 511) + k] = L.U((first_l1 + k) << 12) | link
-            part = gfn[k * 512 : (k + 1) * 512]
-            tables[first_l1 + k, : part.size] = part << L.PAGE_BITS | link | L.D | L.NX
-        tables[root, int(s.kslot)] = L.U(kl3 << 12) | link
+        s, frames, zone = self.sys[0], sc.frames, int(self.sys[0].zone)
+        root = {"hvm64": self._boot_hvm64, "pae": self._boot_pae, "hvm32": self._boot_hvm32}[sc.guest](sc)
         self.view("roots")[0] = root
         free = np.arange(zone - 1, root, -1, dtype=np.uint64)
         self.view("tstack")[: free.size] = free
         s.ttop, s.dtop = free.size, frames - zone
         self.view("dstack")[:] = np.arange(frames - 1, zone - 1, -1, dtype=np.uint64)
 
+    def _boot_hvm64(self, sc):
+        """Frame 0 the kernel's L3, 1 its L2, then its L1s, then the first root."""
+        s, dm = self.sys[0], sc.direct_map_base
+        tables = self.view("tables").reshape(-1, 512)
+        s.kl3, s.kslot = 0, dm >> 39 & 511
+        tables[0, dm >> 30 & 511] = L.U(1 << 12) | _KERNEL
+        root = self._map_ram(sc, tables[1], dm >> 21 & 511, 2)
+        tables[root, int(s.kslot)] = _KERNEL  # frame 0
+        return root
+
+    def _boot_pae(self, sc):
+        """Frame 0 the kernel's L2, then its L1s, then the first root, whose last entry is the kernel's."""
+        s, tables = self.sys[0], self.view("tables").reshape(-1, 512)
+        s.kl3, s.kslot = 0, 3
+        root = self._map_ram(sc, tables[0], 0, 1)
+        tables[root, 3] = L.P  # frame 0; a top entry has no rights
+        return root
+
+    def _map_ram(self, sc, l2, first_slot, first_l1):
+        """The direct map in 8-byte entries from `first_slot` of table `l2` on; returns the first frame not used for it."""
+        nx = L.NX if sc.nx else L.ZERO
+        gfn = np.arange(sc.frames, dtype=np.uint64)
+        chunks = -(-sc.frames // 512)
+        if sc.direct_map_pages == "large":
+            l2[first_slot : first_slot + chunks] = gfn[::512] << L.PAGE_BITS | _KERNEL | L.D | L.PSE | nx
+            return first_l1
+        tables = self.view("tables").reshape(-1, 512)
+        for k in range(chunks):
+            l2[first_slot + k] = L.U((first_l1 + k) << 12) | _KERNEL
+            part = gfn[k * 512 : (k + 1) * 512]
+            tables[first_l1 + k, : part.size] = part << L.PAGE_BITS | _KERNEL | L.D | nx
+        return first_l1 + chunks
+
+    def _boot_hvm32(self, sc):
+        """Frame 0 the template of all roots, then the kernel's L1s, then the first root: the kernel's quarter copied."""
+        s = self.sys[0]
+        tables = self.view("tables").view(np.uint32).reshape(-1, 1024)
+        gfn = np.arange(sc.frames, dtype=np.uint64)
+        chunks = -(-sc.frames // 1024)
+        s.kl3, s.kslot = 0, chunks  # here: how many entries of the template are the direct map
+        large = sc.direct_map_pages == "large"
+        for k in range(chunks):
+            part = gfn[k * 1024 : (k + 1) * 1024]
+            if large:
+                tables[0, 768 + k] = part[0] << L.PAGE_BITS | _KERNEL | L.D | L.PSE
+            else:
+                tables[0, 768 + k] = L.U((1 + k) << 12) | _KERNEL
+                tables[1 + k, : part.size] = part << L.PAGE_BITS | _KERNEL | L.D
+        root = 1 if large else 1 + chunks
+        tables[root] = tables[0]
+        return root
+
+    def _boot_raw(self, work):
+        """A guest given entry by entry: its words, its root, its program."""
+        s = self.sys[0]
+        self.view("tables")[:] = work.contents().reshape(-1)
+        self.view("roots")[0] = work.cr3
+        self.view("prog")[:] = work.program.reshape(-1)
+        s.rows, s.cr, s.boot_p2m, s.guest_levels = len(work.program), work.cr, work.p2m_pages, work.levels
+        self.cpu["levels"] = work.levels if work.cr & int(L.CR_PG) else 2
+
     def _boot_pool(self, sc):
-        """The hypervisor's pages: free list in index order, then a monitor table a vCPU, or the EPT tables."""
+        """The hypervisor's pages: free list in index order; the EPT tables (a shadow guest's own come in kernels.boot)."""
         s = self.sys[0]
         pages = sc.pool if sc.road == "shadow" else int(s.pool_cap)
         self.view("ptype")[:pages] = L.SH_FREE
@@ -115,11 +185,7 @@ class Machine:
         self.view("pnext")[:pages] = index + L.ONE
         self.view("pnext")[pages - 1] = L.NONE
         s.free_head, s.free_tail, s.free_pages, s.total_pages, s.pool_used = 0, pages - 1, pages, pages, pages
-        if sc.road == "shadow":
-            for _ in range(sc.vcpus):
-                self._take(int(L.SH_MONITOR), L.NONE)
-                s.shadow_alloc += 1
-        else:
+        if sc.road == "hap":
             self._build_ept(sc)
 
     def _take(self, kind, key, level=0):
@@ -220,7 +286,8 @@ class Machine:
         """What the guest itself can see, equal across roads: faults, versions, A/D bits, tables (counts and digests)."""
         gfn = self.live_tables()
         words = self.view("tables").reshape(-1, 512)[gfn]
-        ad = words & (L.A | L.D)
+        bits = L.A | L.D if self.scenario.guest != "hvm32" else (L.A | L.D) * L.U((1 << 32) + 1)  # two entries a word
+        ad = words & bits
         s = self.sys[0]
 
         def digest(*parts):
@@ -232,10 +299,15 @@ class Machine:
         return {
             "faults": {"count": int(s.guest_faults), "digest": f"{int(s.fault_hash):016x}"},
             "versions": {"sum": int(self.view("ver").sum()), "digest": digest(self.view("ver"))},
-            "ad": {"accessed": int(np.count_nonzero(ad & L.A)), "dirty": int(np.count_nonzero(ad & L.D)),
+            "ad": {"accessed": self._count(ad, L.A), "dirty": self._count(ad, L.D),
                    "digest": digest(gfn, ad)},
-            "tables": {"count": int(gfn.size), "digest": digest(gfn, words & ~(L.A | L.D), self.view("roots"))},
+            "tables": {"count": int(gfn.size), "digest": digest(gfn, words & ~bits, self.view("roots"))},
         }
+
+    def _count(self, words, bit):
+        """Entries in which `bit` is set."""
+        entries = words.view(np.uint32) if self.scenario.guest == "hvm32" else words
+        return int(np.count_nonzero(entries & bit.astype(entries.dtype)))
 
     def dirty_bits(self):
         """The log-dirty bitmap as bool[frames]."""

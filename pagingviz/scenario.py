@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from pagingviz.layout import GUESTS, XENS
 from pagingviz.fields import (
     DIRECT_MAPS,
+    LOWMEM_BASE,
+    LOWMEM_FRAMES,
     GENERATORS,
     MAX_ENTRIES,
     MAX_FRAMES,
@@ -94,11 +97,32 @@ class Scenario:
     )
     hap: str = _field("choice", "ept", "Nested tables of the hap road.", choices=("ept",), later=("npt",))
     pml: int = _field("choice", 0, "Page-modification logging on the hap road.", choices=(0,), later=(1,))
-    guest: str = _field("choice", "hvm64", "Paging mode of the guest.", choices=("hvm64",), later=("pae", "hvm32"))
-    vcpus: int = _field("int", 1, "Virtual CPUs; all but the first are idle.", low=1, high=4)
+    guest: str = _field(
+        "choice", "hvm64", "Paging mode of the guest: 64-bit, 32-bit PAE, or 32-bit with two levels.", choices=GUESTS
+    )
+    direct_map_pages: str = _field(
+        "choice", "4k", "Pages of the kernel's direct map; large: 2 MiB, or 4 MiB with guest=hvm32.", choices=("4k", "large")
+    )
+    wp: int = _field("choice", 1, "CR0.WP: 0 lets the kernel write to read-only pages.", choices=(0, 1))
+    smep: int = _field("choice", 0, "CR4.SMEP: 1 keeps the kernel from running user pages.", choices=(0, 1))
+    smap: int = _field("choice", 0, "CR4.SMAP: 1 keeps the kernel from touching user pages.", choices=(0, 1))
+    nx: int = _field("choice", 1, "EFER.NXE: 1 lets pages forbid execution (not with guest=hvm32).", choices=(0, 1))
+    pse: int = _field("choice", 1, "CR4.PSE: with guest=hvm32 1 allows 4 MiB pages.", choices=(0, 1))
+    vcpus: int = _field("int", 1, "Virtual CPUs, a tick each in turn; programs are dealt out to them.", low=1, high=4)
     frames: int = _field("int", 256, "Guest memory in frames of 4 KiB.", low=64, high=MAX_FRAMES)
     pool: int = _field(
         "int", 64, "Pages of the shadow pool; real Xen never goes below 128 a vCPU.", low=POOL_LOW, high=POOL_HIGH
+    )
+    oos: int = _field(
+        "choice", 1, "1: the shadow road lets L1 tables go out of sync; 0: every store to one is emulated.", choices=(0, 1)
+    )
+    shopt: int = _field(
+        "int", 511, "Optimisations of the shadow road, Xen's SHOPT bits: 1 guesses, 2 early unshadow, 8 prefetch, "
+        "16 pinned L3s, 32 skip verify, 64 virtual TLB, 128 fast emulation, 256 out of sync; 511: all.", low=0, high=511,
+    )
+    xen: str = _field("choice", "master", "Version of Xen, where they differ visibly.", choices=XENS)
+    floor: int = _field(
+        "choice", 0, "1: the shadow pool has Xen's own minimum size; 0: a toy pool may be smaller.", choices=(0, 1)
     )
     superpages: int = _field("choice", 0, "1: the hap road maps whole 2 MiB chunks with one leaf.", choices=(0, 1))
     trace: str = _field(
@@ -153,6 +177,23 @@ class Scenario:
         if max(self.turns) >= entries:
             raise ScenarioError(f"order names entry {max(self.turns)}, but entries are numbered 0 to {entries - 1}.")
         parse_do(self.do, self.pool_cap)
+        if self.guest != "hvm64" and self.frames > LOWMEM_FRAMES:
+            raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {self.frames}.")
+        if self.guest == "hvm32" and self.direct_map_pages == "large" and not self.pse:
+            raise ScenarioError("direct_map_pages=large needs pse=1 with guest=hvm32.")
+        if self.road == "shadow" and self.pool < self.least_pool:
+            raise ScenarioError(f"pool must be at least {self.least_pool} for this guest, not {self.pool}.")
+
+    @property
+    def least_pool(self) -> int:
+        """Pages without which a shadow guest cannot run one instruction with log-dirty on.
+
+        For each vCPU its root, monitor table and snapshots; for a fault the tables it makes; twice a path of the bitmap's tree:
+        in use, and asked for beforehand.
+        """
+        root, monitor, tables = {"hvm64": (1, 1, 3), "pae": (4, 3, 1), "hvm32": (4, 3, 2)}[self.guest]
+        snapshots = 3 if self.xen == "4.17" or (self.oos and self.shopt & 256) else 0
+        return self.vcpus * (root + monitor + snapshots) + tables + 8
 
     @property
     def traces(self) -> tuple[str, ...]:
@@ -178,7 +219,9 @@ class Scenario:
 
     @property
     def direct_map_base(self) -> int:
-        """First address of the guest kernel's direct map."""
+        """First address of the guest kernel's direct map; in a 32-bit guest the last quarter."""
+        if self.guest != "hvm64":
+            return LOWMEM_BASE
         return DIRECT_MAPS.get(self.direct_map) or int(self.direct_map, 16)
 
     @property

@@ -26,11 +26,12 @@ EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn"
 
 
 class Simulation:
-    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. Raises ScenarioError for a bad scenario."""
+    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: a RawWork
+    instead of the scenario's own. Raises ScenarioError for a bad scenario."""
 
-    def __init__(self, scenario, files=None):
+    def __init__(self, scenario, files=None, work=None):
         self.scenario, self.files = scenario, files or {}
-        self.work = Work(scenario, self.files)
+        self.work = work or Work(scenario, self.files)
         self.machine = Machine(scenario, self.work)
         self.journal = list(scenario.commands)
         self.furthest = 0

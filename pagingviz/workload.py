@@ -2,7 +2,8 @@
 
 An entry is a recorded program or a generator; it owns one process slot, a fork generator two (parent, child). Entries
 are time-sliced: slot t // quantum of the schedule belongs to entry turns[slot % len(turns)], and its events are
-numbered over its own slices only.
+numbered over its own slices only. With several vCPUs entry e runs on vCPU e % vcpus only; a vCPU takes its part of the
+schedule, and its own ticks (every vcpus-th of all) are what it counts.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from pagingviz import generators as kernels
-from pagingviz.fields import MAX_FRAMES, Generator, ScenarioError
-from pagingviz.layout import OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, ZONE_SLACK, U
+from pagingviz.fields import LOWMEM_BASE, MAX_FRAMES, Generator, ScenarioError
+from pagingviz.layout import IDLE, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, ZONE_SLACK, U
 from pagingviz.scenario import Scenario, shipped_traces
 from pagingviz.tracefile import Trace, open_trace, read_trace
 
@@ -44,7 +45,8 @@ class ProcessSpec:
 @dataclass(frozen=True, eq=False)
 class _Entry:
     slot: int
-    places: np.ndarray  # u64, its positions in one round of the schedule
+    vcpu: int
+    places: np.ndarray  # u64, its positions in one round of its vCPU's schedule
     fill: Callable[..., None]  # kernel (op, credit, runs, found, *args)
     args: tuple
 
@@ -64,6 +66,16 @@ def find_trace(name: str, files: Mapping[str, bytes]) -> Trace:
     raise ScenarioError(f"The trace with sha256 {name} is not on this server: please give its file again.")
 
 
+def fold(pages: np.ndarray, name: str) -> np.ndarray:
+    """Ascending vpns of a 64-bit program moved below 3 GiB: neighbours stay neighbours, gaps shrink by whole 4 MiB."""
+    gaps = np.diff(pages, prepend=U(0))
+    gaps = np.where(gaps < 2048, gaps, U(1024) + gaps % U(1024))
+    folded = np.cumsum(gaps, dtype=np.uint64)
+    if folded.size and folded[-1] >= LOWMEM_BASE >> 12:
+        raise ScenarioError(f"The program {name} is too large for the 3 GiB of a 32-bit process: use guest=hvm64.")
+    return folded
+
+
 def _zone(tables: int) -> int:
     return 8 * -(-(tables + int(ZONE_SLACK)) // 8)
 
@@ -78,6 +90,8 @@ class Work:
         self.scenario = scenario
         self.processes: list[ProcessSpec] = []
         self._entries: list[_Entry] = []
+        vcpus = scenario.vcpus
+        self._turns = [[entry for entry in scenario.turns if entry % vcpus == vcpu] for vcpu in range(vcpus)]
         for name in scenario.traces:
             self._add_trace(name, find_trace(name, files or {}))
         for generator in scenario.generators:
@@ -89,13 +103,26 @@ class Work:
 
     def fill(self, op: np.ndarray, credit: np.ndarray, t0: int) -> None:
         """Write the operations of ticks t0..t0+len(op): op u64, credit u32, both (n,)."""
-        n, quantum = op.size, self.scenario.quantum
+        vcpus = self.scenario.vcpus
+        if vcpus == 1:
+            self._fill(op, credit, t0, 0)
+            return
+        for vcpu in range(vcpus):
+            first = (vcpu - t0) % vcpus
+            mine = op[first::vcpus]
+            part, more = np.full(mine.size, IDLE), np.zeros(mine.size, np.uint32)
+            self._fill(part, more, (t0 + first) // vcpus, vcpu)
+            mine[:], credit[first::vcpus] = part, more
+
+    def _fill(self, op: np.ndarray, credit: np.ndarray, t0: int, vcpu: int) -> None:
+        """The same for the ticks of one vCPU, numbered by themselves; ticks of no entry are left as they are."""
+        n, quantum, turns = op.size, self.scenario.quantum, len(self._turns[vcpu])
         runs = np.empty((n // quantum + 2, 3), np.uint64)
-        turns = U(len(self.scenario.turns))
         for entry in self._entries:
-            found = kernels.slice_runs(runs, U(t0), U(n), U(quantum), turns, entry.places)
-            if found:
-                entry.fill(op, credit, runs, found, *entry.args)
+            if entry.vcpu == vcpu:
+                found = kernels.slice_runs(runs, U(t0), U(n), U(quantum), U(turns or 1), entry.places)
+                if found:
+                    entry.fill(op, credit, runs, found, *entry.args)
 
     @property
     def zone(self) -> int:
@@ -107,24 +134,29 @@ class Work:
         """Number of process slots."""
         return len(self.processes)
 
+    def busy(self, vcpu: int) -> bool:
+        """Whether any program is dealt to that vCPU."""
+        return bool(self._turns[vcpu])
+
     def laps(self, t: int) -> tuple[int, ...]:
         """How often each process slot's recorded program has run to its end before tick t; 0 for generators."""
         done = {entry.slot: self._events_before(entry, t) for entry in self._entries}
         return tuple(done[slot] // p.events if p.is_trace else 0 for slot, p in enumerate(self.processes))
 
     def _events_before(self, entry: _Entry, t: int) -> int:
-        quantum, turns = self.scenario.quantum, len(self.scenario.turns)
-        slot, rest = divmod(t, quantum)
-        lap, place = divmod(slot, turns)
+        quantum, vcpus, turns = self.scenario.quantum, self.scenario.vcpus, len(self._turns[entry.vcpu])
+        slot, rest = divmod(max(0, t - entry.vcpu + vcpus - 1) // vcpus, quantum)
+        lap, place = divmod(slot, turns or 1)
         whole = lap * entry.places.size + int((entry.places < place).sum())
         return whole * quantum + (rest if place in entry.places else 0)
 
     def _add_trace(self, name: str, trace: Trace) -> None:
         slot = len(self.processes)
+        pages = trace.pages if self.scenario.guest == "hvm64" else fold(trace.pages, name)
         self.processes.append(
-            ProcessSpec(trace.name, name, trace.pages, trace.writable, trace.executable, trace.events.size, True)
+            ProcessSpec(trace.name, name, pages, trace.writable, trace.executable, trace.events.size, True)
         )
-        page_op = trace.pages << OP_VPN_SHIFT | U(slot) << OP_PROC_SHIFT
+        page_op = pages << OP_VPN_SHIFT | U(slot) << OP_PROC_SHIFT
         page_op |= trace.writable * OP_VMA_W | trace.executable * OP_VMA_X
         self._add_entry(slot, kernels.fill_trace, (trace.events, page_op))
 
@@ -143,15 +175,17 @@ class Work:
 
     def _add_entry(self, slot: int, fill: Callable[..., None], args: tuple) -> None:
         number = len(self._entries)
-        places = [place for place, entry in enumerate(self.scenario.turns) if entry == number]
-        self._entries.append(_Entry(slot, np.array(places, np.uint64), fill, args))
+        vcpu = number % self.scenario.vcpus
+        places = [place for place, entry in enumerate(self._turns[vcpu]) if entry == number]
+        self._entries.append(_Entry(slot, vcpu, np.array(places, np.uint64), fill, args))
 
     def _tables(self, frames: int) -> int:
         """Most page-table frames in use at once: the kernel's direct map, each process's root and its lower levels."""
-        kernel = 2 + -(-frames // 512)
-        return kernel + sum(
-            1 + sum(np.unique(p.pages >> U(9 * level)).size for level in (1, 2, 3)) for p in self.processes
-        )
+        guest = self.scenario.guest
+        upper, l1_shift = {"hvm64": (2, 9), "pae": (1, 9), "hvm32": (1, 10)}[guest]
+        kernel = upper + (-(-frames // (1 << l1_shift)) if self.scenario.direct_map_pages == "4k" else 0)
+        shifts = {"hvm64": (9, 18, 27), "pae": (9, 18), "hvm32": (10,)}[guest]
+        return kernel + sum(1 + sum(np.unique(p.pages >> U(n)).size for n in shifts) for p in self.processes)
 
     def _frames(self, frames: int) -> int:
         """Frames that a guest of `frames` frames needs: the table zone and one frame for each page of each process."""

@@ -9,20 +9,40 @@ from pagingviz.core import run as kernels
 from pagingviz.machine import Machine, hap_pages
 from tests.model import Config, Model, Op
 
-TYPE_NAMES = {int(L.SH_FREE): "free", int(L.SH_P2M): "p2m_table", int(L.SH_MONITOR): "monitor_table"}
+
+FIELDS = {  # of a scenario, as small guests have them
+    "road": "shadow", "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0, "shopt": 511, "oos": 1,
+    "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0, "nx": 1, "pse": 1,
+}  # fmt: skip
 
 
-def build(road="shadow", frames=64, zone=32, pool=24, vcpus=1, superpages=0, clean_every=0,
-          direct_map=0xFFFF_8800_0000_0000, processes=6):  # fmt: skip
-    """(kernel machine, model) of the same small guest."""
-    scenario = SimpleNamespace(
-        road=road, frames=frames, pool=pool, pool_cap=256, vcpus=vcpus, superpages=superpages, clean_every=clean_every,
-        direct_map_base=direct_map)  # fmt: skip
+_SHARED = (
+    "road", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
+)  # fmt: skip
+
+
+def scenario_of(**fields):
+    """What Machine asks of a scenario. `direct_map`: address of the guest's direct map (64-bit guests)."""
+    direct_map = fields.pop("direct_map", 0xFFFF_8800_0000_0000)
+    scenario = SimpleNamespace(**FIELDS | fields, pool_cap=256, floor=0)
+    scenario.direct_map_base = direct_map if scenario.guest == "hvm64" else 0xC000_0000
+    return scenario
+
+
+def config_of(scenario, zone, **fields):
+    """The same for the model."""
+    switches = (scenario.wp, scenario.smep, scenario.smap, scenario.nx, 0, 0, scenario.pse, 1)
+    return Config(
+        zone=zone, pool=hap_pages(scenario.frames) if scenario.road == "hap" else scenario.pool,
+        direct_map=scenario.direct_map_base, **{"cr": sum(on << bit for bit, on in enumerate(switches))} | fields,
+        **{name: getattr(scenario, name) for name in _SHARED})  # fmt: skip
+
+
+def build(zone=32, processes=6, **fields):
+    """(kernel machine, model) of the same small guest with processes."""
+    scenario = scenario_of(**fields)
     machine = Machine(scenario, SimpleNamespace(slots=processes, zone=zone))
-    size = hap_pages(frames) if road == "hap" else pool
-    model = Model(Config(road=road, frames=frames, zone=zone, pool=size, vcpus=vcpus, superpages=superpages,
-                         clean_every=clean_every, direct_map=direct_map, processes=processes))  # fmt: skip
-    return machine, model
+    return machine, Model(config_of(scenario, zone, processes=processes))
 
 
 def tick(machine, model, op):
@@ -67,19 +87,14 @@ def _only_where_different(a, b):
 
 
 _NORMAL = {
-    "tlb": lambda vcpus: [{level: {k: v[:5] for k, v in t[level].items()} for level in ("l1", "l2")} for t in vcpus],
+    "tlb": lambda vcpus: [{level: {k: v[:5] + v[6:] for k, v in t[level].items()} for level in ("l1", "l2")} for t in vcpus],
     "log.stamp": lambda stamp: {g: r + 1 for g, r in stamp.items()},
-    "shadows": lambda shadows: {s: (_number(t), *rest) for s, (t, *rest) in shadows.items()},
     "guest.share": lambda share: {g: n for g, n in share.items() if n},
     "pool.typecount": lambda counts: {m: n for m, n in counts.items() if n},
 }
 
 
-def _number(kind):
-    return {"l1_64": 7, "l2_64": 9, "l3_64": 11, "l4_64": 12}.get(kind, kind)
-
-
-def _words(machine, base, frames):
+def read_words(machine, base, frames):
     out = {int(f): {} for f in frames}
     rows = machine.view(base).reshape(-1, 512)[list(out)]
     names, where = list(out), np.nonzero(rows)
@@ -99,21 +114,26 @@ def _chain(machine, head, following):
 def _read(machine):
     s, frames, road = machine.sys[0], machine.scenario.frames, machine.scenario.road
     view = machine.view
-    roots = [None if r == L.NONE else int(r) for r in view("roots")[: machine.slots]]
-    words = _words(machine, "tables", range(int(s.zone)))
-    live = sorted(int(g) for g in machine.live_tables())
+    words = read_words(machine, "tables", range(int(s.zone)))
     state = {
         "crashed": int(s.crashed),
         "guest.versions": dict(enumerate(view("ver").tolist())),
         "guest.words": {g: w for g, w in words.items() if w},
-        "guest.tables": {g: words[g] for g in live},
-        "guest.table_stack": [int(g) for g in view("tstack")[: int(s.ttop)]],
-        "guest.data_stack": [int(g) for g in view("dstack")[: int(s.dtop)]],
-        "guest.recycled": int(s.recycled), "guest.cur": int(s.cur), "guest.roots": roots,
-        "guest.share": {g: n for g, n in enumerate(view("share").tolist()) if n},
-        "cr3": [int(g) for g in s.cr3[: int(s.vcpus)]],
+        "cr3": [int(g) for g in s.cr3[: int(s.vcpus)]], "cr": int(s.cr), "levels": [int(n) for n in machine.cpu["levels"]],
         "tlb": [_tlb(machine, v) for v in range(int(s.vcpus))],
     }  # fmt: skip
+    if s.guest_levels == 3:
+        state["pdptes"] = [[int(e) for e in machine.cpu[v].pdpte] for v in range(int(s.vcpus))]
+    if not s.rows:
+        live = sorted(int(g) for g in machine.live_tables())
+        roots = [None if r == L.NONE else int(r) for r in view("roots")[: machine.slots]]
+        state |= {
+            "guest.tables": {g: words[g] for g in live},
+            "guest.table_stack": [int(g) for g in view("tstack")[: int(s.ttop)]],
+            "guest.data_stack": [int(g) for g in view("dstack")[: int(s.dtop)]],
+            "guest.recycled": int(s.recycled), "guest.cur": [int(n) for n in s.cur[: int(s.vcpus)]], "guest.roots": roots,
+            "guest.share": {g: n for g, n in enumerate(view("share").tolist()) if n},
+        }  # fmt: skip
     if road == "bare":
         return state
     bits = set(np.flatnonzero(machine.dirty_bits()).tolist())
@@ -128,7 +148,7 @@ def _read(machine):
 
 def _tlb(machine, v):
     c, s = machine.cpu[v], machine.sys[0]
-    p2m, gen = machine.view("p2m"), s.tlb_gen[v]
+    p2m, gen, big = machine.view("p2m"), s.tlb_gen[v], 10 if c.levels == 2 else 9
     out = {}
     for level, tags, values, ways in (("l1", c.t1t, c.t1v, 4), ("l2", c.t2t, c.t2v, 12)):
         out[level] = {}
@@ -136,31 +156,62 @@ def _tlb(machine, v):
             val = values[k]
             mfn = int(p2m[int(val >> L.TLB_GFN_SHIFT)])
             out[level][int(k) // ways, int(k) % ways] = (
-                int(tags[k] & L.VPN_MASK), mfn, bool(val & L.TLB_W), bool(val & L.TLB_U), bool(val & L.TLB_NX))  # fmt: skip
+                int(tags[k] & L.VPN_MASK), mfn, bool(val & L.TLB_W), bool(val & L.TLB_U), bool(val & L.TLB_NX),
+                bool(val & L.TLB_KW), 18 if val & L.TLB_HUGE else big if val & L.TLB_BIG else 0)  # fmt: skip
     return out
 
 
 def _shadows(machine):
     s, view = machine.sys[0], machine.view
-    live = [int(p) for p in np.flatnonzero((view("ptype") >= L.SH_L1) & (view("ptype") <= L.SH_L4))]
-    words = _words(machine, "pool", live)
+    types = view("ptype")
+    live = [int(p) for p in np.flatnonzero((types >= L.SH_L1_32) & (types <= L.SH_L4))]
+    more = [int(p) for p in np.flatnonzero(types == L.SH_MORE)]
+    words = read_words(machine, "pool", live + more)
     up = {}
     for p in live:
         at = int(view("pup")[p])
         up[p] = None if at == int(L.NONE) else divmod(at - int(s.o_pool), 512)
     chains = {b: _chain(machine, head, "phash") for b, head in enumerate(view("hash")) if head != L.NONE}
-    info, p2m = view("info"), view("p2m")
+    info, p2m = (machine.mem[int(at) : int(at) + int(s.frames) + 1] for at in (s.o_info, s.o_p2m))  # and the identity table
+    shadowed = np.flatnonzero(info & L.SHADOW_FLAGS)
+    flags = {int(p2m[g]): {t for t in range(1, 13) if int(info[g]) >> 32 + t & 1} for g in shadowed}
+
+    def marked(bit):
+        return {int(p2m[g]) for g in shadowed if info[g] & bit}
+
+    def known(word):
+        return None if word == L.NONE else int(word)
+
+    oos, vcpus = {}, []
+    for v in range(int(s.vcpus)):
+        for k in range(3):
+            at = v * 3 + k
+            if s.oos[at] != L.NONE:
+                places = [(int(s.fix_page[at * 2 + i]), int(s.fix_off[at * 2 + i])) for i in range(2)]
+                places = [None if page == int(L.NONE) else (page, slot) for page, slot in places]
+                snapshot = int(s.oos_snap[at])
+                oos[v, k] = (int(s.oos[at]), read_words(machine, "pool", [snapshot])[snapshot], places, int(s.fix_next[at]))
+        vcpus.append({
+            "slots": [known(page) for page in s.root[v * 4 : v * 4 + 4]], "unshadow_memory": known(s.last_emul[v]),
+            "last_ok": bool(s.last_ok[v]),
+            "last": (int(s.last_frame[v]), int(p2m[int(s.last_mfn[v])])) if s.last_ok[v] else None,
+            "snapshots": [known(page) for page in s.oos_snap[v * 3 : v * 3 + 3]],
+            "last_writeable": known(s.last_wr[v])})  # fmt: skip
     return {
-        "shadows": {p: (int(view("ptype")[p]), int(view("pkey")[p]), int(view("pref")[p]), bool(view("ppin")[p]), words[p])
-                    for p in live},
-        "pool.pinned": _chain(machine, s.pin_head, "pnext"), "pool.hash": chains, "pool.up": up,
-        "pool.typecount": {int(p2m[g]): int(n & L.TYPECOUNT) for g, n in enumerate(info) if n & L.TYPECOUNT},
+        "shadows": {
+            p: (int(types[p]), int(view("pkey")[p]), int(view("pref")[p]), bool(view("ppin")[p]), words[p]) for p in live},
+        "more": {p: (int(view("pkey")[p]), words[p]) for p in more},
+        "chains": {p: _chain(machine, p, "pmore") for p in live if view("pmore")[p] != L.NONE},
+        "pool.pinned": _chain(machine, s.pin_head, "pnext"), "pool.hash": chains, "pool.up": up, "pool.flags": flags,
+        "pool.typecount": {int(p2m[g]): int(info[g] & L.TYPECOUNT) for g in np.flatnonzero(info & L.TYPECOUNT)},
+        "pool.dying": marked(L.DYING), "out_of_sync": marked(L.OOS), "may_write": marked(L.OOS_MAY_WRITE),
+        "linux_l3": bool(s.opt_l3), "oos": oos, "vcpus": vcpus,
     }  # fmt: skip
 
 
 def _ept(machine):
     pages = np.flatnonzero((machine.view("ptype") == L.SH_P2M) & (machine.view("pkey") != L.NONE))
-    return {(page, i): e for page, row in _words(machine, "pool", pages).items() for i, e in row.items()}
+    return {(page, i): e for page, row in read_words(machine, "pool", pages).items() for i, e in row.items()}
 
 
 __all__ = ["Op", "build", "command", "differences", "tick"]

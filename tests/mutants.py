@@ -1,21 +1,51 @@
-"""Kernels with one rule left out, run as plain Python. Prints JSON: {mutant: [first broken rule, most lost writes]}.
+"""Kernels with one rule broken on purpose, run as plain Python. Prints JSON: what noticed each of them.
 
-A process of its own, started with PAGINGVIZ_PLAIN=1: compiled kernels could not be patched.
+A process of its own, started with PAGINGVIZ_PLAIN=1: compiled kernels could not be patched. Two tables: for each of the forty
+properties one mutant, which that property's own test must fail; and mutants that run a small work, for the roads.
 """
 
+import contextlib
 import json
-from types import SimpleNamespace
+import sys
+import time
 
-from pagingviz.core import control, logdirty, p2m, pool, recycle, shadow, shadows
+import test_properties
+import test_properties_in_time as in_time
+import test_properties_pool
+
+from pagingviz.core import (
+    control, emulate, entries, links, logdirty, oos, p2m, pool, propagate, recycle, shadow, shadows, walk, writeable,
+)  # fmt: skip
 from pagingviz.core.jit import PLAIN
-from pagingviz.layout import U, ZERO
+from pagingviz.layout import (
+    D, FAULT, NONE, ONE, P, PSE, READ, RW, SH_L1, SH_L3, SH_L4, SHOPT_OUT_OF_SYNC, TWO, TYPE_OF_LEVEL, U, US, ZERO,
+)  # fmt: skip
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
 
-SMALL = load("blackboard").replace(
-    frames=128, pool=40, trace="", work="fork:5,hotcold:12", order="", quantum=30, write=60, clean_every=10,
-    do="enable@20")  # fmt: skip
-LOOKS = (19, 27, 45, 70, 80, 100, 110, 140)  # audits as plain Python are slow
+
+@contextlib.contextmanager
+def broken(module, name, mutate):
+    """`mutate(kernel)` instead of the kernel wherever the engine uses it; the audit keeps the true one."""
+    kernel = getattr(module, name)
+    mutant = mutate(kernel)
+    rooms = [room for path, room in sys.modules.items() if path.startswith("pagingviz.core") and ".audit" not in path]
+    places = [(room, key) for room in rooms for key, value in vars(room).items() if value is kernel]
+    for room, key in places:
+        setattr(room, key, mutant)
+    try:
+        yield
+    finally:
+        for room, key in places:
+            setattr(room, key, kernel)
+
+
+# ---- ways to break a kernel
+
+
+def same(kernel):
+    """Nothing is broken."""
+    return kernel
 
 
 def skip(_kernel):
@@ -23,17 +53,55 @@ def skip(_kernel):
     return lambda *_: ZERO
 
 
+def refuse(_kernel):
+    """Nothing instead of the kernel, which says so."""
+    return lambda *_: False
+
+
 def without(module, name):
     """The kernel, with `module.name` doing nothing meanwhile."""
 
     def mutate(kernel):
         def mutant(*arguments):
-            kept = getattr(module, name)
-            setattr(module, name, skip(kept))
-            try:
+            with broken(module, name, skip):
                 return kernel(*arguments)
-            finally:
-                setattr(module, name, kept)
+
+        return mutant
+
+    return mutate
+
+
+def result(change):
+    """The kernel with its result changed."""
+    return lambda kernel: lambda *arguments: change(kernel(*arguments))
+
+
+def given(change):
+    """The kernel with its arguments changed."""
+    return lambda kernel: lambda *arguments: kernel(*change(*arguments))
+
+
+def afterwards(act):
+    """The kernel, and then act(*arguments) on top."""
+
+    def mutate(kernel):
+        def mutant(*arguments):
+            answer = kernel(*arguments)
+            act(*arguments)
+            return answer
+
+        return mutant
+
+    return mutate
+
+
+def beforehand(act):
+    """act(*arguments), and then the kernel."""
+
+    def mutate(kernel):
+        def mutant(*arguments):
+            act(*arguments)
+            return kernel(*arguments)
 
         return mutant
 
@@ -51,67 +119,217 @@ def as_if_not_logging(kernel):
     return mutant
 
 
-def uncounted(_set_l1):
-    """set_l1 without the typecount."""
+def as_if_allowed(kernel):
+    """The kernel as it is while tables may go out of sync."""
 
-    def mutant(s, a, page, i, new):
-        a[pool.entry_at(s, page, U(i))] = new
+    def mutant(s, *arguments):
+        switches, s.shopt = s.shopt, s.shopt | SHOPT_OUT_OF_SYNC
+        answer = kernel(s, *arguments)
+        s.shopt = switches
+        return answer
 
     return mutant
 
 
-def data_only(marks):
-    """The log-dirty module as the shadow code sees it, marking no page tables: the trap of A/D updates."""
-
-    def mark(s, a, gfn):
-        if gfn >= s.zone:
-            marks.mark(s, a, gfn)
-
-    return SimpleNamespace(mark=mark, is_dirty=marks.is_dirty)
+def unless_pinned(kernel):
+    """sh_pin that leaves a shadow where it is on the list."""
+    return lambda s, a, page: None if a[s.o_ppin + page] else kernel(s, a, page)
 
 
-MUTANTS = {  # road, then the kernel (module, name) and what becomes of it
-    "none, shadow": ("shadow", control, "clean", lambda kernel: kernel),
-    "none, hap": ("hap", control, "clean", lambda kernel: kernel),
+def loaded_roots_first(kernel):
+    """_shadow_prealloc that does not look at the pinned list."""
+
+    def mutant(s, *arguments):
+        ends, s.pin_head, s.pin_tail = (s.pin_head, s.pin_tail), NONE, NONE
+        done = kernel(s, *arguments)
+        s.pin_head, s.pin_tail = ends
+        return done
+
+    return mutant
+
+
+# ---- what is done besides
+
+
+def uncounted(s, c, a, at, new):
+    """Write a level-1 entry without the typecount."""
+    a[at] = new
+
+
+def less_than_everything(s, c, *_):
+    if c.w_size == TWO:
+        c.w_l1e &= ~US
+
+
+def head_only(s, a, page):
+    a[s.o_pmore + page] = NONE
+
+
+def second_reference(s, a, page, *_):
+    a[s.o_pref + page] += ONE
+
+
+def reference_for_each_pin(s, a, page):
+    if a[s.o_ppin + page]:
+        a[s.o_pref + page] += ONE
+
+
+def destroyed_though_loaded(s, c, a, page):
+    if a[s.o_ptype + page] == SH_L4:
+        shadows.destroy(s, c, a, page)
+
+
+def counted_twice(s, *_):
+    s.dirty_count += ONE
+
+
+def other_switches(s, *_):
+    s.shopt ^= U(8)
+
+
+def upgrade(s, cpus, a):
+    """Make every read-only shadow entry of a data page writable."""
+    for page in range(s.pool_cap):
+        if a[s.o_ptype + page] == SH_L1:
+            for i in range(512):
+                at = pool.entry_at(s, U(page), U(i))
+                if a[at] & P and not shadows.is_page_table(s, a, pool.gfn_of(s, a, walk.frame(a[at]))):
+                    entries.set_l1(s, cpus[0], a, at, a[at] | RW)
+
+
+def accessed_anyway(kernel):
+    """A guest walk that sets A on its way, also when it then fails."""
+
+    def mutant(s, c, a, gva, kind, user):
+        answer = kernel(s, c, a, gva, kind, user)
+        if answer & FAULT:
+            for level in range(int(c.levels), int(max(c.w_missing, ONE)) - 1, -1):
+                if c.w_ent[level - 1] & P:
+                    walk.set_ad(s, c, a, U(level), gva, READ)
+        return answer
+
+    return mutant
+
+
+def shadow_the_child(s, c, a, at, gent, level, levels):
+    kind = TYPE_OF_LEVEL[levels, level - ONE]
+    if gent & P and shadows.find(s, a, a[s.o_p2m + walk.frame(gent)], kind) == NONE:
+        writeable.remove_write_access(s, c, a, walk.frame(gent), level - ONE, ZERO)
+        links.make_shadow(s, c, a, walk.frame(gent), kind)
+
+
+FOUR, TWO_LEVELS = {"levels": 4}, {"levels": 2}
+OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments of the property's test
+    1: (emulate, "validate", skip, FOUR),
+    2: (propagate, "_copied", result(lambda e: e | P), FOUR),
+    3: (propagate, "propagate_l1", given(lambda s, c, a, e, w: (s, c, a, e | D, w)), FOUR),
+    4: (propagate, "_copied", result(lambda e: e | RW), {"flags": 0x61}),
+    5: (propagate, "propagate_upper", result(lambda e: e | PSE), FOUR),
+    6: (propagate, "propagate_l1", result(lambda e: e ^ U(1 << 12) if e else e), FOUR),
+    7: (walk, "judge", afterwards(less_than_everything), FOUR),
+    8: (propagate, "propagate_upper", result(lambda e: e & ~D), FOUR),
+    9: (entries, "set_l1", given(lambda s, c, a, at, e: (s, c, a, at, e or U(1 << 12))), FOUR),
+    10: (propagate, "propagate_upper", result(lambda e: e | RW | US if e else e), FOUR),
+    11: (writeable, "remove_write_access", refuse, FOUR),
+    12: (entries, "_write_l1", lambda _: uncounted, FOUR),
+    13: (oos, "_take_place", without(oos, "_resync"), {"levels": 4, "vcpus": 1}),
+    14: (entries, "strip_known", refuse, FOUR),
+    15: (shadow, "page_fault", as_if_allowed, FOUR),
+    16: (oos, "resync_all", given(lambda s, c, a, k, this, others: (s, c, a, k, False, others)), FOUR),
+    17: (oos, "note_snapshot", skip, FOUR),
+    18: (pool, "free_append", skip, {"levels": 4, "oos": 1}),
+    19: (pool, "release", beforehand(head_only), TWO_LEVELS),
+    20: (shadows, "get_ref", afterwards(second_reference), {}),
+    21: (shadows, "hash_delete", skip, {}),
+    22: (shadows, "pinnable", lambda kernel: lambda s, kind: kind == SH_L3 or kernel(s, kind), FOUR),
+    23: (shadows, "pin", unless_pinned, {"vcpus": 1}),
+    24: (shadows, "unpin", afterwards(destroyed_though_loaded), {}),
+    25: (recycle, "_prealloc", loaded_roots_first, {}),
+    26: (recycle, "_prealloc", without(recycle, "unhook"), TWO_LEVELS),
+    27: (shadows, "pin", beforehand(reference_for_each_pin), FOUR),
+    28: (recycle, "blow", without(recycle, "unhook"), {"levels": 4, "vcpus": 1}),
+    29: (shadow, "_prefetch", as_if_not_logging, FOUR),
+    30: (emulate, "hypervisor_write", without(logdirty, "mark"), {"levels": 4, "oos": 1}),
+    31: (logdirty, "clear", skip, {}),
+    32: (logdirty, "mark", afterwards(counted_twice), {}),
+    33: (propagate, "propagate_l1", given(lambda s, c, a, e, w: (s, c, a, e, True)), {}),
+    34: (recycle, "blow", skip, {}),
+    35: (logdirty, "clear", afterwards(lambda s, a: logdirty.free_tree(s, a)), {}),
+    36: (control, "_enable", afterwards(other_switches), {"road": "shadow"}),
+    37: (control, "_off", afterwards(upgrade), FOUR),
+    38: (shadow, "page_fault", result(lambda r: r ^ ONE if r & FAULT else r), FOUR),
+    39: (walk, "walk", accessed_anyway, FOUR),
+    40: (emulate, "_validate_upper", beforehand(shadow_the_child), {"levels": 4, "oos": 0}),
+}  # fmt: skip
+
+SMALL = load("blackboard").replace(
+    frames=128, pool=40, trace="", work="fork:5,hotcold:12", order="", quantum=30, write=60, clean_every=10,
+    do="enable@20", oos=0)  # fmt: skip
+LOOKS = (19, 27, 45, 70, 80, 100, 110, 140)  # audits as plain Python are slow
+ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
+    "none, shadow": ("shadow", control, "clean", same),
+    "none, hap": ("hap", control, "clean", same),
     "no flush after CLEAN, shadow": ("shadow", recycle, "blow", without(recycle, "flush_all")),
     "no flush after CLEAN, hap": ("hap", control, "poison_root", without(p2m, "flush_all")),
     "no blow": ("shadow", recycle, "blow", skip),
     "no poison": ("hap", p2m, "_poison", skip),
     "no mark, shadow": ("shadow", logdirty, "mark", skip),
     "no mark, hap": ("hap", logdirty, "mark", skip),
-    "page tables not marked": ("shadow", shadow, "logdirty", data_only),
+    "A and D bits not marked": ("shadow", emulate, "walk_and_mark", without(logdirty, "mark")),
     "prefetch writable": ("shadow", shadow, "_prefetch", as_if_not_logging),
-    "write access left": ("shadow", shadow, "remove_write_access", skip),
-    "no validation": ("shadow", shadow, "validate", skip),
+    "write access left": ("shadow", shadow, "remove_write_access", refuse),
+    "no validation": ("shadow", emulate, "validate", skip),
     "reference kept": ("shadow", shadows, "put_ref", skip),
-    "typecount not moved": ("shadow", shadow, "set_l1", uncounted),
 }
+
+
+def property_test(number):
+    """The test of a property."""
+    every = vars(test_properties) | vars(test_properties_pool) | vars(in_time)
+    return next(test for name, test in every.items() if name.startswith(f"test_property_{number:02}_"))
+
+
+def noticed(number, module, name, mutate, arguments):
+    """What the property's test says: the sentence of the audit or of its own assertion; "" when it says nothing."""
+    with broken(module, name, mutate):
+        try:
+            property_test(number)(**arguments)
+        except AssertionError as error:
+            return str(error).partition("\n")[0] or "its own assertion"
+    return ""
 
 
 def verdict(road):
     """[first broken rule or "", most frames stored to since the last CLEAN whose bit was clear]."""
     simulation = Simulation(SMALL.replace(road=road))
-    broken, lost = "", 0
+    rule, lost = "", 0
     for tick in range(1, LOOKS[-1] + 1):
         simulation.run(1)
-        if tick in LOOKS and not broken:
-            broken = simulation.audit()
-        lost = max(lost, simulation.machine.log_dirty()["missing"])
-    return broken, lost
+        missing = simulation.machine.log_dirty()["missing"]
+        if (tick in LOOKS or missing) and not rule:
+            rule = simulation.audit()
+        lost = max(lost, missing)
+        if rule and lost:
+            break
+    return rule, lost
 
 
-def main():
+def main(*numbers):
     assert PLAIN
-    found = {}
-    for name, (road, module, attribute, mutate) in MUTANTS.items():
-        kept = getattr(module, attribute)
-        setattr(module, attribute, mutate(kept))
-        try:
-            found[name] = verdict(road)
-        finally:
-            setattr(module, attribute, kept)
+    found, wanted = {"properties": {}, "roads": {}, "seconds": {}}, [int(n) for n in numbers]
+    for number, (module, name, mutate, arguments) in OF_PROPERTY.items():
+        if not wanted or number in wanted:
+            began = time.process_time()
+            found["properties"][number] = noticed(number, module, name, mutate, arguments)
+            found["seconds"][number] = round(time.process_time() - began, 1)
+    for name, (road, module, attribute, mutate) in ON_A_ROAD.items():
+        if not wanted:
+            began = time.process_time()
+            with broken(module, attribute, mutate):
+                found["roads"][name] = verdict(road)
+            found["seconds"][name] = round(time.process_time() - began, 1)
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

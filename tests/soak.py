@@ -1,6 +1,7 @@
-"""Long runs: every recorded program for a whole lap on three roads, then ten million ticks of four programs at once.
+"""Long runs: every recorded program for a whole lap on three roads, ten million ticks of four programs at once, and shadow
+guests of all kinds drawn at random, one hundred million ticks in total.
 
-    python tests/soak.py [--ticks N]
+    python tests/soak.py [--ticks N] [--shadow-ticks N]
 
 At every CLEAN no write may be lost, the audit must be clean, and the three roads must show the same guest. Prints what it saw,
 with commit and date; exit code 1 at the first thing that is wrong.
@@ -8,6 +9,7 @@ with commit and date; exit code 1 at the first thing that is wrong.
 
 import argparse
 import datetime
+import random
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from pagingviz.simulation import Simulation  # noqa: E402
 
 ROADS = ("bare", "shadow", "hap")
 EVERY = 100_000  # ticks between audits, and between CLEANs
+DRAWN = 2_000_000  # ticks of one drawn guest
 FIELDS = {"frames": 16384, "clean_every": 0, "work": "", "order": "", "do": "enable@0"}
 
 
@@ -53,9 +56,42 @@ def compare(name, scenario, ticks):
           f" {seconds:.1f} s CPU", flush=True)  # fmt: skip
 
 
+def drawn(rng):
+    """Fields of a random shadow guest: kind, vCPUs, switches, optimisations, pool and work."""
+    work = rng.choice(["fork:300,hotcold:2000:200:90", "zipf:6000:0.99", "uniform:3000,fork:80", "sequential:4000,hotcold:900"])
+    fields = {
+        "road": "shadow", "guest": rng.choice(["hvm64", "pae", "hvm32"]), "direct_map_pages": rng.choice(["4k", "large"]),
+        "vcpus": rng.choice([1, 1, 2, 4]), "oos": rng.choice([0, 1, 1]), "shopt": rng.choice([511, 511, rng.randrange(512)]),
+        "xen": rng.choice(["4.17", "master"]), "wp": rng.choice([1, 1, 1, 0]), "smep": rng.randrange(2),
+        "smap": rng.randrange(2), "nx": rng.randrange(2), "direct_map": rng.choice(["linux", "linux420"]),
+        "trace": rng.choice(["", "gzip", "perl_wc"]), "work": work, "frames": 16384, "quantum": rng.choice([20, 100, 1000]),
+        "seed": rng.randrange(10**6),
+        "do": "enable@50000", "order": "", "clean_every": 0, "pool": 4096,
+    }  # fmt: skip
+    least = load("blackboard").replace(**fields).least_pool
+    return fields | {"pool": rng.choice([least + 2, 2 * least, 200, 1000])}
+
+
+def draw(ticks):
+    """Random shadow guests until `ticks` are done, each against its bare twin; prints one line for each."""
+    rng = random.Random(2026)
+    for number in range(-(-ticks // DRAWN)):
+        fields = drawn(rng)
+        began = time.process_time()
+        scenario = load("blackboard").replace(**fields)
+        simulation, audits = run(scenario, DRAWN)
+        bare = Simulation(scenario.replace(road="bare", do=""))
+        bare.run(DRAWN)
+        assert bare.machine.guest_digests() == simulation.machine.guest_digests(), f"drawn guest {number} differs: {fields}"
+        words = ", ".join(f"{fields[key]}" for key in ("guest", "direct_map_pages", "vcpus", "oos", "shopt", "pool"))
+        print(f"drawn {number:3}: {DRAWN:,} ticks, {audits} audits, equal to bare ({words}), "
+              f"{time.process_time() - began:.1f} s CPU", flush=True)  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ticks", type=int, default=10_000_000, help="length of the last run")
+    parser.add_argument("--shadow-ticks", type=int, default=100_000_000, help="ticks of all drawn shadow guests together")
     options = parser.parse_args()
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     print(f"{datetime.date.today()}, commit {commit or 'unknown'}")
@@ -65,6 +101,7 @@ def main():
             compare(name, one, Simulation(one).work.processes[0].events)
         four = load("programs")
         compare("programs", four.replace(**FIELDS, trace=four.trace, pool=40, quantum=1000), options.ticks)
+        draw(options.shadow_ticks)
     except AssertionError as wrong:
         print(f"WRONG: {wrong}", file=sys.stderr)
         return 1

@@ -14,7 +14,12 @@ from pagingviz.layout import XEN_COUNTERS
 
 LINUX, LINUX420 = 0xFFFF_8800_0000_0000, 0xFFFF_8880_0000_0000
 ZONE = 96  # table frames: enough for four processes and a child that share a few L1 tables each
-NEVER = {"shadow_fault_bail_bad_gfn", "shadow_fault_emulate_failed", "shadow_unshadow_bf"}  # see test_properties
+NEVER = {  # what a 64-bit guest with this kernel and all tables free to leave sync does not meet; test_agree_raw takes them all
+    "shadow_em_ex_fail", "shadow_em_ex_non_pt", "shadow_em_ex_pt", "shadow_fault_bail_bad_gfn", "shadow_fault_emulate_failed",
+    "shadow_fault_emulate_wp", "shadow_fault_fast_emulate_fail", "shadow_inconsistent_gwalk", "shadow_oos_fixup_evict",
+    "shadow_unshadow_bf", "shadow_validate_gl1e_calls", "shadow_writeable_bf_1", "shadow_writeable_h_1", "shadow_writeable_h_2",
+    "shadow_writeable_h_3", "shadow_writeable_h_6", "shadow_writeable_h_8",
+}  # fmt: skip
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 machines = st.fixed_dictionaries({
@@ -55,6 +60,12 @@ def operation(step, child):
     return Op(proc, 0x400 + page + table, kind, write, execute, credit=page)
 
 
+def turn_of(model, op):
+    """Whether it is the turn of the vCPU to which the process is dealt (a process and its child stay together)."""
+    entry = {3: 2}.get(op.proc, op.proc)
+    return op.kind == IDLE or model.now % len(model.vcpus) == entry % len(model.vcpus)
+
+
 def play(machine, model, run, with_commands=True):
     """Do all steps on both, yielding after each; stops at the end of the domain."""
     for step in run:
@@ -63,6 +74,8 @@ def play(machine, model, run, with_commands=True):
             if with_commands:
                 command(machine, model, *step)
         elif (op := operation(step, child)) is not None:
+            while not turn_of(model, op):
+                tick(machine, model, Op(kind=IDLE))
             tick(machine, model, op)
         yield step
         if model.crashed:
@@ -82,8 +95,11 @@ def agree(road, examples):
     def check(shape, run):
         machine, model = build(road=road, zone=ZONE, **shape)
         for step in play(machine, model, run):
+            if model.crashed:  # the two leave off in the midst of different steps
+                assert machine.sys[0].crashed == model.crashed
+                break
             assert differences(machine, model) == [], step
-            assert model.crashed or rule_broken(machine) == ""
+            assert rule_broken(machine) == ""
         if not model.crashed:
             assert broken_rule(model) == "" and machine.log_dirty()["missing"] == 0
         reached.update(name for name, n in machine.counters().items() if n)

@@ -41,7 +41,7 @@ def test_roads_with_different_pools_and_commands_still_agree():
     variants = (
         {"road": "bare"},
         {"road": "shadow", "pool": 20, "do": "blow@500,enable@900"},
-        {"road": "shadow", "pool": 200, "do": "enable@0,off@2000", "vcpus": 2},
+        {"road": "shadow", "pool": 200, "do": "enable@0,off@2000"},
         {"road": "hap", "superpages": 1, "do": "enable@10,clean@3000"},
         {"road": "hap", "clean_every": 0, "do": "flush@5"},
     )

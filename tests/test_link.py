@@ -14,6 +14,8 @@ views = st.builds(
     play=st.booleans(),
     theme=st.sampled_from(["", "light", "dark"]),
     present=st.booleans(),
+    recording=st.sampled_from(["", "pt", "sweep-boot2"]),
+    row=st.none() | st.integers(0, 99_999),
 )
 
 
@@ -39,7 +41,9 @@ BAD = {
     "pool=3": "pool",
     "road=ring": "road",
     "road=pv": "not built yet",
-    "guest=pae": "not built yet",
+    "recording=nowhere": "recording",
+    "row=-1": "row",
+    "guest=arm": "guest",
     "tick=-1": "tick",
     "tick=1000000001": "tick",
     "tick=1.5": "tick",

@@ -83,12 +83,13 @@ def test_the_pinned_list_is_the_order_of_cr3_loads(pool):
     """Facts 23: head = most recently loaded root, the victim of a recycling is always the tail."""
     works = ",".join(["hotcold:8:2:90"] * 6)
     sim = Simulation(load("blackboard").replace(
-        trace="", work=works, quantum=5, order="0,1,0,2,3,1,4,0,5", frames=1024, pool=pool, do="", clean_every=0))  # fmt: skip
+        trace="", work=works, quantum=5, order="0,1,0,2,3,1,4,0,5", frames=1024, pool=pool, shopt=495, do="",
+        clean_every=0))  # fmt: skip
     m, loads, recycled = sim.machine, [0], 0
     for _ in range(400):
         pinned = _chain(m, m.sys[0].pin_head, "pnext")
         sim.step()
-        if (cur := int(m.sys[0].cur)) != loads[0]:
+        if (cur := int(m.sys[0].cur[0])) != loads[0]:
             loads = [cur, *(p for p in loads if p != cur)]
         events = sim.events()
         victims = events["mfn"][events["kind"] == L.EV_PREALLOC_UNPIN].tolist()

@@ -1,11 +1,14 @@
 """Every page, run from the shell's main script as Streamlit does; bad input leaves the machine as it is."""
 
 import re
+import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pagingviz.layout import SHOPTS
 from pagingviz.left_out import LEFT_OUT, PAGES, left_out
+from pagingviz.recording import moments
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
 from serving import ROOT
@@ -17,6 +20,7 @@ TITLES = {
     "shadow_pool": "Shadow pool",
     "ept_npt": "EPT / NPT",
     "dirty_bitmap": "Dirty bitmap",
+    "real_xen": "Real Xen",
     "left_out": "What the model leaves out",
 }
 
@@ -56,7 +60,7 @@ def test_a_page_shows_its_title_its_sentence_and_the_engine_s_numbers(page, expe
     assert [title.value for title in app.title] == [TITLES[page]]
     assert expected["sentence"] in [text.value for text in app.markdown]
     assert machine(app) == (expected["digest"], 900)
-    if page in ("machine", "dirty_bitmap", "left_out"):
+    if page in ("machine", "dirty_bitmap", "real_xen", "left_out"):
         said = next(text.value for text in app.caption if text.value.startswith("Dirty bitmap at tick 900"))
         assert f"{expected['dirty']} dirty" in said or expected["dirty"] == 0
     assert not app.error
@@ -71,12 +75,18 @@ def test_every_page_on_every_road(warm, road, page):
 @pytest.mark.parametrize("page", ["guest_page_tables", "shadow_pool", "ept_npt", "dirty_bitmap"])
 def test_the_same_grid_as_plotly_and_as_a_table(warm, page):
     app = visit(page, tick="900")
-    assert len(app.get("plotly_chart")) == 1, "the history"
+    assert shown_below(app) == {"history"}
     app.session_state["view"] = "Plotly heatmap"
-    assert len(app.run().get("plotly_chart")) == 2
+    assert shown_below(app.run()) == {"history", "heatmap"}
     app.session_state["view"] = "Table"
-    assert len(app.run().dataframe) == 1
+    assert shown_below(app.run()) == {"history", "table"}
     assert not app.exception
+
+
+def shown_below(app):
+    """Keys of the charts of the map itself, and "table" when its table is there."""
+    charts = {chart.key for chart in app.get("plotly_chart")} & {"history", "heatmap"}
+    return charts | {"table" for table in app.dataframe if "letter" in table.value.columns}
 
 
 def test_navigation_keeps_the_address_and_the_machine(warm):
@@ -89,8 +99,64 @@ def test_navigation_keeps_the_address_and_the_machine(warm):
         assert dict(app.query_params) == address
 
 
+def test_real_xen_shows_what_was_recorded_beside_the_model(warm):
+    film = moments.film("pt")
+    app = visit("real_xen", recording="pt", row="9")
+    said = " ".join(text.value for text in app.markdown)
+    right = sum(pair.equal for row in film.report.rows for pair in row.pairs)
+    assert f"**{right} of {film.report.events}** trace events equal" in said
+    assert f"Row 9 of {len(film.moments) - 1}" in said and film.moments[9].recorded in said
+    assert app.query_params["recording"] == "pt" and app.query_params["row"] == "9"
+    assert any("QEMU" in text.value and "times are not" in text.value for text in app.caption)
+    assert len(app.get("bidi_component")) >= 2, "the rows and the maps"
+    app.session_state["xen-view"] = "Counts"
+    counts = app.run().dataframe[0].value
+    assert len(counts) == len(film.report.counters)
+    app.session_state["xen-view"] = "What differs"
+    assert any("Xen 4.17.5" in text.value for text in app.run().markdown)
+    assert not app.exception and not app.error
+
+
+def wait_for(app, there, seconds=90):
+    """Draw the page anew until `there()`, as its progress does in a browser. False when it takes too long."""
+    end = time.monotonic() + seconds
+    while not there() and time.monotonic() < end:
+        time.sleep(0.5)
+        app.run()
+    return there()
+
+
+@pytest.mark.parametrize("name", ["pt-boot2", "pt-oos0", "pt-pae", "trace", "pae", "sweep"])
+def test_every_recording_opens_by_its_link(warm, name):
+    app = visit("real_xen", recording=name, row="20")
+    assert wait_for(app, lambda: any("Row 20 of" in text.value for text in app.markdown))
+    assert not app.error
+
+
+def test_a_row_that_the_recording_does_not_have_is_one_sentence(warm):
+    app = visit("real_xen", recording="pt", row="9000")
+    assert len(app.error) == 1 and "rows 0 to" in app.error[0].value and app.error[0].value.endswith(".")
+
+
+def test_choosing_a_recording_changes_the_address(warm):
+    app = visit("real_xen")
+    box = next(item for item in app.selectbox if item.label == "Recording")
+    box.set_value("pae").run()
+    assert app.query_params["recording"] == "pae" and not app.exception
+
+
+def test_the_pool_page_shows_the_curve_and_the_recorded_grid(warm):
+    app = visit("shadow_pool", scenario="thrash", tick="100")
+    assert wait_for(app, lambda: len(app.get("plotly_chart")) == 2 and len(app.table) == 1)
+    assert "2,052" in str(app.table[0].value)
+    knob = next(item for item in app.slider if "shadow_set_allocation" in item.label)
+    knob.set_value(100).run()
+    assert "pool:100@100" in app.query_params["do"] and not app.exception and not app.error
+
+
 BAD = [
-    {"scenario": "nowhere"}, {"pool": "3"}, {"pool": "many"}, {"road": "pv"}, {"guest": "pae"}, {"tick": "-1"},
+    {"recording": "nowhere"}, {"row": "-1"}, {"row": "x"},
+    {"scenario": "nowhere"}, {"pool": "3"}, {"pool": "many"}, {"road": "pv"}, {"tick": "-1"},
     {"tick": "10000000000"}, {"play": "yes"}, {"theme": "pink"}, {"do": "explode@3"}, {"nonsense": "1"},
     {"trace": "cc1"}, {"trace": "0" * 64}, {"trace": "nothing"}, {"work": "zipf:99999"},
 ]  # fmt: skip
@@ -142,6 +208,15 @@ def test_a_field_of_the_sidebar_makes_another_machine_at_the_same_tick(warm):
     assert len(app.error) == 1 and "frames" in app.error[0].value
     assert machine(app) == before
     assert next(item for item in app.number_input if item.label == "guest frames").value == 256
+
+
+def test_paging_and_xen_s_switches_are_in_the_sidebar(warm):
+    app = visit(tick="900")
+    switches = next(item for item in app.button_group if "shopt" in item.label)
+    assert len(switches.value) == len(SHOPTS)
+    switches.set_value([name for name in SHOPTS if name != "prefetch"]).run()
+    assert not app.exception and app.query_params["shopt"] == str(511 - 8)
+    assert {"guest paging", "CR0.WP", "out-of-sync tables", "version of Xen"} <= {item.label for item in app.button_group}
 
 
 def test_choosing_a_scenario_opens_it_at_its_start(warm):

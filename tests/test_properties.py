@@ -1,341 +1,364 @@
-"""Checkable properties of Xen's shadow code and of EPT under log-dirty, on the kernels, by their numbers in our two lists.
+"""Properties 1 to 17 of our facts on Xen's shadow code (section 10): entries, and write protection of tables.
 
-X n: shadow (G n: golden scenario), H n: nested paging. What an audit can see is in core/audit.py and proved to fail in
-test_audit; X23 is in test_lru too, X38 in test_equal, H26 among the mutants. Here: what only shows over time. Every step is
-done on the slow model as well, and must leave both equal.
+After every operation the audit looks at all of them (core/audit); each test makes the situation in which its property could
+break. tests/mutants.py breaks the rule behind each on purpose. The table of all forty is in test_properties_in_time.py.
 """
 
-import numpy as np
 import pytest
-from agree import _chain, build, command, differences, tick
-from model import FORK, READ, WRITE, Op
-from model.invariants import broken_rule
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from raw import BASE, DIRECT, FRAME, FULL, KERNEL, LINK, NX, PAGE, PSE, A, D, P, Raw, Tables, U, W
 
 from pagingviz import layout as L
-from pagingviz.core.access import store
-from pagingviz.core.audit import RULES, audit
+from pagingviz.core.jit import PLAIN
 
-BASE = 0x10000
-P, W, U, A, D = (int(bit) for bit in (L.P, L.RW, L.US, L.A, L.D))
-
-
-class Pair:
-    """The kernels' machine, and the slow model beside it."""
-
-    def __init__(self, road="shadow", frames=128, zone=64, pool=64, **fields):
-        self.m, self.model = build(road, frames, zone, pool, **fields)
-        self.s, self.view = self.m.sys[0], self.m.view
-        self.own_stores = False
-
-    def _moved(self, act, *arguments):
-        before = self.m.counters()
-        act(self.m, self.model, *arguments)
-        assert differences(self.m, self.model) == []
-        assert broken_rule(self.model) == ""
-        if not self.own_stores:
-            assert RULES[int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF] == ""
-        return {name: n - before[name] for name, n in self.m.counters().items() if n != before[name]}
-
-    def touch(self, vpn, kind=READ, proc=0):
-        """Counters that one user access moves."""
-        return self._moved(tick, Op(proc, vpn, kind))
-
-    def fork(self, proc=0):
-        return self._moved(tick, Op(proc, kind=FORK))
-
-    def do(self, name, argument=None):
-        return self._moved(command, name, argument)
-
-    def store(self, table, slot, value):
-        """Counters that one store to a table moves. The guest's kernel does not know of it: its share counts are off since."""
-        self.own_stores = True
-
-        def act(machine, model):
-            store(machine.sys[0], machine.cpu[0], machine.mem, L.U(table), L.U(slot), L.U(value))
-            model.guest.store(table, slot, value)
-
-        return self._moved(act)
-
-    def table(self, vpn, level, proc=0):
-        """Guest frame of the table of `level` on the way of a page."""
-        frame = int(self.view("roots")[proc])
-        for upper in range(4, level, -1):
-            frame = self.entry(frame, vpn >> 9 * (upper - 1) & 511) >> 12 & 0xFFFFF
-        return frame
-
-    def entry(self, table, slot):
-        return int(self.view("tables")[table * 512 + slot])
-
-    def leaf(self, vpn):
-        """The guest's own leaf entry."""
-        return self.entry(self.table(vpn, 1), vpn & 511)
-
-    def gfn(self, vpn):
-        return self.leaf(vpn) >> 12 & 0xFFFFF
-
-    def shadow(self, vpn, level=1):
-        """The shadow entry of `level` that translates the page now, 0 when there is none."""
-        page = int(self.s.root[0])
-        for step in (4, 3, 2, 1):
-            e = int(self.view("pool")[page * 512 + (vpn >> 9 * (step - 1) & 511)])
-            if step == level or not e & P:
-                return e
-            page = e >> 12 & 0xFFFFF
-
-    def live(self):
-        """{type: number} of live shadows."""
-        kinds = self.view("ptype")
-        return {int(k): int(np.count_nonzero(kinds == k)) for k in (L.SH_L1, L.SH_L2, L.SH_L3, L.SH_L4) if k in kinds}
-
-    def dirty(self):
-        return set(np.flatnonzero(self.m.dirty_bits()).tolist())
+CALM = settings(derandomize=True, deadline=None, database=None, max_examples=12, suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate] if PLAIN else list(Phase))  # fmt: skip
+LEVELS = pytest.mark.parametrize("levels", [4, 3, 2])
 
 
-def after(pair, *vpns, kind=WRITE):
-    for vpn in vpns:
-        pair.touch(vpn, kind)
-    return pair
+def kinds(levels):
+    """(L1, fl1, L2) shadow types of a guest with that many levels."""
+    return {4: (7, 8, 9), 3: (4, 5, 6), 2: (1, 2, 3)}[levels]
 
 
-# ---- golden scenarios
+def superpage(levels=4, flags=PAGE | PSE, **fields):
+    """A guest with one superpage at BASE, and a 4 KiB page above it in the next L2 entry."""
+    t, size = Tables(levels), 1024 if levels == 2 else 512
+    t.new()
+    t.direct(1, 128)
+    t.map(1, BASE, size, flags, level=2)
+    t.map(1, BASE + size * FRAME, 100)
+    return Raw(levels, frames=2 * size, tables=t, **fields), size
 
 
-def test_g1_x40_a_cold_read_builds_three_shadows_and_prefetches():
-    p = after(Pair(), *range(BASE, BASE + 40))
-    p.do("blow")
-    moved = p.touch(BASE)
-    assert moved["shadow_fault"] == 1 and moved["prefetched"] == 31
-    assert moved["shadow_alloc"] == moved["shadow_hash_inserts"] == 3
-    assert sum(p.shadow(vpn) & P for vpn in range(BASE, BASE + 40)) == 32
+# ---- entries
 
 
-def test_g2_x39_a_write_after_a_read_faults_once_more_and_sets_d():
-    p = after(Pair(), BASE, kind=READ)
-    assert p.leaf(BASE) & A and not p.leaf(BASE) & D and not p.shadow(BASE) & W
-    moved = p.touch(BASE, WRITE)
-    assert moved["shadow_fault"] == 1 and "shadow_alloc" not in moved
-    assert p.leaf(BASE) & D and p.shadow(BASE) & W
-    upper = [p.entry(p.table(BASE, level), BASE >> 9 * (level - 1) & 511) for level in (4, 3, 2)]
-    assert all(e & A and not e & D for e in upper), "D only in the leaf"
+@LEVELS
+def test_property_01_a_present_entry_has_a_present_guest_entry(levels):
+    r = Raw(levels, oos=0)
+    r.read(BASE)
+    assert r.sl(BASE) & P
+    r.store(r.table(BASE), r.tables.index(BASE, 1), 0)
+    r.check()
+    assert not r.sl(BASE) & P
 
 
-def test_g3_x33_x34_log_dirty_read_then_write_then_write():
-    p = after(Pair(), BASE)
-    p.do("enable")
-    for _ in range(2):
-        bits = p.dirty()
-        assert p.touch(BASE)["shadow_fault"] >= 1 and not p.shadow(BASE) & W
-        assert p.gfn(BASE) not in p.dirty() and all(g < p.s.zone for g in p.dirty() - bits)
-        moved = p.touch(BASE, WRITE)
-        assert (moved["shadow_fault"], moved["pages_marked"]) == (1, 1) and p.gfn(BASE) in p.dirty() and p.shadow(BASE) & W
-        assert not {"shadow_fault", "pages_marked"} & set(p.touch(BASE, WRITE))
-        p.do("clean")
-        assert not p.dirty() and p.s.dirty_count == p.s.fault_count == 0  # X31, H7
+@LEVELS
+def test_property_02_a_present_entry_has_been_accessed_by_the_guest(levels):
+    r = Raw(levels, oos=0)
+    r.read(BASE)
+    i = r.tables.index(BASE, 1)
+    r.store(r.table(BASE), i, r.leaf(BASE) & ~A)
+    r.check()
+    assert not r.sl(BASE) & P
+    r.invlpg(BASE)
+    assert r.read(BASE)["shadow_fault"] == 1 and r.leaf(BASE) & A and r.sl(BASE) & P
 
 
-def test_g5_without_out_of_sync_tables_every_store_to_an_l1_is_emulated():
-    p = after(Pair(), BASE)
-    l1 = p.table(BASE, 1)
-    for slot in (7, 8):
-        moved = p.store(l1, slot, p.leaf(BASE))
-        assert moved["shadow_fault_emulate_write"] == moved["shadow_validate_gl1e_calls"] == 1
-    assert "shadow_early_unshadow" not in p.store(l1, 7, 0)
-    assert p.store(l1, 8, 0)["shadow_early_unshadow"] == 1, "the second zero in a row"
-    p.store(l1, 9, 0)
-    assert "shadow_fault" not in p.store(l1, 10, 0), "an ordinary page again"
+@LEVELS
+def test_property_03_a_writable_leaf_is_dirty_in_the_guest(levels):
+    r = Raw(levels, flags=P | W | U | A)
+    r.read(BASE)
+    r.check()
+    assert r.sl(BASE) & (P | W) == P
+    r.write(BASE)
+    assert r.sl(BASE) & W and r.leaf(BASE) & D
+    big, _ = superpage(levels, P | W | U | A | PSE)
+    big.read(BASE)
+    big.check()
+    assert big.sl(BASE, 2) & (P | W) == P, "a superpage's D rules the level-2 entry"
+    big.write(BASE)
+    assert big.sl(BASE, 2) & W and big.leaf(BASE, 2) & D
 
 
-def test_g6_x40_a_store_to_an_l2_links_a_shadow_only_when_there_is_one():
-    p = after(Pair(), BASE)
-    l2, l1 = p.table(BASE, 2), p.table(BASE, 1)
-    before, other = p.live(), (BASE >> 18 << 18) + (500 << 9)
-    moved = p.store(l2, 500, 60 << 12 | P | W | U | A)
-    assert moved["shadow_validate_gl2e_calls"] == 1 and p.shadow(other, 2) == 0
-    p.store(l2, 501, l1 << 12 | P | W | U | A)
-    assert p.live() == before, "validation makes no shadows"
+@pytest.mark.parametrize("flags", [P | A | D, P | W | A | D, P | U | A | D, P | U | A | D | NX])
+def test_property_04_rights_are_mirrored_at_every_level(flags):
+    t = Tables()
+    t.new()
+    t.map(1, BASE, 100, flags)
+    t.map(1, BASE + (1 << 30), 101, PAGE, link=P | A | (flags & (W | U)))
+    r = Raw(tables=t)
+    r.read(BASE, user=0)
+    r.read(BASE + (1 << 30), user=0)
+    r.check()
+    assert r.sl(BASE) & (W | U | NX) == flags & (W | U | NX)
+    assert all(r.sl(BASE + (1 << 30), level) & (W | U) == flags & (W | U) for level in (3, 2))
 
 
-def test_g7_x23_x25_round_robin_beyond_the_pool_unpins_the_least_recently_loaded():
-    p = Pair(pool=16)
-    for proc in [0, 1, 2, 3, 4] * 2:
-        p.touch(BASE, READ, proc)
-    for proc in [0, 1, 2, 3, 4] * 3:
-        tail = int(p.s.pin_tail)
-        key = p.view("pkey")[tail]
-        moved = p.touch(BASE, READ, proc)
-        assert moved["shadow_prealloc_1"] >= 1 and "shadow_prealloc_2" not in moved
-        assert p.view("pkey")[tail] != key or p.view("ptype")[tail] != L.SH_L4, "the tail went"
+@LEVELS
+def test_property_05_shadows_use_no_superpages_and_nothing_is_global(levels):
+    r, _ = superpage(levels, PAGE | PSE | 0x100)
+    r.read(BASE)
+    r.check()
+    assert r.leaf(BASE, 2) & PSE and r.sl(BASE, 2) & P
+    assert not r.sl(BASE, 2) & (PSE | 0x100) and not r.sl(BASE) & 0x100
 
 
-def test_g8_x24_one_process_beyond_the_pool_is_unhooked_and_keeps_its_root():
-    p = Pair(pool=16, frames=256, zone=128)
-    pages = [BASE + 512 * k for k in range(24)]
-    for vpn in pages:
-        p.touch(vpn, WRITE)
-    root = int(p.s.root[0])
-    moved = next(moved for vpn in pages * 2 if "shadow_prealloc_2" in (moved := p.touch(vpn)))
-    assert moved["shadow_fault"] >= 1 and p.live() == {7: 1, 9: 1, 11: 1, 12: 1}
-    assert int(p.s.root[0]) == root and not p.view("ppin")[root], "loaded, not pinned, not freed"
+@LEVELS
+def test_property_06_an_entry_maps_what_the_guest_means(levels):
+    r, size = superpage(levels)
+    for va, gfn in ((BASE + 7 * FRAME, size + 7), (BASE + size * FRAME, 100)):
+        r.read(va)
+        r.check()
+        assert r.sl(va) >> 12 & 0xFFFFF == r.view("p2m")[gfn]
+    l1, fl1, _ = kinds(levels)
+    assert r.sl(BASE, 2) >> 12 == r.shadow(size, fl1)
+    assert r.sl(BASE + size * FRAME, 2) >> 12 == r.shadow(r.table(BASE + size * FRAME), l1)
 
 
-def test_g9_clean_unpins_and_the_next_cr3_load_frees_the_old_root():
-    p = Pair()
-    for proc in (1, 0):
-        p.touch(BASE, WRITE, proc)
-    p.do("enable")
-    p.do("clean")
-    old = int(p.s.root[0])
-    assert p.view("pref")[old] == 1
-    p.touch(BASE, READ, 1)
-    roots = np.flatnonzero(p.view("ptype") == L.SH_L4)
-    assert p.view("p2m")[int(p.view("roots")[0])] not in p.view("pkey")[roots]
+@LEVELS
+def test_property_07_a_splintered_superpage_grants_everything_and_its_l2_entry_decides(levels):
+    r, size = superpage(levels, P | A | D | PSE)
+    r.read(BASE, user=0)
+    r.check()
+    assert r.sl(BASE) & (P | W | U | A) == P | W | U | A
+    assert not r.sl(BASE, 2) & (W | U)
+    assert r.read(BASE)["shadow_fault_bail_real_fault"] == r.write(BASE, user=0)["shadow_fault_bail_real_fault"] == 1
+    page = r.shadow(size, kinds(levels)[1])
+    assert {int(e) & 0x1FF & ~D for e in r.words(page) if e} == {P | U | W | A}
 
 
-# ---- pool, blow, log-dirty
+@LEVELS
+def test_property_08_upper_entries_always_have_a_and_d(levels):
+    r = Raw(levels)
+    r.read(BASE)
+    r.check()
+    assert all(r.sl(BASE, level) & (A | D) == A | D for level in range(2, 5 if levels == 4 else 3))
 
 
-def test_x27_loading_the_same_root_again_changes_no_reference():
-    p = Pair()
-    for proc in (0, 1, 0, 1, 0):
-        p.touch(BASE, WRITE, proc)
-    counts, pinned = p.view("pref").copy(), len(_chain(p.m, p.s.pin_head, "pnext"))
-    for proc in (1, 0) * 3:
-        p.touch(BASE, READ, proc)
-    assert (p.view("pref") == counts).all() and len(_chain(p.m, p.s.pin_head, "pnext")) == pinned
+@LEVELS
+def test_property_09_what_is_not_present_in_the_guest_is_zero_in_the_shadow(levels):
+    r = Raw(levels, oos=0, pages=3)
+    l1, i = r.table(BASE), r.tables.index(BASE, 1)
+    r.read(BASE)
+    r.store(l1, i + 1, 0x7777 << 12)
+    r.check()
+    assert [r.sl(BASE + k * FRAME) & P for k in (1, 3, 4)] == [0, 0, 0]
+    assert [r.sl(BASE + k * FRAME) for k in (1, 3, 4)] == [0, 0, 0], "no magic entry, no leftover"
+    assert r.read(BASE + FRAME)["shadow_fault_bail_real_fault"] == 1
 
 
+def guest_rights(r, va):
+    """(frame, rights) that the guest's own tables give `va`, with A and D as they are; None when something is missing."""
+    tab, have = int(r.s.cr3[0]), W | U
+    for level in range(r.levels, 0, -1):
+        e = r.entry(tab, r.tables.index(va, level))
+        top = r.levels == level == 3
+        if not e & P or not (e & A or top):
+            return None
+        have = have if top else have & e | (have | e) & NX
+        big = level == 2 and e & PSE
+        if level == 1 or big:
+            inside = va >> 12 & (1023 if r.levels == 2 else 511) if big else 0
+            return (e >> 12 & 0xFFFFF) + inside, have & ~(0 if e & D else W)
+        tab = e >> 12 & 0xFFFFF
+    return None
+
+
+def shadow_rights(r, va):
+    """(machine frame, rights) that the loaded shadow gives `va`, or None."""
+    steps = [r.sl(va, level) for level in ((4, 3, 2, 1) if r.levels == 4 else (2, 1))]
+    if not all(e & P for e in steps):
+        return None
+    have = W | U
+    for e in steps:
+        have = have & e | (have | e) & NX
+    return steps[-1] >> 12 & 0xFFFFF, have
+
+
+FLAGS = st.integers(0, 31).map(lambda n: P | (n & 1 and W) | (n & 2 and U) | (n & 4 and A) | (n & 8 and D) | (n & 16 and NX))
+TOUCHES = st.tuples(st.integers(0, 6), st.booleans(), st.booleans())  # which place, a store?, by the user?
+
+
+@LEVELS
+def test_property_10_the_shadow_never_gives_more_than_the_guest(levels):
+    @settings(CALM)
+    @given(st.lists(FLAGS, min_size=6, max_size=6), st.lists(TOUCHES, min_size=8, max_size=20))
+    def run(flags, touches):
+        if levels == 2:
+            flags = [f & ~NX for f in flags]
+        t, size = Tables(levels), 1024 if levels == 2 else 512
+        t.new()
+        for k in range(4):
+            t.map(1, BASE + k * FRAME, 100 + k, flags[k], link=P | U | A | W)
+        t.map(1, BASE + size * FRAME, 104, flags[3], link=flags[4] & ~NX)
+        t.map(1, BASE + 2 * size * FRAME, size, flags[5] | PSE, level=2)
+        big = BASE + 2 * size * FRAME
+        places = [*(BASE + k * FRAME for k in range(4)), BASE + size * FRAME, big, big + FRAME]
+        r = Raw(levels, tables=t, frames=2 * size, oos=0)
+        r.audited = False  # this property looks for itself
+        for which, store, user in touches:
+            (r.write if store else r.read)(places[which], user=int(user))
+            for va in places:
+                have, own = shadow_rights(r, va), guest_rights(r, va)
+                if have is not None:
+                    assert own is not None and have[0] == r.view("p2m")[own[0]]
+                    assert not have[1] & ~own[1] & (W | U) and have[1] & NX == own[1] & NX
+        r.check()
+
+    run()
+
+
+# ---- write protection
+
+
+@LEVELS
+def test_property_11_a_shadowed_table_has_no_writable_mapping(levels):
+    r = Raw(levels, oos=0)
+    new, (l1, _, l2) = 40, kinds(levels)
+    r.read(BASE)
+    r.write(DIRECT[levels] + new * FRAME, user=0)
+    r.store(new, 0, 101 << 12 | PAGE)
+    assert r.typecount(new) == 1
+    up = r.table(BASE, 2)
+    r.store(up, r.tables.index(BASE, 2) + 1, new << 12 | LINK)
+    moved = r.read(BASE + (FRAME << r.tables.bits))
+    r.check()
+    assert moved["shadow_writeable"] == 1 and r.shadow(new, l1) is not None and r.typecount(new) == 0
+    assert r.sl(DIRECT[levels] + new * FRAME) & (P | W) == P
+    assert moved["shadow_rm_write_flush_tlb"] == 1 and r.shadow(up, l2) is not None
+
+
+@LEVELS
+def test_property_12_a_typecount_counts_every_writable_mapping(levels):
+    size = 1024 if levels == 2 else 512
+    t = Tables(levels)
+    t.new()
+    for k in range(2):
+        t.map(1, BASE + k * FRAME, size + 3)
+    t.map(1, BASE + size * FRAME, size, PAGE | PSE, level=2)
+    r = Raw(levels, frames=2 * size, tables=t)
+    r.read(BASE)
+    r.check()
+    assert r.typecount(size + 3) == 2
+    r.read(BASE + size * FRAME)
+    r.check()
+    assert r.typecount(size + 3) == 3, "through the splintered superpage too"
+    r.do("blow")
+    r.check()
+    assert r.typecount(size + 3) == 0
+
+
+def unsynced(levels=4, tables=5, **fields):
+    """A guest with `tables` L1 tables, all shadowed; returns it and their frames."""
+    t = Tables(levels)
+    t.new()
+    t.direct(1, 128)
+    span = FRAME << t.bits
+    for n in range(tables):
+        t.map(1, BASE + n * span, 100 + n)
+    r = Raw(levels, tables=t, **fields)
+    for n in range(tables):
+        r.read(BASE + n * span)
+    return r, [r.table(BASE + n * span) for n in range(tables)]
+
+
+@LEVELS
 @pytest.mark.parametrize("vcpus", [1, 2])
-def test_x28_right_after_a_blow_only_empty_loaded_roots_are_left(vcpus):
-    p = Pair(vcpus=vcpus)
-    for proc in (0, 1, 2):
-        for k in range(3):
-            p.touch(BASE + 512 * k, WRITE, proc)
-    p.do("blow")
-    roots = {int(r) for r in p.s.root[:vcpus]}
-    assert p.live() == {12: len(roots)} and p.s.pin_head == L.NONE
-    assert not any(p.view("pool")[r * 512 : r * 512 + 512].any() for r in roots)
-    assert not (p.view("info") & L.TYPECOUNT).any()
-    assert p.s.free_pages == p.s.total_pages - len(roots) - vcpus
+def test_property_13_at_most_three_tables_a_vcpu_are_out_of_sync_each_in_its_place(levels, vcpus):
+    r, l1s = unsynced(levels, tables=8, vcpus=vcpus)
+    evicted = 0
+    for v in range(vcpus):
+        for l1 in [gfn for gfn in l1s if not r.is_oos(gfn)]:
+            moved = r.store(l1, 400, 0, vcpu=v)
+            evicted += moved["shadow_unsync_evict"]
+            r.check()
+            assert moved["shadow_unsync"] == 1 and r.is_oos(l1) and len(r.oos(v)) <= 3
+            assert {g for w in range(vcpus) for g in r.oos(w)} == {g for g in l1s if r.is_oos(g)}
+            mfn = int(r.view("p2m")[l1])
+            assert mfn in r.s.oos[v * 3 : v * 3 + 3], "with the vCPU that wrote it"
+    assert evicted >= 5
 
 
-def test_x18_x26_the_pool_never_exceeds_its_size_whatever_it_is_set_to():
-    p = Pair(pool=40)
-    p.do("enable")
-    for size in (20, 60, 16, 33):
-        p.do("pool", size)
-        for k in range(6):
-            p.touch(BASE + 512 * k, WRITE, k % 3)
-        used = np.count_nonzero(p.view("ptype") != L.SH_OUT)
-        assert used == size == p.s.total_pages + p.s.p2m_pages
+@LEVELS
+def test_property_14_the_third_writable_mapping_of_an_out_of_sync_table_strips_one(levels):
+    t = Tables(levels)
+    t.new()
+    t.direct(1, 128)
+    t.map(1, BASE, 100)
+    l1 = t.link(1, BASE, 1)
+    far = BASE + (FRAME << t.bits)
+    for k in range(3):
+        t.map(1, far + k * FRAME, l1, KERNEL)
+    r = Raw(levels, tables=t)
+    r.read(BASE)
+    r.store(l1, 300, 0)
+    places = [DIRECT[levels] + l1 * FRAME, *(far + k * FRAME for k in range(3))]
+    for k in (1, 2, 3):
+        moved = r.write(places[k], user=0)
+        r.check()
+        assert moved["shadow_oos_fixup_add"] == 1 and moved["shadow_oos_fixup_evict"] == (k > 1)
+        assert r.typecount(l1) == 2 and [bool(r.sl(va) & W) for va in places] == [k - 1 <= n <= k for n in range(4)]
 
 
-def test_x31_h8_h9_peek_twice_changes_nothing_and_counts_the_bits():
-    for road in ("shadow", "hap"):
-        p = Pair(road)
-        p.do("enable")
-        after(p, BASE, BASE + 1)
-        leaves, bits = p.view("pool").copy(), p.dirty()
-        for _ in range(2):
-            assert p.do("peek") == {"peeks": 1} and p.dirty() == bits and p.s.dirty_count == len(bits) > 0
-        assert (p.view("pool") == leaves).all()
+@LEVELS
+def test_property_15_no_table_is_out_of_sync_while_that_is_switched_off(levels):
+    for fields in ({"oos": 0}, {"shopt": FULL & ~0x100}):
+        r, l1s = unsynced(levels, tables=2, xen="4.17", **fields)
+        for l1 in l1s:
+            moved = r.store(l1, 400, 100 << 12 | P)
+            r.check()
+            assert not moved["shadow_unsync"] and not r.is_oos(l1)
+            assert moved["shadow_fault_emulate_write"] == 1
 
 
-def test_x35_h28_the_first_mark_takes_four_pages_clean_frees_none_off_frees_all():
-    for road in ("shadow", "hap"):
-        p = Pair(road)
-        own = int(p.s.p2m_pages)
-        p.do("enable")
-        assert p.s.p2m_pages == own
-        for _ in range(2):
-            p.touch(BASE, WRITE)
-            p.do("clean")
-            assert p.s.p2m_pages == own + 4
-        p.do("off")
-        assert p.s.p2m_pages == own and not p.dirty()
+@LEVELS
+def test_property_16_a_cr3_load_brings_the_own_tables_back_and_the_others_up_to_date(levels):
+    r, l1s = unsynced(levels, vcpus=2)
+    i = r.tables.index(BASE, 1)
+    for v in (0, 1):
+        r.read(BASE + v * (FRAME << r.tables.bits), vcpu=v)
+        r.store(l1s[v], i, 110 << 12 | PAGE, vcpu=v)
+    assert r.oos(0) == {l1s[0]} and r.oos(1) == {l1s[1]}
+    assert r.sl(BASE) >> 12 & 0xFFFFF == r.view("p2m")[100], "stale, as a TLB would be"
+    moved = r.cr3(1, vcpu=0)
+    r.check()
+    assert r.oos(0) == set() and r.typecount(l1s[0]) == 0 and moved["shadow_resync"] == 1
+    assert r.oos(1) == {l1s[1]}, "the other vCPU's stays out of sync"
+    for v in (0, 1):
+        assert r.sl(BASE + v * (FRAME << r.tables.bits)) >> 12 & 0xFFFFF == r.view("p2m")[110]
+    assert r.events("RESYNC_FULL")["gfn"].tolist() == [l1s[0]] and r.events("RESYNC_ONLY")["gfn"].tolist() == [l1s[1]]
 
 
-def test_x37_switching_log_dirty_off_maps_nothing_writable_by_itself():
-    p = after(Pair(), BASE, BASE + 1)
-    p.do("enable")
-    p.touch(BASE)
-    p.do("off")
-    assert not p.shadow(BASE) & W
-    assert p.touch(BASE, WRITE)["shadow_fault"] == 1 and p.shadow(BASE) & W
-    assert "shadow_fault" not in p.touch(BASE, WRITE)
+@LEVELS
+def test_property_17_the_shadow_of_an_out_of_sync_table_is_what_its_snapshot_gives(levels):
+    r, (l1, *_) = unsynced(levels, tables=1)
+    i = r.tables.index(BASE, 1)
+    r.store(l1, i, 111 << 12 | PAGE)
+    r.store(l1, i + 1, 112 << 12 | PAGE)
+    r.check()
+    assert r.sl(BASE) >> 12 & 0xFFFFF == r.view("p2m")[100]
+    r.read(BASE + FRAME)  # a fault in an out-of-sync table: this entry is made from the table as it is
+    r.check()
+    assert r.is_oos(l1) and r.sl(BASE + FRAME) >> 12 & 0xFFFFF == r.view("p2m")[112]
+    r.store(l1, i + 1, 0)
+    r.check()
+    assert r.sl(BASE + FRAME) & P
+    r.invlpg(BASE + FRAME)
+    r.check()
+    assert r.sl(BASE + FRAME) == 0 and r.is_oos(l1)
+    assert r.read(BASE + FRAME)["shadow_fault_bail_real_fault"] == 1
 
 
-def test_x10_x11_a_user_mapping_of_a_page_table_is_never_writable_and_a_write_unshadows_it():
-    """Also a shadow with two parents: the fast unshadow does not get rid of it, the thorough one does."""
-    p = after(Pair(), BASE, BASE + 512)
-    l2, l1, mine = p.table(BASE, 2), p.table(BASE + 512, 1), p.table(BASE, 1)
-    p.store(l2, 501, l1 << 12 | P | W | U | A)
-    p.store(l1, 1, 0)
-    moved = p.store(l1, 2, 0)
-    assert moved["shadow_early_unshadow"] == moved["shadow_unshadow_bf"] == 1
-    p.store(mine, 9, l1 << 12 | P | W | U | A | D)
-    assert not p.shadow(BASE + 9) & W
-    version = int(p.view("ver")[l1])
-    moved = p.touch(BASE + 9, WRITE)
-    assert moved["shadow_fault_emulate_failed"] == moved["shadow_unshadow"] == 1
-    assert p.view("ver")[l1] == version + 1 and not p.s.crashed
-
-
-# ---- nested paging
-
-
-@pytest.mark.parametrize("superpages", [0, 1])
-def test_h12_h13_enable_and_clean_write_one_root_entry_and_no_leaf(superpages):
-    p = Pair("hap", frames=1024, superpages=superpages)
-    for name in ("enable", "clean"):
-        before = p.view("pool").copy()
-        p.do(name)
-        changed = np.flatnonzero(p.view("pool") != before)
-        assert changed.tolist() in ([int(p.s.hap_root) * 512], []), name
-
-
-@pytest.mark.parametrize("superpages", [0, 1])
-def test_h17_h19_exits_of_an_interval(superpages):
-    """One misconfiguration for each 2 MiB touched, reads included; one violation for each frame written, however often."""
-    p = after(Pair("hap", frames=1024, superpages=superpages), *range(BASE, BASE + 20))
-    p.do("enable")
-    for _ in range(3):
-        p.do("clean")
-        regions = {p.table(BASE, level) >> 9 for level in (1, 2, 3, 4)} | {p.gfn(BASE + k) >> 9 for k in range(20)}
-        seen = [p.touch(BASE + k) for k in range(20)]
-        assert sum(m.get("ept_misconfig", 0) for m in seen) == len(regions) and not any("ept_violation" in m for m in seen)
-        assert not p.dirty(), "reads dirty nothing (A bits were set before)"  # X34, H22
-        seen = [p.touch(BASE + k, WRITE) for k in range(20) for _ in range(2)]
-        assert sum(m.get("ept_violation", 0) for m in seen) == len(p.dirty()) == 20
-        assert not any("ept_misconfig" in m for m in seen)
-
-
-def test_h23_h24_h25_superpages_split_on_stores_only_and_never_come_back():
-    p = after(Pair("hap", frames=1024, superpages=1), BASE, BASE + 1)
-    mfns = p.view("p2m").copy()
-
-    def superpages():
-        return sum(1 for e in p.view("pool").tolist() if e & int(L.EPT_SP) and e & 7)
-
-    assert superpages() == 2
-    p.do("enable")
-    p.touch(BASE)
-    p.do("clean")
-    p.touch(BASE + 1)
-    assert superpages() == 2, "reads and poison split nothing"
-    own = int(p.s.p2m_pages)
-    moved = p.touch(BASE, WRITE)
-    assert moved["ept_split"] == 1 and superpages() == 1 and p.s.p2m_pages in (own + 1, own + 5)
-    p.do("off")
-    after(p, BASE, BASE + 1)
-    assert superpages() == 1 and (p.view("p2m") == mfns).all()
-
-
-def test_h27_the_hypervisor_sees_faults_cr3_and_invlpg_under_shadow_only():
-    exits = ("exits_page_fault", "exits_cr3", "exits_invlpg")
-    for road, sees in (("hap", False), ("shadow", True)):
-        p = after(Pair(road), BASE, BASE + 1)
-        p.fork()
-        after(p, BASE)  # breaks copy-on-write: INVLPG
-        p.touch(BASE, READ, 2)
-        counters = p.m.counters()
-        assert [counters[name] > 0 for name in exits] == [sees] * 3 and counters["invlpg"] > 0
+@pytest.mark.parametrize("oos", [0, 1])
+def test_a_users_store_to_a_table_unshadows_it_even_with_two_parents(oos):
+    """Beside 11: the fast way, along the one parent that is remembered, does not get rid of such a shadow."""
+    t = Tables()
+    t.new()
+    t.direct(1, 128)
+    t.map(1, BASE, 100)
+    t.map(1, BASE + (1 << 21), 101)
+    l1 = t.link(1, BASE + (1 << 21), 1)
+    t.map(1, BASE + FRAME, l1, PAGE)
+    t.words[t.link(1, BASE, 2)][5] = l1 << 12 | LINK
+    r = Raw(tables=t, oos=oos)
+    for va in (BASE, BASE + (1 << 21), BASE + (5 << 21)):
+        r.read(va)
+    assert r.view("pref")[r.shadow(l1, L.SH_L1)] == 2 and not r.sl(BASE + FRAME) & W
+    moved, version = r.write(BASE + FRAME), int(r.view("ver")[l1])
+    r.check()
+    assert moved["shadow_fault_emulate_failed"] == moved["shadow_unshadow"] == moved["shadow_unshadow_bf"] == 1
+    assert r.events("EMULATE_UNSHADOW_USER")["gfn"].tolist() == [l1]
+    assert version == 1 and r.shadow(l1, L.SH_L1) is None and not r.oos() and r.typecount(l1) == 1

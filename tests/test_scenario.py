@@ -50,7 +50,6 @@ def test_library_scenario_is_complete_and_fits(name):
     scenario = load(name)
     assert scenario.name == name
     assert scenario.sentence.endswith(".") and scenario.notes and scenario.start > 0
-    assert scenario.traces, "every scenario runs a recorded program"
     assert set(scenario.traces) <= set(shipped_traces())
     work = Work(scenario)
     assert work.need_frames <= scenario.frames
@@ -106,7 +105,7 @@ def test_integer_bounds(field):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("road", "pv"), ("hap", "npt"), ("pml", "1"), ("pml", 1), ("guest", "pae"), ("guest", "hvm32")]
+    ("key", "value"), [("road", "pv"), ("hap", "npt"), ("pml", "1"), ("pml", 1)]
 )
 def test_values_of_the_contract_that_are_not_built_yet(key, value):
     assert f"{key}={value} is not built yet" in refused(Scenario, **{key: value})
@@ -284,7 +283,7 @@ CHANGES = st.fixed_dictionaries(
     optional={
         "road": st.sampled_from(["bare", "shadow", "hap"]),
         "frames": st.integers(64, 262144),
-        "pool": st.integers(16, 4096),
+        "pool": st.integers(32, 4096),
         "superpages": st.integers(0, 1),
         "trace": st.sampled_from(["gzip", "gzip,sqlite", "ab" * 32]),
         "work": st.sampled_from(["", "zipf:100:0.5", "fork:3,idle"]),
@@ -298,7 +297,7 @@ CHANGES = st.fixed_dictionaries(
 
 @given(st.sampled_from(names()), CHANGES)
 def test_query_round_trip(name, changes):
-    changes = {"order": "", **changes}
+    changes = {"order": "", "trace": "gzip", **changes}
     scenario = load(name).replace(**changes)
     query = scenario.to_query()
     assert from_mapping(query) == scenario

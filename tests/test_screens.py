@@ -23,7 +23,8 @@ def address(path: str, theme: str) -> str:
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_a_page_looks_as_accepted(open_page, path, theme):
     has_maps = path != "/left-out"
-    page = open_page(address(path, theme), tick=TICK if has_maps else None, boards=has_maps)
+    own_tick = has_maps and path != "/real-xen"  # the maps there are those of the recorded machine
+    page = open_page(address(path, theme), tick=TICK if own_tick else None, boards=has_maps)
     if has_maps:
         check_canvases(page, f"{name_of(path)}-{theme}")
     check_page(page, f"{name_of(path)}-{theme}")

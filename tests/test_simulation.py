@@ -261,10 +261,10 @@ def test_a_server_thins_the_largest_of_the_other_visitors(monkeypatch, many_chec
 
 
 def test_a_crashed_domain_stands_still_and_can_be_left_backwards():
-    # Four monitor tables, four pages of log-dirty tree and two roots leave 6 pages, a fault wants 7: the first switch kills.
+    # Four monitor tables, twelve snapshots, four pages of log-dirty tree and a root leave too little of a pool that shrinks.
     two = {"trace": "", "work": "uniform:80,uniform:80", "quantum": 50, "order": ""}
-    sim = Simulation(load("blackboard").replace(**two, pool=16, frames=512, vcpus=4, do="enable@0"))
-    assert not sim.crashed and sim.run_to_event("DOMF_DYING", 5000) and sim.tick == 51
+    sim = Simulation(load("blackboard").replace(**two, pool=40, frames=512, vcpus=4, do="enable@0,pool:16@50"))
+    assert not sim.crashed and sim.run_to_event("DOMF_DYING", 5000) and sim.tick == 53
     died, at = sim.machine.digest(), sim.tick
     assert sim.crashed == 1 and sim.audit() == ""
     sim.step()

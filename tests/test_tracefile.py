@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pagingviz import npz as npz_reader
 from pagingviz import tracefile
 from pagingviz.scenario import Scenario, ScenarioError
 from pagingviz.tracefile import fingerprint, open_trace, read_trace
@@ -181,7 +182,7 @@ def test_zip_bomb_that_lies_about_its_size():
 
 
 def test_a_huge_file_is_not_even_opened():
-    assert "at most 64 MiB" in refused(b"PK\x03\x04" + bytes(tracefile.MAX_FILE))
+    assert "at most 64 MiB" in refused(b"PK\x03\x04" + bytes(npz_reader.MAX_FILE))
 
 
 def test_a_directory_of_very_many_parts():

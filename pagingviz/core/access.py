@@ -2,48 +2,92 @@
 
 from pagingviz.core import shadow, tlb
 from pagingviz.core.events import emit
+from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.core.p2m import find_leaf, translate
 from pagingviz.core.pool import gfn_of
 from pagingviz.core.walk import (
-    error_code, frame, hardware_shadow_walk, index, needs_ad, read_path, rights, set_ad, tlb_rights,
+    FOUR, canonical, frame, judge, load_pdptes, may, needs_ad, plain, put_entry, read_path, set_ad, tlb_rights, walk,
 )  # fmt: skip
 from pagingviz.layout import (
-    BARE, ENTRIES, ENTRY_BITS, EPT_W, EV_CR3_LOAD, EV_INVLPG, EV_PTE_STORE, EV_TLB_MISS, NONE, ONE, PAGE_BITS, READ,
-    SHADOW, THREE, TLB_W, U, VPN_MASK, WRITE, ZERO,
+    BARE, CR_WP, D, ENTRIES, EPT_W, EV_CR3_LOAD, EV_INVLPG, EV_PTE_STORE, EV_TLB_MISS, GP, NONE, ONE, PAGE_BITS, READ, SHADOW,
+    THREE, TLB_KW, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
 )  # fmt: skip
 
 DONE, BY_EMULATION = ZERO, ONE  # what access returns besides FAULT | error code
+EIGHT, _LOW32 = U(8), U(0xFFFFFFFF)
+
+
+@jit
+def _finish(s, c, a, gva, kind):
+    """A and D of the path that is allowed, from the top down."""
+    level = c.levels
+    while level >= c.w_size:
+        if needs_ad(c, level, kind):
+            set_ad(s, c, a, level, gva, kind)
+        level -= ONE
 
 
 @jit
 def _miss_bare(s, c, a, gva, vpn, kind, user):
     """Hardware walks the guest's own tables. Returns 0 with the translation in the TLB and c.w_leaf, or FAULT | error code."""
-    missing = read_path(c, a, s.o_tables, s.cr3[c.id], gva)
-    have = rights(c)
-    err = error_code(missing, have, kind, user)
+    if c.levels == FOUR and plain(s, c, a, gva) and may(c.w_rights, kind, user, s.cr):
+        if kind != WRITE or c.w_ent[0] & D:
+            tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, c.w_ent[0], ONE, s.cr))
+            return ZERO
+    err = walk(s, c, a, gva, kind, user)
     if err != ZERO:
         return err
-    for level in (U(4), U(3), U(2), ONE):
-        if needs_ad(c, level, kind):
-            set_ad(s, c, a, level, gva, kind)
-    c.w_leaf = frame(c.w_ent[0])
-    tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(have, c.w_ent[0]))
+    _finish(s, c, a, gva, kind)
+    tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr))
     return ZERO
 
 
 @jit
-def _miss_shadow(s, c, a, gva, vpn, kind, user, is_store, value):
+def _miss_shadow(s, c, a, gva, vpn, kind, user, size, value):
     """Hardware walks the shadow; what it cannot finish exits to sh_page_fault. Also returns EMULATED: the store is done."""
     while True:
-        leaf = hardware_shadow_walk(s, c, a, gva, kind, user)
+        leaf = shadow.hardware_walk(s, c, a, gva, kind, user)
         if leaf != ZERO:
             c.w_leaf = gfn_of(s, a, frame(leaf))
-            tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(rights(c), leaf))
+            tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP))
             return ZERO
-        r = shadow.page_fault(s, c, a, gva, kind, user, is_store, value)
+        r = shadow.page_fault(s, c, a, gva, kind, user, size, value)
         if r != ZERO or s.crashed != ZERO:
             return r
+
+
+@jit
+def _exits(s, c, a, gva, gfn, kind):
+    """Whether an access at guest-physical frame `gfn` met an EPT exit (now handled). Where no memory is, nothing exits."""
+    return gfn < s.frames and translate(s, c, a, gva, gfn, kind) != ZERO
+
+
+@jit
+def _reach_tables(s, c, a, gva):
+    """Reach, from the top down, each guest table of the path just read through EPT. True when an exit was handled."""
+    last = c.w_missing if c.w_missing != ZERO else c.w_size
+    for level in (FOUR, THREE, TWO, ONE):
+        if level > c.levels or (level == THREE and c.levels == THREE):
+            continue  # PAE's top is in registers
+        if level < last:
+            return False
+        if _exits(s, c, a, gva, c.w_tab[level - ONE], READ):
+            return True
+    return False
+
+
+@jit
+def _finish_hap(s, c, a, gva, kind):
+    """A and D of the path, each a store through EPT. True when an exit was handled; what is set already stays."""
+    level = c.levels
+    while level >= c.w_size:
+        if needs_ad(c, level, kind):
+            if _exits(s, c, a, gva, c.w_tab[level - ONE], WRITE):
+                return True
+            set_ad(s, c, a, level, gva, kind)
+        level -= ONE
+    return False
 
 
 @jit
@@ -54,101 +98,134 @@ def _miss_hap(s, c, a, gva, vpn, kind, user):
     handled and the whole walk starts again.
     """
     while True:
-        tab = s.cr3[c.id]
-        missing = ZERO
-        exited = False
-        for level in (U(4), U(3), U(2), ONE):
-            if translate(s, c, a, gva, tab, READ) != ZERO:
-                exited = True
-                break
-            e = a[s.o_tables + (tab << ENTRY_BITS) + index(gva, level)]
-            c.w_tab[level - ONE] = tab
-            c.w_ent[level - ONE] = e
-            if (e & ONE) == ZERO:
-                missing = level
-                break
-            tab = frame(e)
-        if exited:
+        usual = c.levels == FOUR and plain(s, c, a, gva)
+        if not usual:
+            read_path(s, c, a, gva)
+        if _reach_tables(s, c, a, gva):
             continue
-        have = rights(c)
-        err = error_code(missing, have, kind, user)
-        if err != ZERO:
-            return err
-        for level in (U(4), U(3), U(2), ONE):
-            if needs_ad(c, level, kind):
-                if translate(s, c, a, gva, c.w_tab[level - ONE], WRITE) != ZERO:
-                    exited = True
-                    break
-                set_ad(s, c, a, level, gva, kind)
-        if exited or translate(s, c, a, gva, frame(c.w_ent[0]), kind) != ZERO:
+        if not usual or not may(c.w_rights, kind, user, s.cr) or (kind == WRITE and (c.w_ent[0] & D) == ZERO):
+            err = judge(s, c, kind, user)
+            if err != ZERO:
+                return err
+            if _finish_hap(s, c, a, gva, kind):
+                continue
+        if _exits(s, c, a, gva, c.w_leaf, kind):
             continue
-        c.w_leaf = frame(c.w_ent[0])
-        r = tlb_rights(have, c.w_ent[0])
-        if (a[find_leaf(s, a, c.w_leaf)] & EPT_W) == ZERO:
-            r &= ~TLB_W
+        r = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
+        if c.w_leaf < s.frames and (a[find_leaf(s, a, c.w_leaf)] & EPT_W) == ZERO:
+            r &= ~(TLB_W | TLB_KW)
         tlb.fill(s, c, vpn, c.w_leaf, r)
         return ZERO
 
 
+@far
+def miss(s, c, a, gva, vpn, kind, user, size, value):
+    """What the hardware does when the TLB does not help, by road. Returns as `access`, with c.w_leaf set when that is DONE."""
+    if s.road == SHADOW:
+        return _miss_shadow(s, c, a, gva, vpn, kind, user, size, value)
+    if s.road == BARE:
+        return _miss_bare(s, c, a, gva, vpn, kind, user)
+    return _miss_hap(s, c, a, gva, vpn, kind, user)
+
+
 @jit
-def access(s, c, a, gva, kind, user, is_store, value):
+def access(s, c, a, gva, kind, user, size, value):
     """One access of `kind` (FETCH, READ, WRITE) at byte address `gva`; `user` 1 at CPL 3.
 
-    A write gives the frame a new version; with `is_store` it also stores `value` in the 8-byte word at `gva` (a table entry).
-    Returns DONE, BY_EMULATION, or FAULT | #PF error code.
+    A write gives the frame a new version; with `size` 8 or 4 it also stores `value` in the table word at `gva`, with 0 the data
+    is nobody's business. Returns DONE, BY_EMULATION, FAULT | #PF error code, or GP. The gfn reached is left in c.w_leaf after
+    a walk only.
     """
+    if not canonical(gva):
+        return GP
     vpn = (gva >> PAGE_BITS) & VPN_MASK
     gfn = tlb.lookup(s, c, vpn, kind, user)
     if gfn == NONE:
         s.tlb_miss += ONE
         emit(s, a, EV_TLB_MISS, c.id, gva, NONE, NONE, ZERO, kind)
-        if s.road == SHADOW:
-            r = _miss_shadow(s, c, a, gva, vpn, kind, user, is_store, value)
-        elif s.road == BARE:
-            r = _miss_bare(s, c, a, gva, vpn, kind, user)
-        else:
-            r = _miss_hap(s, c, a, gva, vpn, kind, user)
+        r = miss(s, c, a, gva, vpn, kind, user, size, value)
         if r != ZERO or s.crashed != ZERO:
             return r
         gfn = c.w_leaf
-    if kind == WRITE:
+    if kind == WRITE and gfn < s.frames:
         a[s.o_ver + gfn] += ONE
-        if is_store != ZERO:
-            a[s.o_tables + (gfn << ENTRY_BITS) + ((gva >> THREE) & (ENTRIES - ONE))] = value
+        if size == EIGHT:
+            put_entry(s, a, FOUR, gfn, (gva >> THREE) & (ENTRIES - ONE), value)
+        elif size != ZERO:
+            put_entry(s, a, TWO, gfn, (gva >> TWO) & (ENTRIES + ENTRIES - ONE), value)
     return DONE
+
+
+@far
+def far_access(s, c, a, gva, kind, user, size, value):
+    """`access` for those who need it seldom."""
+    return access(s, c, a, gva, kind, user, size, value)
 
 
 @jit
 def store(s, c, a, gfn, i, value):
-    """The guest kernel writes entry `i` of the table in frame `gfn` through its direct map. Returns DONE or BY_EMULATION."""
-    gva = s.direct_map + (gfn << PAGE_BITS) + (i << THREE)
+    """The guest kernel writes entry `i` of the table in frame `gfn` through its direct map. Returns DONE or BY_EMULATION.
+
+    A 32-bit kernel writes a PAE entry in two halves: upper half first for an entry that is present, last for one that is not.
+    """
+    gva = s.direct_map + (gfn << PAGE_BITS) + (i << (TWO if s.guest_levels == TWO else THREE))
     s.pte_stores += ONE
-    r = access(s, c, a, gva, WRITE, ZERO, ONE, value)
+    if s.guest_levels == TWO:
+        r = far_access(s, c, a, gva, WRITE, ZERO, FOUR, value)
+    elif s.guest_levels == THREE:
+        low, high = value & _LOW32, value >> U(32)
+        if value & ONE:
+            r = _store_halves(s, c, a, gva + FOUR, high, gva, low)
+        else:
+            r = _store_halves(s, c, a, gva, low, gva + FOUR, high)
+    else:
+        r = far_access(s, c, a, gva, WRITE, ZERO, EIGHT, value)
     emit(s, a, EV_PTE_STORE, c.id, gva, gfn, NONE, i, value)
     return r
 
 
 @jit
+def _store_halves(s, c, a, first, value, second, other):
+    """Two 4-byte stores one after the other; an emulator that does the first may do the second as well."""
+    c.pair_va, c.pair_value, c.pair_done = second, other, ZERO
+    r = far_access(s, c, a, first, WRITE, ZERO, FOUR, value)
+    c.pair_va = NONE
+    if c.pair_done == ZERO:
+        r |= far_access(s, c, a, second, WRITE, ZERO, FOUR, other)
+    return r
+
+
+@jit
 def load_cr3(s, c, a, gfn):
-    """MOV CR3: under shadow an exit (sh_update_cr3), otherwise the hardware's own. Flushes this vCPU's TLB."""
+    """MOV CR3: under shadow an exit (sh_update_cr3), otherwise the hardware's own. Flushes this vCPU's TLB.
+
+    Returns DONE, or GP when a PAE guest's table has a bad entry: then nothing has changed.
+    """
     s.cr3_loads += ONE
+    if s.road != SHADOW and s.road != BARE and c.levels == THREE:
+        while _exits(s, c, a, ZERO, gfn, READ):
+            pass
+    if c.levels == THREE and not load_pdptes(s, c, a, gfn):
+        return GP
     s.cr3[c.id] = gfn
     if s.road == SHADOW:
         s.exits_cr3 += ONE
         shadow.update_cr3(s, c, a, c.id)
     else:
         tlb.flush(s, c.id)
-    emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id], ZERO, s.cur)
+    emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])
+    return DONE
 
 
 @jit
 def invlpg(s, c, a, gva):
-    """INVLPG: under shadow an exit (sh_invlpg); here its whole effect is on the TLB, since no table is out of sync."""
+    """INVLPG: under shadow an exit, and sh_invlpg decides what the TLB has to forget."""
     s.invlpg += ONE
     if s.road == SHADOW:
         s.exits_invlpg += ONE
-        s.shadow_invlpg += ONE
-    tlb.drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)
+        shadow.invlpg(s, c, a, gva)
+    else:
+        tlb.drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)
     emit(s, a, EV_INVLPG, c.id, gva, NONE, NONE, ZERO, ZERO)
 
 

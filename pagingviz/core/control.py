@@ -16,17 +16,32 @@ from pagingviz.layout import (
 
 
 @jit
-def command(s, c, a, code, value):
-    """Carry out one command of the journal. What Xen refuses (-EINVAL) becomes an IGNORED event and changes nothing else."""
+def command(s, cpus, a, code, value):
+    """Carry out one command of the journal. What Xen refuses (-EINVAL) becomes an IGNORED event and changes nothing else.
+
+    It comes from another domain (s.foreign): no vCPU of the guest is running, so no CPU's path flags change.
+    """
     if s.crashed != ZERO:
         return
+    s.foreign = ONE
+    for v in range(s.vcpus):
+        cpus[v].kept_flags = s.tflags[v]
+    _carry_out(s, cpus, a, code, value)
+    for v in range(s.vcpus):
+        s.tflags[v] = cpus[v].kept_flags
+    s.foreign = ZERO
+
+
+@jit
+def _carry_out(s, cpus, a, code, value):
+    c = cpus[0]
     if code == CMD_FLUSH:
         flush_all(s)
         emit(s, a, EV_TLB_FLUSH, ZERO, ZERO, NONE, NONE, ZERO, ZERO)
     elif s.road == BARE:
         _ignore(s, a, code)
     elif code == CMD_ENABLE:
-        _enable(s, c, a, code)
+        _enable(s, cpus, a, code)
     elif code == CMD_PEEK or code == CMD_CLEAN or code == CMD_OFF:
         if s.log_dirty == ZERO:
             _ignore(s, a, code)
@@ -34,15 +49,15 @@ def command(s, c, a, code, value):
             s.peeks += ONE
             emit(s, a, EV_PEEK, ZERO, ZERO, NONE, NONE, ZERO, s.dirty_count)
         elif code == CMD_CLEAN:
-            clean(s, a)
+            clean(s, c, a)
         else:
-            _off(s, c, a)
+            _off(s, cpus, a)
     elif s.road != SHADOW:
         _ignore(s, a, code)
     elif code == CMD_BLOW:
-        recycle.blow(s, a)
+        recycle.blow(s, c, a)
     elif code == CMD_POOL:
-        recycle.set_allocation(s, a, value)
+        recycle.set_allocation(s, c, a, value)
         emit(s, a, EV_SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
 
 
@@ -53,7 +68,7 @@ def _ignore(s, a, code):
 
 
 @jit
-def _enable(s, c, a, code):
+def _enable(s, cpus, a, code):
     """ENABLE_LOGDIRTY. Shadow: blow, mode bit on, every vCPU detaches and reloads its root. HAP: poison the root entries."""
     if s.log_dirty != ZERO:
         _ignore(s, a, code)
@@ -61,11 +76,12 @@ def _enable(s, c, a, code):
     s.enables += ONE
     detail = ZERO
     if s.road == SHADOW:
-        recycle.blow(s, a)
+        recycle.blow(s, cpus[0], a)
+        if s.total_pages < recycle.min_allocation(s):
+            recycle.set_allocation(s, cpus[0], a, ONE)
         s.log_dirty = ONE
         for v in range(s.vcpus):
-            shadow.detach(s, a, v)
-            shadow.update_cr3(s, c, a, v)
+            shadow.update_modes(s, cpus[v], a)
     else:
         s.log_dirty = ONE
         detail = poison_root(s, a)
@@ -74,27 +90,26 @@ def _enable(s, c, a, code):
 
 
 @jit
-def clean(s, a):
+def clean(s, c, a):
     """CLEAN: the bitmap is read and zeroed, then write access goes away, all within one pause (sh_clean_dirty_bitmap)."""
     s.cleans += ONE
     had = s.dirty_count
     logdirty.clear(s, a)
     if s.road == SHADOW:
-        recycle.blow(s, a)
+        recycle.blow(s, c, a)
     else:
         poison_root(s, a)
     emit(s, a, EV_CLEAN, ZERO, ZERO, NONE, NONE, ZERO, had)
 
 
 @jit
-def _off(s, c, a):
+def _off(s, cpus, a):
     """OFF: mode bit off, tree freed. Shadow: CR3 reloaded, read-only entries stay until they fault. HAP: poison towards rw."""
     s.offs += ONE
     s.log_dirty = ZERO
     if s.road == SHADOW:
         for v in range(s.vcpus):
-            shadow.detach(s, a, v)
-            shadow.update_cr3(s, c, a, v)
+            shadow.update_modes(s, cpus[v], a)
     else:
         poison_root(s, a)
     logdirty.free_tree(s, a)

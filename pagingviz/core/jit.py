@@ -34,7 +34,7 @@ _FOLDER = re.compile(r"kernels-[0-9a-f]{20}")
 def sources() -> list[Path]:
     """The files whose text can reach a compiled kernel, in a fixed order. Not all need exist."""
     fixed = [PACKAGE / name for name in ("layout.py", "generators.py", "machine.py")]
-    return [path for path in fixed if path.is_file()] + sorted((PACKAGE / "core").glob("*.py"))
+    return [path for path in fixed if path.is_file()] + sorted((PACKAGE / "core").rglob("*.py"))
 
 
 def cache_key() -> str:

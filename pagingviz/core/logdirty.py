@@ -5,6 +5,7 @@ An HVM guest's pfn is its gfn. Left out: bits are never cleared by physmap chang
 """
 
 from pagingviz.core.events import emit
+from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at
 from pagingviz.core.recycle import alloc_p2m, free_p2m
@@ -37,11 +38,11 @@ def is_dirty(s, a, gfn):
     return (a[entry_at(s, page, bit >> _SIX)] >> (bit & _WORD)) & ONE != ZERO
 
 
-@jit
-def _grow(s, a, gfn):
+@far
+def _grow(s, c, a, gfn):
     """Allocate the missing nodes above and the leaf of `gfn`, root first. Returns the leaf, NONE if the pool cannot give."""
     if s.tree_root == NONE:
-        page = alloc_p2m(s, a, NONE)
+        page = alloc_p2m(s, c, a, NONE)
         if page == NONE:
             return NONE
         s.tree_root = page
@@ -52,7 +53,7 @@ def _grow(s, a, gfn):
         i = (gfn >> (LEAF_BITS + up)) & _INDEX
         child = a[entry_at(s, page, i)]
         if child == ZERO:
-            new = alloc_p2m(s, a, NONE)
+            new = alloc_p2m(s, c, a, NONE)
             if new == NONE:
                 return NONE
             child = new + ONE
@@ -64,13 +65,13 @@ def _grow(s, a, gfn):
 
 
 @jit
-def mark(s, a, gfn):
+def mark(s, c, a, gfn):
     """paging_mark_pfn_dirty: set the bit of `gfn`; dirty_count counts only real changes. No-op while log-dirty is off."""
     if s.log_dirty == ZERO:
         return
     page = leaf_of(s, a, gfn)
     if page == NONE:
-        page = _grow(s, a, gfn)
+        page = _grow(s, c, a, gfn)
         if page == NONE:
             s.failed_allocs += ONE
             return

@@ -1,8 +1,10 @@
 """Looking at the guest's memory without changing it, where numpy would need many small steps."""
 
 from pagingviz.core.jit import jit
-from pagingviz.core.walk import frame
-from pagingviz.layout import ENTRIES, ENTRY_BITS, NONE, ONE, P, U, ZERO
+from pagingviz.core.walk import frame, get_entry
+from pagingviz.layout import ENTRIES, NONE, ONE, P, PSE, THREE, TWO, U, ZERO
+
+_FOUR = U(4)
 
 
 @jit
@@ -14,26 +16,53 @@ def mark_tables(r, a):
     for proc in range(s.processes):
         root = a[s.o_roots + proc]
         if root != NONE:
-            _mark_below(s, a, root)
+            _mark_below(s, a, root, s.guest_levels)
+    if s.rows != ZERO:  # a raw guest's roots are what its program loads
+        for v in range(s.vcpus):
+            _mark_below(s, a, s.cr3[v], s.guest_levels)
 
 
 @jit
-def _mark_below(s, a, root):
+def _table(s, e, level):
+    """Frame of the table that entry `e` of a table of `level` leads to; NONE for a leaf, a hole, or a frame beyond the zone."""
+    if (e & P) == ZERO or (e & PSE and level <= THREE) or frame(e) >= s.zone:
+        return NONE
+    return frame(e)
+
+
+@jit
+def _mark_below(s, a, root, levels):
     """Mark a root and, level by level, the tables its entries lead to; what is marked already is not entered again."""
+    if root >= s.zone:
+        return
     a[s.o_tmp + root] = ONE
-    for i4 in range(ENTRIES):
-        e4 = a[s.o_tables + (root << ENTRY_BITS) + i4]
-        if (e4 & P) == ZERO or a[s.o_tmp + frame(e4)] != ZERO:
-            continue
-        l3 = frame(e4)
-        a[s.o_tmp + l3] = ONE
-        for i3 in range(ENTRIES):
-            e3 = a[s.o_tables + (l3 << ENTRY_BITS) + i3]
-            if (e3 & P) == ZERO:
-                continue
-            l2 = frame(e3)
-            a[s.o_tmp + l2] = ONE
-            for i in range(ENTRIES):
-                e2 = a[s.o_tables + (l2 << ENTRY_BITS) + U(i)]
-                if e2 & P:
-                    a[s.o_tmp + frame(e2)] = ONE
+    if levels == TWO:
+        _mark_l1s(s, a, root, levels)
+        return
+    if levels == THREE:
+        _mark_l2s(s, a, root, _FOUR, _FOUR)
+        return
+    for i in range(ENTRIES):
+        l3 = _table(s, get_entry(s, a, levels, root, U(i)), _FOUR)
+        if l3 != NONE and a[s.o_tmp + l3] == ZERO:
+            _mark_l2s(s, a, l3, ENTRIES, THREE)
+
+
+@jit
+def _mark_l2s(s, a, table, entries, level):
+    """Mark an L3 table (PAE: the four entries of a root) and all below it."""
+    a[s.o_tmp + table] = ONE
+    for i in range(entries):
+        l2 = _table(s, get_entry(s, a, _FOUR, table, U(i)), level)
+        if l2 != NONE and a[s.o_tmp + l2] == ZERO:
+            _mark_l1s(s, a, l2, _FOUR)
+
+
+@jit
+def _mark_l1s(s, a, l2, levels):
+    """Mark an L2 table and its L1 tables."""
+    a[s.o_tmp + l2] = ONE
+    for i in range(ENTRIES * (TWO if levels == TWO else ONE)):
+        l1 = _table(s, get_entry(s, a, levels, l2, U(i)), TWO)
+        if l1 != NONE:
+            a[s.o_tmp + l1] = ONE

@@ -129,10 +129,10 @@ def find_leaf(s, a, gfn):
 
 
 @jit
-def split(s, a, at, gfn):
+def split(s, c, a, at, gfn):
     """ept_split_super_page: replace the 2 MiB leaf at arena index `at` by a table of 512 children of the same type."""
     e = a[at]
-    page = alloc_p2m(s, a, gfn & ~(SUPERPAGE_FRAMES - ONE))
+    page = alloc_p2m(s, c, a, gfn & ~(SUPERPAGE_FRAMES - ONE))
     a[s.o_pref + page] = ONE  # for an EPT table: its level
     kind = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT
     o = entry_at(s, page, ZERO)
@@ -144,7 +144,7 @@ def split(s, a, at, gfn):
 
 
 @jit
-def change_type_one(s, a, gfn):
+def change_type_one(s, c, a, gfn):
     """p2m_change_type_one(ram_logdirty -> ram_rw): pending changes first, then 4 KiB order, so a superpage is split; flush."""
     resolve_misconfig(s, a, gfn)
     at = find_leaf(s, a, gfn)
@@ -152,7 +152,7 @@ def change_type_one(s, a, gfn):
     if (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT != P2M_RAM_LOGDIRTY:
         return
     if e & EPT_SP:
-        split(s, a, at, gfn)
+        split(s, c, a, at, gfn)
         at = find_leaf(s, a, gfn)
     a[at] = leaf_entry(frame(a[at]), P2M_RAM_RW, ZERO)
     flush_all(s)
@@ -174,7 +174,7 @@ def translate(s, c, a, gva, gfn, kind):
     if (e & need) == ZERO:
         s.ept_violation += ONE
         emit(s, a, EV_EPT_VIOLATION, c.id, gva, gfn, frame(e), ZERO, kind)
-        logdirty.mark(s, a, gfn)
-        change_type_one(s, a, gfn)
+        logdirty.mark(s, c, a, gfn)
+        change_type_one(s, c, a, gfn)
         return ONE
     return ZERO

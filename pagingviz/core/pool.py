@@ -8,7 +8,7 @@ one epoch.
 from pagingviz.core.jit import jit
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
-    ENTRIES, ENTRY_BITS, NONE, ONE, RAM_BASE, SHADOW, SH_FREE, ZERO,
+    ENTRIES, ENTRY_BITS, NONE, ONE, RAM_BASE, SHADOW, SH_FREE, SH_MORE, SH_PAGES, ZERO,
 )  # fmt: skip
 
 
@@ -51,11 +51,14 @@ def free_pop(s, a):
 
 
 @jit
-def alloc(s, a, kind, key):
-    """shadow_alloc: take and zero the page at the head of the free list (callers prealloc first). Returns its index.
+def head_of(s, a, page):
+    """The page that speaks for the shadow `page` belongs to: itself, or the head of a shadow of several pages."""
+    return a[s.o_pkey + page] if a[s.o_ptype + page] == SH_MORE else page
 
-    A page freed since the last flush may still be in a TLB, so its reuse costs a flush (shadow_alloc_tlbflush).
-    """
+
+@jit
+def _take(s, a, key):
+    """One page from the head of the free list, zeroed. One freed since the last flush may still be in a TLB: that costs one."""
     page = free_pop(s, a)
     if a[s.o_pepoch + page] == s.flush_epoch:
         s.shadow_alloc_tlbflush += ONE
@@ -63,24 +66,57 @@ def alloc(s, a, kind, key):
     o = entry_at(s, page, ZERO)
     for i in range(o, o + ENTRIES):
         a[i] = ZERO
-    a[s.o_ptype + page] = kind
     a[s.o_pkey + page] = key
     a[s.o_pref + page] = ZERO
     a[s.o_pup + page] = NONE
     a[s.o_ppin + page] = ZERO
+    a[s.o_pmore + page] = NONE
     a[s.o_pstamp + page] = s.ev_now
     if s.road == SHADOW:
-        s.shadow_alloc += ONE
+        s.shadow_alloc_count += ONE
     return page
 
 
 @jit
+def alloc(s, a, kind, key):
+    """shadow_alloc: the pages of one shadow (callers prealloc first). Returns the head: the page taken last, as in Xen."""
+    if s.road == SHADOW:
+        s.shadow_alloc += ONE
+    head = NONE
+    for _ in range(SH_PAGES[kind]):
+        page = _take(s, a, key)
+        a[s.o_ptype + page] = kind
+        a[s.o_pmore + page] = head
+        if head != NONE:
+            a[s.o_ptype + head] = SH_MORE
+        head = page
+    page = a[s.o_pmore + head]
+    while page != NONE:
+        a[s.o_pkey + page] = head
+        page = a[s.o_pmore + page]
+    return head
+
+
+@jit
 def release(s, a, page):
-    """shadow_free: the page goes to the tail of the free list and keeps its contents until reuse."""
-    a[s.o_ptype + page] = SH_FREE
-    a[s.o_pkey + page] = NONE
-    a[s.o_pepoch + page] = s.flush_epoch
-    a[s.o_pstamp + page] = s.ev_now
-    free_append(s, a, page)
+    """shadow_free: the pages go to the tail of the free list and keep their contents until reuse.
+
+    Every vCPU forgets its fast-emulation memory, and its last writeable shadow if that was this one.
+    """
     if s.road == SHADOW:
         s.shadow_free += ONE
+    while page != NONE:
+        after = a[s.o_pmore + page]
+        for v in range(s.vcpus):
+            s.last_ok[v] = ZERO
+            if s.last_wr[v] == page:
+                s.last_wr[v] = NONE
+        a[s.o_ptype + page] = SH_FREE
+        a[s.o_pkey + page] = NONE
+        a[s.o_pmore + page] = NONE
+        a[s.o_pepoch + page] = s.flush_epoch
+        a[s.o_pstamp + page] = s.ev_now
+        free_append(s, a, page)
+        if s.road == SHADOW:
+            s.shadow_alloc_count -= ONE
+        page = after

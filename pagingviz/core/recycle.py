@@ -4,45 +4,74 @@ Source: Xen mm/shadow/common.c (_shadow_prealloc, shadow_blow_tables, shadow_set
 Left out: preemption.
 """
 
+from pagingviz.core.entries import unhook
 from pagingviz.core.events import emit
+from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import alloc, entry_at, free_append, free_pop, gfn_of, release
-from pagingviz.core.shadows import unhook, unpin
+from pagingviz.core.pool import alloc, entry_at, free_append, free_pop, release
+from pagingviz.core.shadows import frame_shadowed, unpin
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
-    ENTRIES, EV_BLOW, EV_DOMF_DYING, EV_PREALLOC_UNHOOK, EV_PREALLOC_UNPIN, NONE, ONE, SHADOW, SH_FREE, SH_OUT, SH_P2M, U,
-    ZERO,
+    ENTRIES, EV_BLOW, EV_DOMF_DYING, EV_PREALLOC_UNHOOK, EV_PREALLOC_UNPIN, LOGDIRTY_LEVELS, MIN_PAGES, NONE, ONE, SF_UNHOOK,
+    SHADOW, SH_FREE, SH_LEVEL, SH_OUT, SH_P2M, SH_PAGES, TWO, U, ZERO,
 )  # fmt: skip
 
 
 @jit
-def prealloc(s, a, pages):
-    """shadow_prealloc: make sure `pages` are free, or crash the domain and return False."""
-    if _prealloc(s, a, pages):
+def min_acceptable(s):
+    """shadow_min_acceptable_pages: below it no instruction is sure to finish. A toy pool (s.floor 0) has no such floor."""
+    return MIN_PAGES * s.vcpus if s.floor != ZERO else ZERO
+
+
+@jit
+def min_allocation(s):
+    """sh_min_allocation: that, plus a page for each MiB of the guest or what the p2m already uses."""
+    if s.floor == ZERO:
+        return ZERO
+    extra = s.frames >> U(8)
+    if extra < U(6):
+        extra = U(6)
+    extra += ONE
+    return min_acceptable(s) + (s.p2m_pages if s.p2m_pages > extra else extra)
+
+
+@jit
+def prealloc(s, c, a, kind, count):
+    """shadow_prealloc: make sure `count` shadows of type `kind` can be had, or crash the domain and return False.
+
+    An L1 may also need a whole path of the log-dirty tree.
+    """
+    pages = count * SH_PAGES[kind]
+    if s.log_dirty != ZERO and SH_LEVEL[kind] == ONE:
+        pages += LOGDIRTY_LEVELS
+    if _prealloc(s, c, a, pages):
         return True
     emit(s, a, EV_DOMF_DYING, ZERO, ZERO, NONE, NONE, ZERO, pages)
     s.crashed = ONE
     return False
 
 
-@jit
-def _prealloc(s, a, pages):
+@far
+def _prealloc(s, c, a, pages):
     """_shadow_prealloc: unpin from the tail of the pinned list, then unhook loaded roots. False when nothing is left."""
     if s.free_pages >= pages:
         return True
     s.shadow_prealloc_1 += ONE
     while s.pin_tail != NONE:
         victim = s.pin_tail
-        emit(s, a, EV_PREALLOC_UNPIN, ZERO, ZERO, gfn_of(s, a, a[s.o_pkey + victim]), victim, U(4), s.free_pages)
-        unpin(s, a, victim)
+        level = SH_LEVEL[a[s.o_ptype + victim]]
+        emit(s, a, EV_PREALLOC_UNPIN, ZERO, ZERO, frame_shadowed(s, a, victim), victim, level, s.free_pages)
+        unpin(s, c, a, victim)
         if s.free_pages >= pages:
             return True
     s.shadow_prealloc_2 += ONE
-    for v in range(s.vcpus):
-        root = s.root[v]
+    for k in range(s.vcpus * U(4)):
+        root = s.root[k]
         if root != NONE:
-            emit(s, a, EV_PREALLOC_UNHOOK, U(v), ZERO, gfn_of(s, a, a[s.o_pkey + root]), root, U(4), s.free_pages)
-            unhook(s, a, root)
+            s.tflags[c.id] |= SF_UNHOOK
+            level = SH_LEVEL[a[s.o_ptype + root]]
+            emit(s, a, EV_PREALLOC_UNHOOK, U(k) >> TWO, ZERO, frame_shadowed(s, a, root), root, level, s.free_pages)
+            unhook(s, c, a, root, ZERO)
             if s.free_pages >= pages:
                 flush_all(s)
                 return True
@@ -50,10 +79,11 @@ def _prealloc(s, a, pages):
 
 
 @jit
-def alloc_p2m(s, a, key):
+def alloc_p2m(s, c, a, key):
     """shadow_alloc_p2m_page: a page that leaves the shadows' share of the pool (log-dirty tree). NONE if none can be had."""
-    if s.road == SHADOW and not prealloc(s, a, ONE):
-        return NONE
+    if s.road == SHADOW:
+        if s.total_pages < min_acceptable(s) + ONE or not prealloc(s, c, a, SH_P2M, ONE):
+            return NONE
     if s.free_pages == ZERO:
         return NONE
     page = alloc(s, a, SH_P2M, key)
@@ -71,23 +101,30 @@ def free_p2m(s, a, page):
 
 
 @jit
-def blow(s, a):
+def blow(s, c, a):
     """shadow_blow_tables: unpin every pinned shadow, unhook every loaded root, flush. Loaded roots stay, empty and unpinned."""
     s.blows += ONE
     before = s.free_pages
     while s.pin_tail != NONE:
-        unpin(s, a, s.pin_tail)
-    for v in range(s.vcpus):
-        if s.root[v] != NONE:
-            unhook(s, a, s.root[v])
+        unpin(s, c, a, s.pin_tail)
+    for k in range(s.vcpus * U(4)):
+        if s.root[k] != NONE:
+            unhook(s, c, a, s.root[k], ZERO)
     flush_all(s)
     emit(s, a, EV_BLOW, ZERO, ZERO, NONE, NONE, ZERO, s.free_pages - before)
 
 
 @jit
-def set_allocation(s, a, pages):
-    """shadow_set_allocation: grow by new, empty pages, or shrink one by one, which may recycle. `pages` includes p2m pages."""
-    target = pages - s.p2m_pages if pages > s.p2m_pages else ZERO
+def set_allocation(s, c, a, pages):
+    """shadow_set_allocation: grow by new, empty pages, or shrink one by one, which may recycle. `pages` includes p2m pages.
+
+    Less than the minimum is raised to it; but 0 strips the pool as far as it goes (arch_set_paging_mempool_size).
+    """
+    target = ZERO
+    if pages != ZERO:
+        low = min_allocation(s)
+        target = pages if pages > low else low
+        target = target - s.p2m_pages if target > s.p2m_pages else ZERO
     while s.total_pages < target:
         page = ZERO
         while a[s.o_ptype + page] != SH_OUT:
@@ -100,7 +137,7 @@ def set_allocation(s, a, pages):
         if page >= s.pool_used:
             s.pool_used = page + ONE
     while s.total_pages > target:
-        if not _prealloc(s, a, ONE):
+        if not _prealloc(s, c, a, ONE):
             return
         a[s.o_ptype + free_pop(s, a)] = SH_OUT
         s.total_pages -= ONE

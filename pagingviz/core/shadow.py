@@ -1,278 +1,389 @@
-"""Shadow paging for a 64-bit HVM guest with 4 KiB pages: the page-fault path, propagate, prefetch, emulated stores.
+"""Shadow paging of an HVM guest: what the hardware sees, the page-fault path, prefetch, CR3 and INVLPG.
 
-Source: Xen mm/shadow/multi.c (sh_page_fault, _sh_propagate, sh_prefetch, sh_update_cr3, sh_validate_guest_entry), hvm.c
-(sh_emulate_unmap_dest). Left out: out-of-sync tables, superpages, PAE and 32-bit guests, the fast paths (magic entries, fast
-emulation), the virtual TLB, Linux-L3 mode, event injection.
+Source: Xen mm/shadow/multi.c (sh_page_fault, sh_prefetch, sh_update_cr3, sh_invlpg), common.c (sh_set_toplevel_shadow,
+sh_update_paging_modes). Left out: MMIO and the magic entries that speed it up, implicit supervisor accesses.
 """
 
-from pagingviz.core import logdirty
+from pagingviz.core.emulate import RETRY, emulate, forget, remember, reset_early_unshadow, walk_and_mark
+from pagingviz.core.entries import set_l1
 from pagingviz.core.events import emit
+from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import entry_at, gfn_of
+from pagingviz.core.links import get_and_create_l1, make_shadow
+from pagingviz.core.oos import note_snapshot, resync, resync_all, unsync
+from pagingviz.core.pool import alloc, entry_at, gfn_of, head_of, release
+from pagingviz.core.propagate import propagate_l1
 from pagingviz.core.recycle import prealloc
-from pagingviz.core.shadows import find, has_shadow, is_page_table, make_shadow, pin, put_ref, set_upper
-from pagingviz.core.tlb import flush, flush_all
-from pagingviz.core.walk import error_code, frame, index, needs_ad, read_path, rights, set_ad
-from pagingviz.core.writeable import remove_shadows, remove_write_access
+from pagingviz.core.shadows import find, frame_shadowed, get_ref, is_fl1, is_oos, is_page_table, pin, put_ref
+from pagingviz.core.tlb import drop, flush, flush_all
+from pagingviz.core.walk import error_code, frame, get_entry, index, load_pdptes, reserved
+from pagingviz.core.writeable import loaded_l2, remove_shadows, remove_write_access
 from pagingviz.layout import (
-    A, D, ENTRIES, ENTRY_BITS, EV_EARLY_UNSHADOW, EV_EMULATE, EV_EMULATE_UNSHADOW_USER, EV_FIXUP, EV_GUEST_WALK,
-    EV_NOT_SHADOW, EV_PREFETCH, EV_SHADOW_FAULT, EV_VALIDATE, FAULT, LOGDIRTY_LEVELS, NONE, NX, ONE, P, PAGE_BITS, PF_P,
-    PREFETCH_DISTANCE, RW, SH_L4, THREE, TYPE_OF_LEVEL, U, US, WRITE, ZERO,
+    A, CR_PG, CR_WP, D, DYING, ENTRIES, EV_EMULATE_UNSHADOW_USER, EV_FIXUP, EV_GUEST_WALK, EV_NOT_SHADOW, EV_PREFETCH,
+    EV_SHADOW_FAULT, FAULT, FETCH, FLAGS_SHIFT, NONE, NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_U, PF_W, PREFETCH_DISTANCE, RW,
+    SH_L2_PAE, SH_MONITOR, SH_SNAPSHOT, SHOPT_OUT_OF_SYNC, SHOPT_PREFETCH, OOS_PAGES, THREE, TWO, TYPE_OF_LEVEL, U, US,
+    WRITE, XEN_417, ZERO,
 )  # fmt: skip
 
-RETRY, EMULATED = ZERO, ONE  # what page_fault returns besides FAULT | error code
-_LOW32 = U(0xFFFFFFFF)
-_COPIED = P | RW | US | A | NX  # the guest flags a shadow entry takes over
+_FOUR, _INDEX = U(4), U(511)
+_FLAGS = U(0xFFF)
+_AGAIN, _GO_ON = ZERO, ONE
+
+
+# ---- the hardware
 
 
 @jit
-def guest_entry(s, tab, i):
-    """Arena index of entry `i` of the guest table in frame `tab`."""
-    return s.o_tables + (tab << ENTRY_BITS) + i
+def hardware_walk(s, c, a, gva, kind, user):
+    """The hardware's walk over the loaded shadow. Returns the leaf entry, or 0 if the access must exit; fills c.w_rights.
 
-
-# ---- propagate
-
-
-@jit
-def propagate_l1(s, a, gent, fetch_is_write):
-    """_sh_propagate at level 1: the shadow entry for guest entry `gent`. A write fetch marks its frame in the log-dirty bitmap.
-
-    Guest A clear clears P, guest D clear clears RW, a page table is never writable, and with log-dirty on a page that is not
-    yet dirty loses RW unless this is the write. The rest of a not-present result stays, as in Xen: prefetch stops at it.
+    Sets A in each entry it uses (a PAE root slot has none) and D in the leaf of a write; those bits mean nothing to the guest.
+    c.hw_err is the error code of the exit, as the hardware sees it: P=0 for any hole in the shadow.
     """
-    if (gent & P) == ZERO:
-        return ZERO
-    gfn = frame(gent)
-    if gfn >= s.frames:
-        return ZERO
-    flags = gent & _COPIED
-    if (gent & A) == ZERO:
-        flags &= ~P
-    if (gent & D) == ZERO:
-        flags &= ~RW
-    if is_page_table(s, a, gfn):
-        flags &= ~RW
-    if s.log_dirty != ZERO:
-        if fetch_is_write:
-            logdirty.mark(s, a, gfn)
-        elif flags & RW and not logdirty.is_dirty(s, a, gfn):
-            flags &= ~RW
-    return (a[s.o_p2m + gfn] << PAGE_BITS) | flags
-
-
-@jit
-def propagate_upper(gent, child):
-    """_sh_propagate at levels 2 to 4: `child` is the shadow of the next guest table, NONE gives 0. A and D are always set."""
-    if (gent & P) == ZERO or child == NONE:
-        return ZERO
-    flags = (gent & _COPIED) | A | D
-    if (gent & A) == ZERO:
-        flags &= ~P
-    return (child << PAGE_BITS) | flags
-
-
-@jit
-def set_l1(s, a, page, i, new):
-    """shadow_set_l1e: write an L1 shadow entry and move the writable typecount. Never flushes: that is the guest's job."""
-    at = entry_at(s, page, i)
-    old = a[at]
-    if old == new:
-        return
-    if new & P and new & RW:
-        a[s.o_info + gfn_of(s, a, frame(new))] += ONE
-    a[at] = new
-    if old & P and old & RW:
-        a[s.o_info + gfn_of(s, a, frame(old))] -= ONE
-
-
-# ---- emulated stores to page tables
-
-
-@jit
-def emulate(s, c, a, gva, gfn, i, value):
-    """The emulator's store to a shadowed page table, then sh_emulate_unmap_dest: early unshadow, mark, validate."""
-    at = guest_entry(s, gfn, i)
-    old = a[at]
-    a[at] = value
-    a[s.o_ver + gfn] += ONE
-    emit(s, a, EV_EMULATE, c.id, gva, gfn, a[s.o_p2m + gfn], i, value)
-    mfn = a[s.o_p2m + gfn]
-    if (value & _LOW32) == ZERO:
-        if s.last_emul[c.id] == mfn:
-            s.shadow_early_unshadow += ONE
-            emit(s, a, EV_EARLY_UNSHADOW, c.id, gva, gfn, mfn, ZERO, i)
-            remove_shadows(s, c, a, gfn, ONE)
-        s.last_emul[c.id] = mfn
+    c.hw_err = (PF_W if kind == WRITE else (PF_I if kind == FETCH else ZERO)) | (PF_U if user != ZERO else ZERO)
+    have = RW | US
+    if c.levels == _FOUR:
+        page = s.root[c.id * _FOUR]
+        top = _FOUR
     else:
-        s.last_emul[c.id] = NONE
-    logdirty.mark(s, a, gfn)
-    if (old | value) & P:
-        validate(s, c, a, gva, gfn, i, value)
-
-
-@jit
-def validate(s, c, a, gva, gfn, i, value):
-    """sh_validate_guest_entry: propagate one entry again into every shadow of its frame, L1 first; never makes shadows."""
-    mfn = a[s.o_p2m + gfn]
-    need = ZERO
-    for level in (ONE, U(2), U(3), U(4)):
-        kind = TYPE_OF_LEVEL[level]
-        if not has_shadow(s, a, gfn, kind):
-            continue
-        page = find(s, a, mfn, kind)
-        if level == ONE:
-            s.shadow_validate_gl1e_calls += ONE
-            set_l1(s, a, page, i, propagate_l1(s, a, value, False))
-        else:
-            if level == U(2):
-                s.shadow_validate_gl2e_calls += ONE
-            elif level == U(3):
-                s.shadow_validate_gl3e_calls += ONE
-            else:
-                s.shadow_validate_gl4e_calls += ONE
-            child = NONE
-            if value & P and frame(value) < s.frames:
-                child = find(s, a, a[s.o_p2m + frame(value)], TYPE_OF_LEVEL[level - ONE])
-            need |= set_upper(s, a, page, i, propagate_upper(value, child))
-        emit(s, a, EV_VALIDATE, c.id, gva, gfn, page, level, a[entry_at(s, page, i)])
-    if need != ZERO:
-        flush_all(s)
+        page = loaded_l2(s, c, a, gva)
+        top = TWO
+    level = top
+    while level != ZERO:
+        if page == NONE:
+            return ZERO
+        at = entry_at(s, page, index(_FOUR, gva, level))
+        e = a[at]
+        if (e & P) == ZERO:
+            return ZERO
+        c.w_tab[level - ONE] = at
+        have = (have & (e | NX)) | (e & NX)
+        page = frame(e)
+        level -= ONE
+    c.hw_err |= PF_P
+    cr = s.cr | CR_WP if s.cr & CR_PG else CR_WP  # SMEP and SMAP are off in the hardware while the guest does not page
+    if error_code(have, ZERO, ZERO, kind, user, cr, _FOUR) != ZERO:
+        return ZERO
+    for k in range(top):
+        a[c.w_tab[k]] |= A
+    if kind == WRITE:
+        a[c.w_tab[0]] |= D
+    c.w_rights = have
+    return a[c.w_tab[0]]
 
 
 # ---- the fault path
 
 
-@jit
-def page_fault(s, c, a, gva, kind, user, is_store, value):
-    """sh_page_fault, in the order of its steps. Returns RETRY, EMULATED (the store is done), or FAULT | error code.
+@far
+def page_fault(s, c, a, gva, kind, user, size, value):
+    """sh_page_fault. Returns RETRY, EMULATED (the store is done), or FAULT | error code for the guest.
 
-    `is_store`, `value`: the access is an 8-byte store of `value` at `gva` (the guest kernel writing a table).
+    `size`, `value`: the access is a store of `value` (4 or 8 bytes) at `gva`; size 0: nobody knows what it stores.
     """
     s.shadow_fault += ONE
     s.exits_page_fault += ONE
     emit(s, a, EV_SHADOW_FAULT, c.id, gva, NONE, NONE, ZERO, kind)
-    s.guest_walk += ONE
-    missing = read_path(c, a, s.o_tables, s.cr3[c.id], gva)
-    err = error_code(missing, rights(c), kind, user)
-    emit(s, a, EV_GUEST_WALK, c.id, gva, s.cr3[c.id], NONE, missing, err)
-    if err != ZERO:
-        s.shadow_fault_bail_real_fault += ONE
-        s.last_emul[c.id] = NONE
-        emit(s, a, EV_NOT_SHADOW, c.id, gva, NONE, NONE, missing, err & ~FAULT)
-        return err
-    for level in (U(4), U(3), U(2), ONE):
-        if needs_ad(c, level, kind):
-            set_ad(s, c, a, level, gva, kind)
-            logdirty.mark(s, a, c.w_tab[level - ONE])
-    gfn = frame(c.w_ent[0])
-    if gfn >= s.frames:
-        s.shadow_fault_bail_bad_gfn += ONE
-        emit(s, a, EV_NOT_SHADOW, c.id, gva, gfn, NONE, ZERO, PF_P)
-        return FAULT | PF_P
-    want = THREE
-    if s.log_dirty != ZERO:
-        want += LOGDIRTY_LEVELS
-    if not prealloc(s, a, want):
-        return RETRY
-    removed = False
-    for level in (U(3), U(2), ONE):
-        if remove_write_access(s, c, a, c.w_tab[level - ONE], level):
-            removed = True
-    if removed:
-        s.shadow_rm_write_flush_tlb += ONE
-        flush_all(s)
-    page = _get_and_create_l1(s, c, a, gva)
-    i = index(gva, ONE)
-    set_l1(s, a, page, i, propagate_l1(s, a, c.w_ent[0], kind == WRITE))
-    _prefetch(s, c, a, gva, page, i)
-    if kind == WRITE and is_page_table(s, a, gfn):
-        s.shadow_fault_emulate_write += ONE
-        if user != ZERO or is_store == ZERO:
-            s.shadow_fault_emulate_failed += ONE
-            emit(s, a, EV_EMULATE_UNSHADOW_USER, c.id, gva, gfn, a[s.o_p2m + gfn], ZERO, ZERO)
-            remove_shadows(s, c, a, gfn, ZERO)
+    v = c.id
+    if s.last_ok[v] != ZERO and s.last_frame[v] == gva >> PAGE_BITS:
+        gfn = s.last_mfn[v]
+        if c.hw_err == PF_P | PF_W and not is_oos(s, a, gfn):
+            s.shadow_fault_fast_emulate += ONE
+            return emulate(s, c, a, gva, gfn, size, value, True)
+        s.last_ok[v] = ZERO
+    while True:
+        version = s.gt_version
+        ok = walk_and_mark(s, c, a, gva, kind, user)
+        err = c.w_err
+        emit(s, a, EV_GUEST_WALK, v, gva, s.cr3[v], NONE, c.w_missing, err)
+        if not ok:
+            s.shadow_fault_bail_real_fault += ONE
+            reset_early_unshadow(s, c)
+            emit(s, a, EV_NOT_SHADOW, v, gva, NONE, NONE, s.tflags[v] << FLAGS_SHIFT, err & _FLAGS)
+            return err
+        if s.crashed != ZERO:
             return RETRY
-        emulate(s, c, a, gva, gfn, (gva >> THREE) & (ENTRIES - ONE), value)
-        return EMULATED
-    s.fault_count += ONE
+        gfn = c.w_leaf
+        if gfn >= s.frames:
+            s.shadow_fault_bail_bad_gfn += ONE
+            reset_early_unshadow(s, c)
+            emit(s, a, EV_NOT_SHADOW, v, gva, gfn, NONE, s.tflags[v] << FLAGS_SHIFT, PF_P)
+            return FAULT | PF_P | (c.hw_err & ~PF_P)
+        remember(s, c, gva, gfn, c.hw_err)
+        s.tflags[v] = ZERO
+        if not prealloc(s, c, a, TYPE_OF_LEVEL[c.levels, 1], THREE if c.levels == _FOUR else ONE):
+            return RETRY
+        if _protect(s, c, a, gva, version) == _GO_ON:
+            break
+    at = get_and_create_l1(s, c, a, gva, kind)
+    if at == NONE:  # PAE: the hardware would have loaded the four entries by now; load them, and let the guest fault
+        update_cr3(s, c, a, v)
+        return FAULT | PF_P | (c.hw_err & ~PF_P)
+    table = kind == WRITE and is_page_table(s, a, gfn)
+    if table and s.shopt & SHOPT_OUT_OF_SYNC:
+        unsync(s, c, a, gfn)
+    set_l1(s, c, a, at, propagate_l1(s, c, a, c.w_l1e, kind == WRITE))
+    if s.crashed != ZERO:
+        return RETRY
+    if c.w_size == ONE:
+        note_snapshot(s, a, c.w_tab[0], index(c.levels, gva, ONE), c.levels == TWO, c.w_l1e)
+    if s.shopt & SHOPT_PREFETCH:
+        _prefetch(s, c, a, gva, at)
+    if table and not (is_oos(s, a, gfn) and user == ZERO):
+        s.shadow_fault_emulate_write += ONE
+        return _emulate(s, c, a, gva, gfn, user, size, value)
+    if kind == WRITE and user == ZERO and s.cr & CR_WP == ZERO:
+        s.shadow_fault_emulate_wp += ONE
+        return _emulate(s, c, a, gva, gfn, user, size, value)
     s.shadow_fault_fixed += ONE
-    s.last_emul[c.id] = NONE
-    emit(s, a, EV_FIXUP, c.id, gva, gfn, a[s.o_p2m + gfn], ONE, a[entry_at(s, page, i)])
+    s.fault_count += ONE
+    reset_early_unshadow(s, c)
+    emit(s, a, EV_FIXUP, v, gva, gfn, a[s.o_p2m + gfn], ONE | (s.tflags[v] << FLAGS_SHIFT), a[at])
     return RETRY
 
 
 @jit
-def _get_and_create_l1(s, c, a, gva):
-    """shadow_get_and_create_l1e: descend from the loaded root, finding or making the missing shadows. Returns the L1 shadow."""
-    page = s.root[c.id]
-    for level in (U(4), U(3), U(2)):
-        i = index(gva, level)
-        e = a[entry_at(s, page, i)]
-        if e & P:
-            page = frame(e)
-            continue
-        table = c.w_tab[level - U(2)]
-        kind = TYPE_OF_LEVEL[level - ONE]
-        child = find(s, a, a[s.o_p2m + table], kind)
-        if child == NONE:
-            child = make_shadow(s, a, table, kind)
-        if set_upper(s, a, page, i, propagate_upper(c.w_ent[level - ONE], child)) != ZERO:
-            flush_all(s)
-        page = child
-    return page
+def _protect(s, c, a, gva, version):
+    """gw_remove_write_accesses, shadow_check_gwalk. Returns _GO_ON, or _AGAIN when a table came back into sync: walk again."""
+    removed, again = False, False
+    level = THREE if c.levels == _FOUR else TWO
+    if c.levels == TWO:
+        level = ONE  # the root was protected at CR3 load
+    while level >= c.w_size or level > ONE:
+        tab = c.w_tab[level - ONE]
+        if level > ONE and is_oos(s, a, tab):
+            resync(s, c, a, tab)
+            again = True
+        elif not is_oos(s, a, tab) and remove_write_access(s, c, a, tab, level, gva):
+            removed = True
+        level -= ONE
+        if level == ZERO:
+            break
+    if removed:
+        s.shadow_rm_write_flush_tlb += ONE
+        s.gt_version += ONE
+        flush_all(s)
+    if again:
+        return _AGAIN
+    if s.gt_version != version:
+        s.shadow_check_gwalk += ONE
+        if _changed(s, c, a, gva):
+            s.shadow_inconsistent_gwalk += ONE
+            return _AGAIN
+    return _GO_ON
 
 
 @jit
-def _prefetch(s, c, a, gva, page, i):
-    """sh_prefetch: up to 31 entries after the faulting one, stopping at a used entry or one that owes an A or D fault."""
+def _changed(s, c, a, gva):
+    """shadow_check_gwalk: is an entry no longer what the walk read? Only where one entry serves at two levels (a self map)."""
+    level = c.levels if c.levels != THREE else TWO
+    while level >= c.w_size:
+        if c.w_ent[level - ONE] != get_entry(s, a, c.levels, c.w_tab[level - ONE], index(c.levels, gva, level)):
+            return True
+        level -= ONE
+    return False
+
+
+@jit
+def _emulate(s, c, a, gva, gfn, user, size, value):
+    """sh_page_fault from `emulate:` on: a user's store means that this is no table any more, a dying root is unshadowed."""
+    if user != ZERO:
+        s.shadow_fault_emulate_failed += ONE
+        remove_shadows(s, c, a, gfn, ZERO, ONE)
+        emit(s, a, EV_EMULATE_UNSHADOW_USER, c.id, gva, gfn, a[s.o_p2m + gfn], s.tflags[c.id] << FLAGS_SHIFT, ZERO)
+        return RETRY
+    if is_page_table(s, a, gfn) and a[s.o_info + gfn] & DYING:
+        used = False
+        for v in range(s.vcpus):
+            if c.levels == THREE:
+                for k in range(U(v) * _FOUR, U(v) * _FOUR + _FOUR):
+                    if s.root[k] != NONE and gfn_of(s, a, a[s.o_pkey + s.root[k]]) == gfn:
+                        used = True
+            elif s.cr3[v] == gfn and s.cr & CR_PG:
+                used = True
+        if not used:
+            remove_shadows(s, c, a, gfn, ONE, ZERO)
+    return emulate(s, c, a, gva, gfn, size, value, False)
+
+
+@jit
+def _prefetch(s, c, a, gva, at):
+    """sh_prefetch: up to 31 entries after the faulting one, within its shadow page; it stops at a used entry.
+
+    It also stops at a present guest entry that owes an A or D fault.
+    """
+    i = (at - s.o_pool) & _INDEX
     end = i + PREFETCH_DISTANCE
     if end > ENTRIES:
         end = ENTRIES
-    table = c.w_tab[0]
+    first = index(c.levels, gva, ONE)
     done = ZERO
-    for j in range(i + ONE, end):
-        if a[entry_at(s, page, j)] != ZERO:
+    for j in range(ONE, end - i):
+        if a[at + j] != ZERO:
             break
-        g = a[guest_entry(s, table, j)]
-        if g & P and ((g & A) == ZERO or (g & RW != ZERO and (g & D) == ZERO)):
-            break
-        new = propagate_l1(s, a, g, False)
-        set_l1(s, a, page, j, new)
+        if c.w_size == ONE:
+            g = get_entry(s, a, c.levels, c.w_tab[0], first + j)
+            if g & P and ((g & A) == ZERO or (g & RW != ZERO and (g & D) == ZERO)):
+                break
+            usable = g & P != ZERO and reserved(s, g, ONE, c.levels) == ZERO
+        else:
+            g, usable = c.w_l1e + (U(j) << PAGE_BITS), True
+        new = propagate_l1(s, c, a, g, False) if usable else ZERO
+        set_l1(s, c, a, at + j, new)
+        if c.w_size == ONE:
+            note_snapshot(s, a, c.w_tab[0], first + j, c.levels == TWO, g)
         if new & P:
             done += ONE
     s.prefetched += done
     if done != ZERO:
-        emit(s, a, EV_PREFETCH, c.id, gva, table, page, ONE, done)
+        emit(s, a, EV_PREFETCH, c.id, gva, c.w_tab[0], (at - s.o_pool) >> U(9), ONE, done)
 
 
 # ---- CR3
 
 
 @jit
-def update_cr3(s, c, a, vcpu):
-    """sh_update_cr3, sh_set_toplevel_shadow: write-protect the new root, find or make its shadow, pin it, load it, flush."""
-    gfn = s.cr3[vcpu]
-    if remove_write_access(s, c, a, gfn, U(4)):
-        flush_all(s)
-    page = find(s, a, a[s.o_p2m + gfn], SH_L4)
-    if page == NONE:
-        if not prealloc(s, a, ONE):
-            return
-        page = make_shadow(s, a, gfn, SH_L4)
-    a[s.o_pref + page] += ONE
-    pin(s, a, page)
-    old = s.root[vcpu]
-    s.root[vcpu] = page
+def _set_slot(s, c, a, slot, gfn, kind):
+    """sh_set_toplevel_shadow: find or make the shadow of root `gfn` (NONE: no root), take it, pin it, let go of the old one."""
+    page = NONE
+    if gfn != NONE:
+        page = find(s, a, a[s.o_p2m + gfn], kind)
+        if page == NONE and prealloc(s, c, a, kind, ONE):
+            page = make_shadow(s, c, a, gfn, kind)
+        if page != NONE:
+            get_ref(s, a, page, NONE)
+            pin(s, a, page)
+    old = s.root[slot]
+    s.root[slot] = page
     if old != NONE:
-        put_ref(s, a, old, NONE)
+        put_ref(s, c, a, old, NONE)
+
+
+@far
+def update_cr3(s, c, a, vcpu):
+    """sh_update_cr3: resync own tables, write-protect the new root, find or make its shadow, pin it, load it, flush.
+
+    `c` is the vCPU whose CR3 it is. PAE: the four L2 tables of its loaded entries are roots of their own.
+    """
+    resync_all(s, c, a, False, True, False)
+    slot = vcpu * _FOUR
+    if c.levels == THREE:
+        removed = False
+        for i in range(_FOUR):
+            c.pdpte[i] = get_entry(s, a, THREE, s.cr3[vcpu], U(i))
+        for i in range(_FOUR):
+            gfn = _pae_root(s, c, i)
+            if gfn != NONE and remove_write_access(s, c, a, gfn, TWO, ZERO):
+                removed = True
+        if removed:
+            flush_all(s)
+        for i in range(_FOUR):
+            _set_slot(s, c, a, slot + U(i), _pae_root(s, c, i), SH_L2_PAE)
+    else:
+        gfn = s.cr3[vcpu] if s.cr & CR_PG else s.frames
+        if remove_write_access(s, c, a, gfn, c.levels, ZERO):
+            flush_all(s)
+        _set_slot(s, c, a, slot, gfn, TYPE_OF_LEVEL[c.levels, c.levels])
     flush(s, vcpu)
+    forget(s, c)
+    resync_all(s, c, a, True, False, True)
 
 
 @jit
-def detach(s, a, vcpu):
-    """sh_detach_old_tables: the vCPU lets go of its root."""
-    old = s.root[vcpu]
-    s.root[vcpu] = NONE
-    if old != NONE:
-        put_ref(s, a, old, NONE)
+def _pae_root(s, c, i):
+    """Guest frame of one of the four loaded L2 tables, or NONE."""
+    e = c.pdpte[i]
+    return frame(e) if e & P and frame(e) < s.frames else NONE
+
+
+@jit
+def detach(s, c, a, vcpu):
+    """sh_detach_old_tables: the vCPU lets go of its roots."""
+    for k in range(vcpu * _FOUR, vcpu * _FOUR + _FOUR):
+        old = s.root[k]
+        s.root[k] = NONE
+        if old != NONE:
+            put_ref(s, c, a, old, NONE)
+
+
+@far
+def update_modes(s, c, a):
+    """sh_update_paging_modes after CR0.PG, CR4 or the shadow mode has changed: detach, resync all, monitor table, new root."""
+    v = c.id
+    had = monitor_pages(c.levels)
+    detach(s, c, a, v)
+    resync_all(s, c, a, False, True, True)
+    c.levels = s.guest_levels if s.cr & CR_PG else TWO
+    if monitor_pages(c.levels) != had:
+        old = s.monitor[v]
+        s.monitor[v] = make_monitor(s, c, a)
+        while old != NONE:
+            after = a[s.o_pup + old]
+            release(s, a, old)
+            old = after
+    if c.levels == THREE:
+        load_pdptes(s, c, a, s.cr3[v])  # sh_update_cr3 copies the guest's four entries anew (gl3e)
+    update_cr3(s, c, a, v)
+
+
+@jit
+def monitor_pages(levels):
+    """Pages of a monitor table: one in 4-level mode, three where Xen extends a three-level shadow to four levels."""
+    return ONE if levels == _FOUR else THREE
+
+
+@jit
+def make_monitor(s, c, a):
+    """sh_make_monitor_table. Returns its first page, others are chained by `pup`. Xen 4.17 asks for four, whatever it uses."""
+    n = monitor_pages(c.levels)
+    if not prealloc(s, c, a, SH_MONITOR, _FOUR if s.xen == XEN_417 else n):
+        return NONE
+    first = NONE
+    for _ in range(n):
+        page = alloc(s, a, SH_MONITOR, NONE)
+        a[s.o_pup + page] = first
+        first = page
+    return first
+
+
+@jit
+def make_snapshots(s, c, a):
+    """First part of sh_update_paging_modes: three snapshot pages a vCPU; Xen 4.17 takes them in any case."""
+    if s.xen != XEN_417 and s.shopt & SHOPT_OUT_OF_SYNC == ZERO:
+        return
+    if prealloc(s, c, a, SH_SNAPSHOT, U(OOS_PAGES)):
+        for k in range(c.id * U(OOS_PAGES), (c.id + ONE) * U(OOS_PAGES)):
+            s.oos_snap[k] = alloc(s, a, SH_SNAPSHOT, NONE)
+
+
+# ---- INVLPG
+
+
+@jit
+def invlpg(s, c, a, gva):
+    """sh_invlpg: nothing where nothing is shadowed; all of the TLB for a superpage; an out-of-sync entry is blanked."""
+    s.shadow_invlpg += ONE
+    forget(s, c)
+    if c.levels == _FOUR:
+        page = s.root[c.id * _FOUR]
+        for level in (_FOUR, THREE):
+            e = a[entry_at(s, page, index(_FOUR, gva, level))]
+            if (e & P) == ZERO:
+                return
+            page = frame(e)
+    else:
+        page = loaded_l2(s, c, a, gva)
+        if page == NONE:
+            return
+    e = a[entry_at(s, page, (gva >> U(21)) & _INDEX)]
+    if (e & P) == ZERO:
+        return
+    head = head_of(s, a, frame(e))
+    if is_fl1(a[s.o_ptype + head]):
+        flush(s, c.id)
+        return
+    if is_oos(s, a, frame_shadowed(s, a, head)):
+        set_l1(s, c, a, entry_at(s, frame(e), (gva >> PAGE_BITS) & _INDEX), ZERO)
+    drop(s, c, (gva >> PAGE_BITS) & U((1 << 36) - 1))
+
+

@@ -1,18 +1,25 @@
-"""Shadows as things: their hash, their references, the pinned list, how one is made and how one dies.
+"""Shadows as things: their hash, their references, the pinned list, how they die.
 
-Source: Xen mm/shadow/common.c (shadow_hash_*, sh_pin, shadow_promote, shadow_demote, sh_unhook_*), private.h (sh_put_ref).
-A live shadow is referred to by parents, by loaded slots, by its pin; with the last reference it is destroyed at once.
+Source: Xen mm/shadow/common.c (shadow_hash_*, shadow_demote), private.h (sh_get_ref, sh_put_ref, sh_pin, sh_unpin),
+multi.c (sh_destroy_l*_shadow). A live shadow is referred to by parents, by loaded slots, by its pin; with the last
+reference it is destroyed at once. How one is made: links.py.
 """
 
 from pagingviz.core.events import emit
+from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.pool import alloc, entry_at, gfn_of, release
+from pagingviz.core.pool import entry_at, gfn_of, release
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    ENTRIES, EV_DEMOTE, EV_PROMOTE, HASH_BUCKETS, NONE, ONE, P, RW, SHADOW_FLAG_SHIFT, SH_L1, SH_LEVEL, U, US, ZERO,
+    ENTRIES, EV_DEMOTE, HASH_BUCKETS, NONE, OOS, OOS_MAY_WRITE, OOS_PAGES, ONE, P, RW, SF_DEMOTE, SHADOW_FLAG_SHIFT,
+    SHADOW_FLAGS, SH_FL1, SH_FL1_32, SH_FL1_PAE, SH_L1_32, SH_L2_32, SH_L2_PAE, SH_L3, SH_L4, SH_LEVEL, TWO, U, ZERO,
 )  # fmt: skip
 
 _MIX1, _MIX2, _HALF = U(0x9E3779B97F4A7C15), U(0xBF58476D1CE4E5B9), U(32)
+_OOS_PAGES = U(OOS_PAGES)
+
+
+# ---- the hash
 
 
 @jit
@@ -68,6 +75,9 @@ def hash_lookup(s, a, key, kind):
     return NONE
 
 
+# ---- what a guest frame and a shadow are
+
+
 @jit
 def has_shadow(s, a, gfn, kind):
     """Whether the frame's shadow flag of this type is set (page->shadow_flags)."""
@@ -77,18 +87,40 @@ def has_shadow(s, a, gfn, kind):
 @jit
 def is_page_table(s, a, gfn):
     """sh_mfn_is_a_page_table for an HVM owner: PGC_shadowed_pt, any shadow flag set."""
-    return (a[s.o_info + gfn] >> SHADOW_FLAG_SHIFT) != ZERO
+    return a[s.o_info + gfn] & SHADOW_FLAGS != ZERO
 
 
 @jit
-def make_shadow(s, a, gfn, kind):
-    """sh_make_shadow: an empty shadow of guest frame `gfn`; the frame is promoted (its shadow flag set). Returns the page."""
-    key = a[s.o_p2m + gfn]
-    page = alloc(s, a, kind, key)
-    a[s.o_info + gfn] |= ONE << (SHADOW_FLAG_SHIFT + kind)
-    hash_insert(s, a, key, kind, page)
-    emit(s, a, EV_PROMOTE, ZERO, ZERO, gfn, page, SH_LEVEL[kind], kind)
-    return page
+def is_oos(s, a, gfn):
+    """mfn_is_out_of_sync."""
+    return a[s.o_info + gfn] & OOS != ZERO
+
+
+@jit
+def pinnable(s, kind):
+    """sh_type_is_pinnable: the roots of each mode, and L3 shadows while the guest may be an early 64-bit Linux."""
+    return kind == SH_L4 or kind == SH_L2_PAE or kind == SH_L2_32 or (kind == SH_L3 and s.opt_l3 != ZERO)
+
+
+@jit
+def has_up(s, kind):
+    """sh_type_has_up_pointer: shadows of one page that cannot be pinned."""
+    return not (pinnable(s, kind) or kind == SH_L1_32 or kind == SH_FL1_32)
+
+
+@jit
+def is_fl1(kind):
+    """Whether the shadow stands for a superpage; its key is then a gfn."""
+    return kind == SH_FL1 or kind == SH_FL1_PAE or kind == SH_FL1_32
+
+
+@jit
+def frame_shadowed(s, a, page):
+    """Guest frame behind a shadow (mfn_to_gfn of its backpointer; for an fl1 the superpage's first frame)."""
+    return a[s.o_pkey + page] if is_fl1(a[s.o_ptype + page]) else gfn_of(s, a, a[s.o_pkey + page])
+
+
+# ---- the pinned list
 
 
 @jit
@@ -108,7 +140,7 @@ def pinned_remove(s, a, page):
 
 @jit
 def pin(s, a, page):
-    """sh_pin: put a root at the head of the pinned list; the first time it gains a reference, later it only moves."""
+    """sh_pin: put a shadow at the head of the pinned list; the first time it gains a reference, later it only moves."""
     if a[s.o_ppin + page] != ZERO:
         pinned_remove(s, a, page)
     else:
@@ -125,56 +157,90 @@ def pin(s, a, page):
 
 
 @jit
-def unpin(s, a, page):
+def unpin(s, c, a, page):
     """sh_unpin: off the list, and drop the reference that the pin held."""
     if a[s.o_ppin + page] != ZERO:
         pinned_remove(s, a, page)
-        put_ref(s, a, page, NONE)
+        put_ref(s, c, a, page, NONE)
+
+
+# ---- references
 
 
 @jit
-def put_ref(s, a, page, up):
+def get_ref(s, a, page, up):
+    """sh_get_ref: one more reference, held by the entry at arena index `up` (NONE: a slot). The first parent is remembered."""
+    a[s.o_pref + page] += ONE
+    if a[s.o_pup + page] == NONE and has_up(s, a[s.o_ptype + page]):
+        a[s.o_pup + page] = up
+
+
+@jit
+def put_ref(s, c, a, page, up):
     """sh_put_ref: drop one reference (`up` = entry_at index that held it, or NONE); at zero the shadow is destroyed at once."""
     if up != NONE and a[s.o_pup + page] == up:
         a[s.o_pup + page] = NONE
     a[s.o_pref + page] -= ONE
     if a[s.o_pref + page] == ZERO:
-        destroy(s, a, page)
+        destroy(s, c, a, page)
 
 
 @jit
-def _unlink(s, a, page):
+def _demote(s, c, a, gfn, kind):
+    """shadow_demote: the frame loses this shadow; with its last one it is no page table, and not out of sync, any more."""
+    a[s.o_info + gfn] &= ~(ONE << (SHADOW_FLAG_SHIFT + kind))
+    if not is_page_table(s, a, gfn):
+        if is_oos(s, a, gfn):
+            mfn = a[s.o_p2m + gfn]
+            for k in range(s.vcpus * _OOS_PAGES):
+                if s.oos[k] == mfn:
+                    s.oos[k] = NONE
+        a[s.o_info + gfn] &= ~(OOS | OOS_MAY_WRITE)
+    s.tflags[c.id] |= SF_DEMOTE
+
+
+@jit
+def _unlink(s, c, a, page):
     """First half of destroying a shadow: out of the hash, and the guest frame is demoted."""
     key, kind = a[s.o_pkey + page], a[s.o_ptype + page]
     hash_delete(s, a, key, kind, page)
-    gfn = gfn_of(s, a, key)
-    a[s.o_info + gfn] &= ~(ONE << (SHADOW_FLAG_SHIFT + kind))
+    gfn = frame_shadowed(s, a, page)
+    if not is_fl1(kind):
+        _demote(s, c, a, gfn, kind)
     emit(s, a, EV_DEMOTE, ZERO, ZERO, gfn, page, SH_LEVEL[kind], kind)
 
 
-@jit
-def destroy(s, a, top):
-    """sh_destroy_shadow: unlink, drop what the entries refer to in order 0..511 (children die with their last reference), free.
+@far
+def destroy(s, c, a, top):
+    """sh_destroy_shadow: unlink, drop what the entries refer to in ascending order, free. Children die with the last reference.
 
-    A walk with a small stack of its own (s.d_page, s.d_idx), since the depth is at most four levels.
+    A walk with a small stack of its own (s.d_head: the shadow, s.d_page: which of its pages, s.d_idx: which entry), since the
+    depth is at most four levels.
     """
     depth = ZERO
     s.d_page[depth], s.d_idx[depth] = top, ZERO
-    _unlink(s, a, top)
+    _unlink(s, c, a, top)
+    s.d_head[0] = top
     while True:
         page, i = s.d_page[depth], s.d_idx[depth]
-        if i == ENTRIES:
-            release(s, a, page)
+        head = s.d_head[depth]
+        if i >= ENTRIES:
+            page = a[s.o_pmore + page]
+            if page != NONE:
+                s.d_page[depth], s.d_idx[depth] = page, ZERO
+                continue
+            release(s, a, head)
             if depth == ZERO:
                 return
             depth -= ONE
             continue
-        s.d_idx[depth] = i + ONE
+        kind = a[s.o_ptype + head]
+        s.d_idx[depth] = i + (TWO if kind == SH_L2_32 else ONE)
         at = entry_at(s, page, i)
         e = a[at]
         if (e & P) == ZERO:
             continue
-        if a[s.o_ptype + page] == SH_L1:
+        if SH_LEVEL[kind] == ONE:
             if e & RW:
                 a[s.o_info + gfn_of(s, a, frame(e))] -= ONE
             continue
@@ -185,37 +251,5 @@ def destroy(s, a, top):
         if a[s.o_pref + child] == ZERO:
             depth += ONE
             s.d_page[depth], s.d_idx[depth] = child, ZERO
-            _unlink(s, a, child)
-
-
-@jit
-def set_upper(s, a, page, i, new):
-    """shadow_set_l2e/l3e/l4e: write an entry that points to a shadow, moving the references. Returns 1 if TLBs must be flushed.
-
-    Xen: a flush is owed when a present entry changed its target or lost rights (SHADOW_SET_FLUSH).
-    """
-    at = entry_at(s, page, i)
-    old = a[at]
-    if old == new:
-        return ZERO
-    if new & P:
-        child = frame(new)
-        a[s.o_pref + child] += ONE
-        if a[s.o_pup + child] == NONE:
-            a[s.o_pup + child] = at
-    a[at] = new
-    need = ZERO
-    if old & P:
-        if (new & P) == ZERO or frame(old) != frame(new) or (old & ~new & (RW | US)) != ZERO or (new & ~old) >> U(63) != ZERO:
-            need = ONE
-        put_ref(s, a, frame(old), at)
-    return need
-
-
-@jit
-def unhook(s, a, page):
-    """sh_unhook_l4_mappings: clear every present entry of a loaded root; what only it referred to is freed."""
-    s.unhooks += ONE
-    for i in range(ENTRIES):
-        if a[entry_at(s, page, i)] & P:
-            set_upper(s, a, page, i, ZERO)
+            s.d_head[depth] = child
+            _unlink(s, c, a, child)

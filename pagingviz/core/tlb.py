@@ -2,13 +2,14 @@
 
 Two levels with true LRU, 64 entries 4-way and 1536 entries 12-way. An entry holds the virtual page number, tagged with the
 generation of its vCPU (a flush is one increment), the gfn it reaches, and the rights the walk found. TLB_W is set only when a
-store needs nothing more from the tables: writable at every level and the leaf already dirty.
+store needs nothing more from the tables: writable at every level and the leaf already dirty. A superpage is held in pieces of
+4 KiB, and INVLPG of any address in it drops them all (SDM vol. 3, 4.10.4.1).
 """
 
 from pagingviz.core.jit import jit
 from pagingviz.layout import (
-    FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_NX, TLB_U, TLB_W, U, VPN_MASK,
-    WRITE, ZERO,
+    CR_AC, CR_SMAP, CR_SMEP, CR_WP, FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_BIG, TLB_GEN_SHIFT,
+    TLB_GFN_SHIFT, TLB_HUGE, TLB_KW, TLB_NX, TLB_U, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
 )  # fmt: skip
 
 _MANY = U(1 << 26)
@@ -16,13 +17,26 @@ _SET1, _SET2 = T1_SETS - ONE, T2_SETS - ONE
 
 
 @jit
-def allowed(val, kind, user):
-    """Whether an access of this kind may use a TLB value: write needs TLB_W, user needs TLB_U, a fetch must not meet TLB_NX."""
-    if kind == WRITE and (val & TLB_W) == ZERO:
-        return False
-    if user != ZERO and (val & TLB_U) == ZERO:
+def allowed(val, kind, user, cr):
+    """Whether an access of this kind may use a TLB value: write needs TLB_W, user needs TLB_U, a fetch must not meet TLB_NX.
+
+    The supervisor's writes may use TLB_KW while CR0.WP is 0; SMEP and SMAP keep it off pages with TLB_U.
+    """
+    if user != ZERO:
+        if (val & TLB_U) == ZERO or (kind == WRITE and (val & TLB_W) == ZERO):
+            return False
+    elif not _supervisor(val, kind, cr):
         return False
     return not (kind == FETCH and (val & TLB_NX) != ZERO)
+
+
+@jit
+def _supervisor(val, kind, cr):
+    if kind == WRITE and (val & TLB_W) == ZERO and ((val & TLB_KW) == ZERO or (cr & CR_WP) != ZERO):
+        return False
+    if (val & TLB_U) == ZERO:
+        return True
+    return (cr & CR_SMEP) == ZERO if kind == FETCH else (cr & (CR_SMAP | CR_AC)) != CR_SMAP
 
 
 @jit
@@ -34,7 +48,7 @@ def lookup(s, c, vpn, kind, user):
     for w in range(k, k + T1_WAYS):
         if c.t1t[w] == tag:
             v = c.t1v[w]
-            if not allowed(v, kind, user):
+            if not allowed(v, kind, user, s.cr):
                 return NONE
             c.t1s[w] = c.clock
             s.tlb_l1_hit += ONE
@@ -43,7 +57,7 @@ def lookup(s, c, vpn, kind, user):
     for w in range(k, k + T2_WAYS):
         if c.t2t[w] == tag:
             v = c.t2v[w]
-            if not allowed(v, kind, user):
+            if not allowed(v, kind, user, s.cr):
                 return NONE
             c.t2s[w] = c.clock
             s.tlb_l2_hit += ONE
@@ -74,6 +88,8 @@ def fill(s, c, vpn, gfn, rights):
     """Put the result of a walk into both levels. `rights` is a set of TLB_* bits."""
     tag = (s.tlb_gen[c.id] << TLB_GEN_SHIFT) | vpn
     val = (gfn << TLB_GFN_SHIFT) | rights
+    if rights & (TLB_BIG | TLB_HUGE):
+        c.big_gen = s.tlb_gen[c.id]
     k = (vpn & _SET2) * T2_WAYS
     gen = tag >> TLB_GEN_SHIFT
     best, least = k, NONE
@@ -91,7 +107,10 @@ def fill(s, c, vpn, gfn, rights):
 
 @jit
 def drop(s, c, vpn):
-    """INVLPG: forget one page in both levels."""
+    """INVLPG: forget one page in both levels, and every piece of the superpages it may lie in."""
+    if c.big_gen == s.tlb_gen[c.id]:
+        _drop_pieces(c.t1t, c.t1v, vpn, s.tlb_gen[c.id], c.levels)
+        _drop_pieces(c.t2t, c.t2v, vpn, s.tlb_gen[c.id], c.levels)
     tag = (s.tlb_gen[c.id] << TLB_GEN_SHIFT) | vpn
     k = (vpn & _SET1) * T1_WAYS
     for w in range(k, k + T1_WAYS):
@@ -101,6 +120,16 @@ def drop(s, c, vpn):
     for w in range(k, k + T2_WAYS):
         if c.t2t[w] == tag:
             c.t2t[w] = ZERO
+
+
+@jit
+def _drop_pieces(tags, values, vpn, gen, levels):
+    big = U(10) if levels == TWO else U(9)
+    for w in range(tags.size):
+        if tags[w] >> TLB_GEN_SHIFT == gen:
+            away = (tags[w] & VPN_MASK) ^ vpn
+            if (values[w] & TLB_BIG and away >> big == ZERO) or (values[w] & TLB_HUGE and away >> U(18) == ZERO):
+                tags[w] = ZERO
 
 
 @jit
@@ -118,6 +147,7 @@ def renew(s, c):
         return
     live = s.tlb_gen[c.id]
     s.tlb_gen[c.id] = ONE
+    c.big_gen = ONE if c.big_gen == live else ZERO
     for w in range(T1_SETS * T1_WAYS):
         c.t1t[w] = (ONE << TLB_GEN_SHIFT) | (c.t1t[w] & VPN_MASK) if c.t1t[w] >> TLB_GEN_SHIFT == live else ZERO
     for w in range(T2_SETS * T2_WAYS):

@@ -1,23 +1,40 @@
-"""The guest page-table walk of a 64-bit guest (SDM vol. 3, 4.5 to 4.8), and the same walk over shadow tables.
+"""The guest page-table walk in every paging mode: 4-level, PAE, 32-bit (SDM vol. 3, 4.3 to 4.8).
 
-Rights: R/W and U/S are ANDed, NX is ORed over all levels; they are tested only after the leaf is found. A (all levels) and
-D (leaf, on a write) are set only by a walk that succeeds. CR0.WP=1, EFER.NXE=1, no SMEP, SMAP or keys; 4 KiB leaves only.
+Order: at each level first P, then the reserved bits; rights only after the leaf is found, from all levels together: R/W and
+U/S are ANDed, NX is ORed, PAE's PDPTEs carry none. A (all levels) and D (leaf, on a write) are set only by a walk that
+succeeds. Left out: 5 levels, protection keys, shadow stacks, implicit supervisor accesses.
 """
 
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.layout import (
-    A, D, ENTRY_BITS, EV_AD_UPDATE, FAULT, FETCH, FRAME_MASK, NONE, NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_U, PF_W, RW, TLB_NX,
-    TLB_U, TLB_W, US, WRITE, ZERO, U,
+    A, CR_AC, CR_NXE, CR_PG, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, D, ENTRY_BITS, EV_AD_UPDATE, FAULT, FETCH, FRAME_MASK, GP, NONE,
+    NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PSE, RW, THREE, TLB_BIG, TLB_HUGE, TLB_KW, TLB_NX, TLB_U, TLB_W,
+    TWO, US, WRITE, ZERO, U,
 )  # fmt: skip
 
-_INDEX = U(511)
+FOUR = U(4)
+_INDEX, _INDEX32, _BITS32 = U(511), U(1023), U(10)
+_LOW32, _WORD = U(0xFFFFFFFF), U(32)
+_SIGN, _SIGNS = U(47), U(0x1FFFF)  # bits 63:47 of a canonical address are equal
+_LONG_TOP, _PAE_TOP = U(1 << 52), U(1 << 63)  # entries have physical-address bits up to here; in PAE all up to NX are reserved
+_LOW_2M, _LOW_1G, _LOW_4M = U(0x1FF), U(0x3FFFF), U(0x3FF)  # frame number within a superpage
+_RSVD_2M, _RSVD_1G = U(0x1FE000), U(0x3FFFE000)  # bits 20:13 and 29:13; bit 12 is the PAT bit
+_RSVD_4M = U(0x3FE000)  # bits 21:13, of which PSE-36 uses 20:13 as physical-address bits 39:32
+_RSVD_PDPTE = U(0x1E6)  # bits 8:5 and 2:1
+_FULL_L1E = P | RW | US | A | D
+
+
+# ---- tables
 
 
 @jit
-def index(gva, level):
-    """Entry number (0..511) that `gva` selects in a table of `level` (1..4)."""
-    return (gva >> (PAGE_BITS + ENTRY_BITS * (level - ONE))) & _INDEX
+def index(levels, gva, level):
+    """Entry number that `gva` selects in a table of `level`: 9 bits a level, 10 when levels=2, 2 at the top of PAE."""
+    if levels == TWO:
+        return (gva >> (PAGE_BITS + _BITS32 * (level - ONE))) & _INDEX32
+    i = (gva >> (PAGE_BITS + ENTRY_BITS * (level - ONE))) & _INDEX
+    return i & THREE if levels == THREE and level == THREE else i
 
 
 @jit
@@ -27,97 +44,342 @@ def frame(entry):
 
 
 @jit
-def read_path(c, a, base, root, gva):
-    """Read the four entries on the way of `gva`, from table frame `root`; tables lie at a[base + frame*512].
+def _place(s, a, levels, tab, i):
+    """Arena index of the word that holds entry `i` of the table in frame `tab`; NONE where no memory is kept."""
+    if levels == TWO:
+        i >>= ONE
+    if tab < s.zone:
+        return s.o_tables + (tab << ENTRY_BITS) + i
+    at = (tab << PAGE_BITS) + (i << THREE)
+    for k in range(s.n_sparse):
+        o = s.o_sparse + TWO * U(k)
+        if a[o] == at:
+            return o + ONE
+    return NONE
 
-    Fills c.w_tab (frames) and c.w_ent (entries), index level-1. Returns 0, or the level of the first not-present entry.
+
+@jit
+def get_entry(s, a, levels, tab, i):
+    """Entry `i` of the guest table in frame `tab`: 8 bytes, or 4 when levels=2. Memory that is not kept reads as 0."""
+    at = _place(s, a, levels, tab, i)
+    if at == NONE:
+        return ZERO
+    if levels == TWO:
+        return (a[at] >> (_WORD * (i & ONE))) & _LOW32
+    return a[at]
+
+
+@jit
+def put_entry(s, a, levels, tab, i, value):
+    """Store entry `i` of the guest table in frame `tab`. No version, no event; dropped where no memory is kept."""
+    at = _place(s, a, levels, tab, i)
+    if at == NONE:
+        return
+    if levels == TWO:
+        shift = _WORD * (i & ONE)
+        a[at] = (a[at] & ~(_LOW32 << shift)) | ((value & _LOW32) << shift)
+    else:
+        a[at] = value
+
+
+# ---- the walk
+
+
+@jit
+def _reserved_always(s, levels):
+    """Bits that are reserved in every entry of a mode: above MAXPHYADDR, and NX where it is not in use."""
+    if levels == TWO:
+        return ZERO
+    bad = (_LONG_TOP if levels == FOUR else _PAE_TOP) - (ONE << s.maxphys)
+    return bad if s.cr & CR_NXE else bad | NX
+
+
+@jit
+def _begin(s, c, gva):
+    """Start a walk at the vCPU's root. Returns the level of the first table to read from memory (c.w_next is its frame).
+
+    In PAE the top is one of the four registers c.pdpte; 0 when that one is not present or (Xen loads it unchecked) reserved.
     """
-    tab = root
-    for level in (U(4), U(3), U(2), ONE):
-        e = a[base + (tab << ENTRY_BITS) + index(gva, level)]
-        c.w_tab[level - ONE] = tab
-        c.w_ent[level - ONE] = e
-        if (e & P) == ZERO:
-            return level
-        tab = frame(e)
+    c.w_missing, c.w_rsvd, c.w_size, c.w_rights = ZERO, ZERO, ZERO, ZERO
+    c.w_all, c.w_any = ~ZERO, ZERO
+    c.w_next = s.cr3[c.id]
+    c.w_mask = _reserved_always(s, c.levels)
+    if c.levels != THREE:
+        return c.levels
+    e = c.pdpte[index(THREE, gva, THREE)]
+    c.w_tab[2], c.w_ent[2] = c.w_next, e
+    if (e & P) == ZERO or e & _pdpte_rsvd(s):
+        c.w_missing, c.w_rsvd = THREE, e & P
+        return ZERO
+    c.w_next = frame(e)
+    return TWO
+
+
+@jit
+def big_leaf(levels, level, e):
+    """First 4 KiB frame of the superpage that entry `e` of `level` maps (PSE-36 in 32-bit mode)."""
+    if levels == TWO:
+        return ((e >> U(22)) << _BITS32) | (((e >> U(13)) & U(0xFF)) << U(20))
+    return frame(e) & ~(_LOW_2M if level == TWO else _LOW_1G)
+
+
+@jit
+def _reserved_big(s, levels, level):
+    """Bits that are reserved in the entry of a superpage beside those of every entry."""
+    if levels == TWO:
+        if s.gib_leaves == ZERO:  # Xen's shadow code knows no PSE-36 either (guest_can_use_pse36)
+            return _RSVD_4M
+        wide = s.maxphys - _WORD if s.maxphys < U(40) else U(8)
+        return _RSVD_4M & ~((ONE << (U(13) + wide)) - ONE)
+    return _RSVD_2M if level == TWO else _RSVD_1G
+
+
+@jit
+def _is_big(s, levels, level, e):
+    """Whether a present entry maps a superpage, or tries to."""
+    return level > ONE and (e & PSE) != ZERO and (levels != TWO or (s.cr & CR_PSE) != ZERO)
+
+
+@jit
+def reserved(s, e, level, levels):
+    """The reserved bits that are set in a present entry of `level` (guest_l1e_rsvd_bits .. l4e)."""
+    bad = _reserved_always(s, levels)
+    if _is_big(s, levels, level, e):
+        bad |= PSE if level == FOUR or (level == THREE and s.gib_leaves == ZERO) else _reserved_big(s, levels, level)
+    return e & bad
+
+
+@jit
+def _step(s, c, a, gva, level):
+    """Read the entry of `level` in the table c.w_next. Returns the next level, or 0 when the walk ends.
+
+    At the end either c.w_size is the level of the leaf, or c.w_missing that of an entry not present, or (c.w_rsvd) reserved.
+    """
+    e = get_entry(s, a, c.levels, c.w_next, index(c.levels, gva, level))
+    c.w_tab[level - ONE], c.w_ent[level - ONE] = c.w_next, e
+    if (e & P) == ZERO:
+        c.w_missing = level
+        return ZERO
+    big = _is_big(s, c.levels, level, e)
+    if e & c.w_mask or (big and reserved(s, e, level, c.levels)):
+        c.w_missing, c.w_rsvd = level, ONE
+        return ZERO
+    c.w_all &= e
+    c.w_any |= e
+    if level > ONE and not big:
+        c.w_next = frame(e)
+        return level - ONE
+    if level == ONE:
+        c.w_leaf = frame(e)
+    else:
+        within = _LOW_4M if c.levels == TWO else (_LOW_2M if level == TWO else _LOW_1G)
+        c.w_leaf = big_leaf(c.levels, level, e) | ((gva >> PAGE_BITS) & within)
+    c.w_size = level
+    c.w_rights = (c.w_all & (RW | US)) | (c.w_any & NX)
     return ZERO
 
 
 @jit
-def rights(c):
-    """Combined rights of the path in c.w_ent: RW, US (AND over levels) and NX (OR), in page-table bits."""
-    e1, e2, e3, e4 = c.w_ent[0], c.w_ent[1], c.w_ent[2], c.w_ent[3]
-    return (e1 & e2 & e3 & e4 & (RW | US)) | ((e1 | e2 | e3 | e4) & NX)
+def plain(s, c, a, gva):
+    """The usual walk of a 64-bit guest, made fast: four entries, all present and accessed, none special. Else False.
+
+    Fills c.w_tab, c.w_ent, c.w_leaf, c.w_size, c.w_missing, c.w_rsvd and c.w_rights.
+    """
+    mask = _reserved_always(s, FOUR)
+    odd = P | A | PSE | mask
+    tab, both, either, level, shift = s.cr3[c.id], ~ZERO, ZERO, THREE, U(39)
+    while level != ZERO:
+        if tab >= s.zone:
+            return False
+        e = a[s.o_tables + (tab << ENTRY_BITS) + ((gva >> shift) & _INDEX)]
+        if e & odd != P | A:
+            return False
+        c.w_tab[level], c.w_ent[level] = tab, e
+        both &= e
+        either |= e
+        tab = frame(e)
+        shift -= ENTRY_BITS
+        level -= ONE
+    if tab >= s.zone:
+        return False
+    e = a[s.o_tables + (tab << ENTRY_BITS) + ((gva >> PAGE_BITS) & _INDEX)]
+    if e & (P | A | mask) != P | A:
+        return False
+    c.w_tab[0], c.w_ent[0] = tab, e
+    c.w_leaf, c.w_size, c.w_missing, c.w_rsvd = frame(e), ONE, ZERO, ZERO
+    c.w_rights = (both & e & (RW | US)) | ((either | e) & NX)
+    return True
 
 
 @jit
-def error_code(missing, have, kind, user):
-    """FAULT | #PF error code of an access, or 0 when the path allows it. `missing` is read_path's result, `have` its rights."""
-    err = ZERO
+def _read_any(s, c, a, gva):
+    if s.cr & CR_PG == ZERO:
+        _identity(s, c, gva)
+        return
+    level = _begin(s, c, gva)
+    while level != ZERO:
+        level = _step(s, c, a, gva, level)
+
+
+@jit
+def read_path(s, c, a, gva):
+    """Read the entries on the way of `gva` into c.w_*, without judging rights. Returns 0, or the level that ended it early."""
+    if c.levels != FOUR or not plain(s, c, a, gva):
+        _read_any(s, c, a, gva)
+    return c.w_missing
+
+
+@jit
+def _identity(s, c, gva):
+    """CR0.PG=0: every address is physical. Filled as from Xen's table of 1024 identical superpages (unpaged_pagetable).
+
+    That table is no memory of the guest: it counts as the frame after the last one.
+    """
+    c.w_missing, c.w_rsvd, c.w_size, c.w_rights = ZERO, ZERO, TWO, RW | US
+    c.w_leaf = gva >> PAGE_BITS
+    c.w_tab[1], c.w_ent[1] = s.frames, ((gva >> U(22)) << U(22)) | _FULL_L1E | PSE
+    c.w_l1e = (c.w_leaf << PAGE_BITS) | _FULL_L1E
+
+
+@jit
+def may(have, kind, user, cr):
+    """Whether a path with these rights allows an access (SDM vol. 3, 4.6)."""
+    if kind == FETCH:
+        if have & NX:
+            return False
+        return (have & US) != ZERO if user != ZERO else (have & US) == ZERO or (cr & CR_SMEP) == ZERO
+    if user != ZERO:
+        return (have & US) != ZERO and (kind != WRITE or (have & RW) != ZERO)
+    if kind == WRITE and (have & RW) == ZERO and (cr & CR_WP) != ZERO:
+        return False
+    return (have & US) == ZERO or (cr & (CR_SMAP | CR_AC)) != CR_SMAP
+
+
+@jit
+def error_code(have, missing, rsvd, kind, user, cr, levels):
+    """FAULT | #PF error code of an access, or 0 when it is allowed (SDM vol. 3, 4.7).
+
+    `have`: RW, US, NX of all levels together; `missing`: level of the entry that ended the walk, because of its reserved
+    bits when `rsvd`, else because it is not present; `cr`: CR_* bits.
+    """
+    if missing == ZERO and may(have, kind, user, cr):
+        return ZERO
+    err = FAULT if missing != ZERO else FAULT | PF_P
+    if rsvd != ZERO:
+        err |= PF_P | PF_RSVD
     if kind == WRITE:
         err |= PF_W
     if user != ZERO:
         err |= PF_U
-    if kind == FETCH:
+    if kind == FETCH and ((cr & CR_SMEP) != ZERO or (levels != TWO and (cr & CR_NXE) != ZERO)):
         err |= PF_I
-    if missing != ZERO:
-        return FAULT | err
-    bad = (kind == WRITE and (have & RW) == ZERO) or (user != ZERO and (have & US) == ZERO)
-    if bad or (kind == FETCH and (have & NX) != ZERO):
-        return FAULT | err | PF_P
-    return ZERO
+    return err
+
+
+@jit
+def canonical(gva):
+    """Whether bits 63:47 of a 64-bit guest's address are all equal; any 32-bit address is."""
+    return ((gva >> _SIGN) + ONE) & _SIGNS <= ONE
+
+
+@jit
+def judge(s, c, kind, user):
+    """error_code of an access over the path just read. Fills c.w_l1e when it has a leaf (Xen guest_walk: gw.l1e).
+
+    For a superpage that entry is made up and grants everything: the rights were judged at its own level.
+    """
+    c.w_l1e = c.w_ent[0] if c.w_size == ONE else (c.w_leaf << PAGE_BITS) | _FULL_L1E
+    if s.cr & CR_PG == ZERO:
+        return ZERO
+    return error_code(c.w_rights, c.w_missing, c.w_rsvd, kind, user, s.cr, c.levels)
+
+
+@jit
+def walk(s, c, a, gva, kind, user):
+    """The guest's own walk of an access of `kind` at CPL 3 (user=1) or 0, changing nothing. Returns 0, FAULT | code, or GP.
+
+    Fills c.w_tab[level-1] (frames) and c.w_ent[level-1] of every level read, c.w_size (level of the leaf), c.w_leaf (the 4 KiB
+    gfn addressed), c.w_rights (RW | US | NX), c.w_missing, c.w_rsvd, c.w_l1e.
+    """
+    if c.levels == FOUR and not canonical(gva):
+        return GP
+    read_path(s, c, a, gva)
+    return judge(s, c, kind, user)
+
+
+# ---- accessed and dirty
 
 
 @jit
 def needs_ad(c, level, kind):
-    """Whether the entry of `level` on the path lacks A, or (leaf, write) D."""
+    """Whether the entry of `level` on the path lacks A, or (leaf, write) D. PAE's PDPTEs have neither."""
+    if c.levels == THREE and level == THREE:
+        return False
     e = c.w_ent[level - ONE]
     if (e & A) == ZERO:
         return True
-    return level == ONE and kind == WRITE and (e & D) == ZERO
+    return level == c.w_size and kind == WRITE and (e & D) == ZERO
 
 
 @jit
 def set_ad(s, c, a, level, gva, kind):
     """Set A, and D in the leaf for a write, in the guest's own entry; the table's frame gets a new version."""
-    tab = c.w_tab[level - ONE]
-    e = c.w_ent[level - ONE] | A
-    if level == ONE and kind == WRITE:
-        e |= D
-    a[s.o_tables + (tab << ENTRY_BITS) + index(gva, level)] = e
-    c.w_ent[level - ONE] = e
-    a[s.o_ver + tab] += ONE
+    tab, i = c.w_tab[level - ONE], index(c.levels, gva, level)
+    bits = A | D if level == c.w_size and kind == WRITE else A
+    c.w_ent[level - ONE] |= bits
+    if level == ONE:
+        c.w_l1e = c.w_ent[0]
+    e = get_entry(s, a, c.levels, tab, i)
+    if e | bits == e:  # one entry may serve at two levels (a self map)
+        return
+    e |= bits
+    put_entry(s, a, c.levels, tab, i, e)
+    if tab < s.frames:
+        a[s.o_ver + tab] += ONE
     s.ad_updates += ONE
     emit(s, a, EV_AD_UPDATE, c.id, gva, tab, NONE, level, e)
 
 
 @jit
-def tlb_rights(have, leaf):
-    """TLB_* bits of a finished walk: a store is free later only if the leaf is writable and already dirty."""
+def _pdpte_rsvd(s):
+    """The bits reserved in a PAE PDPTE: 2:1, 8:5, and all from MAXPHYADDR on."""
+    return _RSVD_PDPTE | ~((ONE << s.maxphys) - ONE)
+
+
+@jit
+def load_pdptes(s, c, a, root):
+    """PAE: MOV CR3 loads the four entries at the start of frame `root`. False (#GP, nothing changed) if one is bad.
+
+    Bad is a present entry with a reserved bit; one not present may hold anything.
+    """
+    rsvd = _pdpte_rsvd(s)
+    for i in range(FOUR):
+        e = get_entry(s, a, THREE, root, U(i))
+        if e & P and e & rsvd:
+            return False
+    for i in range(FOUR):
+        c.pdpte[i] = get_entry(s, a, THREE, root, U(i))
+    return True
+
+
+@jit
+def tlb_rights(have, leaf, size, cr):
+    """TLB_* bits of a finished walk: a store is free later only if it is allowed and the leaf is already dirty.
+
+    `size`: level of the leaf; `cr`: CR_* bits (only CR_WP counts: the others are judged at each access).
+    """
     r = ZERO
-    if (have & RW) and (leaf & D):
-        r |= TLB_W
+    if leaf & D:
+        if have & RW:
+            r |= TLB_W
+        elif (cr & CR_WP) == ZERO:
+            r |= TLB_KW
     if have & US:
         r |= TLB_U
     if have & NX:
         r |= TLB_NX
+    if size == TWO:
+        r |= TLB_BIG
+    elif size == THREE:
+        r |= TLB_HUGE
     return r
-
-
-@jit
-def hardware_shadow_walk(s, c, a, gva, kind, user):
-    """The hardware's walk over the loaded shadow. Returns the leaf entry, or 0 if the access must exit.
-
-    Hardware sets A in each shadow entry it uses and D in the leaf; those bits mean nothing to the guest.
-    """
-    missing = read_path(c, a, s.o_pool, s.root[c.id], gva)
-    have = rights(c)
-    if error_code(missing, have, kind, user) != ZERO:
-        return ZERO
-    for level in (U(4), U(3), U(2), ONE):
-        e = c.w_ent[level - ONE] | A
-        if level == ONE and kind == WRITE:
-            e |= D
-        c.w_ent[level - ONE] = e
-        a[s.o_pool + (c.w_tab[level - ONE] << ENTRY_BITS) + index(gva, level)] = e
-    return c.w_ent[0]

@@ -4,8 +4,8 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.palette import (
-    ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, PENDING, PINNED,
-    READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
+    ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PENDING,
+    PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
 )  # fmt: skip
 
 _P, _RW, _A, _D = (int(x) for x in (L.P, L.RW, L.A, L.D))
@@ -21,8 +21,9 @@ NOTHING, HATCHED = word(BLANK, " "), word(ABSENT, " ")
 W_FREE, W_TABLE = word(FREE, "."), word(TABLE, "T")
 W_DIRTY, W_BEFORE = word(DIRTY, "D"), word(DIRTY_BEFORE, "d")
 W_READ, W_WRITE, W_PENDING = word(READ_ONLY, "R"), word(WRITABLE, "W"), word(PENDING, "?")
-W_SUPER, W_SUPER_RO = word(SUPERPAGE, "S"), word(READ_ONLY, "S")
+W_SUPER, W_SUPER_RO, W_OOS = word(SUPERPAGE, "S"), word(READ_ONLY, "S"), word(OUT_OF_SYNC, "O")
 _LEAF = np.array([word(READ_ONLY, "r"), word(READ_ONLY, "R"), word(WRITABLE, "w"), word(WRITABLE, "W")])  # RW*2 + A
+_BIG = np.array([word(READ_ONLY, "s"), W_SUPER_RO, word(SUPERPAGE, "s"), W_SUPER])
 
 
 def cells(sim, plan):
@@ -53,21 +54,61 @@ def is_table(machine):
 # ---- guest tables
 
 
+def guest_entries(machine, frame, index):
+    """Entries `index` of the guest tables in `frame` (int arrays; a frame without kept contents reads 0): uint64[n]."""
+    s, words = machine.sys[0], machine.view("tables").reshape(-1, 512)
+    kept = (frame >= 0) & (frame < int(s.zone))
+    at = np.where(kept, frame, 0)
+    if s.guest_levels == 2:
+        value = words[at, index >> 1] >> (index & 1).astype(np.uint64) * L.U(32) & L.U(0xFFFFFFFF)
+    else:
+        value = words[at, index]
+    return np.where(kept, value, L.ZERO)
+
+
+def is_big(level, value):
+    """Whether a present entry of `level` maps a superpage itself (bool array)."""
+    return (value & L.P != 0) & (value & L.PSE != 0) & (level in (2, 3))
+
+
+def targets(value):
+    """Frames that entries point to, int64[n]; what holds 0 where an entry is not present."""
+    return np.where(value & L.P != 0, (value & L.FRAME_MASK) >> L.PAGE_BITS, L.ZERO).astype(np.int64)
+
+
 def entry_words(machine, plan):
-    """Every entry on the guest map with its present value: list of (Entries, table frame int64[n] or -1, value uint64[n])."""
-    tables = machine.view("tables").reshape(-1, 512)
-    roots = machine.view("roots")
+    """Every entry on the guest map with its present value: list of (Entries, table frame int64[n] or -1, value uint64[n]).
+
+    Below a superpage there is no table: its pieces have frame -2 and the value an L1 entry would have, with PSE set.
+    """
+    s, roots = machine.sys[0], machine.view("roots")
+    live = roots[roots != L.NONE]
+    top = int(s.guest_levels)
     out, above = [], {}
     for e in plan.entries:
-        if e.slot >= 0 and e.level == 4:
+        pieces = None
+        if e.frame >= 0:
+            frame = np.full(e.index.size, e.frame)
+        elif e.slot >= 0 and e.level == top:
             root = roots[e.slot]
             frame = np.full(e.index.size, -1 if root == L.NONE else int(root))
-        elif e.slot < 0 and e.level == 3:
-            frame = np.full(e.index.size, int(machine.sys[0].kl3))
+        elif e.slot < 0 and e.level == 3 and top == 4:
+            frame = np.full(e.index.size, int(s.kl3))
+        elif e.slot < 0 and e.level == top:
+            frame = np.full(e.index.size, int(live[0]) if live.size else -1)
         else:
-            frame = above[e.slot][e.parent]
-        value = np.where(frame >= 0, tables[frame, e.index], L.ZERO)
-        above[e.slot] = np.where(value & L.P != 0, (value & L.FRAME_MASK) >> L.PAGE_BITS, L.NONE).astype(np.int64)
+            upper = above[e.slot][e.parent]
+            frame = np.where(upper & L.P != 0, (upper & L.FRAME_MASK) >> L.PAGE_BITS, L.NONE).astype(np.int64)
+            big = is_big(e.level + 1, upper)
+            some = bool(big.any())
+            if some:
+                frame[big] = -2
+            if e.level == 1 and some:
+                pieces = np.where(big, upper + (e.index.astype(np.uint64) << L.PAGE_BITS), L.ZERO)
+        value = guest_entries(machine, frame, e.index)
+        if pieces is not None:
+            value = np.where(frame == -2, pieces, value)
+        above[e.slot] = value
         out.append((e, frame, value))
     return out
 
@@ -75,21 +116,28 @@ def entry_words(machine, plan):
 def _guest(machine, sim, plan):
     out = np.full(plan.height * plan.width, NOTHING)
     info = machine.view("info")
-    shadowed = (info >> L.SHADOW_FLAG_SHIFT) != 0
     table = is_table(machine)
+    about = np.zeros(info.size + 1, np.uint16)  # by frame, one for what lies beyond: table word with its thick edge, or 0
+    about[:-1][table] = W_TABLE
+    about[:-1][info & L.SHADOW_FLAGS != 0] = W_TABLE | PINNED
+    about[:-1][info & L.OOS != 0] = W_OOS | PINNED
+    tables = np.where(table, about[:-1], 0)
     for e, _, value in entry_words(machine, plan):
         present = value & L.P != 0
-        target = np.where(present, (value & L.FRAME_MASK) >> L.PAGE_BITS, L.ZERO).astype(np.intp)
-        if e.level > 1:
-            words = np.where(shadowed[target], W_TABLE | PINNED, W_TABLE)
-        elif e.slot >= 0:
-            kind = (value >> L.ONE & L.ONE) * L.TWO + (value >> L.U(5) & L.ONE)
-            words = _LEAF[kind.astype(np.intp)] | np.where(value & L.D != 0, PINNED, 0).astype(np.uint16)
-        else:  # the direct map: which of these frames hold tables, and are they shadowed
-            first = np.cumsum(e.span) - e.span
-            any_table = np.logical_or.reduceat(table, first)
-            any_shadow = np.logical_or.reduceat(table & shadowed, first)
-            words = np.where(any_table, W_TABLE | np.where(any_shadow, PINNED, 0).astype(np.uint16), W_WRITE | PINNED)
+        known = about[np.minimum(targets(value), info.size)]
+        if e.slot >= 0 or e.frame >= 0 or e.level > 1:
+            kind = ((value >> L.ONE & L.ONE) * L.TWO + (value >> L.U(5) & L.ONE)).astype(np.intp)
+            thick = np.where(value & L.D != 0, PINNED, 0).astype(np.uint16)
+            big = (value & L.PSE != 0) & present if e.level == 1 else is_big(e.level, value)
+            words = (np.where(big, _BIG[kind], _LEAF[kind]) if big.any() else _LEAF[kind]) | thick
+            if e.level > 1:
+                words = np.where(big, words, np.where(known != 0, known, W_TABLE))
+            elif e.slot < 0:
+                words = np.where(known != 0, known, words)
+        else:  # the direct map: which of these frames hold tables, and how are they shadowed
+            worst = np.maximum.reduceat(tables, np.cumsum(e.span) - e.span)
+            plain = np.where(value & L.PSE != 0, W_SUPER, W_WRITE) | PINNED
+            words = np.where(worst != 0, worst, plain)
         out[e.cell] = np.where(present, words, W_FREE)
     return out
 
@@ -103,7 +151,39 @@ def age_fill(age):
     return np.minimum(AGE_YOUNGEST + np.maximum(bits - 1, 0), AGE_OLDEST)
 
 
-_LETTER = np.array([LETTERS.index(c) for c in " ......1.2.34lm.."], np.uint16)  # by SH_* code
+_LETTER = np.array([LETTERS.index(c) for c in " 1f21f21f2234Pmo +"], np.uint16)  # by SH_* code
+
+
+def tree_pages(machine):
+    """Pool pages of the log-dirty tree: int array, the root first."""
+    pool, out = machine.view("pool").reshape(-1, 512), []
+    if machine.sys[0].tree_root != L.NONE:
+        out = level = [int(machine.sys[0].tree_root)]
+        for _ in range(int(L.LOGDIRTY_LEVELS) - 1):
+            level = [int(child) - 1 for page in level for child in pool[page][pool[page] != 0]]
+            out = out + level
+    return np.array(out, np.intp)
+
+
+def head_pages(machine, n):
+    """For each of the first n pool pages the page that speaks for its shadow: itself, or the head of several."""
+    kind, page = machine.view("ptype")[:n], np.arange(n)
+    return np.where(kind == L.SH_MORE, machine.view("pkey")[:n].astype(np.int64), page)
+
+
+def stale_shadows(machine, n):
+    """Which of the first n pool pages belong to the shadow of a guest table that is out of sync: bool[n]."""
+    head = head_pages(machine, n)
+    kind = machine.view("ptype")[head].astype(np.intp)
+    key = machine.view("pkey")[head]
+    l1 = np.isin(kind, (L.SH_L1_32, L.SH_L1_PAE, L.SH_L1))
+    gfn = machine.view("m2p")[np.where(l1, key - L.RAM_BASE, L.ZERO).astype(np.intp)].astype(np.intp)
+    return l1 & (machine.view("info")[np.minimum(gfn, machine.scenario.frames - 1)] & L.OOS != 0)
+
+
+def loaded_roots(machine):
+    """Pool pages that some vCPU runs on now."""
+    return [int(root) for root in machine.sys[0].root if root != L.NONE]
 
 
 def _pool(machine, sim, plan):
@@ -112,18 +192,19 @@ def _pool(machine, sim, plan):
     out = np.full(plan.key.size, NOTHING)
     n = int(np.count_nonzero(plan.key >= 0))
     kind = machine.view("ptype")[:n].astype(np.intp)
-    age = machine.tick - machine.view("pstamp")[:n].astype(np.int64)
+    age = machine.tick - machine.view("pstamp")[head_pages(machine, n)].astype(np.int64)
     letter = _LETTER[kind]
     level = machine.view("pref")[:n].astype(np.intp)
     if plan.road == "hap":
         digits = np.array([LETTERS.index(c) for c in "l1234"], np.uint16)
         letter = np.where(kind == L.SH_P2M, digits[np.minimum(level, 4)], letter)
+    letter[tree_pages(machine)] = LETTERS.index("l")
     used = (kind != L.SH_FREE) & (kind != L.SH_OUT)
     words = np.where(used, age_fill(age).astype(np.uint16) | letter << LETTER_SHIFT, W_FREE)
+    words = np.where(stale_shadows(machine, n), W_OOS, words)
     words = np.where(kind == L.SH_OUT, HATCHED, words).astype(np.uint16)
-    loaded = [int(r) for r in machine.sys[0].root[: machine.sys[0].vcpus] if r != L.NONE]
     words[(machine.view("ppin")[:n] != 0) & used] |= PINNED
-    words[loaded] |= PINNED
+    words[loaded_roots(machine)] |= PINNED
     ev = sim.events()
     gone = ev["mfn"][ev["kind"] == L.EV["DEMOTE"]]
     words[gone[gone < n].astype(np.intp)] |= CROSSED
@@ -140,7 +221,7 @@ def _second(machine, sim, plan):
     if plan.road == "hap":
         return _ranked(plan, _ept_rank(machine), np.array([W_WRITE, W_SUPER, W_READ, W_SUPER_RO, W_PENDING]))
     rank = shadow_rights(machine)
-    return _ranked(plan, rank, np.array([W_FREE, W_READ, W_WRITE, W_TABLE]))
+    return _ranked(plan, rank, np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS]))
 
 
 def ept_leaves(machine):
@@ -166,15 +247,16 @@ def _ept_rank(machine):
 
 
 def shadow_rights(machine):
-    """How the shadows map each frame: 0 in none, 1 read-only, 2 writable (typecount > 0), 3 a shadowed page table."""
-    info = machine.view("info")
+    """How the shadows map each frame: 0 not, 1 read-only, 2 writable (typecount > 0), 3 shadowed table, 4 out of sync."""
+    info, kind = machine.view("info"), machine.view("ptype")
     rank = np.zeros(info.size, np.intp)
     pool = machine.view("pool").reshape(-1, 512)
-    l1 = pool[np.flatnonzero(machine.view("ptype") == L.SH_L1)]
+    l1 = pool[L.SH_LEVEL[kind[head_pages(machine, kind.size)].astype(np.intp)] == 1]
     mfn = (l1[l1 & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS
     rank[machine.view("m2p")[(mfn - L.RAM_BASE).astype(np.intp)].astype(np.intp)] = 1
     rank[info & L.TYPECOUNT != 0] = 2
-    rank[info >> L.SHADOW_FLAG_SHIFT != 0] = 3
+    rank[info & L.SHADOW_FLAGS != 0] = 3
+    rank[info & L.OOS != 0] = 4
     return rank
 
 

@@ -3,18 +3,11 @@
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.portray.cells import entry_words, ept_leaves, is_table, shadow_rights
+from pagingviz.portray.cells import entry_words, ept_leaves, head_pages, is_big, is_table, shadow_rights
+from pagingviz.portray.events import TYPES
+from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import plan as make_plan
 from pagingviz.portray.sentences import process_name
-
-_TYPES = {int(L.SH_FREE): "free", int(L.SH_L1): "l1_64", int(L.SH_L2): "l2_64", int(L.SH_L3): "l3_64", int(L.SH_L4): "l4_64",
-          int(L.SH_P2M): "p2m_table", int(L.SH_MONITOR): "monitor_table", int(L.SH_OUT): "not in the pool"}  # fmt: skip
-
-
-def flags(entry):
-    """A page-table entry's bits in words, in the order of their numbers."""
-    names = ((L.P, "P"), (L.RW, "RW"), (L.US, "US"), (L.A, "A"), (L.D, "D"), (L.PSE, "PSE"), (L.COW, "COW"), (L.NX, "NX"))
-    return " ".join(name for bit, name in names if entry & bit) or "empty"
 
 
 def ept_flags(entry):
@@ -42,7 +35,7 @@ def inspect(sim, plan, cell):
     if key < 0:
         return None
     if plan.id == "shadow-pool":
-        return _page(sim, plan, key)
+        return pool_page(sim, plan, key, _lit)
     return _gfn(sim, key, plan.per_cell)
 
 
@@ -56,33 +49,78 @@ def _entry(sim, plan, cell):
         i = int(hit[0])
         v, tab, index = value[i], int(frame[i]), int(e.index[i])
         gva = int(e.page[i]) << 12
-        gva = gva & (1 << 48) - 1 | (0xFFFF << 48 if gva >> 47 & 1 else 0)
-        who = process_name(sim, e.slot) if e.slot >= 0 else "kernel direct map"
+        if m.sys[0].guest_levels == 4:
+            gva = gva & (1 << 48) - 1 | (0xFFFF << 48 if gva >> 47 & 1 else 0)
+        who = process_name(sim, e.slot) if e.slot >= 0 else "guest table" if e.frame >= 0 else "kernel direct map"
         if e.span is not None and e.span[i] > 1:
             who += f", first of {int(e.span[i])}"
-        rows = [("guest entry", flags(v)), ("in table", f"gfn {_hex(tab)}, entry {index}" if tab >= 0 else "no table yet")]
+        rows = [("guest entry", flags(v)), ("in table", _table_text(m, tab, index))]
         shadow = _shadow_entry(m, tab, index, e.level) if tab >= 0 else None
         if shadow is not None:
             rows.append(("shadow entry", flags(shadow)))
-        chain = [f"gva {gva:#x}", f"L{e.level}[{index}]"]
+        big = bool(is_big(e.level, v)) or tab == _PIECE
+        chain = [f"gva {gva:#x}", _step(m, e.level, index, v, tab)]
         lit = {plan.id: [cell]}
         if v & L.P:
             gfn = int((v & L.FRAME_MASK) >> L.PAGE_BITS)
-            chain += _machine_chain(m, gfn)
+            chain += _machine_chain(m, gfn) if gfn < m.scenario.frames else [f"gpa {gfn << 12:#x}, beyond the guest's memory"]
+        if v & L.P and gfn < m.scenario.frames:
             rows += _frame_rows(m, gfn)
             lit |= _lit(sim, gfn)
             lit[plan.id] = sorted({cell, *lit.get(plan.id, [])})
-        return {"title": f"{who}: L{e.level} entry", "chain": chain, "rows": rows, "why": _why_entry(m, v, shadow), "lit": lit}
+        why = _why_big(m, v, e.level, tab) if big and v & L.P else _why_entry(m, v, shadow)
+        return {"title": f"{who}: L{e.level} entry", "chain": chain, "rows": rows, "why": why, "lit": lit}
     return None
+
+
+_PIECE = -2  # table frame of what lies under a superpage (portray.cells.entry_words)
+
+
+def _table_text(m, tab, index):
+    """Which table an entry is in, and the state of that table."""
+    if tab == _PIECE:
+        return "none: a piece of a superpage"
+    if tab < 0:
+        return "no table yet"
+    stale = ", out of sync" if m.view("info")[tab] & L.OOS else ""
+    return f"gfn {_hex(tab)}, entry {index}{stale}"
+
+
+def _superpage(m, level):
+    """Size of a leaf at `level` in words."""
+    return "1 GiB" if level == 3 else "4 MiB" if m.sys[0].guest_levels == 2 else "2 MiB"
+
+
+def _step(m, level, index, v, tab):
+    """The walk's step at this entry."""
+    if tab == _PIECE:
+        return f"piece {index} of a {_superpage(m, 2)} page"
+    size = f" = {_superpage(m, level)} page" if is_big(level, v) else ""
+    return f"L{level}[{index}]{size}"
+
+
+def _why_big(m, v, level, tab):
+    """Why a superpage's cell is as it is."""
+    size = _superpage(m, 2 if tab == _PIECE else level)
+    if m.scenario.road != "shadow":
+        return f"One entry maps {size}: the walk ends here, and no L1 table is needed."
+    first = int((v & L.FRAME_MASK) >> L.PAGE_BITS) & ~(1023 if m.sys[0].guest_levels == 2 else 511)
+    kind = int(L.FL1_OF[int(m.sys[0].guest_levels)])
+    made = np.any((m.view("pkey") == first) & (m.view("ptype") == kind))
+    if made:
+        return f"The shadow has no {size} pages: Xen splinters this one into an fl1 shadow of 4 KiB entries (make_fl1_shadow)."
+    return f"Not touched since the last blow. The first touch makes an fl1 shadow: a whole page for this one {size} entry."
 
 
 def _shadow_entry(m, gfn, index, level):
     """The shadow's word for entry `index` of guest table `gfn` at `level`, or None when it has no shadow."""
     if m.scenario.road != "shadow":
         return None
-    kind = int(L.TYPE_OF_LEVEL[level])
+    kind = int(L.TYPE_OF_LEVEL[int(m.sys[0].guest_levels), level])
+    if not kind or gfn >= m.scenario.frames:
+        return None
     pages = np.flatnonzero((m.view("pkey") == m.view("p2m")[gfn]) & (m.view("ptype") == kind))
-    return m.view("pool")[int(pages[0]) * 512 + index] if pages.size else None
+    return m.view("pool")[shadow_place(m, int(pages[0]), index)] if pages.size else None
 
 
 def _why_entry(m, v, shadow):
@@ -98,7 +136,7 @@ def _why_entry(m, v, shadow):
         return "Not shadowed yet: the next touch exits, and _sh_propagate computes the shadow entry."
     if v & L.RW and not shadow & L.RW:
         gfn = int((v & L.FRAME_MASK) >> L.PAGE_BITS)
-        if m.view("info")[gfn] >> L.SHADOW_FLAG_SHIFT:
+        if gfn < m.scenario.frames and m.view("info")[gfn] & L.SHADOW_FLAGS:
             return "The guest may write here, the shadow may not: the frame holds a page table that is shadowed."
         if not v & L.D:
             return "Read-only in the shadow until the first store, so that the guest's D bit can be set then."
@@ -124,8 +162,12 @@ def _frame_rows(m, gfn):
     if road == "shadow":
         info = int(m.view("info")[gfn])
         rows.append(("writable mappings", str(info & int(L.TYPECOUNT))))
-        kinds = [_TYPES[k] for k in range(7, 13) if info >> (32 + k) & 1]
+        kinds = [TYPES[k] for k in range(1, 13) if info >> (32 + k) & 1]
         rows.append(("shadowed as", ", ".join(kinds) or "-"))
+        if info & int(L.OOS):
+            rows.append(("out of sync", "yes: the guest may write to this table"))
+        if info & int(L.DYING):
+            rows.append(("dying", "yes: HVMOP_pagetable_dying"))
     if road == "hap":
         entry, level, pending = ept_leaves(m)
         rows.append(("EPT leaf", ept_flags(entry[gfn]) + f", level {int(level[gfn])}"))
@@ -168,7 +210,8 @@ def _why_frame(m, gfn):
     rank = int(shadow_rights(m)[gfn])
     return ("No shadow maps it: the next touch exits.", "Mapped without write access: the next store exits.",
             "Mapped writable: stores run at full speed.",
-            "It holds a shadowed page table: every store to it is trapped.")[rank]  # fmt: skip
+            "It holds a shadowed page table: every store to it is trapped.",
+            "An L1 table out of sync (sh_unsync): its stores run at full speed until the next flush.")[rank]  # fmt: skip
 
 
 def _mapped_by(sim, gfn):
@@ -179,42 +222,6 @@ def _mapped_by(sim, gfn):
             hit = (value & L.P != 0) & ((value & L.FRAME_MASK) >> L.PAGE_BITS == gfn)
             out += [f"{process_name(sim, e.slot)} gva {int(p) << 12:#x}" for p in e.page[hit]]
     return out
-
-
-def _page(sim, plan, page):
-    """A page of the pool."""
-    m, s = sim.machine, sim.machine.sys[0]
-    kind = int(m.view("ptype")[page])
-    rows = [("type", _TYPES.get(kind, "-"))]
-    lit, chain = {plan.id: [page]}, [f"mfn {page:#x}"]
-    why = "Free: the next shadow comes from the head of the free list." if kind == L.SH_FREE else ""
-    if int(L.SH_L1) <= kind <= int(L.SH_L4):
-        mfn = int(m.view("pkey")[page])
-        gfn = int(m.view("m2p")[mfn - int(L.RAM_BASE)])
-        chain = [f"guest table gfn {gfn:#x}", f"shadow page {page:#x}"]
-        rows += [("shadows", f"gfn {gfn:#x}"), ("references", str(int(m.view("pref")[page]))),
-                 ("pinned", "yes" if m.view("ppin")[page] else "no"),
-                 ("loaded", "yes" if page in [int(r) for r in s.root[: s.vcpus]] else "no"),
-                 ("present entries", str(int(np.count_nonzero(m.view("pool").reshape(-1, 512)[page] & L.P))))]  # fmt: skip
-        lit |= _lit(sim, gfn)
-        why = (
-            "A root: pinned at its last CR3 load; the one loaded longest ago is recycled first."
-            if kind == L.SH_L4
-            else "It lives as long as an entry above it points to it."
-        )
-    elif kind == L.SH_P2M:
-        level = int(m.view("pref")[page])
-        tree = m.view("pkey")[page] == L.NONE
-        rows.append(("holds", "the log-dirty bitmap's tree" if tree else f"EPT table, level {level}"))
-        why = (
-            "Taken when the first bit below it was set; CLEAN keeps it, OFF frees it."
-            if tree
-            else "Part of the domain's only set of EPT tables."
-        )
-    elif kind == L.SH_MONITOR:
-        why = "Xen's own top level while this vCPU runs in the hypervisor."
-    rows.append(("age", f"{sim.tick - int(m.view('pstamp')[page]):,} ticks"))
-    return {"title": f"pool page {page:#x}", "chain": chain, "rows": rows, "why": why, "lit": lit}
 
 
 def _lit(sim, gfn):
@@ -228,13 +235,15 @@ def _lit(sim, gfn):
     p = make_plan(sim.scenario, sim.work, "guest-tables")
     found = []
     for e, _, value in entry_words(m, p):
-        if e.slot < 0 and e.level == 1:
+        if e.slot < 0 and e.level == 1 and e.frame < 0:
             found.append(int(e.cell[np.searchsorted(np.cumsum(e.span), gfn, side="right")]))
         else:
             hit = (value & L.P != 0) & ((value & L.FRAME_MASK) >> L.PAGE_BITS == gfn)
             found += e.cell[hit].tolist()
     out["guest-tables"] = found
     if m.scenario.road == "shadow":
-        pages = np.flatnonzero(m.view("pkey") == m.view("p2m")[gfn])
-        out["shadow-pool"] = [int(p) for p in pages if m.view("ptype")[p] != L.SH_FREE]
+        kind = m.view("ptype").astype(np.intp)
+        head = head_pages(m, kind.size)
+        key, mine = m.view("pkey")[head], (L.SH_LEVEL[kind[head]] > 0) & ~np.isin(kind[head], L.FL1_OF)
+        out["shadow-pool"] = np.flatnonzero(mine & (key == m.view("p2m")[gfn])).tolist()
     return out

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
+from pagingviz import layout as L
+from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 
 BOARDS = ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap")
 LARGEST = 128 * 128  # cells of one map; more frames than that are shown several to a cell, and the plan says so
@@ -28,6 +29,7 @@ class Entries:
     page: np.ndarray
     cell: np.ndarray
     span: np.ndarray | None = None  # entries in each cell, where cells of the direct map hold several
+    frame: int = -1  # the table's frame where it is known beforehand (raw guests): nothing is walked then
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,34 @@ class Plan:
 def plan(scenario, work, board, pages=None):
     """The plan of a board for a machine of this scenario; `pages`: pool pages to show when the pool was made larger."""
     if board == "shadow-pool":
-        return _pool(scenario.road, scenario.pool if pages is None else pages, scenario.frames)
+        return _pool(scenario.road, scenario.pool if pages is None else pages, scenario.frames, _kinds(scenario, work))
     if board == "guest-tables":
         return _guest(scenario, work)
     return _frames(scenario.road, scenario.frames, board)
+
+
+def guest_levels(scenario, work):
+    """Levels of the guest's tables: 4, 3 or 2."""
+    return getattr(work, "levels", None) or L.GUEST_LEVELS[L.GUESTS.index(scenario.guest)]
+
+
+def _kinds(scenario, work):
+    """Letters that the pool of such a machine can show beside those of every machine, for the legend."""
+    if scenario.road != "shadow":
+        return ""
+    raw = hasattr(work, "tables")
+    oos = scenario.oos and scenario.shopt & int(L.SHOPT_OUT_OF_SYNC)
+    return "".join(
+        letter for letter, there in (
+            ("f", raw or big_direct_map(scenario)), ("+", raw or guest_levels(scenario, work) == 2), ("O", oos),
+            ("o", oos or scenario.xen == "4.17"), ("P", getattr(work, "p2m_pages", 0)),
+            ("m", True),
+        ) if there)  # fmt: skip
+
+
+def big_direct_map(scenario):
+    """Whether the guest's kernel maps memory with superpages."""
+    return scenario.direct_map_pages == "large"
 
 
 def _width(cells):
@@ -89,7 +115,8 @@ def _frames(road, frames, board):
     else:
         title = "EPT / NPT"
         legend = (("W", WRITABLE, "mapped writable"), ("R", READ_ONLY, "mapped read-only"),
-                  ("T", TABLE, "page table: write-protected"), (".", FREE, "in no shadow"))  # fmt: skip
+                  ("T", TABLE, "page table: write-protected"), ("O", OUT_OF_SYNC, "page table out of sync"),
+                  (".", FREE, "in no shadow"))  # fmt: skip
     if road == "bare":
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()
@@ -97,7 +124,7 @@ def _frames(road, frames, board):
 
 
 @lru_cache(maxsize=256)
-def _pool(road, pages, frames):
+def _pool(road, pages, frames, kinds):
     if road == "hap":
         from pagingviz.machine import hap_pages
 
@@ -111,8 +138,12 @@ def _pool(road, pages, frames):
         )
     else:
         title, unit = "Shadow pool", "1 cell = 1 page; bright = young, dark = old"
-        legend = (("4", YOUNG, "root; thick: pinned"), ("1", OLD, "to 3: shadow, by level"), ("l", YOUNG, "log-dirty tree"),
-                  ("m", YOUNG, "monitor"), (".", FREE, "free"))  # fmt: skip
+        extra = (("f", YOUNG, "fl1: splinters of a superpage"), ("+", YOUNG, "further page of a shadow"),
+                 ("O", OUT_OF_SYNC, "L1 of a table out of sync"), ("o", YOUNG, "its snapshot"), ("P", YOUNG, "p2m"),
+                 ("m", YOUNG, "monitor"))  # fmt: skip
+        legend = (("4", YOUNG, "root; thick: pinned"), ("1", OLD, "to 3: shadow, by level"),
+                  *(entry for entry in extra if entry[0] in kinds), ("l", YOUNG, "log-dirty tree"),
+                  (".", FREE, "free"))  # fmt: skip
     if road == "bare":
         pages, unit, legend = 32, "no hypervisor on the bare road", ()
     width = 8 if pages <= 32 else 16 if pages <= 128 else 32 if pages <= 1024 else 64 if pages <= 4096 else 128
@@ -127,24 +158,31 @@ def _pool(road, pages, frames):
 
 def _guest(scenario, work):
     processes = tuple((p.name, p.pages.tobytes()) for p in work.processes)
-    signature = (processes, scenario.frames, work.zone, scenario.direct_map_base)
+    levels, big = guest_levels(scenario, work), big_direct_map(scenario)
+    signature = (processes, scenario.frames, work.zone, scenario.direct_map_base, levels, big, getattr(work, "shown", None))
     return _guest_cached(signature, scenario.road)
 
 
 @lru_cache(maxsize=64)
 def _guest_cached(signature, road):
-    processes, frames, zone, direct_map = signature
+    processes, frames, zone, direct_map, levels, big, shown = signature
     pages = [np.frombuffer(raw, np.uint64).astype(np.int64) for _, raw in processes]
-    total = sum(p.size for p in pages) + zone + DATA_CELLS
+    total = sum(p.size for p in pages) + zone + DATA_CELLS if shown is None else sum(len(table.index) for table in shown)
     width = next((w for w in (32, 64, 96, 128) if total * 1.25 <= w * w * 0.6), 128)
-    sheet = _Sheet(width)
-    for slot, (name, _) in enumerate(processes):
-        sheet.process(slot, name, pages[slot], int(direct_map >> 39) & 511)
-    sheet.kernel(frames, zone, direct_map)
+    sheet = _Sheet(width, levels)
+    if shown is None:
+        for slot, (name, _) in enumerate(processes):
+            sheet.process(slot, name, pages[slot], direct_map)
+        sheet.kernel(frames, zone, direct_map)
+    else:
+        for table in shown:
+            sheet.table(table)
     key = np.full(sheet.row * width, -1)
     unit = "1 cell = 1 entry the work can use, the rest stay empty; the direct map of data frames: several entries a cell"
     legend = (("W", WRITABLE, "writable; thick: guest D set"), ("R", READ_ONLY, "read-only"),
               ("T", TABLE, "table; thick: it has a shadow"),
+              *((("O", OUT_OF_SYNC, "table out of sync"),) if road == "shadow" else ()),
+              *((("S", SUPERPAGE, "superpage"),) if big or shown else ()),
               ("w", WRITABLE, "small letter: A clear"), (".", FREE, "not present"))  # fmt: skip
     return Plan("guest-tables", "Guest page tables", unit, width, sheet.row, tuple(sheet.labels), legend, road, 1, key,
                 tuple(sheet.entries))  # fmt: skip
@@ -153,8 +191,10 @@ def _guest_cached(signature, road):
 class _Sheet:
     """Places entries row by row: a gap of one blank cell between tables, a new row for each process and for its leaves."""
 
-    def __init__(self, width):
+    def __init__(self, width, levels):
         self.width, self.row, self.at = width, 0, 0
+        self.levels = levels
+        self.bits = 10 if levels == 2 else 9  # of the address, a level
         self.labels, self.entries = [], []
 
     def _line(self, label=None):
@@ -175,15 +215,24 @@ class _Sheet:
         if self.at:
             self._place(1)
 
-    def process(self, slot, name, pages, kslot):
-        """All levels of one process: L4 (with the kernel's entry), L3 and L2 on one line, then the L1 entries."""
+    def _index(self, page, level):
+        """Entry numbers, in tables of `level`, of the entries that map vpns `page` >> bits."""
+        return page & ((1 << self.bits) - 1 if level < 4 else 511)
+
+    def process(self, slot, name, pages, direct_map):
+        """All levels of one process: its top (with the kernel's entry), the next ones on the same line, then the L1 entries."""
         self._line(name[:10])
-        tops = np.append(np.unique(pages >> 27), kslot)
-        self.entries.append(Entries(slot, 4, np.zeros(tops.size, int), tops & 511, tops << 27, self._place(tops.size)))
-        above = tops[:-1]
-        for level in (3, 2, 1):
-            mine = np.unique(pages >> (9 * (level - 1)))
-            parent = np.searchsorted(above, mine >> 9)
+        top, bits = self.levels, self.bits
+        tops = np.unique(pages >> bits * (top - 1))
+        own = tops
+        if top > 2:
+            tops = np.append(tops, (direct_map >> 12) >> bits * (top - 1) & (511 if top == 4 else 3))
+        first = tops << bits * (top - 1)
+        self.entries.append(Entries(slot, top, np.zeros(tops.size, int), self._index(tops, top), first, self._place(tops.size)))
+        above = own
+        for level in range(top - 1, 0, -1):
+            mine = np.unique(pages >> bits * (level - 1))
+            parent = np.searchsorted(above, mine >> bits)
             if level == 1:
                 self._line()
             cell = []
@@ -191,23 +240,36 @@ class _Sheet:
                 self._gap()
                 cell.append(self._place(int(np.count_nonzero(parent == table))))
             cell = np.concatenate(cell) if cell else np.zeros(0, int)
-            self.entries.append(Entries(slot, level, parent, mine & 511, mine << (9 * (level - 1)), cell))
+            self.entries.append(Entries(slot, level, parent, self._index(mine, level), mine << bits * (level - 1), cell))
             above = mine
         self._line()
 
     def kernel(self, frames, zone, direct_map):
-        """The direct map: its L3 and L2 entries, then the leaves: one a cell where tables may lie, data frames summed up."""
+        """The direct map: its upper entries, then the leaves: one a cell where tables may lie, data frames summed up."""
         self._line("kernel")
-        first = direct_map >> 12
-        l1s = -(-frames // 512)
+        first, bits = direct_map >> 12, self.bits
+        l1s = -(-frames // (1 << bits))
         for level, n in ((3, 1), (2, l1s)):
-            index = ((first >> (9 * (level - 1))) & 511) + np.arange(n)
-            page = first + np.arange(n) * (512 if level == 2 else 0)
+            if level > self.levels:
+                continue
+            index = self._index(first >> bits * (level - 1), level) + np.arange(n)
+            if level == 3 and self.levels == 3:
+                index &= 3
+            page = first + np.arange(n) * (1 << bits if level == 2 else 0)
             self.entries.append(Entries(-1, level, np.zeros(n, int), index, page, self._place(n)))
             self._gap()
         self._line()
         share = -(-(frames - zone) // DATA_CELLS)
         gfn = np.concatenate([np.arange(zone), np.arange(zone, frames, share)])
         span = np.diff(np.append(gfn, frames))
-        self.entries.append(Entries(-1, 1, gfn >> 9, gfn & 511, first + gfn, self._place(gfn.size), span))
+        self.entries.append(Entries(-1, 1, gfn >> bits, gfn & (1 << bits) - 1, first + gfn, self._place(gfn.size), span))
+        self._line()
+
+    def table(self, shown):
+        """Entries of one table of a raw guest, on lines of their own."""
+        self._line(shown.label)
+        index = np.array(shown.index)
+        page = shown.page + index * (1 << self.bits * (shown.level - 1))
+        zero, one = np.zeros(index.size, int), np.ones(index.size, int)
+        self.entries.append(Entries(-1, shown.level, zero, index, page, self._place(index.size), one, shown.frame))
         self._line()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pagingviz import layout as L
+from pagingviz.portray.events import TYPES, event_text, frame_text, path_flags
 
 # Kinds that "next event" offers, with the words of its menu.
 EVENT_KINDS = (
@@ -11,7 +12,10 @@ EVENT_KINDS = (
     ("DEMOTE", "shadow destroyed"), ("PREALLOC_UNPIN", "pool recycled: unpin"), ("PREALLOC_UNHOOK", "pool recycled: unhook"),
     ("WRMAP_BF", "brute-force search"), ("EPT_VIOLATION", "EPT violation"), ("EPT_MISCONFIG", "EPT misconfiguration"),
     ("EPT_SPLIT", "superpage split"), ("MARK_DIRTY", "dirty bit set"), ("CLEAN", "CLEAN"), ("CR3_LOAD", "CR3 load"),
-    ("FORK", "fork"), ("EXIT", "exit"), ("COW_BREAK", "copy on write"),
+    ("FORK", "fork"), ("EXIT", "exit"), ("COW_BREAK", "copy on write"), ("UNSYNC", "table out of sync"),
+    ("RESYNC_FULL", "resync"), ("RESYNC_ONLY", "resync of a shadow only"), ("EMULATE_UNSHADOW_USER", "unshadow: user store"),
+    ("EMULATE_UNSHADOW_EVTINJ", "unshadow: event injection"), ("EMULATE_UNSHADOW_UNHANDLED", "unshadow: not emulated"),
+    ("GP", "guest #GP"),
 )  # fmt: skip
 
 _ACCESS = ("fetch from", "read of", "store to")
@@ -20,10 +24,6 @@ _HOW = {1: "a guess at the direct map", 2: "the L1 shadow of the last hit", 3: "
 
 def _gva(x):
     return f"{int(x):#x}"
-
-
-def frame_text(x):
-    return f"{int(x):#x}" if x != L.NONE else "none"
 
 
 def _first(events, *kinds):
@@ -42,7 +42,22 @@ def _count(events, kind):
 def process_name(sim, slot):
     """Name of a process slot."""
     names = [p.name for p in sim.work.processes]
+    if not names:
+        return "guest"
     return names[slot] if 0 <= slot < len(names) else f"process {slot}"
+
+
+def running(sim, vcpu):
+    """Name of the process on a vCPU; idle if it has none."""
+    if sim.work.processes and not sim.work.busy(int(vcpu)):
+        return "idle"
+    return process_name(sim, int(sim.machine.sys[0].cur[int(vcpu)]))
+
+
+def who_runs(sim, vcpu):
+    """As `running`, with the vCPU where there are several."""
+    who = running(sim, vcpu)
+    return f"{who} on vCPU {int(vcpu)}" if sim.scenario.vcpus > 1 else who
 
 
 # ---- the sentence
@@ -137,10 +152,16 @@ def _tell_process(sim, events):
 
 
 def _tell_fault(sim, events):
+    e = _first(events, "GP")
+    if e is not None:
+        if e["gva"]:
+            return f"#GP(0): {_gva(e['gva'])} is no canonical address.", "SDM 3.3.7.1: canonical addressing"
+        text = f"#GP(0): an entry of the PAE table at gfn {frame_text(e['gfn'])} has a reserved bit set; CR3 keeps its value."
+        return text, "SDM 4.4.1: PDPTE registers"
     e = _first(events, "GUEST_PF")
     if e is None:
         return None
-    who = process_name(sim, int(sim.machine.sys[0].cur))
+    who = who_runs(sim, e["vcpu"])
     frame = events[(events["kind"] == L.EV["FRAME_ALLOC"]) & (events["detail"] == 0)]
     made = int(np.count_nonzero((events["kind"] == L.EV["FRAME_ALLOC"]) & (events["detail"] == 1)))
     text = (
@@ -153,6 +174,9 @@ def _tell_fault(sim, events):
     emulated = _count(events, "EMULATE")
     if emulated:
         text += f"; {emulated} table store{'s are' if emulated > 1 else ' is'} emulated"
+    stale = _first(events, "UNSYNC")
+    if stale is not None:
+        text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
     source = {"shadow": "shadow/multi.c: sh_page_fault", "hap": "SDM 4.7: page-fault exceptions"}
     return text + ".", source.get(sim.scenario.road, "SDM 4.7: page-fault exceptions")
 
@@ -161,23 +185,24 @@ def _tell_exit(sim, events):
     """The exits that the hypervisor handles behind the guest's back."""
     access = _first(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    e = _first(events, "EMULATE")
-    if e is not None:
-        return (
-            f"The guest's store to its page table gfn {frame_text(e['gfn'])} is trapped and emulated.",
-            "shadow/hvm.c: hvm_emulate_write",
-        )
+    told = _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    if told:
+        return told
     e = _first(events, "FIXUP")
     if e is not None:
         made = _count(events, "PROMOTE")
         dirty = _first(events, "MARK_DIRTY")
         tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
+        splinters = [x for x in events[events["kind"] == L.EV["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
+        if splinters:
+            kind, first = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
+            tail += f", one of them {kind} for the superpage at gfn {first}"
         if dirty is not None and dirty["gfn"] == e["gfn"]:
             tail += "; its dirty bit is set"
         right = "writable" if int(e["detail"]) & 2 else "read-only"
         return (
             f"{what} exits: the shadow entry of gfn {frame_text(e['gfn'])} is filled in, {right}{tail}.",
-            "shadow/multi.c: sh_page_fault",
+            _with_path("shadow/multi.c: sh_page_fault", e),
         )
     e = _first(events, "EPT_VIOLATION")
     if e is not None:
@@ -203,10 +228,65 @@ def _tell_exit(sim, events):
     return None
 
 
+def _with_path(source, e):
+    """The source line with the path flags that Xen's own trace event would carry."""
+    return f"{source} · {path_flags(e)}" if path_flags(e) else source
+
+
+_UNSHADOWED = {
+    "EMULATE_UNSHADOW_USER": "A store in user mode hits table gfn {}: no kernel would allow that, so it is no table any more",
+    "EMULATE_UNSHADOW_EVTINJ": "An event is being injected and its push hits table gfn {}: nothing there can be emulated",
+    "EMULATE_UNSHADOW_UNHANDLED": "The emulator does not know the instruction that stores to table gfn {}",
+}
+
+
+def _tell_unshadow(events):
+    """A store to a shadowed table that is not emulated: the shadows of the table go instead."""
+    e = _first(events, *_UNSHADOWED)
+    if e is None:
+        return None
+    text = _UNSHADOWED[L.EVENTS[int(e["kind"])]].format(frame_text(e["gfn"]))
+    return f"{text}: all its shadows are removed, the access is tried again.", _with_path("shadow/multi.c: sh_page_fault", e)
+
+
+def _tell_unsync(events):
+    """An L1 table goes out of sync."""
+    e, fix = _first(events, "UNSYNC"), _first(events, "FIXUP")
+    if e is None:
+        return None
+    back = _count(events, "RESYNC_FULL")
+    tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
+    text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
+    return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
+
+
+def _tell_emulation(sim, events):
+    """A store that the hypervisor carries out itself: slow, fast, or because CR0.WP is 0."""
+    e = _first(events, "EMULATE")
+    if e is None:
+        return None
+    s = sim.machine.sys[0]
+    early = _first(events, "EARLY_UNSHADOW")
+    tail = f"; the second zero in a row: gfn {frame_text(early['gfn'])} is unshadowed early" if early is not None else ""
+    gfn = int(e["gfn"])
+    if not s.cr & L.CR_WP and _first(events, "VALIDATE", "EARLY_UNSHADOW") is None:
+        text = f"CR0.WP is 0: the kernel's store to the read-only page gfn {gfn:#x} is emulated, the mapping stays read-only."
+        return text, _with_path("shadow/multi.c: sh_page_fault, emulate_wp", e)
+    if _first(events, "SHADOW_FAULT") is not None and _first(events, "GUEST_WALK") is None:
+        text = f"Another store to table gfn {gfn:#x}, in the page of the last: emulated at once, without a guest walk{tail}."
+        return text, _with_path("shadow/multi.c: sh_page_fault, SHOPT_FAST_EMULATION", e)
+    text = f"The guest's store to its page table gfn {gfn:#x} is trapped and emulated{tail}."
+    return text, _with_path("shadow/hvm.c: hvm_emulate_write", e)
+
+
 def _tell_access(sim, events):
     cr3 = _first(events, "CR3_LOAD")
     access = _first(events, "ACCESS")
-    who = process_name(sim, int(sim.machine.sys[0].cur))
+    who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
+    back = _count(events, "RESYNC_FULL") + _count(events, "RESYNC_ONLY")
+    if back and cr3 is not None:
+        what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
+        return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
     if cr3 is not None:
         how = "an exit: its root is pinned at the head of the list" if sim.scenario.road == "shadow" else "no exit"
         source = "shadow/multi.c: sh_update_cr3" if sim.scenario.road == "shadow" else "SDM 4.10.4"
@@ -215,60 +295,6 @@ def _tell_access(sim, events):
         return "The guest does nothing visible.", ""
     how = "the hardware walks the tables" if _first(events, "TLB_MISS") is not None else "the TLB knows it"
     return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
-
-
-_TOLD = {
-    "ACCESS": "the guest's access",
-    "TLB_MISS": "the TLB has no translation for it",
-    "GUEST_WALK": "the hypervisor walks the guest's tables",
-    "AD_UPDATE": "accessed/dirty bits are set in table gfn {gfn}, level {level}",
-    "PREFETCH": "{detail} neighbouring entries are shadowed ahead",
-    "GUEST_PF": "page fault delivered to the guest, error code {detail:#x}",
-    "PTE_STORE": "the kernel stores entry {level} of table gfn {gfn}",
-    "CR3_LOAD": "CR3 = gfn {gfn}",
-    "INVLPG": "INVLPG",
-    "FORK": "fork",
-    "EXIT": "exit",
-    "FRAME_ALLOC": "the guest kernel takes frame gfn {gfn}",
-    "FRAME_FREE": "the guest kernel frees frame gfn {gfn}",
-    "COW_BREAK": "copy-on-write page gfn {gfn} is given its own copy",
-    "SHADOW_FAULT": "page fault exits to the hypervisor",
-    "FIXUP": "shadow entry written for gfn {gfn}",
-    "NOT_SHADOW": "a real guest fault: not the shadow's business",
-    "EMULATE": "store to table gfn {gfn}, entry {level}, emulated",
-    "EMULATE_UNSHADOW_USER": "a user store to table gfn {gfn}: it is no table any more",
-    "EARLY_UNSHADOW": "second zero store in a row: table gfn {gfn} is unshadowed early",
-    "UNSHADOW": "all shadows of gfn {gfn} are removed",
-    "PROMOTE": "guest table gfn {gfn} gets a level-{level} shadow, page {mfn}",
-    "DEMOTE": "the level-{level} shadow of gfn {gfn}, page {mfn}, is destroyed",
-    "WRMAP": "write access to table gfn {gfn} is removed",
-    "WRMAP_BF": "all L1 shadows are searched for writers of gfn {gfn}",
-    "PREALLOC_UNPIN": "root gfn {gfn} is unpinned to free pages",
-    "PREALLOC_UNHOOK": "loaded root gfn {gfn} is unhooked to free pages",
-    "VALIDATE": "the shadow of table gfn {gfn} follows the store",
-    "DOMF_DYING": "the domain crashes",
-    "EPT_MISCONFIG": "EPT misconfiguration at gfn {gfn}: {detail} entries recomputed",
-    "EPT_VIOLATION": "EPT violation: store to gfn {gfn}",
-    "EPT_SPLIT": "the 2 MiB leaf at gfn {gfn} is split",
-    "MARK_DIRTY": "the dirty bit of gfn {gfn} is set",
-    "TREE_ALLOC": "the bitmap's tree grows by a level-{level} page",
-    "ENABLE": "log-dirty on",
-    "PEEK": "PEEK",
-    "CLEAN": "CLEAN",
-    "OFF": "log-dirty off",
-    "BLOW": "shadow_blow_tables",
-    "SET_ALLOCATION": "the pool is set to {detail} pages",
-    "TLB_FLUSH": "TLB flush",
-    "IGNORED": "refused: nothing changes",
-}
-
-
-def event_text(e):
-    """One event in words."""
-    kind = L.EVENTS[int(e["kind"])]
-    return _TOLD[kind].format(
-        gfn=frame_text(e["gfn"]), mfn=frame_text(e["mfn"]), level=int(e["level"]), detail=int(e["detail"])
-    )
 
 
 def _one_event(sim):

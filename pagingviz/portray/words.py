@@ -5,7 +5,8 @@ import numpy as np
 from pagingviz import layout as L
 from pagingviz.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
 from pagingviz.portray.cells import cells
-from pagingviz.portray.sentences import frame_text, process_name
+from pagingviz.portray.events import TYPES, frame_text
+from pagingviz.portray.sentences import process_name, running
 
 
 def status(sim):
@@ -35,10 +36,14 @@ def caption(sim, plan):
         return "bare road: the hardware uses the guest's own tables"
     if plan.id == "guest-tables":
         n = sim.machine.live_tables().size
-        who = process_name(sim, int(s.cur))
-        shadowed = int(np.count_nonzero(sim.machine.view("info") >> L.SHADOW_FLAG_SHIFT))
-        tail = f", {shadowed} frames shadowed" if sc.road == "shadow" else ""
-        return f"running: {who}, CR3 gfn {frame_text(s.cr3[0])} · {n} tables{tail}"
+        info = sim.machine.view("info")
+        shadowed, stale = (int(np.count_nonzero(info & bits)) for bits in (L.SHADOW_FLAGS, L.OOS))
+        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if sc.road == "shadow" else ""
+        tail += f", {stale} out of sync" if stale else ""
+        if not sim.work.processes:
+            return f"CR3 gfn {frame_text(s.cr3[0])} · {n} tables{tail}"
+        who = " · ".join(f"{running(sim, v)}, CR3 gfn {frame_text(s.cr3[v])}" for v in range(sc.vcpus))
+        return f"running: {who} · {n} tables{tail}"
     if plan.id == "shadow-pool":
         if sc.road == "hap":
             return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {int(s.ept_split)} superpages split"
@@ -57,7 +62,7 @@ def caption(sim, plan):
 
 _FILLS = {
     0: "not in this machine", 1: "not present or free", 2: "read-only", 3: "writable", 4: "dirty",
-    5: "dirty in the round before", 6: "page table", 8: "superpage", 9: "pending",
+    5: "dirty in the round before", 6: "page table", 7: "out of sync", 8: "superpage", 9: "pending",
 }  # fmt: skip
 
 
@@ -92,6 +97,8 @@ def table(sim, plan):
         row = where.get(int(i)) or {"page" if plan.id == "shadow-pool" else "gfn": hex(int(plan.key[i]))}
         fill = code & FILL_MASK
         state = _FILLS.get(fill, f"in use, age step {fill - 16}")
+        if plan.id == "shadow-pool":
+            row = row | {"type": TYPES.get(int(sim.machine.view("ptype")[int(plan.key[i])]), "")}
         rows.append({"cell": int(i), **row, "letter": LETTERS[code >> LETTER_SHIFT & LETTER_MASK], "state": state,
                      "thick edge": bool(code & PINNED)})  # fmt: skip
     return rows

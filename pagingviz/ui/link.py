@@ -1,6 +1,6 @@
 """The address of a view: URL keys <-> scenario, tick, play, theme, present. A link gives the same picture on every machine.
 
-Keys are the scenario's own (`scenario` and every field of scenario.FIELDS, `do` among them) and the four of View. Every bad
+Keys are the scenario's own (`scenario` and every field of scenario.FIELDS, `do` among them) and those of View. Every bad
 value raises ScenarioError with one sentence.
 """
 
@@ -11,20 +11,27 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from pagingviz.fields import MAX_TICK, integer, one_of
+from pagingviz.recording.library import NAMES
 from pagingviz.scenario import Scenario, from_mapping
 
+MOST_ROWS = 99_999
 THEMES = ("light", "dark")
 SWITCH = {"0": False, "1": True}
 
 
 @dataclass(frozen=True)
 class View:
-    """How a machine is looked at. tick: None is the scenario's own `start`; theme: "" is whatever the browser prefers."""
+    """How a machine is looked at. tick: None is the scenario's own `start`; theme: "" is whatever the browser prefers.
+
+    recording, row: what the page Real Xen shows; "" and None are its first recording and the first row.
+    """
 
     tick: int | None = None
     play: bool = False
     theme: str = ""
     present: bool = False
+    recording: str = ""
+    row: int | None = None
 
 
 def _tick(value: str) -> int:
@@ -46,7 +53,18 @@ def _switch(name: str):
     return read_switch
 
 
-_READ = {"tick": _tick, "play": _switch("play"), "theme": _theme, "present": _switch("present")}
+def _recording(value: str) -> str:
+    if value not in NAMES:
+        raise one_of("The recording", value, NAMES)
+    return value
+
+
+def _row(value: str) -> int:
+    return integer("row", value, 0, MOST_ROWS)
+
+
+_READ = {"tick": _tick, "play": _switch("play"), "theme": _theme, "present": _switch("present"), "recording": _recording,
+         "row": _row}  # fmt: skip
 
 
 def read(params: Mapping[str, str]) -> tuple[Scenario, View]:
@@ -61,6 +79,8 @@ def write(scenario: Scenario, view: View) -> dict[str, str]:
     if view.tick is not None:
         params["tick"] = str(view.tick)
     params |= {key: "1" for key in ("play", "present") if getattr(view, key)}
+    params |= {"recording": view.recording} if view.recording else {}
+    params |= {"row": str(view.row)} if view.row is not None else {}
     return params | ({"theme": view.theme} if view.theme else {})
 
 

@@ -14,6 +14,7 @@ PAGES = (  # script, title, icon, path
     ("shadow_pool", "Shadow pool", ":material/layers:", "shadow-pool"),
     ("ept_npt", "EPT / NPT", ":material/stacks:", "ept-npt"),
     ("dirty_bitmap", "Dirty bitmap", ":material/edit_square:", "dirty-bitmap"),
+    ("real_xen", "Real Xen", ":material/fact_check:", "real-xen"),
     ("left_out", "What the model leaves out", ":material/content_cut:", "left-out"),
 )
 PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stSidebarCollapsedControl"] { display: none; }'
@@ -31,7 +32,7 @@ def main() -> None:
              for script, title, icon, path in PAGES]  # fmt: skip
     page = st.navigation(pages)
     with st.sidebar:
-        sidebar.draw(visit)
+        sidebar.draw(visit, elsewhere=page.url_path == "real-xen")
     # Streamlit's navigation drops the query string: it is written again on every run.
     address = visit.address()
     if st.query_params.to_dict() != address:

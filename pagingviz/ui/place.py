@@ -6,6 +6,7 @@ Two fragments. `_live` runs again for every ask of the board and does nothing el
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -29,14 +30,17 @@ def machine_page(title: str) -> None:
     _slow(portray.BOARDS, None, ())
 
 
-def map_page(name: str, title: str, worth_knowing: tuple[str, str], curves: tuple[str, ...]) -> None:
-    """The page of one map. `curves`: names of simulation.HISTORY for its chart."""
+def map_page(name: str, title: str, worth_knowing: tuple[str, str], curves: tuple[str, ...],
+             below: Callable[[], None] | None = None) -> None:  # fmt: skip
+    """The page of one map. `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything."""
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
                              label_visibility="collapsed", on_change=lambda: st.rerun("slow"))  # fmt: skip
     _live(title, (name,), name)
     _slow((name,), worth_knowing, curves)
+    if below:
+        below()
 
 
 def machine_in_words() -> None:

@@ -34,6 +34,7 @@ class Look:
     boards: tuple[str, ...]
     theme: str = "light"
     present: bool = False
+    compact: bool = False  # beside something else: without the status line and what paces a run
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class Progress:
 def header(look: Look, seq: int, **more) -> dict:
     """The part of a message's header that does not depend on a machine, and whatever else is given."""
     common = {"v": 1, "seq": seq, "state": "ready", "progress": 1, "message": "", "title": look.title, "machine": "",
-              "theme": look.theme, "present": look.present, "playing": False, "fps": 30, "per_frame": 1, "furthest": 0,
-              "marks": [], "kinds": KINDS, "kind": KINDS[0][0], "micro": None, "frames": [], "inspect": None, "lit": {}}
+              "theme": look.theme, "present": look.present, "compact": look.compact, "playing": False, "fps": 30,
+              "per_frame": 1, "furthest": 0, "marks": [], "kinds": KINDS, "kind": KINDS[0][0], "micro": None, "frames": [],
+              "inspect": None, "lit": {}}  # fmt: skip
     return common | more
 
 

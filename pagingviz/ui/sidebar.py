@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pagingviz.fields import POOL_LOW
+from pagingviz.layout import SHOPTS
 from pagingviz.scenario import FIELDS, load, names, shipped_traces
 from pagingviz.ui.session import Visit
 
@@ -17,12 +18,35 @@ COMMANDS = (
     ("flush", "flush", "Flush the TLBs of all vCPUs"),
 )
 SHOWN = ("road", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")  # the others: by URL
-LABELS = {"frames": "guest frames", "pool": "shadow pool pages", "superpages": "2 MiB superpages", "trace": "recorded programs",
-          "work": "generators", "write": "writes of generators (%)"}  # fmt: skip
+PAGING = ("guest", "direct_map_pages", "vcpus", "wp", "smep", "smap", "nx", "pse")
+XEN = ("xen", "oos", "floor")
+# What each SHOPT bit does, in the order of layout.SHOPTS (Xen mm/shadow/private.h).
+SHOPT_HELP = {
+    "writable_heuristic": "guess where known systems map their page tables before searching everywhere (h_1 to h_6)",
+    "early_unshadow": "two zero stores in a row mean that the table is being torn down",
+    "fast_fault_path": "magic entries for holes and devices: without effect here, since all memory is RAM",
+    "prefetch": "fill up to 31 neighbours with every entry",
+    "linux_l3_toplevel": "pin L3 tables as if they were roots, for early 64-bit Linux",
+    "skip_verify": "a store of one not-present entry over another needs no validation",
+    "virtual_tlb": "remember guest walks for the emulator",
+    "fast_emulation": "emulate the next store to the same page without a walk",
+    "out_of_sync": "let L1 tables be written freely until the next flush",
+}
+LABELS = {
+    "guest": "guest paging", "direct_map_pages": "kernel's direct map", "vcpus": "vCPUs", "wp": "CR0.WP", "smep": "CR4.SMEP",
+    "smap": "CR4.SMAP", "nx": "EFER.NXE", "pse": "CR4.PSE", "xen": "version of Xen", "oos": "out-of-sync tables",
+    "floor": "Xen's own minimum pool", "frames": "guest frames", "pool": "shadow pool pages", "superpages": "2 MiB superpages",
+    "trace": "recorded programs", "work": "generators", "write": "writes of generators (%)",
+}  # fmt: skip
 
 
-def draw(visit: Visit) -> None:
-    """Everything below the page list. Widgets are named by the visit's revision, so that they always show its machine."""
+def draw(visit: Visit, elsewhere: bool = False) -> None:
+    """Everything below the page list. Widgets are named by the visit's revision, so that they always show its machine.
+
+    elsewhere: the page shows another machine than the visitor's own, and the sidebar says so.
+    """
+    if elsewhere:
+        st.caption("Your own machine waits where it was. This page shows the recorded one.")
     scenario = (visit.wanted or (visit.scenario,))[0]
     mark = visit.revision
     known = scenario.name if scenario.name in names() else names()[0]
@@ -34,6 +58,10 @@ def draw(visit: Visit) -> None:
         for name in SHOWN:
             _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
         _upload(visit)
+    with st.expander("Paging and Xen"):
+        for name in (*PAGING, *XEN):
+            _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
+        _shopts(visit, scenario, mark)
     with st.expander("Commands at this tick", expanded=True):
         _commands(visit, mark)
 
@@ -49,7 +77,9 @@ def _field(visit: Visit, name: str, value, key: str) -> None:
 
     common = {"key": key, "help": about, "on_change": put}
     if field.kind == "choice":
-        st.segmented_control(label, field.choices, default=value, required=True, **common)
+        words = {0: "off", 1: "on"} if field.choices == (0, 1) else {}
+        st.segmented_control(label, field.choices, default=value, required=True, format_func=lambda x: words.get(x, str(x)),
+                             **common)  # fmt: skip
     elif field.kind == "int" and field.high <= 2**53:
         st.number_input(label, field.low, field.high, value, **common)
     elif field.kind == "traces":
@@ -58,6 +88,19 @@ def _field(visit: Visit, name: str, value, key: str) -> None:
         st.multiselect(label, list(options), chosen, format_func=_short, **common)
     else:
         st.text_input(label, str(value), **common)
+
+
+def _shopts(visit: Visit, scenario, mark: int) -> None:
+    """Xen's SHOPT switches by name: one field of the scenario, nine bits."""
+    key = f"shopt-{mark}"
+
+    def put() -> None:
+        visit.change(shopt=sum(1 << SHOPTS.index(name) for name in st.session_state[key]))
+
+    on = [name for bit, name in enumerate(SHOPTS) if scenario.shopt >> bit & 1]
+    about = "Optimisations of Xen's shadow code, SHOPT_* in shadow/private.h:\n\n" + "\n".join(
+        f"- **{name}**: {SHOPT_HELP[name]}" for name in SHOPTS)  # fmt: skip
+    st.pills("shadow optimisations (shopt)", SHOPTS, selection_mode="multi", default=on, key=key, on_change=put, help=about)
 
 
 def _short(trace: str) -> str:

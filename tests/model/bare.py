@@ -1,20 +1,15 @@
 """The bare machine: the hardware walks the guest's own tables. The reference for the other roads."""
-from .config import D, frame
+from .config import CR_WP, WRITE, D
 from .tlb import TlbEntry
-from .walk import guest_walk, rights, with_accessed_dirty
 
 
-def set_accessed_dirty(model, steps, kind, before=lambda table: None, after=lambda table: None):
-    """Write A and D into the entries that lack them, top down; `steps` follow.
-
-    Each changed entry is one store to its table; `before(table)` and `after(table)` run round it."""
-    for step in steps:
-        entry = with_accessed_dirty(step, kind)
-        if entry != step.entry:
-            before(step.table)
-            model.set_word(step.table, step.slot, entry)
-            after(step.table)
-            step.entry = entry
+def tlb_entry(model, walk, gva, mfn, writable=True):
+    """The TLB entry of a guest walk whose A and D are set. `writable`: what a second table has to say."""
+    may_write, user_page, no_execute = walk.rights
+    ready = bool(walk.leaf.entry & D and writable)
+    kernel = ready and not may_write and not model.cr & CR_WP
+    return TlbEntry(gva >> 12 & (1 << 36) - 1, mfn, bool(may_write and ready), user_page, no_execute,
+                    kernel_write=kernel, big=walk.big)
 
 
 class Bare:
@@ -23,21 +18,35 @@ class Bare:
     def __init__(self, model):
         self.m = model
 
-    def walk(self, gva, kind, user, store):
-        steps = guest_walk(self.m.cpu.cr3, gva, kind, user, self.m.word)
-        set_accessed_dirty(self.m, steps, kind)
-        writable, user_page, no_execute = rights(steps)
-        leaf = steps[-1].entry
-        return TlbEntry(gva >> 12 & (1 << 36) - 1, frame(leaf), bool(writable and leaf & D), user_page, no_execute)
+    def boot(self, vcpu):
+        pass
+
+    def walk(self, gva, kind, user, size, value):
+        walk = self.m.guest_walk(self.m.cpu, gva, kind, user)
+        self.m.set_accessed_dirty(walk, kind)
+        return tlb_entry(self.m, walk, gva, walk.gfn)
+
+    def xen_write(self, gva):
+        """No hypervisor, so somebody else copies: a supervisor's write that uses no TLB. The frame, or a fault."""
+        self.m.count("guest_walk")
+        walk = self.m.guest_walk(self.m.cpu, gva, WRITE, False)
+        self.m.set_accessed_dirty(walk, WRITE)
+        return walk.gfn
 
     def load_cr3(self, vcpu):
         pass
 
-    def invlpg(self):
+    def update_paging_modes(self):
         pass
 
+    def pagetable_dying(self, gfn):
+        pass
+
+    def invlpg(self, gva):
+        return "page"
+
     def command(self, name, argument):
-        self.m.event("IGNORED", name)
+        self.m.event("IGNORED", detail=name)
 
     def state(self):
         return {"pool": {}, "shadows": {}, "ept": {}}

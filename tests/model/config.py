@@ -3,14 +3,22 @@ from dataclasses import dataclass
 from math import gcd
 
 # Bits of an x86 page-table entry (Intel SDM vol. 3, 4.5). COW is one of the ignored bits, used by our guest's kernel.
-P, W, U, A, D, COW, NX = 1 << 0, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 63
+P, W, U, A, D, PSE, COW, NX = 1 << 0, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 9, 1 << 63
 ADDRESS = 0x000F_FFFF_FFFF_F000
 
+# Control bits in force, CR0.WP to CR4.PSE in one word.
+CR_WP, CR_SMEP, CR_SMAP, CR_NXE, CR_AC, CR_PGE, CR_PSE, CR_PG = (1 << i for i in range(8))
+
 FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6   # kinds of an operation
+
+# Codes of the rows of a raw guest's program; the first three are the kinds of access.
+RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR = range(3, 11)
 
 POOL_EMPTY, UNEXPECTED_FAULT = 1, 2                       # values of Model.crashed
 
 RAM_BASE = 0x10000                                        # first machine frame of guest RAM, above all pool frames
+
+LEVELS = {"hvm64": 4, "pae": 3, "hvm32": 2}
 
 
 @dataclass(frozen=True)
@@ -26,9 +34,29 @@ class Op:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One row of a raw guest's program: what vCPU `vcpu` does in one tick."""
+    code: int = RAW_NOP
+    va: int = 0
+    value: int = 0
+    size: int = 0
+    user: int = 0
+    vcpu: int = 0
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A guest given entry by entry: `tables` {frame: {slot: entry}} (slots and entries of the guest's own size),
+    the frame of the root every vCPU starts with, and its program."""
+    tables: dict
+    cr3: int
+    program: tuple = ()
+
+
+@dataclass(frozen=True)
 class Config:
     """frames: guest frames; zone: frames [0, zone) that may hold page tables; pool: shadow pool pages; processes:
-    slots of the guest's kernel.
+    slots of the guest's kernel; raw: the guest given entry by entry instead of that kernel.
 
     commands: (tick, name, argument), done in order before the operation of that tick."""
     road: str = "bare"
@@ -41,6 +69,18 @@ class Config:
     clean_every: int = 0
     processes: int = 8
     commands: tuple = ()
+    guest: str = "hvm64"
+    direct_map_pages: str = "small"
+    cr: int = CR_WP | CR_NXE | CR_PSE | CR_PG
+    maxphys: int = 40
+    shopt: int = 0x1FF
+    oos: int = 1
+    xen: str = "4.17"
+    raw: Raw | None = None
+
+    @property
+    def levels(self):
+        return LEVELS[self.guest]
 
 
 class MachineCrash(Exception):
@@ -51,14 +91,26 @@ class MachineCrash(Exception):
         self.code = code
 
 
+class Livelock(Exception):
+    """The same access faults for ever: Xen would never get out of it either (an instruction its emulator does not know,
+    storing into the very table that maps it)."""
+
+
 def frame(entry):
     """The frame number in a page-table entry."""
     return (entry & ADDRESS) >> 12
 
 
 def index(gva, level):
-    """The slot of `gva` in its table of `level` (4 = root .. 1 = leaf table)."""
+    """The slot of `gva` in its 512-entry table of `level` (4 = root .. 1 = leaf table)."""
     return gva >> (12 + 9 * (level - 1)) & 511
+
+
+def guest_index(levels, gva, level):
+    """The slot of `gva` in the guest's own table: 1024 entries in a 32-bit guest, 4 in the top table of a PAE one."""
+    if levels == 2:
+        return gva >> (12 + 10 * (level - 1)) & 1023
+    return index(gva, level) & (3 if levels == level == 3 else 511)
 
 
 def machine_frame(gfn, frames):

@@ -1,11 +1,12 @@
 """The guest's kernel: frames, processes, demand faults, copy-on-write fork, exit. The same on every road;
-all its stores are real accesses."""
-from .config import COW, EXIT, FETCH, FORK, IDLE, NX, READ, UNEXPECTED_FAULT, WRITE, A, D, P, U, W
-from .config import MachineCrash, frame, index
+all its stores are real accesses. The three kinds of guest differ only in the tree of their tables."""
+from .config import COW, CR_NXE, EXIT, FETCH, FORK, IDLE, NX, PSE, RAW_STORE, READ, UNEXPECTED_FAULT, WRITE, A, D, P, U, W
+from .config import MachineCrash, Row, frame, guest_index
 from .walk import PageFault
 
-KERNEL = P | W | A          # upper entries of the direct map
+KERNEL = P | W | A          # entries of the direct map
 TABLE = P | W | U           # upper entries of a process
+USER_SLOTS = {4: 256, 3: 3, 2: 768}     # entries of a root that are the process's own
 
 
 class GuestKernel:
@@ -13,13 +14,16 @@ class GuestKernel:
 
     def __init__(self, model):
         self.m = model
+        self.levels = model.config.levels
+        self.slots = 1024 if self.levels == 2 else 512
+        self.pending = None                                                 # the second half of a PAE entry's store
         self.zone, self.frames = model.config.zone, model.config.frames
         self.table_stack = list(range(self.zone - 1, -1, -1))              # popped from the end: ascending at boot
         self.data_stack = list(range(self.frames - 1, self.zone - 1, -1))
         self.recycled = 0                                                   # table frames freed and not yet taken again
         self.table_frames_as_data = 0
         self.roots = [None] * model.config.processes
-        self.cur = 0
+        self.cur = [0] * model.config.vcpus                                 # the process of each vCPU
         self.share = {}
         self.faults = []
 
@@ -49,39 +53,84 @@ class GuestKernel:
 
     # ---- boot: the tables are simply there ----
     def boot(self):
-        """Direct map of all frames, then the root of process 0."""
-        base = self.m.config.direct_map
-        self.kernel_slot = index(base, 4)
-        kl3, kl2 = self.alloc_table(), self.alloc_table()
-        self.kl3 = kl3
-        self.m.words[kl3][index(base, 3)] = kl2 << 12 | KERNEL
-        for first in range(0, self.frames, 512):
-            kl1 = self.alloc_table()
-            self.m.words[kl2][index(base, 2) + first // 512] = kl1 << 12 | KERNEL
-            for g in range(first, min(first + 512, self.frames)):
-                self.m.words[kl1][g - first] = g << 12 | KERNEL | D | NX
+        """Direct map of all frames, then the root of process 0. `kernel` = {slot: entry} of the kernel's part of a root."""
+        levels, base, top = self.levels, self.m.config.direct_map, {}
+        if levels == 2:
+            self.alloc_table()                                       # frame 0: the kernel's own copy of its quarter of a root
+            directory, first = top, 768
+        elif levels == 3:
+            table = self.alloc_table()
+            directory, first, self.kernel = {}, 0, {3: table << 12 | P}
+        else:
+            kl3, table = self.alloc_table(), self.alloc_table()
+            directory, first, self.kernel = {}, guest_index(4, base, 2), {guest_index(4, base, 4): kl3 << 12 | KERNEL}
+            self.put(kl3, {guest_index(4, base, 3): table << 12 | KERNEL})
+        self.map_ram(directory, first)
+        if levels == 2:
+            self.kernel = directory
+            self.put(0, directory)
+        else:
+            self.put(table, directory)
         self.roots[0] = self.alloc_table()
-        self.m.words[self.roots[0]][self.kernel_slot] = kl3 << 12 | KERNEL
+        self.put(self.roots[0], self.kernel)
+
+    def map_ram(self, directory, first):
+        """The direct map, in entries of `directory` from slot `first` on: tables of small pages, or large ones."""
+        nx = NX if self.levels > 2 and self.m.cr & CR_NXE else 0
+        for k, start in enumerate(range(0, self.frames, self.slots)):
+            if self.m.config.direct_map_pages == "large":
+                directory[first + k] = start << 12 | KERNEL | D | PSE | nx
+                continue
+            kl1 = self.alloc_table()
+            directory[first + k] = kl1 << 12 | KERNEL
+            end = min(start + self.slots, self.frames)
+            self.put(kl1, {g - start: g << 12 | KERNEL | D | nx for g in range(start, end)})
+
+    def put(self, table, entries):
+        """Fill a table at boot: no stores, no versions."""
+        size = 4 if self.levels == 2 else 8
+        for slot, entry in entries.items():
+            self.m.put_bytes(table, slot * size, size, entry)
 
     # ---- the kernel's own accesses, all through the direct map ----
     def store(self, g, i, value):
-        """An 8-byte store to word i of table frame g.
+        """Store entry i of table frame g. A 32-bit kernel writes a PAE entry in two halves, the upper one first when the entry
+        becomes present.
 
-        True when it went straight to memory, False when the hypervisor emulated it."""
-        return self.m.access(self.m.config.direct_map + g * 4096 + i * 8, WRITE, False, (g, i, value))
+        True when all went straight to memory, False when the hypervisor emulated something."""
+        gva = self.m.config.direct_map + g * 4096 + i * (4 if self.levels == 2 else 8)
+        if self.levels == 2:
+            return self.m.access(gva, WRITE, False, 4, value)
+        if self.levels == 4:
+            return self.m.access(gva, WRITE, False, 8, value)
+        halves = [(gva, value & 0xFFFF_FFFF), (gva + 4, value >> 32)]
+        (first, one), (second, other) = reversed(halves) if value & P else halves
+        self.pending = Row(RAW_STORE, second, other, 4, 0, self.m.cpu.number)
+        direct = self.m.access(first, WRITE, False, 4, one)
+        if self.pending:
+            self.pending = None
+            direct &= self.m.access(second, WRITE, False, 4, other)
+        return direct
+
+    def next_row(self, k):
+        """What the emulator may do after the present store (E8): the other half of a PAE entry."""
+        return self.pending if k == 1 else None
+
+    def consume(self, k):
+        self.pending = None
 
     def touch(self, g, kind):
         """A plain access to a data frame."""
         self.m.access(self.m.config.direct_map + g * 4096, kind, False)
 
     def clear_frame(self, g):
-        """512 zero stores. Once one goes straight to memory so do the rest: they are done at once."""
+        """A zero store to every entry. Once one goes straight to memory so do the rest: they are done at once."""
         if g >= self.zone:
             return self.touch(g, WRITE)
-        for i in range(512):
+        for i in range(self.slots):
             if self.store(g, i, 0):
                 self.m.words[g].clear()
-                self.m.version[g] += 511 - i
+                self.m.version[g] += (self.slots - 1 - i) * (2 if self.levels == 3 else 1)
                 return None
         return None
 
@@ -90,34 +139,54 @@ class GuestKernel:
         if self.roots[p] is None:
             self.roots[p] = self.new_root()
         self.m.load_cr3(self.roots[p])
-        self.cur = p
+        self.cur[self.m.cpu.number] = p
+
+    def wherever(self, root, action, *arguments):
+        """Do it on every vCPU that has `root` loaded: the work of an interrupt from one to the others."""
+        here = self.m.cpu
+        for vcpu in self.m.vcpus:
+            if vcpu.cr3 == root:
+                self.m.cpu = self.m.current = vcpu
+                action(*arguments)
+        self.m.cpu = self.m.current = here
 
     def new_root(self):
         g = self.alloc_table()
         self.clear_frame(g)
-        self.store(g, self.kernel_slot, self.kl3 << 12 | KERNEL)
+        for slot, entry in sorted(self.kernel.items()):
+            self.store(g, slot, self.m.entry(0, slot) if self.levels == 2 else entry)
         return g
 
     def leaf_table(self, root, gva):
         """The L1 table of gva, with the missing tables above and including it made on the way."""
         table = root
-        for level in (4, 3, 2):
-            slot = index(gva, level)
-            if not self.m.word(table, slot) & P:
+        for level in range(self.levels, 1, -1):
+            slot = guest_index(self.levels, gva, level)
+            if not self.m.entry(table, slot) & P:
                 g = self.alloc_table()
                 self.clear_frame(g)
-                self.store(table, slot, g << 12 | TABLE)
-            table = frame(self.m.word(table, slot))
+                register = level == 3 == self.levels                 # a PDPTE has no rights, and must be loaded
+                self.store(table, slot, g << 12 | (P if register else TABLE))
+                if register:
+                    self.wherever(root, self.m.load_cr3, root)
+            table = frame(self.m.entry(table, slot))
         return table
 
     # ---- operations ----
     def run(self, op):
-        """One operation."""
+        """One operation: the vCPUs take turns."""
+        self.m.current = self.m.cpu = self.m.vcpus[self.m.now % len(self.m.vcpus)]
+        try:
+            self.operation(op)
+        finally:
+            self.m.current = None
+
+    def operation(self, op):
         if op.kind == IDLE:
             return
         if op.kind == EXIT:
             return self.exit(op.proc)
-        if op.proc != self.cur:
+        if op.proc != self.cur[self.m.cpu.number]:
             self.switch(op.proc)
         if op.kind == FORK:
             return self.fork(op.proc)
@@ -132,17 +201,18 @@ class GuestKernel:
         """The guest's #PF handler: demand paging and copy-on-write; anything else is a bug."""
         self.m.count("n_guest_faults")
         self.faults.append((fault.gva, fault.error))
-        self.m.event("GUEST_FAULT", fault.gva, fault.error)
-        root = self.roots[self.cur]
+        self.m.event("GUEST_PF", fault.gva, detail=fault.error)
+        root = self.roots[self.cur[self.m.cpu.number]]
         if not fault.error & P:
             table = self.leaf_table(root, fault.gva)
             f = self.alloc_data()
             self.share[f] = 1
             self.clear_frame(f)
-            self.store(table, index(fault.gva, 1), f << 12 | P | U | (W if op.vma_w else 0) | (0 if op.vma_x else NX))
+            nx = NX if self.levels > 2 and self.m.cr & CR_NXE and not op.vma_x else 0
+            self.store(table, guest_index(self.levels, fault.gva, 1), f << 12 | P | U | (W if op.vma_w else 0) | nx)
             return
-        table, slot = self.leaf_table(root, fault.gva), index(fault.gva, 1)
-        old = self.m.word(table, slot)
+        table, slot = self.leaf_table(root, fault.gva), guest_index(self.levels, fault.gva, 1)
+        old = self.m.entry(table, slot)
         if not (fault.error & W and old & COW):
             raise MachineCrash(UNEXPECTED_FAULT)
         f = frame(old)
@@ -155,21 +225,22 @@ class GuestKernel:
             self.share[n] = 1
         else:
             self.store(table, slot, old & ~(COW | A | D) | W)
-        self.m.invlpg(fault.gva)
+        self.wherever(root, self.m.invlpg, fault.gva)
 
-    def leaves(self, root):
+    def leaves(self, table, level=None, gva=0):
         """(gva, table, slot) of every present leaf entry of a process, ascending."""
-        for i4 in self.present(root, skip=self.kernel_slot):
-            l3 = frame(self.m.word(root, i4))
-            for i3 in self.present(l3):
-                l2 = frame(self.m.word(l3, i3))
-                for i2 in self.present(l2):
-                    l1 = frame(self.m.word(l2, i2))
-                    for i1 in self.present(l1):
-                        yield i4 << 39 | i3 << 30 | i2 << 21 | i1 << 12, l1, i1
+        level = level or self.levels
+        for i in self.present(table, level):
+            here = gva | i << 12 + (10 if self.levels == 2 else 9) * (level - 1)
+            if level == 1:
+                yield here, table, i
+            else:
+                yield from self.leaves(frame(self.m.entry(table, i)), level - 1, here)
 
-    def present(self, table, skip=None):
-        return [i for i, entry in sorted(self.m.words[table].items()) if i != skip and entry & P]
+    def present(self, table, level):
+        """Slots of the process's own present entries."""
+        slots = USER_SLOTS[self.levels] if level == self.levels else self.slots
+        return [i for i in range(slots) if self.m.entry(table, i) & P]
 
     def fork(self, parent):
         """Child = parent + 1 gets the same frames; whatever was writable becomes copy-on-write in both."""
@@ -178,27 +249,27 @@ class GuestKernel:
         self.roots[child] = self.new_root()
         for gva, table, slot in self.leaves(self.roots[parent]):
             child_table = self.leaf_table(self.roots[child], gva)
-            entry = self.m.word(table, slot)
+            entry = self.m.entry(table, slot)
             if entry & W:
                 entry = entry & ~W | COW
                 self.store(table, slot, entry)
             self.store(child_table, slot, entry & ~(A | D))
             self.share[frame(entry)] += 1
-        self.m.load_cr3(self.roots[parent])
+        self.wherever(self.roots[parent], self.m.load_cr3, self.roots[parent])
 
     def exit(self, child):
         """Everything of the child goes back, leaf entries first, each table after what it holds."""
         if self.roots[child] is None:
             return
-        if self.cur == child:
+        if self.cur[self.m.cpu.number] == child:
             self.switch(child - 1)
-        self.free_children(self.roots[child], 4)
+        self.free_children(self.roots[child], self.levels)
         self.free(self.roots[child])
         self.roots[child] = None
 
     def free_children(self, table, level):
-        for i in self.present(table, skip=self.kernel_slot if level == 4 else None):
-            target = frame(self.m.word(table, i))
+        for i in self.present(table, level):
+            target = frame(self.m.entry(table, i))
             if level > 1:
                 self.free_children(target, level - 1)
             self.store(table, i, 0)
@@ -211,19 +282,34 @@ class GuestKernel:
                 self.free(target, data=True)
 
     def live_tables(self):
-        """The frames that hold page tables now: reachable from the direct map and every process."""
+        """The frames that hold page tables now: all that is reachable from the roots."""
         live = set()
 
-        def add(table, level, skip=None):
+        def add(table, level):
+            if table in live:
+                return
             live.add(table)
-            if level > 1:
-                for i in self.present(table, skip):
-                    add(frame(self.m.word(table, i)), level - 1)
-        add(self.kl3, 3)
+            for i in range(4 if level == 3 == self.levels else self.slots) if level > 1 else ():
+                entry = self.m.entry(table, i)
+                if entry & P and not (entry & PSE and level <= 3):
+                    add(frame(entry), level - 1)
         for root in self.roots:
             if root is not None:
-                add(root, 4, self.kernel_slot)
+                add(root, self.levels)
         return live
+
+    def first_root(self):
+        return self.roots[0]
+
+    def state(self):
+        live = self.live_tables()
+        return {
+            "tables": {t: dict(self.m.words[t]) for t in sorted(live)},
+            "ad": {(t, i): e & 0x60 for t in live for i, e in self.m.words[t].items() if e & 1},
+            "faults": list(self.faults),
+            "table_stack": list(self.table_stack), "data_stack": list(self.data_stack), "recycled": self.recycled,
+            "roots": list(self.roots), "cur": list(self.cur), "share": dict(self.share),
+        }
 
 
 MERGED = {FETCH: "merged_fetch", READ: "merged_read", WRITE: "merged_write"}

@@ -2,10 +2,8 @@
 a second table from guest frames to machine frames, walked by the hardware at every step."""
 from dataclasses import dataclass, replace
 
-from .bare import set_accessed_dirty
-from .config import WRITE, D, frame
-from .tlb import TlbEntry
-from .walk import guest_walk, rights
+from .bare import tlb_entry
+from .config import WRITE
 
 RAM_RW, RAM_LOGDIRTY = 0, 2          # p2m types
 WRITE_BACK, POISON = 6, 7            # EPT memory types; 7 is reserved on purpose: "recompute me"
@@ -96,7 +94,7 @@ class Hap:
             raise EptExit("violation", gfn)
         return entry.mfn + (gfn % 512 if entry.sp else 0), entry.w
 
-    def walk(self, gva, kind, user, store):
+    def walk(self, gva, kind, user, size, value):
         """The two-dimensional walk, begun again after every exit."""
         while True:
             try:
@@ -108,20 +106,25 @@ class Hap:
         """Reads of the guest's tables, the guest's rights, A/D updates top down, the access itself;
         each through EPT."""
         def read(table, slot):
-            self.translate(table, False)
-            return self.m.word(table, slot)
-        steps = guest_walk(self.m.cpu.cr3, gva, kind, user, read)
-        set_accessed_dirty(self.m, steps, kind, before=lambda table: self.translate(table, True))
-        writable, user_page, no_execute = rights(steps)
-        leaf = steps[-1].entry
-        mfn, ept_writable = self.translate(frame(leaf), kind == WRITE)
-        writable = bool(writable and leaf & D and ept_writable)
-        return TlbEntry(gva >> 12 & (1 << 36) - 1, mfn, writable, user_page, no_execute)
+            if table < self.m.config.frames:                          # where no memory is, nothing exits
+                self.translate(table, False)
+            return self.m.entry(table, slot)
+        walk = self.m.guest_walk(self.m.cpu, gva, kind, user, read)
+        self.m.set_accessed_dirty(walk, kind, before=lambda table: self.translate(table, True))
+        mfn, ept_writable = self.translate(walk.gfn, kind == WRITE)
+        return tlb_entry(self.m, walk, gva, mfn, ept_writable)
+
+    def xen_write(self, gva):
+        """hap_gva_to_gfn: Xen walks the guest's tables itself, without EPT; the tables it writes are marked."""
+        self.m.count("guest_walk")
+        walk = self.m.guest_walk(self.m.cpu, gva, WRITE, False)
+        self.m.set_accessed_dirty(walk, WRITE, after=self.m.log.mark)
+        return walk.gfn
 
     # ---- exits ----
     def handle(self, exit_):
         self.m.count(f"ept_{exit_.reason}")
-        self.m.event(f"EPT_{exit_.reason.upper()}", exit_.gfn)
+        self.m.event(f"EPT_{exit_.reason.upper()}", gfn=exit_.gfn)
         if exit_.reason == "misconfig":
             self.resolve_misconfig(exit_.gfn)
         else:
@@ -171,7 +174,7 @@ class Hap:
         big, page = self.tables[table][slot], self.free.pop(0)
         self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
         self.tables[table][slot] = Ept(mfn=page)
-        self.m.event("EPT_SPLIT", page)
+        self.m.event("EPT_SPLIT", gfn=page)
 
     # ---- pool, CR3, commands ----
     def new_tree_page(self):
@@ -183,11 +186,20 @@ class Hap:
         self.tree_pages.remove(page)
         self.free.append(page)
 
+    def boot(self, vcpu):
+        pass
+
     def load_cr3(self, vcpu):
         pass
 
-    def invlpg(self):
+    def update_paging_modes(self):
         pass
+
+    def pagetable_dying(self, gfn):
+        pass
+
+    def invlpg(self, gva):
+        return "page"
 
     def command(self, name, argument):
         """hap_enable_log_dirty, hap_clean_dirty_bitmap, hap_disable_log_dirty:
@@ -196,7 +208,7 @@ class Hap:
         if name == "peek":
             return
         if name not in ("enable", "clean", "off"):
-            return self.m.event("IGNORED", name)
+            return self.m.event("IGNORED", detail=name)
         if name == "clean":
             log.clean()
         log.on = self.global_logdirty = name != "off"

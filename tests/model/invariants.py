@@ -5,9 +5,8 @@ from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
 from .hap import POISON, RAM_RW, ROOT, slot_of
-from .pool import L1, L2, L3, L4, MONITOR, P2M, bucket_of
-
-LOWER = {L4: L3, L3: L2, L2: L1}
+from .kinds import FL1S, L1S, L2S, L2_32, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
+from .walk import is_leaf
 
 
 def broken_rule(model):
@@ -16,49 +15,91 @@ def broken_rule(model):
     return next((text for holds, text in rules(model) if not holds), "")
 
 
+def level_of(kind):
+    return 1 if kind in L1S | FL1S else 2 if kind in L2S else 3 if kind == L3_64 else 4
+
+
+def guest_slot(kind, part, slot):
+    """Slot of the guest's table that entry `slot` of page `part` of a shadow stands for."""
+    return 256 * part + slot // 2 if kind == L2_32 else 512 * part + slot
+
+
 def shadow_rules(m):
     """(holds, text) of every rule."""
     pool = m.road
-    live = {s: p for s, p in pool.pages.items() if p.type in (L1, L2, L3, L4)}
-    refs, writable = Counter(v.slot for v in m.vcpus), Counter()
-    for smfn, page in live.items():
-        gfn = m.gfn_of[page.gmfn]
-        for slot, entry in page.entries.items():
-            where = f"shadow {smfn} slot {slot}"
-            if not entry & P:
+    live = {s: p for s, p in pool.pages.items() if 0 < p.type <= L4_64}
+    heads = {s: p for s, p in live.items() if p.head == s}
+    refs, writable = Counter(s for v in m.vcpus for s in v.slots if s is not None), Counter()
+    for smfn, page in heads.items():
+        level, levels = level_of(page.type), LEVELS_OF[page.type]
+        mode = m.mode(levels)
+        nx = NX if mode.nx() else 0
+        stale = page.key in pool.out_of_sync and page.type in L1S
+        for part, slot, entry in pool.present(smfn):
+            where, at = f"shadow {smfn} page {part} slot {slot}", guest_slot(page.type, page.chain.index(part), slot)
+            if level == 1 and entry & W:
+                writable[frame(entry)] += 1
+                yield not m.log.on or m.gfn_of[frame(entry)] in m.log.bits, f"29: {where} writable, frame not dirty"
+            if page.type in FL1S:
+                size = 512 * SIZE.get(page.type, 1)
+                yield frame(entry) == m.p2m.get(page.key // size * size + at, -1), f"6: {where} maps another frame"
+                yield entry & (P | U | A) == P | U | A, f"7: {where} has odd flags"
                 continue
-            guest = m.word(gfn, slot)
+            guest = m.entry(m.gfn_of[page.key], at, levels)
+            if stale:
+                vcpu, k = pool.oos_find(page.key)
+                guest = entry_of(pool.pages[vcpu.oos_snapshot[k]].entries, levels, at)
             yield guest & P, f"1: {where} present, guest entry not"
             yield guest & A, f"2: {where} present, guest A clear"
-            yield entry & (U | NX) == guest & (U | NX), f"4: {where} has other U or NX than the guest"
+            yield entry & (U | nx) == guest & (U | nx), f"4: {where} has other U or NX than the guest"
             yield guest & W or not entry & W, f"4: {where} writable, guest entry not"
-            if page.type == L1:
-                gfn_below = frame(guest)
-                yield frame(entry) == m.p2m[gfn_below], f"6: {where} maps another frame than the guest"
-                if entry & W:
-                    writable[frame(entry)] += 1
-                    yield guest & D, f"3: {where} writable, guest D clear"
-                    yield not m.log.on or gfn_below in m.log.bits, f"29: {where} writable, frame not dirty"
-            else:
-                refs[frame(entry)] += 1
-                child = pool.pages[frame(entry)]
-                yield (child.type, child.gmfn) == (LOWER[page.type], m.p2m[frame(guest)]), f"6: {where}: wrong child"
-                yield entry & A and entry & D, f"8: {where} without A and D"
+            leaf = is_leaf(mode, level, guest)
+            yield guest & D or not entry & W or not leaf, f"3: {where} writable, guest D clear"
+            if level == 1:
+                yield frame(entry) == m.p2m.get(frame(guest)), f"6: {where} maps another frame than the guest"
+                continue
+            refs[frame(entry)] += 1
+            child = pool.pages[frame(entry)]
+            key = frame(guest) if leaf else m.mfn(frame(guest))
+            yield (level_of(child.type), child.key) == (level - 1, key), f"6: {where}: wrong child"
+            yield (child.type in FL1S) == leaf, f"6: {where}: table and superpage confused"
+            yield entry & A and entry & D, f"8: {where} without A and D"
+            if page.type == L2_32:
+                yield frame(pool.entry(part, slot + 1)) == child.chain[1], f"6: {where}: the pair is broken"
     yield dict(writable) == pool.typecount, "12: typecounts differ from the writable mappings"
-    yield not any(g in pool.flags for g in writable), "11: a page table is mapped writable"
-    for smfn, page in live.items():
+    yield not any(g in pool.flags and g not in pool.may_write for g in writable), "11: a page table is mapped writable"
+    for smfn, page in heads.items():
         yield page.refcount == refs[smfn] + page.pinned > 0, f"20: shadow {smfn} has a wrong count of references"
-        yield not page.pinned or page.type == L4, "22: only roots are pinned"
-        chain = pool.buckets[bucket_of(page.gmfn, page.type)]
+        yield not page.pinned or pool.pinnable(page.type), "22: only roots are pinned"
+        chain = pool.buckets[bucket_of(page.key, page.type)]
         yield chain.count(smfn) == 1, f"21: shadow {smfn} is not in its hash chain"
-    yield sum(map(len, pool.buckets)) == len(live), "21: the hash holds something dead"
-    keys, flags = {(p.gmfn, p.type) for p in live.values()}, {(g, t) for g, ts in pool.flags.items() for t in ts}
-    yield len(keys) == len(live) and keys == flags, "21: shadow flags differ"
-    yield sorted(pool.pinned) == sorted(s for s, p in live.items() if p.pinned), "23: pinned list and pins differ"
+        yield len(page.chain) == SIZE.get(page.type, 1), f"19: shadow {smfn} has a wrong size"
+    yield sum(map(len, pool.buckets)) == len(heads), "21: the hash holds something dead"
+    keys = {(p.key, p.type) for p in heads.values()}
+    flags = {(g, t) for g, ts in pool.flags.items() for t in ts}
+    yield len(keys) == len(heads), "21: two shadows of one kind of one table"
+    yield {k for k in keys if k[1] not in FL1S} == flags, "21: shadow flags differ"
+    yield sorted(pool.pinned) == sorted(s for s, p in heads.items() if p.pinned), "23: pinned list and pins differ"
     others = Counter(p.type for p in pool.pages.values())
-    yield len(pool.free) + len(live) + others[MONITOR] == pool.total_pages, "18: pages do not add up"
+    yield len(pool.free) + len(live) + others[MONITOR] + others[SNAPSHOT] == pool.total_pages, "18: pages do not add up"
     yield others[P2M] == pool.p2m_pages == len(m.log.tree), "18: tree pages do not add up"
     yield not m.log.missing(), "30: a written frame is not marked"
+    yield from oos_rules(m, pool)
+
+
+def oos_rules(m, pool):
+    """Which tables may be out of sync, and where they are remembered."""
+    held = Counter(g for v in m.vcpus for g in v.oos if g is not None)
+    yield set(held) == pool.out_of_sync == pool.may_write, "13: out-of-sync flags and tables differ"
+    yield all(n == 1 for n in held.values()), "13: a table is out of sync twice"
+    for v in m.vcpus:
+        for k, gmfn in enumerate(v.oos):
+            if gmfn is not None:
+                yield k in (gmfn % 3, (gmfn + 1) % 3), "13: wrong slot"
+                yield len(pool.flags.get(gmfn, ())) == 1 and pool.flags[gmfn] <= L1S, "13: out of sync, not just an L1"
+                places = {(p, s) for p, page in pool.pages.items() if page.type in L1S | FL1S
+                          for s, e in page.entries.items() if e & P and e & W and frame(e) == gmfn}
+                yield places <= set(v.fixups[k].places), "14: a writable mapping is not remembered"
 
 
 def hap_rules(m):

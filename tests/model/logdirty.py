@@ -28,7 +28,7 @@ class LogDirty:
             self.bits.add(gfn)
             self.dirty_count += 1
             self.stamp[gfn] = self.round
-            self.model.event("DIRTY", gfn)
+            self.model.event("MARK_DIRTY", gfn=gfn)
 
     def clean(self):
         """The bitmap's part of CLEAN: bits and both counters to zero, the tree stays."""

@@ -1,53 +1,85 @@
 """The machine: memory of the guest, vCPUs, one road, and everything a test wants to look at."""
 from .bare import Bare
-from .config import WRITE, MachineCrash, UNEXPECTED_FAULT, machine_frame
+from .config import CR_NXE, CR_PG, CR_PGE, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, POOL_EMPTY, PSE, RAM_BASE, UNEXPECTED_FAULT, WRITE
+from .config import A, D, MachineCrash, P, U, W, machine_frame
 from .guest import MERGED, GuestKernel
 from .hap import Hap
 from .logdirty import LogDirty
+from .kinds import entry_of
+from .raw import RawGuest
 from .shadow import Shadow
 from .tlb import Tlb
-from .walk import PageFault
+from .walk import Mode, PageFault, ad_bits, canonical, guest_walk, reserved, GeneralProtection
 
 ROADS = {"bare": Bare, "shadow": Shadow, "hap": Hap}
 
 
 class Vcpu:
-    """cr3: guest frame of the loaded root. slot, unshadow_memory, last_writeable: shadow road only (see shadow.py)."""
+    """levels: of the paging mode it is in, 2 while paging is off; cr3: guest frame of the loaded root; pdptes: the four
+    registers of a PAE guest. The rest is used on the shadow road only and bears Xen's names (struct shadow_vcpu)."""
 
-    def __init__(self, number):
-        self.number = number
+    def __init__(self, number, levels):
+        self.number, self.levels = number, levels
         self.tlb = Tlb()
         self.cr3 = None
-        self.slot = None               # shadow_table[0]
+        self.pdptes = [0] * 4
+        self.monitor = []              # pages of the monitor table
+        self.slots = [None] * 4        # shadow_table: one root, or the four L2 shadows of a PAE guest
+        self.l3table = [None] * 4      # what the hardware's PDPTEs point at in the two- and three-level modes
         self.unshadow_memory = None    # last_emulated_mfn_for_unshadow
         self.last_writeable = None     # last_writeable_pte_smfn
+        self.last_frame = self.last_mfn = None      # last_emulated_frame, last_emulated_mfn
+        self.last_ok = False           # last_write_emul_ok
+        self.last_write_was_pt = False
+        self.pagetable_dying = False
+        self.event_pending = False
+        self.vtlb = {}                 # slot -> (page number, frame number, error code of the walk)
+        self.oos = [None] * 3          # gmfn
+        self.oos_snapshot = [None] * 3
+        self.fixups = [Fixup() for _ in range(3)]
+        self.flags = 0                 # trace_shadow_path_flags of its CPU
+        self.initial_va = 0            # trace_emulate_initial_va of its CPU
+
+
+class Fixup:
+    """Where an out-of-sync table is mapped writable: two places (pool page, slot), and which to use next."""
+
+    def __init__(self):
+        self.places, self.next = [None, None], 0
 
 
 class Model:
-    """One machine. `tick(op)` and `command(name, argument)` move it; vCPU 0 does the work, the others idle."""
+    """One machine. `tick(op)` or, for a raw guest, `tick()` and `command(name, argument)` move it."""
 
     def __init__(self, config):
         self.config = config
+        self.cr = config.cr
         self.now = 0
         self.crashed = 0
         self.epoch = 0                                                  # counts TLB flushes, to age freed pool pages
         self.counters = {}
-        self.events = []                                                # (tick, name, *details)
+        self.events = []                                                # (tick, name, vcpu, gva, gfn, level, detail)
         self.version = [0] * config.frames
-        self.words = {g: {} for g in range(config.zone)}                # table frame -> {slot: entry}, absent = 0
-        self.vcpus = [Vcpu(k) for k in range(config.vcpus)]
+        self.words = {g: {} for g in range(config.zone)}                # table frame -> {8-byte word: value}, absent = 0
+        self.vcpus = [Vcpu(k, self.guest_levels()) for k in range(config.vcpus)]
         self.cpu = self.vcpus[0]
+        self.current = None                                             # the vCPU whose action this is; None in a command
         self.p2m = {g: g if config.road == "bare" else machine_frame(g, config.frames) for g in range(config.frames)}
-        self.gfn_of = {m: g for g, m in self.p2m.items()}
+        self.identity = config.frames                                   # "frame" of the table Xen gives a guest without paging
+        self.gfn_of = {m: g for g, m in self.p2m.items()} | {RAM_BASE + config.frames: self.identity}
         self.log = LogDirty(self)
-        self.guest = GuestKernel(self)
+        self.guest = RawGuest(self) if config.raw else GuestKernel(self)
         self.guest.boot()
         self.road = ROADS[config.road](self)
         for vcpu in self.vcpus:
-            self.load_cr3(self.guest.roots[0], vcpu)
+            self.guarded(self.boot, vcpu)
+
+    def boot(self, vcpu):
+        self.road.boot(vcpu)
+        self.load_cr3(self.guest.first_root(), vcpu)
 
     # ---- moving ----
-    def tick(self, op):
+    def tick(self, op=None):
         """Commands due now, then one operation, then the automatic CLEAN that ends a tick. A crashed machine stands still."""
         for when, name, argument in self.config.commands:
             if when == self.now:
@@ -55,7 +87,7 @@ class Model:
         if self.crashed:
             return
         self.count("n_ops")
-        if op.kind in MERGED:
+        if op is not None and op.kind in MERGED:
             self.count(MERGED[op.kind], op.credit)
         self.guarded(self.guest.run, op)
         self.now += 1
@@ -64,18 +96,20 @@ class Model:
             self.command("clean")
 
     def command(self, name, argument=None):
-        """enable, clean, peek, off, blow, pool (argument: pages), flush.
+        """enable, clean, peek, off, blow, pool (argument: pages), flush: operations of another domain.
 
         What does not apply leaves an IGNORED event and nothing else."""
         if self.crashed:
             return
+        before, self.current = self.current, None
         if name == "flush":
             self.flush_tlbs()
         elif name in ("enable", "clean", "peek", "off") and self.log.on == (name == "enable"):
-            self.event("IGNORED", name)         # -EINVAL: already on, or not on
+            self.event("IGNORED", detail=name)  # -EINVAL: already on, or not on
         else:
-            self.event("COMMAND", name)
+            self.event("COMMAND", detail=name)
             self.guarded(self.road.command, name, argument)
+        self.current = before
 
     def guarded(self, work, *arguments):
         try:
@@ -85,41 +119,82 @@ class Model:
         except PageFault:
             self.crashed = UNEXPECTED_FAULT
 
-    # ---- what the guest does ----
-    def access(self, gva, kind, user, store=None):
-        """One access by vCPU 0. True: done in hardware. False: the hypervisor emulated the store.
-        PageFault: the guest must act.
+    def domain_crash(self):
+        raise MachineCrash(POOL_EMPTY)
 
-        store: (table frame, slot, value) when it is a store to a page table; other writes only make the frame's
-        version grow."""
+    # ---- what the guest does ----
+    def access(self, gva, kind, user, size=0, value=0):
+        """One access by the current vCPU. True: done in hardware. False: the hypervisor emulated it.
+        PageFault, GeneralProtection: the guest must act.
+
+        size 4 or 8: a store of `value` to the word of a page table; other writes only make the frame's version grow."""
+        if not canonical(self.levels, gva):
+            raise GeneralProtection
         vpn = gva >> 12 & (1 << 36) - 1
-        outcome, entry = self.cpu.tlb.lookup(vpn, kind, user)
+        outcome, entry = self.cpu.tlb.lookup(vpn, kind, user, self.effective_cr())
         self.count(outcome)
         if entry is None:
-            entry = self.road.walk(gva, kind, user, store)
+            entry = self.road.walk(gva, kind, user, size, value)
             if entry is None:
                 return False
             self.cpu.tlb.fill(entry)
         if kind == WRITE:
-            gfn = self.gfn_of[entry.mfn]
-            if store:
-                assert gfn == store[0], "the direct map leads elsewhere"
-                self.set_word(*store)
-            else:
-                self.version[gfn] += 1
+            self.store(self.gfn_of[entry.mfn], gva, size, value)
         return True
 
+    def store(self, gfn, gva, size, value):
+        """A write of the guest arrives in memory."""
+        self.version[gfn] += 1
+        if size and gfn < self.config.zone:
+            self.put_bytes(gfn, gva & 4095, size, value)
+
     def load_cr3(self, root, vcpu=None):
+        """MOV CR3: a PAE guest's four PDPTEs are checked first."""
         vcpu = vcpu or self.cpu
+        if vcpu.levels == 3:
+            self.load_pdptes(vcpu, root)
         vcpu.cr3 = root
-        self.event("CR3", root, vcpu.number)
+        self.event("CR3_LOAD", gfn=root, vcpu=vcpu.number)
         self.road.load_cr3(vcpu)
-        vcpu.tlb.flush()
-        self.epoch += 1
+        self.flush_tlb(vcpu)
+
+    def load_pdptes(self, vcpu, root):
+        """A present PDPTE with a reserved bit: #GP, and the registers keep what they have."""
+        pdptes = self.read_pdptes(root)
+        if any(e & P and reserved(Mode(3, CR_NXE, self.config.maxphys), 3, e) for e in pdptes):
+            raise GeneralProtection(root)
+        vcpu.pdptes = pdptes
+
+    def read_pdptes(self, root):
+        return [self.entry(root, slot, 3) for slot in range(4)]
+
+    def set_cr(self, value):
+        """MOV CR0 or CR4, on every vCPU at once. PG, PGE, PSE and SMEP load the PDPTEs and the shadow root again (hvm_set_cr0,
+        hvm_set_cr4); all else costs a flush."""
+        old, big_change = self.cr, (self.cr ^ value) & (CR_PG | CR_PGE | CR_PSE | CR_SMEP)
+        if big_change and self.config.levels == 3 and value & CR_PG:
+            for vcpu in self.vcpus:
+                self.load_pdptes(vcpu, vcpu.cr3)
+        self.cr = value
+        if big_change:
+            self.road.update_paging_modes()
+        if (old ^ value) & CR_PG:
+            for vcpu in self.vcpus:
+                vcpu.levels = self.guest_levels()
+        self.flush_tlbs()
 
     def invlpg(self, gva):
-        self.road.invlpg()
-        self.cpu.tlb.invlpg(gva >> 12 & (1 << 36) - 1)
+        """The road says what its hardware drops: nothing, the page, or this vCPU's whole TLB."""
+        self.event("INVLPG", gva)
+        what = self.road.invlpg(gva)
+        if what == "page":
+            self.cpu.tlb.invlpg(gva >> 12 & (1 << 36) - 1)
+        elif what == "all":
+            self.flush_tlb(self.cpu)
+
+    def flush_tlb(self, vcpu):
+        vcpu.tlb.flush()
+        self.epoch += 1
 
     def flush_tlbs(self):
         """The hypervisor flushes the TLBs of every vCPU."""
@@ -127,36 +202,90 @@ class Model:
             vcpu.tlb.flush()
         self.epoch += 1
 
+    # ---- the guest's tables ----
+    def guest_levels(self):
+        return self.config.levels if self.cr & CR_PG else 2
+
+    @property
+    def levels(self):
+        """Levels of the mode that the acting vCPU is in."""
+        return self.cpu.levels
+
+    def effective_cr(self):
+        """Without paging SMEP, SMAP and NX do nothing, and every page is a superpage."""
+        return self.cr if self.cr & CR_PG else self.cr & ~(CR_SMEP | CR_SMAP | CR_NXE) | CR_WP | CR_PSE
+
+    def mode(self, levels=None):
+        return Mode(levels or self.levels, self.effective_cr(), self.config.maxphys, self.config.road == "shadow")
+
+    def guest_walk(self, vcpu, gva, kind, user, read=None):
+        root = vcpu.cr3 if self.cr & CR_PG else self.identity
+        return guest_walk(self.mode(), root, vcpu.pdptes, gva, kind, user, read or self.entry)
+
+    def mfn(self, table):
+        """Machine frame of a guest table, the identity table included."""
+        return RAM_BASE + self.config.frames if table == self.identity else self.p2m[table]
+
+    def entry(self, table, slot, levels=None):
+        """A guest entry of the size of the present mode, or of that of `levels`. What is no table frame reads as zero."""
+        if table == self.identity:
+            return slot << 22 | P | W | U | A | D | PSE
+        return entry_of(self.words.get(table, {}), levels or self.levels, slot)
+
+    def set_accessed_dirty(self, walk, kind, before=lambda table: None, after=lambda table: None):
+        """Write A and D into the entries that lack them, top down; the walk follows.
+
+        Each changed entry is one store to its table; `before(table)` and `after(table)` run round it."""
+        for step in walk:
+            bits = ad_bits(walk, step, kind)
+            if not bits:
+                continue
+            now = self.entry(step.table, step.slot)
+            if now | bits != now:
+                before(step.table)
+                self.put_entry(step.table, step.slot, now | bits)
+                after(step.table)
+            step.entry |= bits
+
+    def put_entry(self, table, slot, value):
+        """One entry changed: the frame's version grows by one."""
+        size = 4 if self.levels == 2 else 8
+        self.version[table] += 1
+        if table in self.words:
+            self.put_bytes(table, slot * size, size, value)
+
     # ---- guest memory ----
     def word(self, table, slot):
-        return self.words[table].get(slot, 0)
+        return self.words.get(table, {}).get(slot, 0)
 
     def set_word(self, table, slot, value):
         """A store of 8 bytes, or an A/D update: the frame's version grows by one."""
-        self.words[table].pop(slot, None)
-        if value:
-            self.words[table][slot] = value
         self.version[table] += 1
+        self.put_bytes(table, slot * 8, 8, value)
+
+    def put_bytes(self, table, offset, size, value):
+        """The lower or upper half, or the whole, of one 8-byte word."""
+        slot, shift = offset >> 3, (offset & 7) * 8
+        mask = (1 << 8 * size) - 1 << shift
+        new = self.word(table, slot) & ~mask | value << shift & mask
+        self.words[table].pop(slot, None)
+        if new:
+            self.words[table][slot] = new
 
     # ---- records ----
     def count(self, name, n=1):
         self.counters[name] = self.counters.get(name, 0) + n
 
-    def event(self, name, *details):
-        self.events.append((self.now, name, *details))
+    def event(self, name, gva=0, gfn=0, level=0, detail=0, vcpu=None):
+        self.events.append((self.now, name, self.cpu.number if vcpu is None else vcpu, gva, gfn, level, detail))
 
     # ---- looking ----
     def guest_state(self):
         """What the guest itself can see: the same on every road."""
-        g = self.guest
         return {
             "versions": dict(enumerate(self.version)),
-            "tables": {t: dict(self.words[t]) for t in sorted(g.live_tables())},
             "words": {t: dict(w) for t, w in self.words.items() if w},
-            "ad": {(t, i): e & 0x60 for t in g.live_tables() for i, e in self.words[t].items() if e & 1},
-            "faults": list(g.faults),
-            "table_stack": list(g.table_stack), "data_stack": list(g.data_stack), "recycled": g.recycled,
-            "roots": list(g.roots), "cur": g.cur, "share": dict(g.share),
+            **self.guest.state(),
         }
 
     def state(self):
@@ -165,10 +294,15 @@ class Model:
         `pool`, `shadows`, `ept` are empty where the road has none."""
         log = self.log
         return {
-            "guest": self.guest_state(), "crashed": self.crashed, "counters": dict(self.counters),
+            "guest": self.guest_state(), "levels": [v.levels for v in self.vcpus],
+            "crashed": self.crashed, "counters": dict(self.counters),
             "tlb": [{"l1": v.tlb.l1.contents(), "l2": v.tlb.l2.contents()} for v in self.vcpus],
-            "cr3": [v.cr3 for v in self.vcpus], "p2m": dict(self.p2m), "epoch": self.epoch,
+            "cr": self.cr, "cr3": [v.cr3 for v in self.vcpus], "pdptes": [list(v.pdptes) for v in self.vcpus],
+            "p2m": dict(self.p2m), "epoch": self.epoch,
             "log": {"on": log.on, "bits": set(log.bits), "dirty_count": log.dirty_count, "fault_count": log.fault_count,
                     "round": log.round, "stamp": dict(log.stamp), "tree": dict(log.tree), "missing": log.missing()},
             **self.road.state(),
         }
+
+
+__all__ = ["Fixup", "Model", "Vcpu"]

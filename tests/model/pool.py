@@ -1,31 +1,22 @@
-"""The shadow pool (Xen mm/shadow/common.c): pages, free list, hash, references, pinned roots, recycling."""
-from .config import POOL_EMPTY, NX, MachineCrash, P, U, W, frame
-
-FREE, L1, L2, L3, L4, P2M, MONITOR = 0, 7, 9, 11, 12, 13, 14      # Xen's SH_type numbers of a 64-bit guest
-BUCKETS = 251
+"""The shadow pool (Xen mm/shadow/common.c): pages, free list, hash, promotion, pinned roots, recycling."""
+from .config import U
+from .kinds import (
+    BUCKETS, DEMOTE, FREE, L1_OF, L3_64, L4_64, LINUX_L3, OUT_OF_SYNC, P2M, PREALLOC_UNHOOK, PROMOTE, SIZE, bucket_of,
+)  # fmt: skip
+from .refs import References
 
 
 class Page:
-    """One pool page. `epoch`: flush epoch at which it was freed, None = never used. `up`:
-    (parent, slot) of the first entry pointing here."""
+    """One pool page. `chain`: all pages of the shadow (head pages only); `head`: its head page (the others). `key`: machine
+    frame of the guest table, or guest frame of a splintered superpage. `up`: (page, slot) of the first entry pointing
+    here. `epoch`: flush epoch at which it was freed, None = never used."""
 
     def __init__(self):
-        self.type, self.gmfn, self.refcount, self.pinned, self.up = FREE, None, 0, False, None
-        self.entries = {}
-        self.epoch = None
+        self.type, self.key, self.refcount, self.pinned, self.up = FREE, None, 0, False, None
+        self.chain, self.head, self.entries, self.epoch = [], None, {}, None
 
 
-def bucket_of(gmfn, kind):
-    """sh_hash, ours: Xen mixes bytes in another way, which only changes the order of a brute-force search."""
-    return ((gmfn * 0x9E3779B97F4A7C15 + kind * 0xBF58476D1CE4E5B9) % 2**64 >> 32) % BUCKETS
-
-
-def rights_lost(old, new):
-    """Not perms_strictly_increased: does `new` lack one of the rights of `old`?"""
-    return bool(old & (P | W | U) & ~new or new & NX & ~old)
-
-
-class Pool:
+class Pool(References):
     """All lists keep their head first. A page is named by its machine frame number, 0 .. size-1."""
 
     def __init__(self, model):
@@ -36,26 +27,51 @@ class Pool:
         self.buckets = [[] for _ in range(BUCKETS)]
         self.pinned = []
         self.flags = {}         # gmfn -> set of shadow types it has (shadow_flags)
+        self.dying = set()      # shadowed gmfns marked pagetable_dying
         self.typecount = {}     # mfn of guest RAM -> present writable sl1es mapping it
+        self.shopt = model.config.shopt & ~(0 if model.config.oos else OUT_OF_SYNC)
+        self.linux_l3 = bool(self.shopt & LINUX_L3)             # opt_flags, still on
+
+    def flag(self, bit):
+        """TRACE_SHADOW_PATH_FLAG, on the CPU of the vCPU that acts."""
+        if self.m.current is not None:
+            self.m.current.flags |= 1 << bit
 
     # ---- pages ----
-    def alloc(self, kind, gmfn=None):
-        """shadow_alloc: from the head. A page freed since the last TLB flush may still be cached: flush now."""
-        smfn = self.free.pop(0)
-        page = self.pages[smfn]
+    def alloc(self, kind, key=None):
+        """shadow_alloc: from the head. A page freed since the last TLB flush may still be cached: flush now.
+        The last page taken is the head of the shadow."""
         self.m.count("shadow_alloc")
-        if page.epoch == self.m.epoch:
-            self.m.count("shadow_alloc_tlbflush")
-            self.m.flush_tlbs()
-        page.type, page.gmfn, page.refcount, page.pinned, page.up, page.entries = kind, gmfn, 0, False, None, {}
-        return smfn
+        taken = []
+        for _ in range(SIZE.get(kind, 1)):
+            smfn = self.free.pop(0)
+            page = self.pages[smfn]
+            if page.epoch == self.m.epoch:
+                self.m.count("shadow_alloc_tlbflush")
+                self.m.flush_tlbs()
+            page.type, page.key, page.refcount, page.pinned, page.up, page.entries = kind, key, 0, False, None, {}
+            page.chain = []
+            taken.insert(0, smfn)
+            self.m.count("shadow_alloc_count")
+        self.pages[taken[0]].chain = taken
+        for smfn in taken:
+            self.pages[smfn].head = taken[0]
+        return taken[0]
 
     def release(self, smfn):
-        """shadow_free: to the tail; the flush is put off until the page is used again."""
-        page = self.pages[smfn]
-        page.type, page.gmfn, page.up, page.entries, page.epoch = FREE, None, None, {}, self.m.epoch
-        self.free.append(smfn)
+        """shadow_free: to the tail, head page first; the flush is put off until the page is used again.
+        Nobody may go on believing in what was found in it."""
         self.m.count("shadow_free")
+        for part in self.pages[smfn].chain:
+            for vcpu in self.m.vcpus:
+                if vcpu.last_writeable == part:
+                    vcpu.last_writeable = None
+                vcpu.last_ok = False
+            page = self.pages[part]
+            page.type, page.key, page.up, page.entries, page.chain, page.head = FREE, None, None, {}, [], None
+            page.epoch = self.m.epoch
+            self.free.append(part)
+            self.m.count("shadow_alloc_count", -1)
 
     def new_tree_page(self):
         """shadow_alloc_p2m_page: a page of the log-dirty tree leaves the pool proper."""
@@ -70,12 +86,12 @@ class Pool:
         self.release(smfn)
 
     # ---- hash ----
-    def lookup(self, gmfn, kind):
-        """shadow_hash_lookup: the shadow of a guest frame, or None; a hit moves to the front of its chain."""
+    def lookup(self, key, kind):
+        """shadow_hash_lookup: the shadow of that key and type, or None; a hit moves to the front of its chain."""
         self.m.count("shadow_hash_lookups")
-        chain = self.buckets[bucket_of(gmfn, kind)]
+        chain = self.buckets[bucket_of(key, kind)]
         for smfn in chain:
-            if (self.pages[smfn].gmfn, self.pages[smfn].type) == (gmfn, kind):
+            if (self.pages[smfn].key, self.pages[smfn].type) == (key, kind):
                 if smfn == chain[0]:
                     self.m.count("shadow_hash_lookup_head")
                 chain.remove(smfn)
@@ -89,78 +105,56 @@ class Pool:
         self.m.count("shadow_get_shadow_status")
         return self.lookup(gmfn, kind)
 
+    def insert(self, smfn):
+        page = self.pages[smfn]
+        self.m.count("shadow_hash_inserts")
+        self.buckets[bucket_of(page.key, page.type)].insert(0, smfn)
+
     def make(self, gmfn, kind):
         """sh_make_shadow: the caller has preallocated and removed write access to the guest frame."""
         smfn = self.alloc(kind, gmfn)
-        assert not self.typecount.get(gmfn), "shadow_promote: still writable"
-        self.flags.setdefault(gmfn, set()).add(kind)
-        self.m.count("shadow_hash_inserts")
-        self.buckets[bucket_of(gmfn, kind)].insert(0, smfn)
+        if kind == L4_64 and self.linux_l3:
+            self.doubt_linux_l3()
+        self.promote(gmfn, kind)
+        self.insert(smfn)
         return smfn
+
+    def doubt_linux_l3(self):
+        """More than two live roots a vCPU: this is no early 64-bit Linux that switches processes in one L4 entry."""
+        if sum(self.pages[s].type == L4_64 for s in self.pinned) > 2 * len(self.m.vcpus):
+            for smfn in list(self.pinned):
+                if self.pages[smfn].type == L3_64:
+                    self.unpin(smfn)
+            self.linux_l3 = False
+
+    def make_fl1(self, gfn, kind):
+        """make_fl1_shadow: no guest page stands behind it, so nothing is promoted."""
+        smfn = self.alloc(kind, gfn)
+        self.insert(smfn)
+        return smfn
+
+    def promote(self, gmfn, kind):
+        if gmfn in self.out_of_sync:
+            self.resync(gmfn)
+        assert not self.typecount.get(gmfn), "shadow_promote: still writable"
+        if gmfn not in self.flags:
+            self.flags[gmfn] = set()
+            self.dying.discard(gmfn)
+        self.flags[gmfn].add(kind)
+        self.flag(PROMOTE)
+
+    def demote(self, gmfn, kind):
+        self.flags[gmfn].discard(kind)
+        if not self.flags[gmfn]:
+            if gmfn in self.out_of_sync:
+                self.oos_forget(gmfn)
+            self.out_of_sync.discard(gmfn)
+            self.may_write.discard(gmfn)
+            del self.flags[gmfn]
+        self.flag(DEMOTE)
 
     def is_page_table(self, mfn):
         return bool(self.flags.get(mfn))
-
-    # ---- references ----
-    def get_ref(self, smfn, entry=None):
-        page = self.pages[smfn]
-        page.refcount += 1
-        if entry is not None and page.up is None:
-            page.up = entry
-
-    def put_ref(self, smfn, entry=None):
-        """At zero the shadow dies at once, and with it what only it references."""
-        page = self.pages[smfn]
-        if entry is not None and page.up == entry:
-            page.up = None
-        page.refcount -= 1
-        if page.refcount == 0:
-            self.destroy(smfn)
-
-    def destroy(self, smfn):
-        """sh_destroy_shadow: out of the hash, demote, drop children in order of slots, and only then free the page."""
-        page = self.pages[smfn]
-        self.m.count("shadow_hash_deletes")
-        self.buckets[bucket_of(page.gmfn, page.type)].remove(smfn)
-        self.flags[page.gmfn].discard(page.type)
-        if not self.flags[page.gmfn]:
-            del self.flags[page.gmfn]
-        for slot in sorted(page.entries):
-            self.put_target(smfn, slot, page.entries[slot])
-        self.release(smfn)
-
-    def get_target(self, smfn, slot, entry):
-        """What a present entry holds:
-        a reference of a lower shadow, or in an SL1 a writable mapping of a guest frame."""
-        if entry & P and self.pages[smfn].type != L1:
-            self.get_ref(frame(entry), (smfn, slot))
-        elif entry & P and entry & W:
-            self.typecount[frame(entry)] = self.typecount.get(frame(entry), 0) + 1
-
-    def put_target(self, smfn, slot, entry):
-        if entry & P and self.pages[smfn].type != L1:
-            self.put_ref(frame(entry), (smfn, slot))
-        elif entry & P and entry & W:
-            self.typecount[frame(entry)] -= 1
-            if not self.typecount[frame(entry)]:
-                del self.typecount[frame(entry)]
-
-    def entry(self, smfn, slot):
-        return self.pages[smfn].entries.get(slot, 0)
-
-    def set_entry(self, smfn, slot, new):
-        """shadow_set_l1e .. l4e: take the new reference, write, drop the old.
-
-        True when TLBs must be flushed (never for an SL1)."""
-        page, old = self.pages[smfn], self.entry(smfn, slot)
-        if old == new:
-            return False
-        self.get_target(smfn, slot, new)
-        page.entries.pop(slot, None)
-        if new:
-            page.entries[slot] = new
-        self.put_target(smfn, slot, old)
-        return page.type != L1 and bool(old & P) and (frame(old) != frame(new) or rights_lost(old, new))
 
     # ---- pinned roots ----
     def pin(self, smfn):
@@ -169,8 +163,8 @@ class Pool:
         if page.pinned:
             self.pinned.remove(smfn)
         else:
-            page.pinned = True
             self.get_ref(smfn)
+            page.pinned = True
         self.pinned.insert(0, smfn)
 
     def unpin(self, smfn):
@@ -179,16 +173,24 @@ class Pool:
             self.pinned.remove(smfn)
             self.put_ref(smfn)
 
-    def unhook(self, smfn):
-        """sh_unhook_l4_mappings: empty a root; what nobody else references below it dies."""
-        for slot in sorted(self.pages[smfn].entries):
-            self.set_entry(smfn, slot, 0)
+    def unhook(self, smfn, user_only=False):
+        """shadow_unhook_mappings: empty a root, or its user half; what nobody else references below it dies."""
+        for page, slot, entry in self.present(smfn):
+            if not user_only or entry & U:
+                self.set_upper(page, slot, 0)
+
+    def loaded_roots(self):
+        return [smfn for vcpu in self.m.vcpus for smfn in vcpu.slots if smfn is not None]
 
     # ---- recycling ----
     def prealloc(self, n):
         """shadow_prealloc: see that n pages are free, or crash the domain."""
         if not self.try_prealloc(n):
-            raise MachineCrash(POOL_EMPTY)
+            self.m.domain_crash()
+
+    def prealloc_l1(self, levels, count):
+        """shadow_prealloc for L1 shadows: log-dirty may want a path of tree pages on top."""
+        self.prealloc(count * SIZE.get(L1_OF[levels], 1) + (4 if self.m.log.on else 0))
 
     def try_prealloc(self, n):
         """_shadow_prealloc: unpin from the tail; then empty the loaded roots."""
@@ -196,26 +198,26 @@ class Pool:
             return True
         self.m.count("shadow_prealloc_1")
         for smfn in reversed(list(self.pinned)):
-            self.m.event("PREALLOC_UNPIN", self.m.gfn_of[self.pages[smfn].gmfn])
+            self.m.event("PREALLOC_UNPIN", gfn=self.m.gfn_of[self.pages[smfn].key])
             self.unpin(smfn)
             if len(self.free) >= n:
                 return True
         self.m.count("shadow_prealloc_2")
-        for vcpu in self.m.vcpus:
-            if vcpu.slot is not None:
-                self.unhook(vcpu.slot)
-                if len(self.free) >= n:
-                    self.m.flush_tlbs()
-                    return True
+        for smfn in self.loaded_roots():
+            self.flag(PREALLOC_UNHOOK)
+            self.unhook(smfn)
+            if len(self.free) >= n:
+                self.m.flush_tlbs()
+                return True
+        self.m.flush_tlbs()
         return False
 
     def blow(self):
         """shadow_blow_tables: every shadow dies but the loaded roots, which stay empty and unpinned."""
         for smfn in reversed(list(self.pinned)):
             self.unpin(smfn)
-        for vcpu in self.m.vcpus:
-            if vcpu.slot is not None:
-                self.unhook(vcpu.slot)
+        for smfn in self.loaded_roots():
+            self.unhook(smfn)
         self.m.flush_tlbs()
 
     def set_allocation(self, pages):
@@ -232,15 +234,30 @@ class Pool:
             self.total_pages -= 1
 
     def state(self):
-        """`shadows`: {smfn: (type, gmfn, refcount, pinned, {slot: entry})}; `pool`: lists, chains, counts."""
-        live = {s: p for s, p in self.pages.items() if FREE < p.type <= L4}
+        """`shadows`: {smfn: (type, key, refcount, pinned, {slot: entry})} of head pages; `more`: {page: (head, entries)} of
+        the others; `pool`: lists, chains, counts; `vcpus`: what the shadow code remembers for each."""
+        live = {s: p for s, p in self.pages.items() if FREE < p.type <= L4_64}
+        heads = {s: p for s, p in live.items() if p.head == s}
+        oos = {}
+        for v in self.m.vcpus:
+            for k, gmfn in enumerate(v.oos):
+                if gmfn is not None:
+                    oos[v.number, k] = (gmfn, dict(self.pages[v.oos_snapshot[k]].entries), list(v.fixups[k].places),
+                                        v.fixups[k].next)
         return {
-            "shadows": {s: (p.type, p.gmfn, p.refcount, p.pinned, dict(p.entries)) for s, p in live.items()},
+            "shadows": {s: (p.type, p.key, p.refcount, p.pinned, dict(p.entries)) for s, p in heads.items()},
+            "more": {s: (p.head, dict(p.entries)) for s, p in live.items() if p.head != s},
+            "chains": {s: list(p.chain) for s, p in heads.items() if len(p.chain) > 1},
+            "oos": oos, "out_of_sync": set(self.out_of_sync), "may_write": set(self.may_write), "linux_l3": self.linux_l3,
+            "vcpus": [{"slots": list(v.slots), "unshadow_memory": v.unshadow_memory, "last_ok": v.last_ok,
+                       "last": (v.last_frame, v.last_mfn) if v.last_ok else None, "snapshots": list(v.oos_snapshot),
+                       "last_writeable": v.last_writeable} for v in self.m.vcpus],
             "pool": {"types": {s: p.type for s, p in self.pages.items()},
                      "free": list(self.free), "pinned": list(self.pinned),
                      "hash": {b: list(chain) for b, chain in enumerate(self.buckets) if chain},
-                     "up": {s: p.up for s, p in live.items()}, "epoch": {s: self.pages[s].epoch for s in self.free},
-                     "flags": {g: set(f) for g, f in self.flags.items()}, "typecount": dict(self.typecount),
+                     "up": {s: p.up for s, p in heads.items()}, "epoch": {s: self.pages[s].epoch for s in self.free},
+                     "flags": {g: set(f) for g, f in self.flags.items()}, "dying": self.dying & set(self.flags),
+                     "typecount": dict(self.typecount),
                      "total_pages": self.total_pages, "p2m_pages": self.p2m_pages},
             "ept": {},
         }

@@ -1,107 +1,246 @@
-"""The shadow road of a 64-bit HVM guest (Xen mm/shadow/multi.c, hvm.c), 4 KiB pages, no out-of-sync tables."""
-from .bare import set_accessed_dirty
-from .config import NX, POOL_EMPTY, WRITE, A, D, MachineCrash, P, U, W, frame
-from .pool import L1, L2, L3, L4, MONITOR, Pool
+"""The shadow road of an HVM guest (Xen mm/shadow/multi.c): the fault path, propagation, CR3 loads, INVLPG, the commands.
+
+Removal of write access is in writers.py, out-of-sync tables in oos.py, emulation and unshadowing in emulate.py."""
+from .config import FETCH, NX, WRITE, A, D, Livelock, P, U, W, frame, index
+from .emulate import Emulation
+from .oos import OutOfSync
+from .kinds import (
+    EARLY, FAST_EMULATION, FL1S, FL1_OF, FLUSH, L1S, L1_OF, L2_OF, L3_64, L4_64, MONITOR, OUT_OF_SYNC, PREFETCH, ROOT_OF,
+    SNAPSHOT, VTLB,
+)  # fmt: skip
+from .pool import Pool
 from .tlb import TlbEntry
-from .walk import PageFault, allowed, complete, descend, guest_walk, rights
+from .config import CR_PG, CR_WP
+from .walk import PF_I, PF_P, PF_U, PF_W, PageFault, Step, allowed, complete, is_leaf, reserved, rights
+from .writers import Writers
 
-TYPE_OF_LEVEL = {4: L4, 3: L3, 2: L2, 1: L1}
-LINUX_DIRECT_MAP = 0xFFFF_8800_0000_0000      # what Xen guesses, whatever the guest really uses
 PREFETCH_DISTANCE = 32
-DEMAND_WRITE, DEMAND_READ, PREFETCH = "demand write", "demand read", "prefetch"
+DEMAND_WRITE, DEMAND_READ, PREFETCHED = "demand write", "demand read", "prefetch"
+HOLE = Step(0, None, 0, 0)
 
 
-class Shadow(Pool):
+class Shadow(Emulation, OutOfSync, Writers, Pool):
     """The hardware walks shadows of the guest's tables; every fault comes here first."""
 
     def __init__(self, model):
         super().__init__(model)
-        for _ in model.vcpus:
-            self.prealloc(1)
-            self.alloc(MONITOR)
+        self.out_of_sync, self.may_write = set(), set()      # shadowed gmfns with SHF_out_of_sync, SHF_oos_may_write
+        self.gtable_dirty_version = 0
+        self.dying_op = False                                # the guest has used HVMOP_pagetable_dying
+
+    def boot(self, vcpu):
+        """sh_update_paging_modes of a new vCPU: snapshot pages, monitor table."""
+        m = self.m
+        if m.config.xen == "4.17" or self.shopt & OUT_OF_SYNC:
+            self.prealloc(3)
+            vcpu.oos_snapshot = [self.alloc(SNAPSHOT) for _ in range(3)]
+        self.make_monitor(vcpu)
+
+    def make_monitor(self, vcpu):
+        """sh_make_monitor_table: three pages where Xen has to extend a three-level shadow. 4.17 asks for four anyway."""
+        pages = 1 if vcpu.levels == 4 else 3
+        self.prealloc(4 if self.m.config.xen == "4.17" else pages)
+        vcpu.monitor = [self.alloc(MONITOR) for _ in range(pages)]
 
     # ---- the hardware's part ----
-    def walk(self, gva, kind, user, store):
-        """A TLB entry, or None when the store was emulated. PageFault when the fault is the guest's own."""
-        while True:
-            entry = self.hardware_walk(gva, kind, user)
+    def walk(self, gva, kind, user, size, value):
+        """A TLB entry, or None when the access was emulated. PageFault when the fault is the guest's own."""
+        for _ in range(50):
+            entry, error = self.hardware_walk(gva, kind, user)
             if entry is not None:
                 return entry
-            if self.page_fault(gva, kind, user, store) == "emulated":
+            if self.page_fault(gva, kind, user, size, value, error) == "emulated":
                 return None
+        raise Livelock
+
+    def path(self, vcpu, gva):
+        """The steps of the shadow walk of a vCPU from its root down, ending early at an entry that is not present."""
+        if vcpu.levels == 4:
+            table, levels, steps = vcpu.slots[0], (4, 3, 2, 1), []
+        else:
+            table, levels, steps = vcpu.l3table[gva >> 30 & 3], (2, 1), []
+        if table is None:
+            return [HOLE]
+        for level in levels:
+            steps.append(Step(level, table, index(gva, level), self.entry(table, index(gva, level))))
+            if not steps[-1].entry & P:
+                break
+            table = frame(steps[-1].entry)
+        return steps
 
     def hardware_walk(self, gva, kind, user):
-        """The CPU's walk of the shadows: sets A on the way and D in the sl1e of a write.
+        """The CPU's walk of the shadows, CR0.WP set whatever the guest says: sets A on the way and D in the sl1e of a write.
 
-        None = #PF, which is a VM exit."""
-        steps = descend(self.m.cpu.slot, gva, self.entry)
-        if not complete(steps) or not allowed(*rights(steps), kind, user):
-            return None
+        (TLB entry, 0), or (None, error code) for the #PF that is a VM exit."""
+        m, steps = self.m, self.path(self.m.cpu, gva)
+        error = (PF_W if kind == WRITE else 0) | (PF_U if user else 0) | (PF_I if kind == FETCH else 0)
+        if not complete(steps):
+            return None, error
+        if not allowed(*rights(steps), kind, user, m.effective_cr() | CR_WP):
+            return None, error | PF_P
         for step in steps:
             step.entry |= A | (D if step.level == 1 and kind == WRITE else 0)
-            self.pages[step.table].entries[step.slot] = step.entry
+            self.write(step.table, step.slot, step.entry)
         writable, user_page, no_execute = rights(steps)
         leaf = steps[-1].entry
-        return TlbEntry(gva >> 12 & (1 << 36) - 1, frame(leaf), bool(writable and leaf & D), user_page, no_execute)
+        return TlbEntry(gva >> 12 & (1 << 36) - 1, frame(leaf), bool(writable and leaf & D), user_page, no_execute), 0
 
     # ---- sh_page_fault ----
-    def page_fault(self, gva, kind, user, store):
-        """sh_page_fault without races: "retry" or "emulated", or PageFault for the guest. The numbers are its steps."""
-        m, cpu = self.m, self.m.cpu
+    def page_fault(self, gva, kind, user, size, value, error):
+        """sh_page_fault: "retry" or "emulated", or PageFault for the guest. The numbers are its steps in our list."""
+        m, v = self.m, self.m.cpu
         m.count("shadow_fault")                                                     # 0
-        m.count("guest_walk")                                                       # 5
+        m.event("SHADOW_FAULT", gva)
+        if self.shopt & FAST_EMULATION and v.last_ok and v.last_frame == gva >> 12:   # 1
+            if error == PF_W | PF_P and v.last_mfn not in self.out_of_sync:
+                m.count("shadow_fault_fast_emulate")
+                return self.emulate(gva, v.last_mfn, size, value, fast=True)
+            v.last_ok = False
+        while (outcome := self.slow_path(gva, kind, user, size, value, error)) == "rewalk":
+            error |= PF_P
+        return outcome
+
+    def slow_path(self, gva, kind, user, size, value, error):
+        m, v = self.m, self.m.cpu
+        version = self.gtable_dirty_version                                         # 5
         try:
-            steps = guest_walk(cpu.cr3, gva, kind, user, m.word)
+            gw = self.walk_guest(gva, kind, user)
         except PageFault:
             m.count("shadow_fault_bail_real_fault")                                 # 6
-            cpu.unshadow_memory = None
-            m.event("NOT_SHADOW", gva)
+            self.not_shadow(gva)
             raise
-        set_accessed_dirty(m, steps, kind, after=m.log.mark)
-        self.prealloc(3 + (4 if m.log.on else 0))                                   # 10
-        removed = [self.remove_write_access(step.table) for step in steps[1:]]      # 11
-        if any(removed):
+        error |= PF_P                                                               # 5a
+        if gw.gfn >= m.config.frames:
+            m.count("shadow_fault_bail_bad_gfn")                                    # 8
+            self.not_shadow(gva)
+            raise PageFault(gva, error)
+        gmfn = m.p2m[gw.gfn]
+        self.vtlb_insert(gva, gw.gfn, error)                                        # 9
+        v.flags = 0
+        self.prealloc_l1(m.levels, 3 if m.levels == 4 else 1)                       # 10
+        flush, rewalk = self.remove_write_accesses(gva, gw)                         # 11
+        if flush:
             m.count("shadow_rm_write_flush_tlb")
+            self.gtable_dirty_version += 1
             m.flush_tlbs()
-        sl1 = self.create_down_to_l1(steps)                                         # 13
-        leaf = steps[-1]
-        target = m.p2m[frame(leaf.entry)]
+        if rewalk:
+            return "rewalk"
+        if version != self.gtable_dirty_version:                                    # 12
+            m.count("shadow_check_gwalk")
+            if any(self.changed(step) for step in gw):
+                m.count("shadow_inconsistent_gwalk")
+                return "rewalk"
+        sl1, slot = self.create_down_to_l1(gva, gw, kind)                           # 13
+        if kind == WRITE and self.is_page_table(gmfn):
+            self.unsync(v, gmfn)                                                    # 14
+        if not gw.big and self.changed(gw.leaf):                                    # 15
+            m.count("shadow_inconsistent_gwalk")
+            return "rewalk"
         fetch = DEMAND_WRITE if kind == WRITE else DEMAND_READ
-        self.set_entry(sl1, leaf.slot, self.propagate(1, leaf.entry, target, fetch))  # 16
-        self.prefetch(sl1, leaf)                                                    # 17
-        if kind == WRITE and self.is_page_table(target):                            # 18
-            m.count("shadow_fault_emulate_write")
-            return self.emulate(gva, target, user, store)
+        entry = self.propagate(1, gw.l1e, gmfn, fetch)                              # 16
+        self.set_l1e(sl1, slot, entry)
+        if not gw.big:
+            self.update_snapshot(m.mfn(gw.leaf.table), gw.leaf.slot, gw.leaf.entry)
+        if self.shopt & PREFETCH:
+            self.prefetch(sl1, slot, gw)                                            # 17
+        if kind == WRITE and self.is_page_table(gmfn) and not (gmfn in self.out_of_sync and not user):
+            m.count("shadow_fault_emulate_write")                                   # 18
+            return self.emulate_branch(gva, gw.gfn, gmfn, user, size, value)
+        if not m.cr & CR_WP and error == PF_W | PF_P:
+            m.count("shadow_fault_emulate_wp")                                      # 21
+            return self.emulate_branch(gva, gw.gfn, gmfn, user, size, value)
         m.count("shadow_fault_fixed")                                               # 22
         m.log.fault_count += 1
-        cpu.unshadow_memory = None
-        m.event("FIXUP", gva)
+        self.reset_early_unshadow()
+        m.event("FIXUP", gva, gw.gfn, 1 | v.flags << 16, self.entry(sl1, slot))
         return "retry"
 
-    def create_down_to_l1(self, steps):
-        """shadow_get_and_create_l1e: link the missing shadows from the root down. The sl1's frame number."""
-        table = self.m.cpu.slot
-        for step, below in zip(steps, steps[1:], strict=False):
-            if not self.entry(table, step.slot) & P:
-                gmfn, kind = self.m.p2m[below.table], TYPE_OF_LEVEL[below.level]
-                child = self.get_status(gmfn, kind)
-                if child is None:
-                    child = self.make(gmfn, kind)
-                self.set_entry(table, step.slot, self.propagate(step.level, step.entry, child, DEMAND_READ))
-            table = frame(self.entry(table, step.slot))
-        return table
+    def not_shadow(self, gva):
+        self.reset_early_unshadow()
+        self.m.event("NOT_SHADOW", gva, level=self.m.cpu.flags << 16)
 
-    def propagate(self, level, guest_entry, target, fetch):
-        """_sh_propagate: the shadow entry for a guest entry whose target (machine frame, or child shadow) is given."""
+    def reset_early_unshadow(self):
+        if self.shopt & EARLY:
+            self.m.cpu.unshadow_memory = None
+
+    def walk_guest(self, gva, kind, user):
+        """sh_walk_guest_tables: the tables whose A or D it writes are marked in the log."""
+        self.m.count("guest_walk")
+        gw = self.m.guest_walk(self.m.cpu, gva, kind, user)
+        self.m.set_accessed_dirty(gw, kind, after=self.m.log.mark)
+        return gw
+
+    def changed(self, step):
+        """Does the guest entry read for this step differ from memory now (shadow_check_gwalk, shadow_check_gl1e)?"""
+        if step.table is None:
+            return step.entry != self.m.cpu.pdptes[step.slot]
+        return step.entry != self.m.entry(step.table, step.slot)
+
+    def remove_write_accesses(self, gva, gw):
+        """gw_remove_write_accesses: (something was removed, a table was resynced so walk again)."""
+        flush = rewalk = False
+        for level in (3, 2):
+            step = gw.step(level)
+            if step is None or step.table is None or level == self.m.levels:
+                continue
+            gmfn = self.m.mfn(step.table)
+            if gmfn in self.out_of_sync:
+                self.resync(gmfn)
+                rewalk = True
+            elif self.remove_write_access(gmfn, level, gva):
+                flush = True
+        if not gw.big:
+            gmfn = self.m.mfn(gw.leaf.table)
+            if gmfn not in self.out_of_sync and self.remove_write_access(gmfn, 1, gva):
+                flush = True
+        return flush, rewalk
+
+    def create_down_to_l1(self, gva, gw, kind):
+        """shadow_get_and_create_l1e: link the missing shadows from the root down. (pool page, slot) of the sl1e."""
+        m, v, levels, resync = self.m, self.m.cpu, self.m.levels, False
+        table = v.slots[0] if levels == 4 else v.l3table[gva >> 30 & 3]
+        assert table is not None, "no shadow of a PDPTE that the guest's walk could use"
+        if levels == 4:
+            for level, child_kind in ((4, L3_64), (3, L2_OF[4])):
+                slot = index(gva, level)
+                if not self.entry(table, slot) & P:
+                    child = self.find_or_make(m.mfn(gw.step(level - 1).table), child_kind)
+                    self.set_upper(table, slot, self.propagate(level, gw.step(level).entry, child, DEMAND_READ))
+                    resync = True
+                table = frame(self.entry(table, slot))
+        slot, entry = index(gva, 2), self.entry(table, index(gva, 2))
+        if not entry & P or kind == WRITE and not entry & W and gw.big:
+            if gw.big:
+                key = frame(gw.leaf.entry)
+                child = self.lookup(key, FL1_OF[levels])
+                if child is None:
+                    child = self.make_fl1(key, FL1_OF[levels])
+            else:
+                child = self.find_or_make(m.mfn(gw.leaf.table), L1_OF[levels])
+            self.set_upper(table, slot, self.propagate(2, gw.step(2).entry, child, DEMAND_READ))
+        if resync:
+            self.resync_all(v, skip=False, this=True, others=True)
+        return frame(self.entry(table, slot)), index(gva, 1)
+
+    def find_or_make(self, gmfn, kind):
+        smfn = self.get_status(gmfn, kind)
+        return self.make(gmfn, kind) if smfn is None else smfn
+
+    def propagate(self, level, guest_entry, target, fetch, levels=None):
+        """_sh_propagate: the shadow entry for a guest entry whose target (machine frame, or child shadow) is given. `levels`:
+        of the mode the table belongs to, where that is not the vCPU's."""
+        mode = self.m.mode(levels)
         if not guest_entry & P or target is None:
             return 0
-        flags = guest_entry & (P | W | U | A | NX)
+        flags = guest_entry & (P | W | U | A | (NX if mode.nx() else 0))
         if level > 1:
             flags |= A | D
         if not guest_entry & A:
             flags &= ~P
+        if is_leaf(mode, level, guest_entry) and not guest_entry & D:
+            flags &= ~W
         if level == 1:
-            if not guest_entry & D or self.is_page_table(target):
+            if self.is_page_table(target) and not (fetch == DEMAND_WRITE and target in self.may_write):
                 flags &= ~W
             log, gfn = self.m.log, self.m.gfn_of[target]
             if log.on and fetch == DEMAND_WRITE:
@@ -110,161 +249,122 @@ class Shadow(Pool):
                 flags &= ~W
         return target << 12 | flags
 
-    def prefetch(self, sl1, leaf):
-        """sh_prefetch: up to 31 following entries, until one is there already or would need an A/D fault anyway."""
-        for slot in range(leaf.slot + 1, min(leaf.slot + PREFETCH_DISTANCE, 512)):
-            guest_entry = self.m.word(leaf.table, slot)
-            if self.entry(sl1, slot):
+    def target_of(self, guest_entry, levels=None):
+        """Machine frame a guest L1 entry maps, None when it is not present, not valid, or leads outside RAM."""
+        if not guest_entry & P or reserved(self.m.mode(levels), 1, guest_entry):
+            return None
+        return self.m.p2m.get(frame(guest_entry))
+
+    def prefetch(self, sl1, first, gw):
+        """sh_prefetch: up to 31 following entries of this shadow page, until one is there already or would need an A/D
+        fault anyway."""
+        for i in range(1, min(PREFETCH_DISTANCE, 512 - first)):
+            if self.entry(sl1, first + i):
                 return
-            if guest_entry & P and (not guest_entry & A or (guest_entry & W and not guest_entry & D)):
-                return
-            target = self.m.p2m[frame(guest_entry)] if guest_entry & P else None
-            self.set_entry(sl1, slot, self.propagate(1, guest_entry, target, PREFETCH))
-
-    # ---- writes to shadowed page tables ----
-    def remove_write_access(self, gfn, cpu=None):
-        """sh_remove_write_access: there is no reverse map, so guess, try the last hit, then search every SL1.
-
-        True when there was one."""
-        m, cpu, gmfn = self.m, cpu or self.m.cpu, self.m.p2m[gfn]
-        if self.is_page_table(gmfn) or not self.typecount.get(gmfn):
-            return False
-        m.count("shadow_writeable")
-        if self.guess(cpu, gfn, gmfn):
-            m.count("shadow_writeable_h_4")
-        if not self.typecount.get(gmfn):
-            return True
-        last = cpu.last_writeable
-        if last in self.pages and self.pages[last].type == L1 and self.clear_writable(cpu, last, gmfn):
-            m.count("shadow_writeable_h_5")
-        if not self.typecount.get(gmfn):
-            return True
-        m.count("shadow_writeable_bf")
-        m.event("WRMAP_BF", gfn)
-        for smfn in [s for chain in self.buckets for s in chain]:
-            if self.pages[smfn].type == L1:
-                self.clear_writable(cpu, smfn, gmfn)
-                if not self.typecount.get(gmfn):
-                    return True
-        raise MachineCrash(POOL_EMPTY)
-
-    def guess(self, cpu, gfn, gmfn):
-        """sh_guess_wrmap: is it mapped where Linux keeps its direct map?"""
-        if cpu.slot is None:
-            return False
-        steps = descend(cpu.slot, LINUX_DIRECT_MAP + gfn * 4096, self.entry)
-        leaf = steps[-1]
-        if not complete(steps) or not leaf.entry & W or frame(leaf.entry) != gmfn:
-            return False
-        self.set_entry(leaf.table, leaf.slot, leaf.entry & ~W)
-        return True
-
-    def clear_writable(self, cpu, sl1, gmfn):
-        """sh_rm_write_access_from_l1: take W from the mappings of gmfn in one SL1, in order of slots.
-
-        True when there was one."""
-        found = False
-        for slot, entry in sorted(self.pages[sl1].entries.items()):
-            if entry & P and entry & W and frame(entry) == gmfn:
-                self.set_entry(sl1, slot, entry & ~W)
-                cpu.last_writeable, found = sl1, True
-                if not self.typecount.get(gmfn):
-                    break
-        return found
-
-    def emulate(self, gva, gmfn, user, store):
-        """The emulate branch: a user's write proves the frame is no page table any more (E2);
-        the kernel's store is done for it (E5)."""
-        m = self.m
-        if user:
-            m.count("shadow_fault_emulate_failed")
-            m.event("EMULATE_UNSHADOW_USER", gva)
-            self.remove_shadows(gmfn, fast=False, must=True)
-            return "retry"
-        table, slot, value = store
-        old = m.word(table, slot)
-        m.set_word(table, slot, value)
-        m.event("EMULATE", gva, value)
-        if value & 0xFFFF_FFFF == 0:                                  # check_for_early_unshadow
-            if m.cpu.unshadow_memory == gmfn and self.is_page_table(gmfn):
-                m.count("shadow_early_unshadow")
-                self.remove_shadows(gmfn, fast=True, must=False)
-            m.cpu.unshadow_memory = gmfn
-        else:
-            m.cpu.unshadow_memory = None
-        m.log.mark(table)
-        if (old | value) & P and self.validate(gmfn, slot, value):
-            m.flush_tlbs()
-        return "emulated"
-
-    def validate(self, gmfn, slot, guest_entry):
-        """sh_validate_guest_entry: re-propagate the entry into each shadow the frame has, L1 first.
-
-        True when TLBs must be flushed."""
-        flush = False
-        for kind, level in ((L1, 1), (L2, 2), (L3, 3), (L4, 4)):
-            if kind not in self.flags.get(gmfn, ()):
-                continue
-            smfn = self.get_status(gmfn, kind)
-            self.m.count(f"shadow_validate_gl{level}e_calls")
-            target = self.m.p2m[frame(guest_entry)] if guest_entry & P else None
-            if target is not None and level > 1:
-                target = self.get_status(target, TYPE_OF_LEVEL[level - 1])
-            flush |= self.set_entry(smfn, slot, self.propagate(level, guest_entry, target, PREFETCH))
-        return flush
-
-    def remove_shadows(self, gmfn, fast, must):
-        """sh_remove_shadows: unpin a root, follow the up pointer of the others;
-        when thorough, search the hash for more parents."""
-        if not self.is_page_table(gmfn):
-            return
-        self.m.count("shadow_unshadow")
-        for kind in (L4, L3, L2, L1):
-            if kind not in self.flags.get(gmfn, ()):
-                continue
-            smfn = self.lookup(gmfn, kind)
-            if kind == L4:
-                self.unpin(smfn)
-            elif self.pages[smfn].up is not None:
-                only = self.pages[smfn].refcount == 1
-                self.m.count("shadow_up_pointer" if only else "shadow_unshadow_bf")
-                self.set_entry(*self.pages[smfn].up, 0)
-            if not fast and kind in self.flags.get(gmfn, ()):
-                self.clear_parents(smfn)
-        if must and self.is_page_table(gmfn):
-            raise MachineCrash(POOL_EMPTY)
-        self.m.flush_tlbs()
-
-    def clear_parents(self, smfn):
-        """Every upper shadow entry that points at smfn, in hash order, until it is gone."""
-        parent_kind = {L1: L2, L2: L3, L3: L4}.get(self.pages[smfn].type)
-        for parent in [s for chain in self.buckets for s in chain if self.pages[s].type == parent_kind]:
-            for slot, entry in sorted(self.pages[parent].entries.items()):
-                if entry & P and frame(entry) == smfn:
-                    last = self.pages[smfn].refcount == 1
-                    self.set_entry(parent, slot, 0)
-                    if last:
-                        return
+            if gw.big:
+                guest_entry = gw.l1e + (i << 12)
+            else:
+                guest_entry = self.m.entry(gw.leaf.table, gw.leaf.slot + i)
+                if guest_entry & P and (not guest_entry & A or (guest_entry & W and not guest_entry & D)):
+                    return
+            self.set_l1e(sl1, first + i, self.propagate(1, guest_entry, self.target_of(guest_entry), PREFETCHED))
+            if not gw.big:
+                self.update_snapshot(self.m.mfn(gw.leaf.table), gw.leaf.slot + i, guest_entry)
 
     # ---- CR3, INVLPG ----
     def load_cr3(self, vcpu):
-        """sh_update_cr3, sh_set_toplevel_shadow:
-        no writable mapping of the root, its shadow found or made, held by the slot, pinned."""
-        if self.remove_write_access(vcpu.cr3, vcpu):
-            self.m.flush_tlbs()
-        gmfn = self.m.p2m[vcpu.cr3]
-        smfn = self.get_status(gmfn, L4)
-        if smfn is None:
-            self.prealloc(1)
-            smfn = self.make(gmfn, L4)
-        self.get_ref(smfn)
-        self.pin(smfn)
-        old, vcpu.slot = vcpu.slot, smfn
+        """sh_update_cr3: own out-of-sync tables back in sync; no writable mapping of the new root; its shadow found or
+        made, held by the slot, pinned; then the other vCPUs' out-of-sync tables brought up to date."""
+        m = self.m
+        self.resync_all(vcpu, skip=False, this=True, others=False)
+        if vcpu.levels == 3:
+            vcpu.pdptes = m.read_pdptes(vcpu.cr3)
+            roots = [m.p2m.get(frame(e)) if e & P else None for e in vcpu.pdptes]
+        else:
+            roots = [m.mfn(vcpu.cr3 if m.cr & CR_PG else m.identity)]
+        level = 4 if vcpu.levels == 4 else 2
+        if any([self.remove_write_access(gmfn, level, 0) for gmfn in roots if gmfn is not None]):
+            m.flush_tlbs()
+        for slot, gmfn in enumerate(roots):
+            self.set_toplevel(vcpu, slot, gmfn)
+        vcpu.l3table = list(vcpu.slots) if vcpu.levels == 3 else [None] * 4
+        if vcpu.levels == 2:
+            vcpu.l3table = list(self.pages[vcpu.slots[0]].chain)
+        vcpu.vtlb.clear()
+        vcpu.last_ok = False
+        self.resync_all(vcpu, skip=True, this=False, others=True)
+
+    def set_toplevel(self, vcpu, slot, gmfn):
+        """sh_set_toplevel_shadow."""
+        smfn, kind = None, ROOT_OF[vcpu.levels]
+        if gmfn is not None:
+            smfn = self.get_status(gmfn, kind)
+            if smfn is None:
+                self.prealloc(4 if vcpu.levels == 2 else 1)
+                smfn = self.make(gmfn, kind)
+            self.get_ref(smfn)
+            self.pin(smfn)
+        old, vcpu.slots[slot] = vcpu.slots[slot], smfn
         if old is not None:
             self.put_ref(old)
 
-    def invlpg(self):
-        self.m.count("shadow_invlpg")
+    def update_paging_modes(self):
+        """sh_update_paging_modes on every vCPU: let go of the roots, pull all tables back in sync, load CR3 again. When the
+        guest does it, each vCPU does it for itself."""
+        before = self.m.cpu, self.m.current
+        for vcpu in self.m.vcpus:
+            self.m.cpu, self.m.current = vcpu, before[1] and vcpu
+            for slot in range(4):
+                old, vcpu.slots[slot] = vcpu.slots[slot], None
+                if old is not None:
+                    self.put_ref(old)
+            vcpu.l3table = [None] * 4                   # Xen's linear map is stale now; we let no guess look through it
+            self.resync_all(vcpu, skip=False, this=True, others=True)
+            vcpu.levels = self.m.guest_levels()
+            if len(vcpu.monitor) != (1 if vcpu.levels == 4 else 3):
+                old = vcpu.monitor
+                self.make_monitor(vcpu)
+                for smfn in reversed(old):
+                    self.release(smfn)
+            self.load_cr3(vcpu)
+            self.m.flush_tlb(vcpu)
+        self.m.cpu, self.m.current = before
+
+    def invlpg(self, gva):
+        """sh_invlpg: what the hardware must drop: nothing, "page", or "all"."""
+        m, v = self.m, self.m.cpu
+        m.count("shadow_invlpg")
+        v.vtlb.clear()
+        v.last_ok = False
+        steps = self.path(v, gva)
+        at_l2 = next((s for s in steps if s.level == 2), None)
+        if at_l2 is None or not at_l2.entry & P:
+            return "nothing"
+        sl1 = self.pages[frame(at_l2.entry)]
+        if sl1.type in FL1S:
+            return "all"
+        if sl1.key in self.out_of_sync:
+            self.set_l1e(frame(at_l2.entry), index(gva, 1), 0)
+        return "page"
+
+    # ---- the emulator's view of addresses ----
+    def vtlb_insert(self, gva, gfn, error):
+        if self.shopt & VTLB:
+            self.m.cpu.vtlb[(gva >> 12) % 13] = (gva >> 12, gfn, error | PF_P)
+
+    def gva_to_gfn(self, gva, kind):
+        """sh_gva_to_gfn for a supervisor's access: the virtual TLB, else a walk. PageFault when the guest maps nothing."""
+        error = PF_P | (PF_W if kind == WRITE else PF_I if kind == FETCH else 0)
+        if self.shopt & VTLB:
+            page, gfn, seen = self.m.cpu.vtlb.get((gva >> 12) % 13, (None, None, 0))
+            if page == gva >> 12 and seen & error == error:
+                return gfn
+        gfn = self.walk_guest(gva, kind, False).gfn
+        self.vtlb_insert(gva, gfn, error)
+        return gfn
+
+    def xen_write(self, gva):
+        return self.gva_to_gfn(gva, WRITE)
 
     # ---- commands ----
     def command(self, name, argument):
@@ -272,7 +372,7 @@ class Shadow(Pool):
         if name == "enable":                    # sh_enable_log_dirty
             self.blow()
             log.on = True
-            self.new_mode()
+            self.update_paging_modes()
             log.note_truth()
         elif name == "clean":                   # sh_clean_dirty_bitmap
             log.clean()
@@ -280,7 +380,7 @@ class Shadow(Pool):
             log.note_truth()
         elif name == "off":                     # paging_log_dirty_disable
             log.on = False
-            self.new_mode()
+            self.update_paging_modes()
             log.free_tree()
             self.m.flush_tlbs()
         elif name == "blow":
@@ -290,12 +390,7 @@ class Shadow(Pool):
             if 16 <= argument <= max(256, min(4 * size, size + 1024)):
                 self.set_allocation(argument)
             else:
-                self.m.event("IGNORED", name)
+                self.m.event("IGNORED", detail=name)
 
-    def new_mode(self):
-        """sh_new_mode: every vCPU lets go of its root and loads CR3 again."""
-        for vcpu in self.m.vcpus:
-            old, vcpu.slot = vcpu.slot, None
-            if old is not None:
-                self.put_ref(old)
-            self.m.load_cr3(vcpu.cr3, vcpu)
+
+__all__ = ["FLUSH", "L1S", "L4_64", "Shadow"]

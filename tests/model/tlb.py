@@ -1,19 +1,29 @@
 """The TLB of one vCPU: two levels, set associative, true LRU."""
 from dataclasses import dataclass, replace
 
+from .config import CR_WP, WRITE
 from .walk import allowed
 
 
 @dataclass
 class TlbEntry:
-    """A finished translation. `write`:
-    W in effect on all levels walked and the leaf's D already set, so a write needs no walk."""
+    """A finished translation. `write`: stores by anyone, W in effect on all levels and the leaf's D set already, so a
+    write needs no walk; `kernel_write`: stores by the supervisor through a read-only entry (CR0.WP = 0), D set;
+    `big`: a piece of a superpage of 2**big pages."""
     vpn: int
     mfn: int
     write: bool
     user: bool
     nx: bool
     stamp: int = 0
+    kernel_write: bool = False
+    big: int = 0
+
+    def lets(self, kind, user, cr):
+        """May this access use the entry as it stands?"""
+        if kind == WRITE and not (self.write or self.kernel_write and not user):
+            return False
+        return allowed(True, self.user, self.nx, kind, user, cr | CR_WP)
 
 
 class TlbLevel:
@@ -37,17 +47,17 @@ class TlbLevel:
         oldest = min(range(len(ways)), key=lambda i: (ways[i].stamp if ways[i] else -1, i))
         ways[(same or empty or [oldest])[0]] = replace(entry)
 
-    def drop(self, vpn):
-        ways = self.ways_of(vpn)
-        ways[:] = [None if e is not None and e.vpn == vpn else e for e in ways]
+    def drop(self, doomed):
+        for ways in self.sets:
+            ways[:] = [None if e is not None and doomed(e) else e for e in ways]
 
     def clear(self):
         for ways in self.sets:
             ways[:] = [None] * len(ways)
 
     def contents(self):
-        """{(set, way): (vpn, mfn, write, user, nx, stamp)} of the valid entries."""
-        return {(s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp)
+        """{(set, way): (vpn, mfn, write, user, nx, stamp, kernel_write, big)} of the valid entries."""
+        return {(s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp, bool(e.kernel_write), e.big)
                 for s, ways in enumerate(self.sets) for w, e in enumerate(ways) if e is not None}
 
 
@@ -58,12 +68,12 @@ class Tlb:
         self.l1, self.l2 = TlbLevel(16, 4), TlbLevel(128, 12)
         self.clock = 0
 
-    def lookup(self, vpn, kind, user):
+    def lookup(self, vpn, kind, user, cr=CR_WP):
         """(name of the counter, entry or None). An entry without the rights needed is a miss."""
         self.clock += 1
         for name, level in (("tlb_l1_hit", self.l1), ("tlb_l2_hit", self.l2)):
             entry = level.find(vpn)
-            if entry is not None and allowed(entry.write, entry.user, entry.nx, kind, user):
+            if entry is not None and entry.lets(kind, user, cr):
                 entry.stamp = self.clock
                 if level is self.l2:
                     self.l1.fill(entry)
@@ -76,8 +86,9 @@ class Tlb:
         self.l1.fill(entry)
 
     def invlpg(self, vpn):
-        self.l1.drop(vpn)
-        self.l2.drop(vpn)
+        """The page, and every piece of the superpage it lies in."""
+        for level in (self.l1, self.l2):
+            level.drop(lambda e: e.vpn >> e.big == vpn >> e.big)
 
     def flush(self):
         self.l1.clear()

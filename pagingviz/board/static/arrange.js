@@ -6,7 +6,7 @@ const SMALLEST_STAGE = 220; // px: no window is so low that the boards vanish
 const READABLE = 28; // px a cell in presenter mode, at least
 const BELOW = 10; // px kept free under the board
 const NARROWEST = 280; // px a panel
-const TWO_COLUMNS_FROM = 640, INSPECTOR_FROM = 720; // px of width
+const TWO_COLUMNS_FROM = 560, INSPECTOR_FROM = 720; // px of width
 
 /** `view` has the elements root, stage, grid, rail and saying. Sets the size of every panel. */
 export function arrange(view, panels) {

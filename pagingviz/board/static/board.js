@@ -84,6 +84,7 @@ class Board {
     this.header = header;
     this.root.dataset.theme = header.theme;
     this.setPresent(!!header.present);
+    this.root.classList.toggle("compact", !!header.compact && !header.present);
     this.player.least = header.pace ?? 0;
     if (first) {
       this.player.perFrame = header.per_frame ?? 1;

@@ -1,0 +1,23 @@
+"""The log-dirty bitmap against what was really stored."""
+
+from pagingviz.core import logdirty
+from pagingviz.core.audit.says import says
+from pagingviz.core.jit import jit
+from pagingviz.layout import EV_CLEAN, EV_ENABLE, ONE, U, ZERO
+
+
+@jit
+def bitmap(s, a):
+    """[30] Every frame stored to since the last CLEAN has its bit. [32] dirty_count == popcount.
+
+    Like Xen neither ENABLE nor OFF zeroes the count: what the last period left stays in it until the first CLEAN.
+    """
+    n = ZERO
+    for gfn in range(s.frames):
+        dirty = logdirty.is_dirty(s, a, U(gfn))
+        if dirty:
+            n += ONE
+        elif a[s.o_ver + gfn] != a[s.o_cver + gfn]:
+            return says(14, gfn)
+    left = s.offs != ZERO and s.last_tick[EV_CLEAN] < s.last_tick[EV_ENABLE]
+    return ZERO if n == s.dirty_count or (left and n < s.dirty_count) else says(13, n)

@@ -1,0 +1,161 @@
+"""Every present shadow entry against the guest's entry, and every frame's writable mappings against its count.
+
+The shadow of an out-of-sync table is held against the snapshot instead of the table (sync.py).
+"""
+
+from pagingviz.core import logdirty
+from pagingviz.core.audit.pool import is_shadow
+from pagingviz.core.audit.says import clear_tmp, says
+from pagingviz.core.audit.sync import remembered
+from pagingviz.core.entries import oos_slot
+from pagingviz.core.jit import jit
+from pagingviz.core.oos import snapshot_entry
+from pagingviz.core.pool import entry_at, gfn_of, head_of
+from pagingviz.core.shadows import frame_shadowed, is_fl1, is_oos, is_page_table
+from pagingviz.core.walk import big_leaf, frame, get_entry
+from pagingviz.layout import (
+    A, CR_NXE, CR_PSE, D, ENTRIES, FL1_OF, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, SH_GUEST_LEVELS, SH_L2_32,
+    SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO, TYPECOUNT, TYPE_OF_LEVEL, U, US, ZERO,
+)  # fmt: skip
+
+_G, _FLAGS = U(0x100), U(0x1FF)
+_PAIRS = U(256)
+
+
+@jit
+def entries(s, a):
+    """[1 2 3 4 5 6 7 8 9 17] of every entry of every shadow."""
+    for page in range(s.pool_cap):
+        kind = a[s.o_ptype + page]
+        if not is_shadow(kind):
+            continue
+        n, part = ZERO, U(page)
+        while part != NONE:
+            if is_fl1(kind):
+                bad = _fl1_page(s, a, part, a[s.o_pkey + page] + n)
+            else:
+                bad = _page(s, a, U(page), part, n)
+            if bad != ZERO:
+                return says(bad, page)
+            n += _PAIRS if kind == SH_L2_32 else ENTRIES
+            part = a[s.o_pmore + part]
+    return ZERO
+
+
+@jit
+def _page(s, a, head, page, first):
+    """The rule broken by one page of a shadow, whose entry 0 stands for guest entry `first`; or 0."""
+    kind = a[s.o_ptype + head]
+    level, levels = SH_LEVEL[kind], SH_GUEST_LEVELS[kind]
+    gfn = frame_shadowed(s, a, head)
+    stale = is_oos(s, a, gfn)
+    double = kind == SH_L2_32
+    for i in range(ZERO, ENTRIES, TWO if double else ONE):
+        e = a[entry_at(s, page, i)]
+        if e == ZERO:
+            continue
+        at = first + (i >> ONE if double else i)
+        if stale:
+            g = snapshot_entry(s, a, oos_slot(s, a[s.o_p2m + gfn]), at, levels == TWO)
+        else:
+            g = _guests(s, a, levels, gfn, at)
+        if e & P:
+            bad = _level1(s, a, e, g) if level == ONE else _upper(s, a, e, g, level, levels, gfn == s.frames)
+            if double and bad == ZERO:
+                twin = (a[s.o_pmore + frame(e)] << PAGE_BITS) | (e & ~(frame(e) << PAGE_BITS))
+                bad = ZERO if a[entry_at(s, page, i + ONE)] == twin else U(9)
+            if bad != ZERO:
+                return U(29) if stale else bad
+        elif (g & P) == ZERO and (s.shopt & SHOPT_OUT_OF_SYNC) == ZERO:
+            return U(25)
+    return ZERO
+
+
+@jit
+def _guests(s, a, levels, gfn, i):
+    """The guest's entry; of the identity table that stands for CR0.PG=0 (frame s.frames) a made-up one."""
+    if gfn == s.frames:
+        return (i << U(22)) | P | RW | US | A | D | PSE
+    return get_entry(s, a, levels, gfn, i)
+
+
+@jit
+def _flags(s, e, g):
+    """sh_audit_flags: what holds at every level."""
+    if (g & P) == ZERO:
+        return U(7)
+    if (g & A) == ZERO:
+        return U(20)
+    if e & (PSE | _G):
+        return U(22)
+    differ = (e ^ g) & (US | NX if s.cr & CR_NXE else US)
+    return U(8) if differ != ZERO or (e & ~g & RW) != ZERO else ZERO
+
+
+@jit
+def _level1(s, a, e, g):
+    bad = _flags(s, e, g)
+    if bad != ZERO:
+        return bad
+    if e & RW and (g & D) == ZERO:
+        return U(21)
+    return U(9) if frame(g) >= s.frames or frame(e) != a[s.o_p2m + frame(g)] else ZERO
+
+
+@jit
+def _upper(s, a, e, g, level, levels, unpaged):
+    bad = _flags(s, e, g)
+    if bad != ZERO:
+        return bad
+    if (e & A) == ZERO or (e & D) == ZERO:
+        return U(24)
+    child = frame(e)
+    if level == TWO and g & PSE and (levels != TWO or unpaged or s.cr & CR_PSE):
+        if e & RW and (g & D) == ZERO:
+            return U(21)
+        right = a[s.o_pkey + child] == big_leaf(levels, TWO, g) and a[s.o_ptype + child] == FL1_OF[levels]
+        return ZERO if right else U(9)
+    if frame(g) >= s.frames or a[s.o_pkey + child] != a[s.o_p2m + frame(g)]:
+        return U(9)
+    return ZERO if a[s.o_ptype + child] == TYPE_OF_LEVEL[levels, level - ONE] else U(9)
+
+
+@jit
+def _fl1_page(s, a, page, gfn):
+    """sh_audit_fl1_table, and that entry i maps the i-th frame of the superpage; `gfn`: the frame of entry 0."""
+    for i in range(ENTRIES):
+        e = a[entry_at(s, page, i)]
+        if (e & P) == ZERO:
+            continue
+        if (e & _FLAGS) | RW | D != P | US | A | RW | D or e & NX:
+            return U(23)
+        if gfn + i >= s.frames or frame(e) != a[s.o_p2m + gfn + i]:
+            return U(9)
+    return ZERO
+
+
+@jit
+def typecounts(s, a):
+    """[11 12 14 29] typecount == writable mappings; 0 for a page table in sync; with log-dirty on a writable frame is dirty."""
+    clear_tmp(s, a, s.frames)
+    for page in range(s.pool_cap):
+        kind = a[s.o_ptype + head_of(s, a, U(page))]
+        if is_shadow(kind) and SH_LEVEL[kind] == ONE:
+            for i in range(ENTRIES):
+                e = a[entry_at(s, U(page), i)]
+                if e & P and e & RW:
+                    a[s.o_tmp + gfn_of(s, a, frame(e))] += ONE
+    for gfn in range(s.frames):
+        n, info = a[s.o_tmp + gfn], a[s.o_info + gfn]
+        if n != info & TYPECOUNT:
+            return says(10, gfn)
+        if n == ZERO:
+            continue
+        if is_page_table(s, a, gfn):
+            if (info & OOS_MAY_WRITE) == ZERO:
+                return says(11, gfn)
+            if n != remembered(s, a, U(gfn)):
+                return says(27, gfn)
+        if s.log_dirty != ZERO and not logdirty.is_dirty(s, a, U(gfn)):
+            return says(12, gfn)
+    return ZERO

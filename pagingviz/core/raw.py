@@ -1,0 +1,97 @@
+"""A raw guest: its tables are given entry by entry, and a program of single operations runs on them (rawguest.py).
+
+Row n of the program is tick n+1: a[o_prog + 3 n] = code | vcpu << 8 | user << 16 | size << 24, then an address, then a value.
+"""
+
+from pagingviz.core.access import far_access, invlpg, load_cr3
+from pagingviz.core.emulate import hypervisor_write, pagetable_dying
+from pagingviz.core.events import emit
+from pagingviz.core.far import far
+from pagingviz.core.jit import jit
+from pagingviz.core.shadow import update_modes
+from pagingviz.core.tlb import flush
+from pagingviz.core.walk import load_pdptes
+from pagingviz.layout import (
+    CR_PG, CR_PGE, CR_PSE, CR_SMEP, EV_ACCESS, EV_GP, EV_GUEST_PF, FAULT, FETCH, GP, NONE, ONE, RAW_CR, RAW_CR3, RAW_DYING,
+    RAW_EVENT, RAW_FETCH, RAW_INVLPG, RAW_READ, RAW_STORE, RAW_XEN_WRITE, READ, SHADOW, THREE, TWO, U, WRITE, ZERO,
+)  # fmt: skip
+
+_BYTE, _HASH = U(255), U(0x9E3779B97F4A7C15)
+
+
+@far
+def raw_operation(s, cpus, a, row):
+    """Carry out one row. A row that the emulator has already done (s.skip_rows) passes without effect."""
+    if row >= s.rows:
+        return
+    if s.skip_rows != ZERO:
+        s.skip_rows -= ONE
+        return
+    s.row = row
+    o = s.o_prog + row * THREE
+    head, va, value = a[o], a[o + ONE], a[o + TWO]
+    code = head & _BYTE
+    c = cpus[(head >> U(8)) & _BYTE]
+    user, size = (head >> U(16)) & ONE, (head >> U(24)) & _BYTE
+    s.ops += ONE
+    if code <= RAW_STORE:
+        _access(s, c, a, code, va, value, user, size)
+    elif code == RAW_CR3:
+        if load_cr3(s, c, a, value) == GP:
+            emit(s, a, EV_GP, c.id, ZERO, value, NONE, ZERO, ZERO)
+    elif code == RAW_INVLPG:
+        invlpg(s, c, a, va)
+    elif code == RAW_XEN_WRITE:
+        hypervisor_write(s, c, a, va)
+    elif code == RAW_EVENT:
+        s.event[c.id] = value
+    elif code == RAW_DYING:
+        if s.road == SHADOW:
+            pagetable_dying(s, c, a, value)
+    elif code == RAW_CR:
+        _set_cr(s, cpus, a, value)
+
+
+@jit
+def _access(s, c, a, code, va, value, user, size):
+    """A fetch, load, data store or table store; what the guest would have to handle is told and given up."""
+    kind = FETCH if code == RAW_FETCH else (READ if code == RAW_READ else WRITE)
+    if kind == FETCH:
+        s.fetches += ONE
+    elif kind == READ:
+        s.reads += ONE
+    else:
+        s.writes += ONE
+    emit(s, a, EV_ACCESS, c.id, va, NONE, NONE, ZERO, kind)
+    r = far_access(s, c, a, va, kind, user, size if code == RAW_STORE else ZERO, value)
+    if r & FAULT:
+        s.guest_faults += ONE
+        s.fault_hash = (s.fault_hash ^ (va | (r & U(0xFFF)))) * _HASH + ONE
+        emit(s, a, EV_GUEST_PF, c.id, va, NONE, NONE, ZERO, r & ~FAULT)
+    elif r & GP:
+        emit(s, a, EV_GP, c.id, va, NONE, NONE, ZERO, ZERO)
+
+
+@jit
+def _set_cr(s, cpus, a, value):
+    """MOV CR0, CR4, EFER in one: the new layout.CR_* bits of the domain, on every vCPU.
+
+    Xen changes the paging mode only for PG, PGE, PSE, SMEP (hvm_set_cr0, hvm_set_cr4); the same bits make a PAE CPU load its
+    PDPTEs again (SDM vol. 3, 4.4.1). All else costs a flush.
+    """
+    changed = s.cr ^ value
+    renewed = changed & (CR_PG | CR_PGE | CR_PSE | CR_SMEP)
+    if renewed and s.guest_levels == THREE and value & CR_PG:
+        for v in range(s.vcpus):
+            if not load_pdptes(s, cpus[v], a, s.cr3[v]):
+                emit(s, a, EV_GP, cpus[v].id, ZERO, s.cr3[v], NONE, ZERO, ZERO)
+                return
+    s.cr = value
+    for v in range(s.vcpus):
+        c = cpus[v]
+        if s.road == SHADOW and renewed:
+            update_modes(s, c, a)
+        else:
+            if changed & CR_PG:
+                c.levels = s.guest_levels if value & CR_PG else TWO
+            flush(s, U(v))

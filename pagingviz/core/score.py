@@ -1,0 +1,70 @@
+"""Many small machines in a row: each loads its few page-table entries, does one access, and says what came of it.
+
+For holding the walk against recorded results of other machines (check.mmu). The record given must have road BARE, frames 0,
+and room in the sparse region for the entries of one row; tables below its zone are held as a guest's are.
+"""
+
+from pagingviz.core import tlb
+from pagingviz.core.access import access, load_cr3
+from pagingviz.core.jit import jit
+from pagingviz.core.walk import get_entry, put_entry
+from pagingviz.layout import CR_PG, FAULT, GP, ONE, PAGE_BITS, THREE, TWO, U, ZERO
+
+OK, PAGE_FAULT, GP_ACCESS, GP_CR3 = ZERO, ONE, TWO, THREE  # what came of it: the codes of the oracle's exp_kind
+_SEVEN, _OFFSET = U(7), U(0xFFF)
+_SHIFT_A, _AD, _OTHER = U(5), U(3), U(4)
+
+
+@jit
+def _put(s, a, levels, pa, value):
+    """Store an entry at physical address `pa`; a word outside the zone is first added to the sparse ones."""
+    tab, i = pa >> PAGE_BITS, (pa & _OFFSET) >> (TWO if levels == TWO else THREE)
+    if tab >= s.zone:
+        at, known = pa & ~_SEVEN, False
+        for k in range(s.n_sparse):
+            known = known or a[s.o_sparse + TWO * U(k)] == at
+        if not known:
+            o = s.o_sparse + TWO * s.n_sparse
+            a[o], a[o + ONE] = at, ZERO
+            s.n_sparse += ONE
+    put_entry(s, a, levels, tab, i, value)
+
+
+@jit
+def _get(s, a, levels, pa):
+    return get_entry(s, a, levels, pa >> PAGE_BITS, (pa & _OFFSET) >> (TWO if levels == TWO else THREE))
+
+
+@jit
+def score(r, cpus, a, root, rows, pa, value, came, newly):
+    """For each row: fresh tables, CR3 = frame `root`, an empty TLB, one access.
+
+    rows u64[n, 5]: address, kind, CPL 3, CR bits, entries; pa, value u64[n, k]: where the entries are and what they hold.
+    Fills came u64[n, 3]: what (OK ..), #PF error code, physical address; newly u64[n, k]: bit 0 A and bit 1 D newly set in each
+    entry, bit 2 anything else changed.
+    """
+    s, c = r[0], cpus[0]
+    for j in range(rows.shape[0]):
+        gva, kind, user, entries = rows[j, 0], rows[j, 1], rows[j, 2], rows[j, 4]
+        s.cr = rows[j, 3] | CR_PG
+        s.n_sparse = ZERO
+        for k in range(entries):
+            _put(s, a, c.levels, pa[j, k], value[j, k])
+        tlb.flush(s, c.id)
+        if load_cr3(s, c, a, root) == GP:
+            came[j, 0] = GP_CR3
+        else:
+            got = access(s, c, a, gva, kind, user, ZERO, ZERO)
+            if got == GP:
+                came[j, 0] = GP_ACCESS
+            elif got & FAULT:
+                came[j, 0], came[j, 1] = PAGE_FAULT, got & ~FAULT
+            else:
+                came[j, 0], came[j, 2] = OK, (c.w_leaf << PAGE_BITS) | (gva & _OFFSET)
+        for k in range(entries):
+            changed = value[j, k] ^ _get(s, a, c.levels, pa[j, k])
+            newly[j, k] = (changed >> _SHIFT_A) & _AD
+            if changed & ~(_AD << _SHIFT_A):
+                newly[j, k] |= _OTHER
+        for k in range(entries):
+            _put(s, a, c.levels, pa[j, k], ZERO)

@@ -1,0 +1,1 @@
+"""Recordings of a real Xen: read them, run the same script on the model, compare both."""

@@ -1,0 +1,170 @@
+"""The model of one recorded domain: the recordings' guest on the engine, driven row by row, with the tool's operations.
+
+Counters tick on the CPU that runs: what a tool operation (enable, clean, off, setpages) does is counted apart, because the
+recordings' last column is the guest's CPU only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pagingviz import layout as L
+from pagingviz.core import run as kernels
+from pagingviz.fields import pool_cap
+from pagingviz.machine import Machine
+from pagingviz.rawguest import RawWork
+from pagingviz.recording.guest import ALIAS, CR_PSE, CR_WP, FRAMES, NOP, STORE, Guest, Row
+from pagingviz.recording.read import BY_GFN, KINDS, Event
+from pagingviz.scenario import Scenario
+
+CHUNK = 32  # rows between two looks at the event ring, which holds L.RING events
+P2M_PAGES = 8  # pool pages the p2m of the recorded guests held (recorded: "p2m=8")
+DEFAULT_POOL = 320  # libxl: 256 a vCPU + 2 a MiB
+KIND = {int(L.EV[name]): name for name in KINDS if name in L.EV}
+_STEPS = {"enable": L.CMD_ENABLE, "clean": L.CMD_CLEAN, "off": L.CMD_OFF, "peek": L.CMD_PEEK}
+_NO_ROWS = ((NOP, 0, 0, 0),)
+
+
+def scenario_of(settings: dict[str, str]) -> Scenario:
+    """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields."""
+    base = Scenario(road="shadow", frames=FRAMES, pool=DEFAULT_POOL, xen="4.17", floor=1, trace="", work="idle")
+    return base.replace(**settings)
+
+
+class Model:
+    """`aliases`: how many alias tables command 13 will build at most; `largest`: the largest pool that will be asked for."""
+
+    def __init__(self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0) -> None:
+        self.guest, self.events, self._tool = guest, [], {}
+        at, wanted = guest.at, scenario.pool
+        if largest > pool_cap(wanted):
+            scenario = scenario.replace(pool=largest)
+        zone = ALIAS + aliases if aliases else 8 * (max(at.split) // 8 + 1)
+        work = RawWork(levels=at.levels, zone=zone, frames=FRAMES, cr3=at.root, tables=guest.tables(aliases),
+                       program=_NO_ROWS * (CHUNK + 8), cr=CR_WP | CR_PSE, p2m_pages=P2M_PAGES)  # fmt: skip
+        self.machine = Machine(scenario, work)
+        self._ops = np.arange(CHUNK + 8, dtype=np.uint64) << L.OP_VPN_SHIFT | L.RAW
+        self._credits = np.zeros(CHUNK + 8, np.uint32)
+        if scenario.pool != wanted:
+            self.operation("setpages", wanted)
+
+    # ---- doing
+
+    def run(self, rows: list[Row]) -> None:
+        """The guest carries out `rows`. Its trace events are appended to self.events."""
+        first = 0
+        while first < len(rows):
+            part = rows[first : first + CHUNK]
+            while part[-1][0] == STORE and first + len(part) < len(rows):
+                part.append(rows[first + len(part)])  # the second half of an entry stays with the first
+                if len(part) == CHUNK + 8:
+                    break
+            self._load(part)
+            i = 0
+            while i < len(part):
+                stop = next((j for j in range(i, len(part)) if part[j][0] == STORE), len(part))
+                if stop > i:
+                    self._do(i, stop)
+                if stop < len(part):
+                    self._do(stop, stop + 1)
+                i = stop + 1
+            first += len(part)
+
+    def operation(self, name: str, number: int = 0) -> None:
+        """A tool operation on the domain: enable, clean, peek, off, or setpages to `number` pages."""
+        before = self._counts()
+        code, value = (L.CMD_POOL, number) if name == "setpages" else (_STEPS[name], 0)
+        first = int(self._sys.ev_n)
+        kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, L.U(value))
+        self._collect(first, False)
+        for key, count in self._counts().items():
+            self._tool[key] = self._tool.get(key, 0) + count - before[key]
+
+    def snapshot(self) -> tuple:
+        """All state, to go back to. Events not yet taken belong to it."""
+        return self.machine.snapshot(), list(self.events), dict(self._tool)
+
+    def restore(self, state: tuple) -> None:
+        """Back to a snapshot."""
+        machine, events, tool = state
+        self.machine.restore(machine)
+        self.events, self._tool = list(events), dict(tool)
+
+    # ---- looking
+
+    def take(self) -> list[Event]:
+        """The trace events since the last call."""
+        events, self.events = self.events, []
+        return events
+
+    def counters(self) -> dict[str, int]:
+        """Counts of the guest's own CPU since the start."""
+        return {key: count - self._tool.get(key, 0) for key, count in self._counts().items()}
+
+    def word(self, frame: int, index: int) -> int:
+        """The 8-byte word at `index` of a frame with contents."""
+        return int(self.machine.view("tables")[frame * 512 + index])
+
+    def dirty(self) -> frozenset[int]:
+        """Frames whose bit is set in the log-dirty bitmap."""
+        return frozenset(np.flatnonzero(self.machine.dirty_bits()).tolist())
+
+    @property
+    def dirty_count(self) -> int:
+        """What PEEK and CLEAN report as dirty_count."""
+        return int(self._sys.dirty_count)
+
+    @property
+    def fault_count(self) -> int:
+        """What PEEK and CLEAN report as fault_count."""
+        return int(self._sys.fault_count)
+
+    @property
+    def pool_pages(self) -> int:
+        """The size of the pool as reported: pages of shadows and pages of the p2m."""
+        return int(self._sys.total_pages + self._sys.p2m_pages)
+
+    @property
+    def crashed(self) -> bool:
+        """The domain was crashed."""
+        return bool(self._sys.crashed)
+
+    # ---- inside
+
+    @property
+    def _sys(self):
+        return self.machine.sys[0]
+
+    def _counts(self) -> dict[str, int]:
+        return {name: int(self._sys[name]) for name in L.XEN_COUNTERS}
+
+    def _load(self, rows: list[Row]) -> None:
+        """Put `rows` where the engine reads its program (core/raw.py)."""
+        words = np.array([(code | size << 24, va, value) for code, va, value, size in rows], np.uint64)
+        self.machine.view("prog")[: words.size] = words.reshape(-1)
+        self._sys.rows = len(rows)
+
+    def _do(self, first: int, last: int) -> None:
+        """Rows first..last-1 of what is loaded; a store comes alone, so that a fast emulation can be told."""
+        m, s = self.machine, self._sys
+        seen, fast = int(s.ev_n), int(s.shadow_fault_fast_emulate)
+        kernels.run(m.sys, m.cpu, m.mem, self._ops[first:last], self._credits[first:last])
+        self._collect(seen, int(s.shadow_fault_fast_emulate) > fast)
+
+    def _collect(self, first: int, fast: bool) -> None:
+        """Trace events of the ring from number `first` on; flags of a fast emulation are nobody's (facts 2e): None."""
+        s = self._sys
+        n = int(s.ev_n)
+        if n == first:
+            return
+        rows = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
+        for i in range(max(first, n - int(L.RING)), n):
+            _, kind, _, gva, gfn, _, level, detail = (int(word) for word in rows[i % int(L.RING)])
+            name = KIND.get(kind)
+            if name is None:
+                continue
+            if name in BY_GFN:
+                self.events.append(Event(name, gfn=gfn))
+            else:
+                flags = None if name == "EMULATE" and fast else level >> 16
+                self.events.append(Event(name, va=gva, flags=flags, value=detail if name == "EMULATE" else None))

@@ -1,0 +1,55 @@
+"""Long work that a page shows, done once a server: in a thread, so that the page can say how far it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pagingviz import warm
+
+MOST = 64  # results kept; the oldest go first
+
+Told = Callable[[int, int], None]
+
+
+class Job:
+    """One piece of work. `share`: 0..1; `result`: when it is done; `error`: a sentence when it could not be done."""
+
+    def __init__(self, name: str, work: Callable[[Told], Any]):
+        self.share, self.result, self.error = 0.0, None, ""
+        self._name, self._do = name, work
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long. True when it is done."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        try:
+            warm.warm()
+            self.result = self._do(self._told)
+        except Exception as error:  # the page says so; the others are not concerned
+            logging.getLogger("pagingviz").exception("%s", self._name)
+            self.error = f"This could not be worked out ({self._name}): {error}."
+        self.share = 1.0
+
+    def _told(self, done: int, of: int) -> None:
+        self.share = done / max(of, 1)
+
+
+_lock = threading.Lock()
+_jobs: dict[object, Job] = {}
+
+
+def job(key: object, name: str, work: Callable[[Told], Any]) -> Job:
+    """The job of that key, begun when nobody has asked for it before; one that failed is tried again."""
+    with _lock:
+        if key not in _jobs or _jobs[key].error:
+            while len(_jobs) >= MOST:
+                _jobs.pop(next(iter(_jobs)))
+            _jobs[key] = Job(name, work)
+        return _jobs[key]

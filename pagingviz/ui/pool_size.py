@@ -1,0 +1,123 @@
+"""Below the map of the shadow pool: its size as a knob, what it costs, and the recorded thrash grid beside the model's."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pagingviz import poolsize
+from pagingviz.fields import POOL_LOW
+from pagingviz.recording import library, thrash
+from pagingviz.ui import session
+from pagingviz.ui.jobs import Job, job
+
+PATIENCE = 0.3  # s that a run waits for a result before it shows progress
+_GRID = "grid"
+
+
+def pool_size() -> None:
+    """The whole section. Draws nothing until there is a machine."""
+    visit = session.current()
+    if visit.player is None or visit.view.present:
+        return
+    with st.container(key="pool-size"):
+        st.subheader("How large must the pool be?")
+        if visit.scenario.road != "shadow":
+            st.markdown("Only the shadow road recycles its pool: choose road=shadow in the sidebar to see the curve.")
+        else:
+            _knob(visit)
+            _curve(visit)
+        _grid()
+
+
+def _knob(visit: session.Visit) -> None:
+    """The size at this tick: a command in the journal, so that going back undoes it."""
+    s = visit.player.sim.machine.sys[0]
+    now = int(s.total_pages + s.p2m_pages)
+    key = f"pool-knob-{visit.revision}"
+    high = visit.scenario.pool_cap
+    st.slider("Pool pages, from this tick on (shadow_set_allocation)", POOL_LOW, high, min(max(now, POOL_LOW), high), key=key,
+              on_change=lambda: visit.command(f"pool:{st.session_state[key]}"))  # fmt: skip
+
+
+def _curve(visit: session.Visit) -> None:
+    """Faults against pool size of this very work, run from its start."""
+    scenario = visit.scenario.replace(do=visit.player.sim.script())
+    key = ("curve", scenario.to_json(), tuple(sorted(visit.files)))
+    work = job(key, "faults against pool size", lambda told: poolsize.curve(scenario, dict(visit.files), told))
+    if not _ready(work, f"This work is run for {poolsize.TICKS:,} ticks with pools of several sizes …", "curve"):
+        return
+    from pagingviz import figures
+
+    points = work.result
+    st.markdown(_in_words(points, scenario.pool))
+    theme = session.theme(visit)
+    st.plotly_chart(figures.pool_curve(points, poolsize.cliff(points), scenario.pool, poolsize.TICKS, theme), theme=None,
+                    key="pool-curve", config=figures.config("pool-size"))  # fmt: skip
+
+
+def _in_words(points, pool: int) -> str:
+    """What the curve says, with its numbers."""
+    fall = poolsize.cliff(points)
+    dead = [point.pool for point in points if point.crashed]
+    text = f"The first {poolsize.TICKS:,} ticks of this work, run once for each of {len(points)} sizes. "
+    if fall:
+        a, b = fall
+        text += (f"**The cliff:** with {a.pool} pages {a.faults:,} shadow faults and {a.recycled:,} recyclings, "
+                 f"with {b.pool} pages {b.faults:,} and {b.recycled:,}. Below it one unpinned root takes nearly everything "
+                 "with it, and the next switch builds it all again.")  # fmt: skip
+    else:
+        text += "No cliff: every one of these sizes holds what the work needs, or none does."
+    here = next((point for point in points if point.pool == pool), None)
+    if here:
+        text += f" This machine has {pool} pages: {here.faults:,} faults."
+    return text + (f" With {dead[0]} pages the domain dies for want of one." if dead else "")
+
+
+def _grid() -> None:
+    """The recorded grid beside the model's."""
+    st.subheader("The thrash cliff on a real Xen")
+    work = job(_GRID, "thrash grid", lambda told: thrash.grid(thrash.read_grid(library.text("thrash.csv"))))
+    if not _ready(work, "The model goes through the 35 recorded settings …", "grid"):
+        return
+    recorded, model = thrash.read_grid(library.text("thrash.csv")), work.result
+    same = sum(r == m for r, m in zip(recorded, model, strict=True))
+    st.markdown(
+        "A guest of 32 MiB reads through T page tables in turn, twice; shadow faults of these 2·T reads for each pool size. "
+        f"Each cell: **recorded on Xen 4.17.5** | model. All six counts are equal in **{same} of {len(recorded)}** cells. "
+        "The settings were tried in this order on one guest, so a cell may still pay for the one before it. "
+        "An asked pool of 150 becomes Xen's floor of 161.")  # fmt: skip
+    st.table(_pivot(recorded, model))
+    with st.expander("All six counts of every setting"):
+        rows = [{"pool": r.pool, "T": r.tables} | {name: _beside(r.counts[name], m.counts[name]) for name in r.counts}
+                for r, m in zip(recorded, model, strict=True)]  # fmt: skip
+        st.dataframe(rows, hide_index=True, height=420, key="grid-all")
+
+
+def _pivot(recorded, model) -> list[dict[str, str]]:
+    """One row a pool size, one column a number of tables."""
+    rows: dict[int, dict[str, str]] = {}
+    for r, m in zip(recorded, model, strict=True):
+        row = rows.setdefault(r.pool, {"pool pages": f"{r.pool:,}"})
+        row[f"T = {r.tables}"] = _beside(r.counts["shadow_fault"], m.counts["shadow_fault"])
+    heads = next(iter(rows.values()))
+    return [{head: row.get(head, "not run") for head in heads} for row in rows.values()]
+
+
+def _beside(recorded: int, model: int) -> str:
+    return f"{recorded:,} | {model:,} {'✓' if recorded == model else '≠'}"
+
+
+def _ready(work: Job, message: str, key: str) -> bool:
+    """Whether a job is done; else its progress is shown, and the page is drawn anew when it is."""
+    if work.wait(PATIENCE):
+        if work.error:
+            st.error(work.error)
+        return not work.error
+
+    def progress() -> None:
+        if work.wait(0):
+            st.rerun()
+        st.progress(work.share, message)
+
+    st.fragment(progress, key=f"progress-{key}", run_every=0.5)()
+    return False

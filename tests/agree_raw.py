@@ -1,0 +1,100 @@
+"""Raw guests on kernels and slow model side by side: rows of a program, commands between them, everything compared."""
+
+import numpy as np
+from agree import config_of, differences, read_words, scenario_of
+
+from pagingviz import layout as L
+from pagingviz.core import run as kernels
+from pagingviz.machine import Machine
+from pagingviz.rawguest import RawWork
+from tests.model import Livelock, Model, Raw, Row
+
+# Trace events that both sides tell in the same words (the rest of the kernels' events are for the eye only).
+COMPARED = (
+    "FIXUP", "NOT_SHADOW", "EMULATE", "EMULATE_UNSHADOW_USER", "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED",
+    "WRMAP_BF",    "RESYNC_FULL", "RESYNC_ONLY", "PREALLOC_UNPIN", "UNSYNC", "GUEST_PF", "GP", "MARK_DIRTY",
+)  # fmt: skip
+WITH_LEVEL = set(COMPARED[:6])
+WITH_DETAIL = {"FIXUP", "EMULATE", "GUEST_PF"}
+NO_ADDRESS = {"WRMAP_BF", "RESYNC_FULL", "RESYNC_ONLY", "PREALLOC_UNPIN", "UNSYNC", "MARK_DIRTY"}
+NO_FRAME = {"NOT_SHADOW", "GUEST_PF", "GP"}
+NO_VCPU = {"PREALLOC_UNPIN", "MARK_DIRTY", "RESYNC_FULL", "RESYNC_ONLY", "WRMAP_BF"}
+
+
+class Pair:
+    """One raw guest twice. `tables`: {frame: {slot: entry}}; `program`: model Rows; fields as in a scenario."""
+
+    def __init__(self, *, tables, cr3, program, zone=24, cr=int(L.CR_WP | L.CR_NXE | L.CR_PSE | L.CR_PG), **fields):
+        scenario = scenario_of(**fields)
+        levels = L.GUEST_LEVELS[L.GUESTS.index(scenario.guest)]
+        rows = [(r.code, r.va, r.value, r.size, r.user, r.vcpu) for r in program]
+        self.work = RawWork(levels=levels, zone=zone, frames=scenario.frames, cr3=cr3, tables=tables, program=rows, cr=cr)
+        self.machine = Machine(scenario, self.work)
+        self.model = Model(config_of(scenario, zone, cr=cr, raw=Raw(tables, cr3, tuple(program))))
+        self.seen = int(self.machine.sys[0].ev_n)
+        self.told = len(self.model.events)
+        self.stuck = False
+
+    @property
+    def crashed(self):
+        return bool(self.model.crashed or self.machine.sys[0].crashed)
+
+    @property
+    def over(self):
+        """The domain has crashed, or would loop for ever."""
+        return self.crashed or self.stuck
+
+    def step(self):
+        """The next row on both."""
+        try:
+            self.model.tick()
+        except Livelock:
+            self.stuck = True
+            return
+        op, credit = np.zeros(1, np.uint64), np.zeros(1, np.uint32)
+        self.work.fill(op, credit, self.machine.tick)
+        kernels.run(self.machine.sys, self.machine.cpu, self.machine.mem, op, credit)
+
+    def command(self, name, arg=None):
+        code = L.U(L.COMMANDS.index(name))
+        kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, L.U(arg or 0))
+        self.model.command(name, arg)
+
+    def events(self):
+        """(kernels' events, model's events) since the last look, each [(kind, vcpu, gva, gfn, level, detail)]."""
+        ring = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
+        last = int(self.machine.sys[0].ev_n)
+        rows = [[int(word) for word in ring[n % int(L.RING)]] for n in range(self.seen, last)]
+        self.seen = last
+        have = [(L.EVENTS[kind], vcpu, gva, gfn, level, detail) for _, kind, vcpu, gva, gfn, _, level, detail in rows]
+        want = [(name, *rest) for _, name, *rest in self.model.events[self.told :]]
+        self.told = len(self.model.events)
+        return [_plain(e) for e in have if e[0] in COMPARED], [_plain(e) for e in want if e[0] in COMPARED]
+
+    def differences(self):
+        """[(what, kernels, model)] of state, counters and events; after a crash only the crash itself is compared."""
+        if self.stuck:
+            return []
+        have, want = self.events()
+        if self.crashed:
+            codes = int(self.machine.sys[0].crashed), self.model.crashed
+            return [("crashed", *codes)] if codes[0] != codes[1] else []
+        out = differences(self.machine, self.model)
+        if have != want:
+            out.append(("events", have, want))
+        return out
+
+    def guest(self):
+        """What the guest can see of itself."""
+        words = read_words(self.machine, "tables", range(self.work.zone))
+        return {"versions": self.machine.view("ver").tolist(), "words": words,
+                "faults": int(self.machine.sys[0].fault_hash)}  # fmt: skip
+
+
+def _plain(event):
+    kind, vcpu, gva, gfn, level, detail = event
+    return (kind, None if kind in NO_VCPU else vcpu, None if kind in NO_ADDRESS else gva, None if kind in NO_FRAME else gfn,
+            level if kind in WITH_LEVEL else None, detail if kind in WITH_DETAIL else None)  # fmt: skip
+
+
+__all__ = ["Pair", "Row"]

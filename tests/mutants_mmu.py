@@ -1,0 +1,114 @@
+"""The walk with one rule left out, run as plain Python on the files of cases given. Prints JSON: {mutant: rows that disagree}.
+
+A process of its own, started with PAGINGVIZ_PLAIN=1: compiled kernels could not be patched.
+"""
+
+import json
+import sys
+import warnings
+
+from pagingviz.check import mmu
+from pagingviz.core import access, walk
+from pagingviz.core.jit import PLAIN
+from pagingviz.layout import CR_AC, CR_NXE, CR_SMAP, CR_SMEP, CR_WP, NX, ONE, PF_I, US, WRITE, ZERO, U
+
+
+def told(**changes):
+    """The kernel error_code, told something else about these arguments."""
+
+    def mutate(kernel):
+        def mutant(have, missing, rsvd, kind, user, cr, levels):
+            values = {"have": have, "missing": missing, "rsvd": rsvd, "kind": kind, "user": user, "cr": cr, "levels": levels}
+            return kernel(**{name: changes[name](v) if name in changes else v for name, v in values.items()})
+
+        return mutant
+
+    return mutate
+
+
+def nothing(_kernel_or_mask):
+    """A mask without bits."""
+    return ZERO
+
+
+def no_pse36(kernel):
+    """big_leaf that takes 32 bits of address from a 4 MiB leaf."""
+    return lambda levels, level, e: kernel(levels, level, e) & (U(0xFFFFF) if levels == 2 else ~ZERO)
+
+
+def from_the_leaf(kernel):
+    """_step that forgets the rights of the levels above."""
+
+    def mutant(s, c, a, gva, level):
+        c.w_all, c.w_any = ~ZERO, ZERO
+        return kernel(s, c, a, gva, level)
+
+    return mutant
+
+
+def over_everything(_kernel):
+    """plain that takes any path of four tables for a usual one."""
+
+    def mutant(s, c, a, gva):
+        if s.zone == 0:
+            return False
+        for level in (4, 3, 2, 1):
+            c.w_tab[level - 1] = s.cr3[0] if level == 4 else walk.frame(c.w_ent[level])
+            c.w_ent[level - 1] = walk.get_entry(s, a, U(4), c.w_tab[level - 1], walk.index(U(4), gva, U(level)))
+        c.w_leaf, c.w_size, c.w_missing, c.w_rsvd, c.w_rights = walk.frame(c.w_ent[0]), ONE, ZERO, ZERO, U(6)
+        return True
+
+    return mutant
+
+
+MUTANTS = {  # name in core.walk, and what becomes of it
+    "none": ("error_code", lambda kernel: kernel),
+    "no WP": ("error_code", told(cr=lambda cr: cr & ~CR_WP)),
+    "WP always": ("error_code", told(cr=lambda cr: cr | CR_WP)),
+    "no SMEP": ("error_code", told(cr=lambda cr: cr & ~CR_SMEP)),
+    "no SMAP": ("error_code", told(cr=lambda cr: cr & ~CR_SMAP)),
+    "no AC": ("error_code", told(cr=lambda cr: cr & ~CR_AC)),
+    "no NX": ("error_code", told(have=lambda have: have & ~NX)),
+    "user pages for all": ("error_code", told(have=lambda have: have | US)),
+    "reserved not told": ("error_code", told(rsvd=lambda rsvd: ZERO)),
+    "fetch never told": ("error_code", lambda kernel: lambda *given: kernel(*given) & ~PF_I),
+    "fetch always told": ("error_code", told(cr=lambda cr: cr | CR_NXE, levels=lambda levels: U(4))),
+    "all canonical": ("canonical", lambda kernel: lambda gva: True),
+    "no A or D": ("needs_ad", lambda kernel: lambda c, level, kind: False),
+    "no D": ("needs_ad", lambda kernel: lambda c, level, kind: kernel(c, level, ONE)),
+    "D on every access": ("set_ad", lambda kernel: lambda s, c, a, level, gva, kind: kernel(s, c, a, level, gva, WRITE)),
+    "PDPTEs unchecked": ("_RSVD_PDPTE", nothing),
+    "2 MiB leaf unchecked": ("_RSVD_2M", nothing),
+    "4 MiB leaf unchecked": ("_RSVD_4M", nothing),
+    "1 GiB leaf unchecked": ("_RSVD_1G", nothing),
+    "allowed unjudged": ("may", lambda kernel: lambda *given: True),
+    "fast walk over everything": ("plain", over_everything),
+    "no PSE-36": ("big_leaf", no_pse36),
+    "leaf's rights only": ("_step", from_the_leaf),
+}
+
+
+def disagreeing():
+    """Rows of all the files that disagree."""
+    return sum(len(mmu.score(mmu.read_cases(path)).bad_rows) for path in sys.argv[1:])
+
+
+def main():
+    assert PLAIN
+    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's scalars speak up when a word overflows
+    found = {}
+    for name, (attribute, mutate) in MUTANTS.items():
+        places = [module for module in (walk, access) if hasattr(module, attribute)]
+        kept = getattr(walk, attribute)
+        for module in places:
+            setattr(module, attribute, mutate(kept))
+        try:
+            found[name] = disagreeing()
+        finally:
+            for module in places:
+                setattr(module, attribute, kept)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

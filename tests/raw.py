@@ -1,0 +1,225 @@
+"""A guest given entry by entry, moved one operation at a time, with names for what a test wants to see of it."""
+
+from collections import Counter
+
+import numpy as np
+
+from pagingviz import layout as L
+from pagingviz.core.audit import RULES, audit
+from pagingviz.core.jit import PLAIN
+from pagingviz.rawguest import RawWork
+from pagingviz.scenario import load
+from pagingviz.simulation import Simulation
+
+P, W, U, A, D, PSE, NX = (int(bit) for bit in (L.P, L.RW, L.US, L.A, L.D, L.PSE, L.NX))
+LINK = P | W | U | A  # a table's entry in the table above it
+PAGE = P | W | U | A | D
+KERNEL = P | W | A | D
+FULL = 0x1FF  # every SHOPT
+DIRECT = {4: 0xFFFF_8800_0000_0000, 3: 0xC000_0000, 2: 0xC000_0000}
+BASE = 0x4000_0000  # of the user's pages: the first entry of its L1 table (and of the L2 table above it)
+FRAME = 1 << 12
+NONE = int(L.NONE)
+ROWS, NOBODY = 4096, 255  # rows not yet written are no vCPU's: a PAE guest's emulator looks ahead
+POOL_TYPES = range(1, 13)
+
+
+class Tables:
+    """Guest tables in frames 1, 2, ... of a guest with 4, 3 or 2 levels. `words`: {frame: {index: entry}}."""
+
+    def __init__(self, levels=4):
+        self.levels, self.words, self._next = levels, {}, 1
+        self.bits = 10 if levels == 2 else 9
+
+    def new(self):
+        """An empty table."""
+        frame, self._next = self._next, self._next + 1
+        self.words[frame] = {}
+        return frame
+
+    def index(self, va, level):
+        """Entry that `va` selects at `level`."""
+        i = va >> 12 + self.bits * (level - 1) & (1 << self.bits) - 1
+        return i & 3 if self.levels == level == 3 else i
+
+    def link(self, root, va, level, flags=LINK):
+        """The table of `level` on the way of `va`; missing ones are made."""
+        tab = root
+        for upper in range(self.levels, level, -1):
+            i = self.index(va, upper)
+            if i not in self.words[tab]:
+                self.words[tab][i] = self.new() << 12 | (P if self.levels == upper == 3 else flags)
+            tab = self.words[tab][i] >> 12 & 0xFFFFF
+        return tab
+
+    def map(self, root, va, gfn, flags=PAGE, level=1, link=LINK):
+        """One leaf entry: 4 KiB at level 1, a superpage at level 2 (flags then need PSE)."""
+        self.words[self.link(root, va, level, link)][self.index(va, level)] = gfn << 12 | flags
+
+    def direct(self, root, frames):
+        """The kernel's direct map of the first `frames` frames."""
+        for gfn in range(frames):
+            self.map(root, DIRECT[self.levels] + gfn * FRAME, gfn, KERNEL, link=P | W | A)
+
+
+class Raw:
+    """A guest of `frames` frames with contents kept for the first `zone`. Every operation is one tick and is audited.
+
+    Without `tables`: root 1 with `pages` user pages from BASE, leaf flags `flags`, at frames zone, zone+1, ...
+    """
+
+    def __init__(self, levels=4, road="shadow", frames=128, zone=48, pool=64, tables=None, cr3=1, pages=8, flags=PAGE, cr=None,
+                 **fields):  # fmt: skip
+        self.levels, self.size = levels, 4 if levels == 2 else 8
+        if tables is None:
+            tables = Tables(levels)
+            tables.new()
+            tables.direct(1, frames)
+            for k in range(pages):
+                tables.map(1, BASE + k * FRAME, zone + k, flags)
+        self.tables = tables
+        more = {} if cr is None else {"cr": cr}
+        work = RawWork(levels=levels, zone=zone, frames=frames, cr3=cr3, tables=tables.words,
+                       program=[(L.RAW_NOP, 0, 0, 0, 0, NOBODY)] * ROWS, **more)  # fmt: skip
+        quiet = {"trace": "", "work": "idle", "order": "", "do": "", "clean_every": 0, "direct_map": f"{DIRECT[4]:#x}"}
+        scenario = load("blackboard").replace(**quiet | {"road": road, "frames": frames, "pool": pool}
+                                              | fields)  # fmt: skip
+        self.sim = Simulation(scenario, work=work)
+        self.m, self.s, self.view = self.sim.machine, self.sim.machine.sys[0], self.sim.machine.view
+        self.audited = not PLAIN
+
+    # ---- one operation; each returns a Counter of the counters that moved
+
+    def _op(self, code, va=0, value=0, size=0, user=0, vcpu=0):
+        head = int(code) | vcpu << 8 | user << 16 | size << 24
+        self.view("prog").reshape(-1, 3)[self.sim.tick] = head, va, value
+        return self._moved(lambda: self.sim.run(1))
+
+    def _moved(self, act):
+        before = self.m.counters()
+        act()
+        if self.audited:
+            self.check()
+        return Counter({name: n - before[name] for name, n in self.m.counters().items() if n != before[name]})
+
+    def check(self):
+        """The audit finds nothing, and the domain lives."""
+        assert not self.s.crashed, "the domain has crashed"
+        rule = RULES[int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF]
+        assert rule == "", rule
+
+    def fetch(self, va, user=1, vcpu=0):
+        return self._op(L.RAW_FETCH, va, user=user, vcpu=vcpu)
+
+    def read(self, va, user=1, vcpu=0):
+        return self._op(L.RAW_READ, va, user=user, vcpu=vcpu)
+
+    def write(self, va, user=1, vcpu=0):
+        return self._op(L.RAW_WRITE, va, user=user, vcpu=vcpu)
+
+    def store(self, tab, i, value, vcpu=0):
+        """The guest's kernel stores one entry of a table through its direct map."""
+        return self._op(L.RAW_STORE, DIRECT[self.levels] + tab * FRAME + i * self.size, value, self.size, vcpu=vcpu)
+
+    def cr3(self, root, vcpu=0):
+        return self._op(L.RAW_CR3, value=root, vcpu=vcpu)
+
+    def invlpg(self, va, vcpu=0):
+        return self._op(L.RAW_INVLPG, va, vcpu=vcpu)
+
+    def xen_write(self, va, vcpu=0):
+        return self._op(L.RAW_XEN_WRITE, va, vcpu=vcpu)
+
+    def roots(self):
+        """Pool pages of all loaded roots."""
+        return {int(page) for page in self.s.root if page != L.NONE}
+
+    def do(self, command):
+        """A command of the journal."""
+        return self._moved(lambda: self.sim.command(command))
+
+    # ---- the guest
+
+    def entry(self, tab, i):
+        """Entry `i` of a guest table."""
+        words = self.view("tables").reshape(-1, 512)[tab]
+        return int(words[i >> 1] >> L.U(32 * (i & 1)) & L.U(0xFFFFFFFF)) if self.levels == 2 else int(words[i])
+
+    def table(self, va, level=1, root=None):
+        """Frame of the guest table of `level` on the way of `va`."""
+        tab = int(self.s.cr3[0]) if root is None else root
+        for upper in range(self.levels, level, -1):
+            tab = self.entry(tab, self.tables.index(va, upper)) >> 12 & 0xFFFFF
+        return tab
+
+    def leaf(self, va, level=1):
+        """The guest's own entry of `level` for `va`."""
+        return self.entry(self.table(va, level), self.tables.index(va, level))
+
+    # ---- the shadows
+
+    def top(self, va=0, vcpu=0):
+        """Pool page of the loaded root (of a PAE guest: of the L2 for `va`), or None."""
+        page = int(self.s.root[vcpu * 4 + (va >> 30 & 3 if self.levels == 3 else 0)])
+        return None if page == NONE else page
+
+    def sl(self, va, level=1, vcpu=0):
+        """The shadow entry of `level` that the hardware meets for `va`; 0 when the way ends above it."""
+        page, shadow_levels = self.top(va, vcpu), 4 if self.levels == 4 else 3
+        if page is None:
+            return 0
+        if self.levels == 2:  # the four pages of an l2_32, one for each GiB
+            for _ in range(va >> 30 & 3):
+                page = int(self.view("pmore")[page])
+        for step in range(4 if shadow_levels == 4 else 2, 0, -1):
+            e = int(self.view("pool")[page * 512 + (va >> 12 + 9 * (step - 1) & 511)])
+            if step == level or not e & P:
+                return e if step == level else 0
+            page = e >> 12 & 0xFFFFF
+        return 0
+
+    def live(self):
+        """{type: number} of live shadows, heads only."""
+        kinds = self.view("ptype").tolist()
+        return {k: n for k, n in sorted(Counter(kinds).items()) if k in POOL_TYPES}
+
+    def shadow(self, gfn, kind):
+        """Pool page of the shadow of guest frame `gfn` as type `kind`, or None."""
+        key = gfn if int(kind) in (2, 5, 8) else int(self.view("p2m")[gfn])
+        found = np.flatnonzero((self.view("ptype") == kind) & (self.view("pkey") == key))
+        return int(found[0]) if found.size else None
+
+    def words(self, page):
+        """The 512 entries of a pool page."""
+        return self.view("pool").reshape(-1, 512)[page]
+
+    def typecount(self, gfn):
+        return int(self.view("info")[gfn] & L.TYPECOUNT)
+
+    def is_oos(self, gfn):
+        return bool(self.view("info")[gfn] & L.OOS)
+
+    def oos(self, vcpu=0):
+        """Guest frames out of sync in that vCPU's table."""
+        return {int(self.gfn(mfn)) for mfn in self.s.oos[vcpu * 3 : vcpu * 3 + 3] if mfn != L.NONE}
+
+    def gfn(self, mfn):
+        """Guest frame in a machine frame."""
+        return int(self.view("m2p")[int(mfn) - int(L.RAM_BASE)])
+
+    def pinned(self):
+        """[(type, guest frame)] of the pinned list, head first."""
+        out, page = [], int(self.s.pin_head)
+        while page != NONE:
+            out.append((int(self.view("ptype")[page]), self.gfn(self.view("pkey")[page])))
+            page = int(self.view("pnext")[page])
+        return out
+
+    def dirty(self):
+        """Frames whose log-dirty bit is set."""
+        return set(np.flatnonzero(self.m.dirty_bits()).tolist())
+
+    def events(self, *kinds):
+        """Rows of the last tick's events of these kinds, in order."""
+        rows = self.sim.events()
+        return rows[np.isin(rows["kind"], [L.EV[kind] for kind in kinds])] if kinds else rows

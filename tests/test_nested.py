@@ -1,0 +1,150 @@
+"""Checkable properties of EPT under log-dirty, on the kernels, by their numbers in our list on nested paging (H n).
+
+What an audit can see is in core/audit and proved to fail in test_audit; H26 is among the mutants. Here: what only shows over
+time. Every step is done on the slow model as well, and must leave both equal. Shadow paging: test_properties.py.
+"""
+
+import numpy as np
+import pytest
+from agree import build, command, differences, tick
+from model import FORK, READ, WRITE, Op
+from model.invariants import broken_rule
+
+from pagingviz import layout as L
+from pagingviz.core.audit import RULES, audit
+
+BASE = 0x10000
+
+
+class Pair:
+    """The kernels' machine, and the slow model beside it."""
+
+    def __init__(self, road="shadow", frames=128, zone=64, pool=64, **fields):
+        self.m, self.model = build(zone=zone, road=road, frames=frames, pool=pool, **fields)
+        self.s, self.view = self.m.sys[0], self.m.view
+
+    def _moved(self, act, *arguments):
+        before = self.m.counters()
+        act(self.m, self.model, *arguments)
+        assert differences(self.m, self.model) == []
+        assert broken_rule(self.model) == ""
+        assert RULES[int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF] == ""
+        return {name: n - before[name] for name, n in self.m.counters().items() if n != before[name]}
+
+    def touch(self, vpn, kind=READ, proc=0):
+        """Counters that one user access moves."""
+        return self._moved(tick, Op(proc, vpn, kind))
+
+    def fork(self, proc=0):
+        return self._moved(tick, Op(proc, kind=FORK))
+
+    def do(self, name, argument=None):
+        return self._moved(command, name, argument)
+
+    def table(self, vpn, level, proc=0):
+        """Guest frame of the table of `level` on the way of a page."""
+        frame = int(self.view("roots")[proc])
+        for upper in range(4, level, -1):
+            frame = self.entry(frame, vpn >> 9 * (upper - 1) & 511) >> 12 & 0xFFFFF
+        return frame
+
+    def entry(self, table, slot):
+        return int(self.view("tables")[table * 512 + slot])
+
+    def leaf(self, vpn):
+        """The guest's own leaf entry."""
+        return self.entry(self.table(vpn, 1), vpn & 511)
+
+    def gfn(self, vpn):
+        return self.leaf(vpn) >> 12 & 0xFFFFF
+
+    def dirty(self):
+        return set(np.flatnonzero(self.m.dirty_bits()).tolist())
+
+
+def after(pair, *vpns, kind=WRITE):
+    for vpn in vpns:
+        pair.touch(vpn, kind)
+    return pair
+
+
+@pytest.mark.parametrize("superpages", [0, 1])
+def test_h8_h9_peek_twice_changes_nothing_and_counts_the_bits(superpages):
+    p = Pair("hap", frames=1024, superpages=superpages)
+    p.do("enable")
+    after(p, BASE, BASE + 1)
+    leaves, bits = p.view("pool").copy(), p.dirty()
+    for _ in range(2):
+        assert p.do("peek") == {"peeks": 1} and p.dirty() == bits and p.s.dirty_count == len(bits) > 0
+    assert (p.view("pool") == leaves).all()
+
+
+def test_h28_the_first_mark_takes_four_pages_clean_frees_none_off_frees_all():
+    p = Pair("hap")
+    own = int(p.s.p2m_pages)
+    p.do("enable")
+    assert p.s.p2m_pages == own
+    for _ in range(2):
+        p.touch(BASE, WRITE)
+        p.do("clean")
+        assert p.s.p2m_pages == own + 4
+    p.do("off")
+    assert p.s.p2m_pages == own and not p.dirty()
+
+
+@pytest.mark.parametrize("superpages", [0, 1])
+def test_h12_h13_enable_and_clean_write_one_root_entry_and_no_leaf(superpages):
+    p = Pair("hap", frames=1024, superpages=superpages)
+    for name in ("enable", "clean"):
+        before = p.view("pool").copy()
+        p.do(name)
+        changed = np.flatnonzero(p.view("pool") != before)
+        assert changed.tolist() in ([int(p.s.hap_root) * 512], []), name
+
+
+@pytest.mark.parametrize("superpages", [0, 1])
+def test_h17_h19_exits_of_an_interval(superpages):
+    """One misconfiguration for each 2 MiB touched, reads included; one violation for each frame written, however often."""
+    p = after(Pair("hap", frames=1024, superpages=superpages), *range(BASE, BASE + 20))
+    p.do("enable")
+    for _ in range(3):
+        p.do("clean")
+        regions = {p.table(BASE, level) >> 9 for level in (1, 2, 3, 4)} | {p.gfn(BASE + k) >> 9 for k in range(20)}
+        seen = [p.touch(BASE + k) for k in range(20)]
+        assert sum(m.get("ept_misconfig", 0) for m in seen) == len(regions) and not any("ept_violation" in m for m in seen)
+        assert not p.dirty(), "reads dirty nothing (A bits were set before)"  # X34, H22
+        seen = [p.touch(BASE + k, WRITE) for k in range(20) for _ in range(2)]
+        assert sum(m.get("ept_violation", 0) for m in seen) == len(p.dirty()) == 20
+        assert not any("ept_misconfig" in m for m in seen)
+
+
+def test_h23_h24_h25_superpages_split_on_stores_only_and_never_come_back():
+    p = after(Pair("hap", frames=1024, superpages=1), BASE, BASE + 1)
+    mfns = p.view("p2m").copy()
+
+    def superpages():
+        return sum(1 for e in p.view("pool").tolist() if e & int(L.EPT_SP) and e & 7)
+
+    assert superpages() == 2
+    p.do("enable")
+    p.touch(BASE)
+    p.do("clean")
+    p.touch(BASE + 1)
+    assert superpages() == 2, "reads and poison split nothing"
+    own = int(p.s.p2m_pages)
+    moved = p.touch(BASE, WRITE)
+    assert moved["ept_split"] == 1 and superpages() == 1 and p.s.p2m_pages in (own + 1, own + 5)
+    p.do("off")
+    after(p, BASE, BASE + 1)
+    assert superpages() == 1 and (p.view("p2m") == mfns).all()
+
+
+def test_h27_the_hypervisor_sees_faults_cr3_and_invlpg_under_shadow_only():
+    exits = ("exits_page_fault", "exits_cr3", "exits_invlpg")
+    for road, sees in (("hap", False), ("shadow", True)):
+        p = after(Pair(road), BASE, BASE + 1)
+        p.fork()
+        after(p, BASE)  # breaks copy-on-write: INVLPG
+        p.touch(BASE, READ, 2)
+        counters = p.m.counters()
+        assert [counters[name] > 0 for name in exits] == [sees] * 3 and counters["invlpg"] > 0
