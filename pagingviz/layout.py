@@ -107,6 +107,13 @@ SFLAGS = ("SET_AD", "SET_A", "L1_GET_REF", "L1_PUT_REF", "L2_PROPAGATE", "SET_CH
           "PROMOTE", "WRMAP", "WRMAP_GUESS_FOUND", "WRMAP_BRUTE_FORCE", "EARLY_UNSHADOW", "2ND_PT_WRITTEN", "LAST_FAILED",
           "EMULATE_FULL_PT", "PREALLOC_UNHOOK", "UNSYNC", "OOS_ADD", "OOS_EVICT")  # fmt: skip
 SF = {name: U(1 << i) for i, name in enumerate(SFLAGS)}
+
+
+def flag_names(flags: int) -> str:
+    """`L1_GET_REF|PROMOTE`: the path flags of a trace event, "" for none."""
+    return "|".join(name for bit, name in enumerate(SFLAGS) if flags >> bit & 1)
+
+
 SF_GET_REF, SF_PUT_REF, SF_SET_CHANGED_SHIFT = SF["L1_GET_REF"], SF["L1_PUT_REF"], U(5)
 SF_DEMOTE, SF_PROMOTE, SF_WRMAP, SF_GUESS_FOUND = SF["DEMOTE"], SF["PROMOTE"], SF["WRMAP"], SF["WRMAP_GUESS_FOUND"]
 SF_EARLY_UNSHADOW, SF_SECOND_PT, SF_LAST_FAILED = SF["EARLY_UNSHADOW"], SF["2ND_PT_WRITTEN"], SF["LAST_FAILED"]

@@ -69,7 +69,7 @@ class Machine:
         sizes |= dict.fromkeys(
             ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore"), cap)
         sizes |= {"hash": int(L.HASH_BUCKETS), "tables": zone * 512, "pool": cap * 512,
-                  "prog": getattr(work, "program", np.empty(0)).size,
+                  "prog": work.program.size,
                   "ring": int(L.RING * L.RING_WORDS), "tmp": max(frames, cap)}
         self._region, at = {}, 0
         for name in L.ARENA:
@@ -78,7 +78,7 @@ class Machine:
             at += sizes[name] + spare.get(name, 0)
         self.mem = np.zeros(at, np.uint64)
         s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
-        s.guest_levels, s.maxphys = 4 - L.GUESTS.index(sc.guest), L.MAXPHYADDR
+        s.guest_levels, s.maxphys = sc.guest_levels, L.MAXPHYADDR
         s.gib_leaves = sc.road != "shadow"  # guest_can_use_l3_superpages: not on shadows
         switches = (L.CR_WP, sc.wp), (L.CR_SMEP, sc.smep), (L.CR_SMAP, sc.smap), (L.CR_NXE, sc.nx), (L.CR_PSE, sc.pse)
         s.cr = L.CR_PG | sum(bit for bit, on in switches if on)

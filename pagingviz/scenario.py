@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from pagingviz.layout import GUESTS, XENS
+from pagingviz.layout import GUEST_LEVELS, GUESTS, XENS
 from pagingviz.fields import (
     DIRECT_MAPS,
     LOWMEM_BASE,
@@ -216,6 +216,11 @@ class Scenario:
     def commands(self) -> tuple[Command, ...]:
         """Parsed `do`, sorted by tick."""
         return parse_do(self.do)
+
+    @property
+    def guest_levels(self) -> int:
+        """Levels of the guest's page tables: 4, 3 or 2."""
+        return GUEST_LEVELS[GUESTS.index(self.guest)]
 
     @property
     def direct_map_base(self) -> int:

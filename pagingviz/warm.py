@@ -13,6 +13,7 @@ from pagingviz.machine import Machine
 from pagingviz.scenario import load
 from pagingviz.workload import Work
 
+COMPILING = "The simulator is being compiled for this computer: once a server, less than a minute."
 _lock = threading.Lock()
 _done = 0.0
 

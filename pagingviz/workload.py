@@ -86,8 +86,11 @@ class Work:
     Raises ScenarioError when a trace is missing or bad, or when the guest has too few frames for all pages.
     """
 
+    # What a guest given entry by entry has in its stead (rawguest.RawWork).
+    program, p2m_pages, shown = np.empty((0, 3), np.uint64), 0, None
+
     def __init__(self, scenario: Scenario, files: Mapping[str, bytes] | None = None) -> None:
-        self.scenario = scenario
+        self.scenario, self.levels = scenario, scenario.guest_levels
         self.processes: list[ProcessSpec] = []
         self._entries: list[_Entry] = []
         vcpus = scenario.vcpus

@@ -7,6 +7,7 @@ import numpy as np
 from pagingviz import layout as L
 from pagingviz.core import run as kernels
 from pagingviz.machine import Machine, hap_pages
+from pagingviz.workload import Work
 from tests.model import Config, Model, Op
 
 
@@ -26,6 +27,7 @@ def scenario_of(**fields):
     direct_map = fields.pop("direct_map", 0xFFFF_8800_0000_0000)
     scenario = SimpleNamespace(**FIELDS | fields, pool_cap=256, floor=0)
     scenario.direct_map_base = direct_map if scenario.guest == "hvm64" else 0xC000_0000
+    scenario.guest_levels = {"hvm64": 4, "pae": 3, "hvm32": 2}[scenario.guest]
     return scenario
 
 
@@ -41,7 +43,7 @@ def config_of(scenario, zone, **fields):
 def build(zone=32, processes=6, **fields):
     """(kernel machine, model) of the same small guest with processes."""
     scenario = scenario_of(**fields)
-    machine = Machine(scenario, SimpleNamespace(slots=processes, zone=zone))
+    machine = Machine(scenario, SimpleNamespace(slots=processes, zone=zone, program=Work.program))
     return machine, Model(config_of(scenario, zone, processes=processes))
 
 

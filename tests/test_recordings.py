@@ -51,6 +51,8 @@ def test_nothing_differs(name):
         assert report.percent == 100
         assert report.plain_percent >= 90, "with nothing searched"
     assert (RUNS[name][4] is None) == (not report.counters)
+    both = [(p.recorded.value, p.model.value) for row in report.rows for p in row.pairs if p.recorded.value is not None]
+    assert [told for told in both if told[0] != told[1]] == [], "what an EMULATE stored"
 
 
 def test_thrash_grid():

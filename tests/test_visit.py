@@ -73,3 +73,23 @@ def test_an_ask_that_comes_twice_is_carried_out_once(visit):
         visit.answer({"seq": seq, "cmd": "micro", "tick": sim.tick, "n": 1}, LOOK)
         places.append((sim.tick, sim.opened))
     assert places[0] < places[1] == places[2] < places[3]
+
+
+def test_a_callback_with_nothing_new_changes_nothing(visit):
+    """Streamlit calls the callbacks of all fields again when a run was cut short before it had drawn them."""
+    visit.change(seed=2)
+    visit.answer(None, LOOK)
+    visit.command("blow")
+    player, revision = visit.player, visit.revision
+    for name in ("road", "frames", "pool", "seed", "oos", "shopt", "guest"):
+        visit.change(**{name: getattr(visit.scenario, name)})
+    visit.choose(visit.scenario.name)
+    assert visit.player is player and visit.revision == revision and player.tick == 500
+
+
+def test_a_change_while_kernels_compile_keeps_what_was_asked_for(monkeypatch):
+    monkeypatch.setattr("pagingviz.ui.session.compiled", lambda: False)
+    visit = Visit()
+    visit.arrive({"scenario": "touched", "tick": "70"})
+    visit.change(seed=3)
+    assert visit.address() == {"scenario": "touched", "tick": "70", "seed": "3"}

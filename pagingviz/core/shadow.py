@@ -5,7 +5,7 @@ sh_update_paging_modes). Left out: MMIO and the magic entries that speed it up, 
 """
 
 from pagingviz.core.emulate import RETRY, emulate, forget, remember, reset_early_unshadow, walk_and_mark
-from pagingviz.core.entries import set_l1
+from pagingviz.core.entries import page_at, set_l1
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
@@ -16,13 +16,13 @@ from pagingviz.core.propagate import propagate_l1
 from pagingviz.core.recycle import prealloc
 from pagingviz.core.shadows import find, frame_shadowed, get_ref, is_fl1, is_oos, is_page_table, pin, put_ref
 from pagingviz.core.tlb import drop, flush, flush_all
-from pagingviz.core.walk import error_code, frame, get_entry, index, load_pdptes, reserved
-from pagingviz.core.writeable import loaded_l2, remove_shadows, remove_write_access
+from pagingviz.core.walk import error_code, frame, get_entry, index, reserved
+from pagingviz.core.writeable import loaded_l2, remove_shadows, remove_write_access, shadow_entry
 from pagingviz.layout import (
     A, CR_PG, CR_WP, D, DYING, ENTRIES, EV_EMULATE_UNSHADOW_USER, EV_FIXUP, EV_GUEST_WALK, EV_NOT_SHADOW, EV_PREFETCH,
     EV_SHADOW_FAULT, FAULT, FETCH, FLAGS_SHIFT, NONE, NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_U, PF_W, PREFETCH_DISTANCE, RW,
     SH_L2_PAE, SH_MONITOR, SH_SNAPSHOT, SHOPT_OUT_OF_SYNC, SHOPT_PREFETCH, OOS_PAGES, THREE, TWO, TYPE_OF_LEVEL, U, US,
-    WRITE, XEN_417, ZERO,
+    VPN_MASK, WRITE, XEN_417, ZERO,
 )  # fmt: skip
 
 _FOUR, _INDEX = U(4), U(511)
@@ -321,8 +321,6 @@ def update_modes(s, c, a):
             after = a[s.o_pup + old]
             release(s, a, old)
             old = after
-    if c.levels == THREE:
-        load_pdptes(s, c, a, s.cr3[v])  # sh_update_cr3 copies the guest's four entries anew (gl3e)
     update_cr3(s, c, a, v)
 
 
@@ -364,26 +362,13 @@ def invlpg(s, c, a, gva):
     """sh_invlpg: nothing where nothing is shadowed; all of the TLB for a superpage; an out-of-sync entry is blanked."""
     s.shadow_invlpg += ONE
     forget(s, c)
-    if c.levels == _FOUR:
-        page = s.root[c.id * _FOUR]
-        for level in (_FOUR, THREE):
-            e = a[entry_at(s, page, index(_FOUR, gva, level))]
-            if (e & P) == ZERO:
-                return
-            page = frame(e)
-    else:
-        page = loaded_l2(s, c, a, gva)
-        if page == NONE:
-            return
-    e = a[entry_at(s, page, (gva >> U(21)) & _INDEX)]
-    if (e & P) == ZERO:
+    at = shadow_entry(s, c, a, gva)
+    if at == NONE:
         return
-    head = head_of(s, a, frame(e))
+    head = head_of(s, a, page_at(s, at))
     if is_fl1(a[s.o_ptype + head]):
         flush(s, c.id)
         return
     if is_oos(s, a, frame_shadowed(s, a, head)):
-        set_l1(s, c, a, entry_at(s, frame(e), (gva >> PAGE_BITS) & _INDEX), ZERO)
-    drop(s, c, (gva >> PAGE_BITS) & U((1 << 36) - 1))
-
-
+        set_l1(s, c, a, at, ZERO)
+    drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)

@@ -5,7 +5,7 @@ sh_rm_write_access_from_l1). There is no reverse map: a typecount says whether a
 find where.
 """
 
-from pagingviz.core.entries import set_upper, strip
+from pagingviz.core.entries import nth_page, set_upper, strip
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
@@ -64,10 +64,7 @@ def loaded_l2(s, c, a, gva):
     if c.levels == THREE:
         return s.root[c.id * _FOUR + slot]
     page = s.root[c.id * _FOUR]
-    if page != NONE:
-        for _ in range(slot):
-            page = a[s.o_pmore + page]
-    return page
+    return page if page == NONE else nth_page(s, a, page, slot)
 
 
 # ---- removing write access

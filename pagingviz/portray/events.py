@@ -22,8 +22,7 @@ def path_flags(e):
     """Names of the path flags of a trace event (private.h: TRCE_SFLAG_*), "" when it has none: "PROMOTE|WRMAP"."""
     if L.EVENTS[int(e["kind"])] not in TRACED:
         return ""
-    flags = int(e["level"]) >> int(L.FLAGS_SHIFT)
-    return "|".join(name for bit, name in enumerate(L.SFLAGS) if flags >> bit & 1)
+    return L.flag_names(int(e["level"]) >> int(L.FLAGS_SHIFT))
 
 
 TOLD = {

@@ -58,21 +58,16 @@ def plan(scenario, work, board, pages=None):
     return _frames(scenario.road, scenario.frames, board)
 
 
-def guest_levels(scenario, work):
-    """Levels of the guest's tables: 4, 3 or 2."""
-    return getattr(work, "levels", None) or L.GUEST_LEVELS[L.GUESTS.index(scenario.guest)]
-
-
 def _kinds(scenario, work):
     """Letters that the pool of such a machine can show beside those of every machine, for the legend."""
     if scenario.road != "shadow":
         return ""
-    raw = hasattr(work, "tables")
+    raw = work.shown is not None
     oos = scenario.oos and scenario.shopt & int(L.SHOPT_OUT_OF_SYNC)
     return "".join(
         letter for letter, there in (
-            ("f", raw or big_direct_map(scenario)), ("+", raw or guest_levels(scenario, work) == 2), ("O", oos),
-            ("o", oos or scenario.xen == "4.17"), ("P", getattr(work, "p2m_pages", 0)),
+            ("f", raw or big_direct_map(scenario)), ("+", raw or work.levels == 2), ("O", oos),
+            ("o", oos or scenario.xen == "4.17"), ("P", work.p2m_pages),
             ("m", True),
         ) if there)  # fmt: skip
 
@@ -158,8 +153,8 @@ def _pool(road, pages, frames, kinds):
 
 def _guest(scenario, work):
     processes = tuple((p.name, p.pages.tobytes()) for p in work.processes)
-    levels, big = guest_levels(scenario, work), big_direct_map(scenario)
-    signature = (processes, scenario.frames, work.zone, scenario.direct_map_base, levels, big, getattr(work, "shown", None))
+    big = big_direct_map(scenario)
+    signature = (processes, scenario.frames, work.zone, scenario.direct_map_base, work.levels, big, work.shown)
     return _guest_cached(signature, scenario.road)
 
 

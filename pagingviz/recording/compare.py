@@ -151,8 +151,8 @@ def _fits(what: str, steps: list[Step], operations: list[Operation]) -> None:
 def _report(kind: str, before: list[Event], items: list[Item], played: Played, counts: dict[str, int], traced: bool) -> Report:
     own = Guest(kind).own
     rows, differences, notes, total, equal, readings = [], [], [], 0, 0, 0
-    if before or played.begin:
-        rows.append(Row(0, "before the first step", tuple(align(before, list(played.begin), own))))
+    if before:
+        rows.append(Row(0, "before the first step", tuple(align(before, [], own))))
     for item, outcome in zip(items, played.outcomes, strict=True):
         where = f"line {item.step.line}, {item.step.words}"
         pairs = tuple(align(item.events, list(outcome.events), own)) if traced and item.acts else ()

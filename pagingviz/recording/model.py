@@ -6,19 +6,23 @@ recordings' last column is the guest's CPU only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.core import run as kernels
 from pagingviz.fields import pool_cap
 from pagingviz.machine import Machine
-from pagingviz.rawguest import RawWork
-from pagingviz.recording.guest import ALIAS, CR_PSE, CR_WP, FRAMES, NOP, STORE, Guest, Row
+from pagingviz.rawguest import RawWork, Shown
+from pagingviz.recording.guest import ALIAS, ALIAS_VA, ALIAS_WORDS, CR_PSE, CR_WP, FRAMES, NOP, STORE, Guest, Row
 from pagingviz.recording.read import BY_GFN, KINDS, Event
 from pagingviz.scenario import Scenario
 
 CHUNK = 32  # rows between two looks at the event ring, which holds L.RING events
 P2M_PAGES = 8  # pool pages the p2m of the recorded guests held (recorded: "p2m=8")
+OWN_ENTRIES = range(0x100, 0x120)  # of the first L1 table: what the program uses
+UPPER_ENTRIES = range(16)  # of the first L2 table
 DEFAULT_POOL = 320  # libxl: 256 a vCPU + 2 a MiB
 KIND = {int(L.EV[name]): name for name in KINDS if name in L.EV}
 _STEPS = {"enable": L.CMD_ENABLE, "clean": L.CMD_CLEAN, "off": L.CMD_OFF, "peek": L.CMD_PEEK}
@@ -31,18 +35,36 @@ def scenario_of(settings: dict[str, str]) -> Scenario:
     return base.replace(**settings)
 
 
+class RecordedWork(RawWork):
+    """The recordings' guest with a program, and room for `aliases` alias tables. The map of guest tables shows what it uses."""
+
+    def __init__(self, guest: Guest, program: Iterable[tuple], aliases: int) -> None:
+        self._at, self._aliases, at = guest.at, aliases, guest.at
+        zone = ALIAS + aliases if aliases else 8 * (max(at.split) // 8 + 1)
+        super().__init__(levels=at.levels, zone=zone, frames=FRAMES, cr3=at.root, tables=guest.tables(aliases),
+                         program=program, cr=CR_WP | CR_PSE, p2m_pages=P2M_PAGES)  # fmt: skip
+
+    def _found(self) -> tuple[Shown, ...]:
+        at, region = self._at, 0x1000
+        top = [Shown(f"L4 {at.root:x}", 4, at.root, 0, (0,))] if at.levels == 4 else []
+        upper = tuple(UPPER_ENTRIES) + tuple(range(64, min(64 + self._aliases, 512)))
+        return (*top, Shown(f"L3 {at.l3 or at.root:x}", 3, at.l3 or at.root, 0, (0, 1, 2, 3)),
+                Shown(f"L2 {at.l2:x}", 2, at.l2, 0, upper), Shown(f"L1 {at.l1:x}", 1, at.l1, 0, tuple(OWN_ENTRIES)),
+                *(Shown(f"L1 {table:x}", 1, table, region + 512 * half, tuple(range(512)))
+                  for half, table in enumerate(at.split)),
+                *(Shown(f"L1 {ALIAS + i:x}", 1, ALIAS + i, (ALIAS_VA >> 12) + 512 * i, tuple(range(ALIAS_WORDS)))
+                  for i in range(self._aliases)))  # fmt: skip
+
+
 class Model:
     """`aliases`: how many alias tables command 13 will build at most; `largest`: the largest pool that will be asked for."""
 
     def __init__(self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0) -> None:
         self.guest, self.events, self._tool = guest, [], {}
-        at, wanted = guest.at, scenario.pool
+        wanted = scenario.pool
         if largest > pool_cap(wanted):
             scenario = scenario.replace(pool=largest)
-        zone = ALIAS + aliases if aliases else 8 * (max(at.split) // 8 + 1)
-        work = RawWork(levels=at.levels, zone=zone, frames=FRAMES, cr3=at.root, tables=guest.tables(aliases),
-                       program=_NO_ROWS * (CHUNK + 8), cr=CR_WP | CR_PSE, p2m_pages=P2M_PAGES)  # fmt: skip
-        self.machine = Machine(scenario, work)
+        self.machine = Machine(scenario, RecordedWork(guest, _NO_ROWS * (CHUNK + 8), aliases))
         self._ops = np.arange(CHUNK + 8, dtype=np.uint64) << L.OP_VPN_SHIFT | L.RAW
         self._credits = np.zeros(CHUNK + 8, np.uint32)
         if scenario.pool != wanted:
@@ -159,12 +181,13 @@ class Model:
             return
         rows = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
         for i in range(max(first, n - int(L.RING)), n):
-            _, kind, _, gva, gfn, _, level, detail = (int(word) for word in rows[i % int(L.RING)])
+            tick, kind, _, gva, gfn, _, level, detail = (int(word) for word in rows[i % int(L.RING)])
             name = KIND.get(kind)
             if name is None:
                 continue
             if name in BY_GFN:
-                self.events.append(Event(name, gfn=gfn))
+                self.events.append(Event(name, gfn=gfn, tick=tick))
             else:
                 flags = None if name == "EMULATE" and fast else level >> 16
-                self.events.append(Event(name, va=gva, flags=flags, value=detail if name == "EMULATE" else None))
+                value = detail if name == "EMULATE" else None
+                self.events.append(Event(name, va=gva, flags=flags, value=value, tick=tick))

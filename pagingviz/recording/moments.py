@@ -10,28 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from pagingviz import layout as L
-from pagingviz.rawguest import RawWork, Shown
+from pagingviz.rawguest import RawWork
 from pagingviz.recording.compare import Report, Row, items_of
-from pagingviz.recording.guest import ALIAS, ALIAS_VA, ALIAS_WORDS, CR_PSE, CR_WP, FRAMES, Guest
+from pagingviz.recording.guest import Guest
 from pagingviz.recording.library import comparison, recording, text
 from pagingviz.recording.match import Reading
-from pagingviz.recording.model import KIND, P2M_PAGES, Model
+from pagingviz.recording.model import Model, RecordedWork
 from pagingviz.recording.play import Played, Player
 from pagingviz.recording.read import Event, flag_names
 from pagingviz.recording.script import COMMANDS, Step, parse
 from pagingviz.scenario import Scenario
 
 _ACTS = {"enable": "enable", "clean": "clean", "peek": "peek", "off": "off", "setpages": "pool"}
-OWN_ENTRIES = range(0x100, 0x120)  # of the first L1 table: what the program uses
-UPPER_ENTRIES = range(16)  # of the first L2 table
-
-
-@dataclass(frozen=True)
-class Seen(Event):
-    """An event of the model and its tick."""
-
-    tick: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class Film:
 
     def work(self) -> RawWork:
         """The recorded guest with its whole program."""
-        return _RecordedWork(recording(self.name).guest, self.program, _aliases(self.name))
+        return RecordedWork(Guest(recording(self.name).guest), self.program, _aliases(self.name))
 
 
 class _Tape(Model):
@@ -91,16 +81,6 @@ class _Tape(Model):
         """Rows carried out."""
         return int(self.machine.sys[0].tick)
 
-    def _collect(self, first, fast):
-        before = len(self.events)
-        super()._collect(first, fast)
-        s = self.machine.sys[0]
-        rows = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
-        last = int(s.ev_n)
-        ticks = [int(rows[i % int(L.RING), 0]) for i in range(max(first, last - int(L.RING)), last)
-                 if int(rows[i % int(L.RING), 1]) in KIND]  # fmt: skip
-        self.events[before:] = [Seen(**vars(e), tick=t) for e, t in zip(self.events[before:], ticks, strict=True)]
-
 
 class _Camera(Player):
     """Goes the way of a Played once more."""
@@ -116,29 +96,6 @@ class _Camera(Player):
             ticks.append(model.tick)
             events.append(way.outcomes[-1].events)
         return model, ticks[:-1], events
-
-
-class _RecordedWork(RawWork):
-    """The recordings' guest with its program. The map of guest tables shows the entries that it uses."""
-
-    def __init__(self, kind: str, program: tuple, aliases: int):
-        guest = Guest(kind)
-        at = guest.at
-        self._at, self._aliases = at, aliases
-        zone = ALIAS + aliases if aliases else 8 * (max(at.split) // 8 + 1)
-        super().__init__(levels=at.levels, zone=zone, frames=FRAMES, cr3=at.root, tables=guest.tables(aliases),
-                         program=program, cr=CR_WP | CR_PSE, p2m_pages=P2M_PAGES)  # fmt: skip
-
-    def _found(self) -> tuple[Shown, ...]:
-        at, region = self._at, 0x1000
-        top = [Shown(f"L4 {at.root:x}", 4, at.root, 0, (0,))] if at.levels == 4 else []
-        upper = tuple(UPPER_ENTRIES) + tuple(range(64, min(64 + self._aliases, 512)))
-        return (*top, Shown(f"L3 {at.l3 or at.root:x}", 3, at.l3 or at.root, 0, (0, 1, 2, 3)),
-                Shown(f"L2 {at.l2:x}", 2, at.l2, 0, upper), Shown(f"L1 {at.l1:x}", 1, at.l1, 0, tuple(OWN_ENTRIES)),
-                *(Shown(f"L1 {table:x}", 1, table, region + 512 * half, tuple(range(512)))
-                  for half, table in enumerate(at.split)),
-                *(Shown(f"L1 {ALIAS + i:x}", 1, ALIAS + i, (ALIAS_VA >> 12) + 512 * i, tuple(range(ALIAS_WORDS)))
-                  for i in range(self._aliases)))  # fmt: skip
 
 
 def _aliases(name: str) -> int:

@@ -22,8 +22,6 @@ STARTS = {
     "booted": "the guest has booted and numbered its region, no operation before",
     "after a log-dirty session": "booted, then log-dirty on, CLEAN, idle, and off again",
     "empty": "booted, then log-dirty on and off again while the guest did not run: nothing is shadowed",
-    "after a split and back": "booted, then commands 3 and 11: nothing of the region is shadowed",
-    "split, after a log-dirty session": "booted, command 3, then log-dirty on, CLEAN, idle, and off again",
 }
 LOOPS = {"hvm64": (0x103, 0x104), "pae": (0x103,)}  # page of the idle loop; 0x104 in the rebuilt 64-bit program
 # Where an operation found the guest: in the loop, waiting; behind its yield in the hypercall page; right after a command
@@ -74,12 +72,11 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class Played:
-    """One way through the script. `begin`: events before the first step that acts; `counters`: of the guest's CPU."""
+    """One way through the script. `counters`: of the guest's CPU."""
 
     start: str
     loop: int
     cost: int
-    begin: tuple[Event, ...]
     outcomes: tuple[Outcome, ...]
     counters: dict[str, int]
     crashed: bool
@@ -120,7 +117,7 @@ class Player:
         best = candidates[0]
         model.restore(best.state)
         counts = {key: count - base[key] for key, count in model.counters().items()}
-        return Played(start, loop, best.cost, (), best.outcomes, counts, model.crashed)
+        return Played(start, loop, best.cost, best.outcomes, counts, model.crashed)
 
     def replay(self, played: Played, upto: int) -> Model:
         """The model after item number `upto` (from 0) on the way that `played` went; -1: before the first."""
@@ -177,9 +174,7 @@ class Player:
         stands = "idle" if step.name in ("cmd", "peek") else old.stands
         outcome = Outcome(stands=stands)
         if step.name == "cmd":
-            if _was_done(item):
-                model.run(guest.command(step, model.word))
-            model.run(guest.finish())
+            model.run(guest.command(step, model.word) + guest.finish())
             forks = [(RAN, "idle")] + [(RAN, "status")] * (stay and then.step.name in HITS)
             return self._fork(model, guest, old, item, outcome, forks, cost)
         if step.name == "peek":
@@ -235,13 +230,9 @@ class Player:
 def _begin(model: Model, guest: Guest, start: str) -> None:
     """Bring the model to one of STARTS."""
     model.run(guest.boot() + guest.idle())
-    for number in {"after a split and back": (3, 11), "split, after a log-dirty session": (3,)}.get(start, ()):
-        model.run(guest.command(Step(0, "cmd", number=number, args=(0, 0, 1, 1, 0)), model.word))
-        model.run(guest.finish() + guest.idle())
-    session = start.endswith("session")
-    for name in ("enable", "clean", "off") if session else ("enable", "off") if start == "empty" else ():
+    for name in {"booted": (), "after a log-dirty session": ("enable", "clean", "off"), "empty": ("enable", "off")}[start]:
         model.operation(name)
-        if session:
+        if start != "empty":
             model.run(guest.idle("loop"))
 
 
@@ -253,10 +244,3 @@ def _read(model: Model) -> Reading:
 def _resume(guest: Guest, stands: str) -> list[Row]:
     """What the guest does next from where it stands."""
     return guest.finish() + guest.idle() if stands == "status" else guest.idle(stands)
-
-
-def _was_done(item: Item) -> bool:
-    """False when the recording says that this build of the guest did nothing: it counted 0 of more than 0."""
-    asked = item.step.args[0] if item.step.number == 13 else item.step.args[1]
-    row = item.operation.fields
-    return not (item.step.number not in (3, 5, 11) and asked and row.get("ack") == 1 and row.get("guest_count") == 0)

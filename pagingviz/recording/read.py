@@ -11,15 +11,11 @@ import json
 import re
 from dataclasses import dataclass, field
 
+from pagingviz import layout as L
 from pagingviz.fields import ScenarioError, quote
 
-# Path flags by bit (Xen 4.17 arch/x86/mm/shadow/private.h, TRCE_SFLAG_*; facts/xen-shadow.md 9).
-FLAGS = (
-    "SET_AD", "SET_A", "L1_GET_REF", "L1_PUT_REF", "L2_PROPAGATE", "SET_CHANGED", "SET_FLUSH", "SET_ERROR", "DEMOTE",
-    "PROMOTE", "WRMAP", "WRMAP_GUESS_FOUND", "WRMAP_BRUTE_FORCE", "EARLY_UNSHADOW", "2ND_PT_WRITTEN", "LAST_FAILED",
-    "EMULATE_FULL_PT", "PREALLOC_UNHOOK", "UNSYNC", "OOS_ADD", "OOS_EVICT",
-)  # fmt: skip
-FLAG_BIT = {name: 1 << bit for bit, name in enumerate(FLAGS)} | {
+# Path flags as the decoded records spell them.
+FLAG_BIT = {name: 1 << bit for bit, name in enumerate(L.SFLAGS)} | {
     "SHADOW_L1_GET_REF": 1 << 2, "SHADOW_L1_PUT_REF": 1 << 3, "EMULATION_2ND_PT_WRITTEN": 1 << 14,
     "EMULATION_LAST_FAILED": 1 << 15, "FULL_PT": 1 << 16, "OOS_FIXUP_ADD": 1 << 19, "OOS_FIXUP_EVICT": 1 << 20,
 }  # fmt: skip
@@ -39,6 +35,7 @@ class Event:
     gfn: int | None = None
     flags: int | None = None
     value: int | None = None  # what an EMULATE stored
+    tick: int = field(default=0, compare=False)  # of the model's machine
 
     @property
     def words(self) -> str:
@@ -60,7 +57,7 @@ def flag_names(flags: int | None) -> str:
     """`L1_GET_REF|PROMOTE`; 0 gives "0", None the empty text."""
     if flags is None:
         return ""
-    return "|".join(name for bit, name in enumerate(FLAGS) if flags >> bit & 1) or "0"
+    return L.flag_names(flags) or "0"
 
 
 def pages(text: str) -> frozenset[int]:

@@ -7,8 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import streamlit as st
+
 from pagingviz import warm
 
+PATIENCE = 0.3  # s that a run of a page waits for a result before it shows progress
 MOST = 64  # results kept; the oldest go first
 
 Told = Callable[[int, int], None]
@@ -43,6 +46,25 @@ class Job:
 
 _lock = threading.Lock()
 _jobs: dict[object, Job] = {}
+
+
+def finished(work: Job, message: str, key: str) -> bool:
+    """Whether `work` has a result to show. Else its error stands on the page, or how far it is until the page is drawn anew."""
+    if work.wait(PATIENCE):
+        if work.error:
+            st.error(work.error)
+        return not work.error
+
+    def progress() -> None:
+        if work.wait(0):
+            st.rerun()
+        if warm.progress() < 1:
+            st.progress(warm.progress(), warm.COMPILING)
+        else:
+            st.progress(work.share, message)
+
+    st.fragment(progress, key=f"progress-{key}", run_every=0.5)()
+    return False
 
 
 def job(key: object, name: str, work: Callable[[Told], Any]) -> Job:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pagingviz import portray
 from pagingviz.board import asked, board
@@ -36,7 +37,7 @@ def map_page(name: str, title: str, worth_knowing: tuple[str, str], curves: tupl
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
-                             label_visibility="collapsed", on_change=lambda: st.rerun("slow"))  # fmt: skip
+                             label_visibility="collapsed")  # fmt: skip
     _live(title, (name,), name)
     _slow((name,), worth_knowing, curves)
     if below:
@@ -88,7 +89,14 @@ def _follower(visit: session.Visit) -> None:
     player = visit.player
     now = f"{player.machine} {player.sim.tick} {player.sim.opened}"
     with st.container(key="follower"):
-        follow(urlencode(visit.address()), now, player.playing, lambda: st.rerun("slow"), "follow")
+        follow(urlencode(visit.address()), now, player.playing, _refresh, "follow")
+
+
+def _refresh() -> None:
+    """Draw the slow parts again, after a run of a fragment. A run of the whole page brings them, and would be lost instead."""
+    run = get_script_run_ctx()
+    if run and run.fragment_ids_this_run:
+        st.rerun("slow")
 
 
 @st.fragment(key="slow")

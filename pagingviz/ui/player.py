@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pagingviz import portray
+from pagingviz import portray, warm
 from pagingviz.board.payload import encode
 from pagingviz.fields import MAX_TICK
 from pagingviz.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
@@ -64,14 +64,16 @@ def board_record(plan, caption="", alt="") -> dict:
 class _NoWork:
     """Stands in for the work while kernels compile: the guest map then shows the kernel's own entries only."""
 
-    processes, zone = (), 8
+    processes, zone, p2m_pages, shown = (), 8, 0, None
+
+    def __init__(self, scenario):
+        self.levels = scenario.guest_levels
 
 
 def compiling(scenario, look: Look, share: float, seq: int) -> bytes:
     """The message while kernels compile: frames, titles and legends of the maps, and how far the compiler is."""
-    plans = [portray.plan(scenario, _NoWork, name) for name in look.boards]
-    message = "The simulator is being compiled for this computer: once a server, less than a minute."
-    return encode(header(look, seq, state="compiling", progress=share, message=message,
+    plans = [portray.plan(scenario, _NoWork(scenario), name) for name in look.boards]
+    return encode(header(look, seq, state="compiling", progress=share, message=warm.COMPILING,
                          boards=[board_record(plan) for plan in plans]), [])  # fmt: skip
 
 

@@ -8,9 +8,8 @@ from pagingviz import poolsize
 from pagingviz.fields import POOL_LOW
 from pagingviz.recording import library, thrash
 from pagingviz.ui import session
-from pagingviz.ui.jobs import Job, job
+from pagingviz.ui.jobs import finished, job
 
-PATIENCE = 0.3  # s that a run waits for a result before it shows progress
 _GRID = "grid"
 
 
@@ -35,8 +34,13 @@ def _knob(visit: session.Visit) -> None:
     now = int(s.total_pages + s.p2m_pages)
     key = f"pool-knob-{visit.revision}"
     high = visit.scenario.pool_cap
-    st.slider("Pool pages, from this tick on (shadow_set_allocation)", POOL_LOW, high, min(max(now, POOL_LOW), high), key=key,
-              on_change=lambda: visit.command(f"pool:{st.session_state[key]}"))  # fmt: skip
+    shown = min(max(now, POOL_LOW), high)
+
+    def put() -> None:
+        if st.session_state[key] != shown:  # see Visit.change
+            visit.command(f"pool:{st.session_state[key]}")
+
+    st.slider("Pool pages, from this tick on (shadow_set_allocation)", POOL_LOW, high, shown, key=key, on_change=put)
 
 
 def _curve(visit: session.Visit) -> None:
@@ -44,7 +48,7 @@ def _curve(visit: session.Visit) -> None:
     scenario = visit.scenario.replace(do=visit.player.sim.script())
     key = ("curve", scenario.to_json(), tuple(sorted(visit.files)))
     work = job(key, "faults against pool size", lambda told: poolsize.curve(scenario, dict(visit.files), told))
-    if not _ready(work, f"This work is run for {poolsize.TICKS:,} ticks with pools of several sizes …", "curve"):
+    if not finished(work, f"This work is run for {poolsize.TICKS:,} ticks with pools of several sizes …", "curve"):
         return
     from pagingviz import figures
 
@@ -76,10 +80,11 @@ def _in_words(points, pool: int) -> str:
 def _grid() -> None:
     """The recorded grid beside the model's."""
     st.subheader("The thrash cliff on a real Xen")
-    work = job(_GRID, "thrash grid", lambda told: thrash.grid(thrash.read_grid(library.text("thrash.csv"))))
-    if not _ready(work, "The model goes through the 35 recorded settings …", "grid"):
+    recorded = thrash.read_grid(library.text("thrash.csv"))
+    work = job(_GRID, "thrash grid", lambda told: thrash.grid(recorded))
+    if not finished(work, "The model goes through the 35 recorded settings …", "grid"):
         return
-    recorded, model = thrash.read_grid(library.text("thrash.csv")), work.result
+    model = work.result
     same = sum(r == m for r, m in zip(recorded, model, strict=True))
     st.markdown(
         "A guest of 32 MiB reads through T page tables in turn, twice; shadow faults of these 2·T reads for each pool size. "
@@ -105,19 +110,3 @@ def _pivot(recorded, model) -> list[dict[str, str]]:
 
 def _beside(recorded: int, model: int) -> str:
     return f"{recorded:,} | {model:,} {'✓' if recorded == model else '≠'}"
-
-
-def _ready(work: Job, message: str, key: str) -> bool:
-    """Whether a job is done; else its progress is shown, and the page is drawn anew when it is."""
-    if work.wait(PATIENCE):
-        if work.error:
-            st.error(work.error)
-        return not work.error
-
-    def progress() -> None:
-        if work.wait(0):
-            st.rerun()
-        st.progress(work.share, message)
-
-    st.fragment(progress, key=f"progress-{key}", run_every=0.5)()
-    return False

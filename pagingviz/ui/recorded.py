@@ -6,19 +6,18 @@ import dataclasses
 
 import streamlit as st
 
-from pagingviz import portray, warm
+from pagingviz import portray
 from pagingviz.board import asked, board
 from pagingviz.recording import library
 from pagingviz.recording.moments import Film, Moment, film as film_of
 from pagingviz.simulation import Simulation
 from pagingviz.ui import session
-from pagingviz.ui.jobs import Job, job
+from pagingviz.ui.jobs import finished, job
 from pagingviz.ui.place import machine_in_words
 from pagingviz.ui.player import Look, Player
 from pagingviz.ui.rows import chosen_row, rows
 
 SIDES, MAPS, COUNTS, DIFFERS = VIEWS = ("Row by row", "Maps", "Counts", "What differs")
-PATIENCE = 0.3  # s that a run waits for a film before it shows progress
 SHORT = "Recorded from a real Xen 4.17.5 under QEMU's emulation of an AMD processor: orders and counts are real, times are not."
 _TABLE, _BOARD = "xen-rows", "board-real-xen"
 
@@ -37,30 +36,17 @@ def real_xen_page(title: str) -> None:
     machine_in_words()
     name = recording.name
     making = job(("film", name), f"recording {name}", lambda told: film_of(name, told))
-    if not making.wait(PATIENCE):
-        return _progress(making)
-    if making.error:
-        st.error(making.error)
-        return None
-    return _shown(visit, making.result, recording)
+    if finished(making, "The model goes through the same script, along every way that the recording leaves open …", "film"):
+        _shown(visit, making.result, recording)
+    elif not making.error:
+        st.caption(SHORT)
 
 
 def _choose(visit: session.Visit, name: str) -> None:
     """Another recording, from its beginning."""
     visit.error = ""
-    visit.view = dataclasses.replace(visit.view, recording=name, row=None)
-
-
-@st.fragment(run_every=0.5)
-def _progress(making: Job) -> None:
-    """How far the comparison is; the page is drawn anew when it is done."""
-    if making.wait(0):
-        st.rerun()
-    if warm.progress() < 1:
-        st.progress(warm.progress(), "The simulator is being compiled for this computer: once a server, less than a minute.")
-    else:
-        st.progress(making.share, "The model goes through the same script, along every way that the recording leaves open …")
-    st.caption(SHORT)
+    if name != (visit.view.recording or library.NAMES[0]):  # see Visit.change
+        visit.view = dataclasses.replace(visit.view, recording=name, row=None)
 
 
 def _shown(visit: session.Visit, film: Film, recording: library.Recording) -> None:

@@ -85,15 +85,17 @@ class Visit:
 
     def address(self) -> dict[str, str]:
         """The keys of the URL of what is on the screen."""
-        player = self.player
-        if player is None:
-            scenario, view = self.wanted or (self.scenario, self.view)
-        else:
-            scenario = self.scenario.replace(do=player.sim.script())
-            view = dataclasses.replace(self.view, tick=player.tick, play=player.playing)
-        params = link.write(scenario, view)
+        params = link.write(*self._present())
         self._written.add(frozenset(params.items()))
         return params
+
+    def _present(self) -> tuple[Scenario, View]:
+        """What is on the screen, or what will be there first."""
+        player = self.player
+        if player is None:
+            return self.wanted or (self.scenario, self.view)
+        view = dataclasses.replace(self.view, tick=player.tick, play=player.playing)
+        return self.scenario.replace(do=player.sim.script()), view
 
     # ---- the machine
 
@@ -128,17 +130,23 @@ class Visit:
         self.player.playing = view.play
 
     def change(self, **fields) -> None:
-        """Other values of some fields, at the present tick; work that is the same goes on from there."""
+        """Other values of some fields, at the present tick; work that is the same goes on from there.
+
+        Values that the machine has already are no change: Streamlit calls the callback of a widget also when it has forgotten
+        the widget, after a run that was cut short, and hears its value anew.
+        """
         try:
-            base = self.scenario.replace(do=self.player.sim.script()) if self.player else self.scenario
-            tick = self.player.tick if self.player else self.view.tick
-            self.open(base.replace(**fields), dataclasses.replace(self.view, tick=tick, play=False))
+            present, view = self._present()
+            scenario = present.replace(**fields)
+            if scenario != present:
+                self.open(scenario, dataclasses.replace(view, play=False))
         except ScenarioError as error:
             self.refuse(error)
 
     def choose(self, name: str) -> None:
-        """A scenario of the library, at its own start."""
-        self.open(load(name), dataclasses.replace(self.view, tick=None, play=False))
+        """A scenario of the library, at its own start; nothing when it is the one on the screen (see `change`)."""
+        if name != self._present()[0].name:
+            self.open(load(name), dataclasses.replace(self.view, tick=None, play=False))
 
     def command(self, text: str) -> None:
         """A command at the present tick."""
