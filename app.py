@@ -10,6 +10,7 @@ import logging
 import threading
 from pathlib import Path
 
+import pandas  # noqa: F401 - Streamlit and plotly load it late, each in a thread of its own, and trip over it half loaded
 import streamlit as st
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
