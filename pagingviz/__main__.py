@@ -119,8 +119,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check_mmu(options: argparse.Namespace) -> int:
     from pagingviz.check import mmu
+    from pagingviz.check.cases import read_cases
 
-    report = mmu.report(mmu.score(mmu.read_cases(options.file)))
+    report = mmu.report(mmu.score(read_cases(options.file)))
     print(json.dumps(report, indent=1) if options.json else "\n".join(mmu.lines(report)))
     return 1 if report["mismatches"] else 0
 

@@ -32,6 +32,8 @@ VPN_MASK = U((1 << 36) - 1)
 PF_P, PF_W, PF_U, PF_RSVD, PF_I = U(1), U(2), U(4), U(8), U(16)
 FAULT = U(1 << 62)  # marks a kernel's return value as "guest page fault, error code in the low bits"
 GP = U(1 << 61)  # a kernel's return value: #GP(0) in the guest
+EXIT = U(1 << 60)  # a kernel's return value: a VM exit that the nested tables caused; which one, c.x_kind says
+X_NPF, X_VIOLATION, X_MISCONFIG = U(4), U(5), U(6)
 
 # ---- what of CR0, CR4, EFER and EFLAGS decides a walk (s.cr; one value for the domain)
 CR_WP, CR_SMEP, CR_SMAP, CR_NXE, CR_AC, CR_PGE, CR_PSE, CR_PG = (U(1 << i) for i in range(8))
@@ -197,12 +199,14 @@ _u = [(name, "u8") for name in (
     "tick", "crashed", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
+    # npt: nested tables are AMD's; ept_ad: EPTP.AD; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by host frame
+    "npt", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
     "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip
 # Kernels that others call through an address in s.far (core/far.py), in the order in which they need each other.
 FAR = ("destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "remove_write_access", "remove_shadows", "_resync",
-       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "miss",
+       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "second", "miss",
        "far_access", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
 SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(
@@ -217,11 +221,12 @@ SYS_DTYPE = np.dtype(
         ("last_tick", "u8", 64), ("d_head", "u8", 4), ("d_page", "u8", 4), ("d_idx", "u8", 4)]
      + [("far", "u8", len(FAR))] + [(name, "u8") for name in SCRATCH[1:]]), align=True)  # fmt: skip
 # The path of the last walk (core/walk.py). w_all, w_any: its entries ANDed and ORed, without PAE's PDPTE; w_mask: bits reserved
-# in all of them; w_next: the table to read next.
+# in all of them; w_next: the table to read next. n_*: the last walk of nested tables, x_*: the last exit (core/nested.py).
 CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf", "w_size", "w_rights", "w_missing", "w_rsvd", "w_l1e", "w_all", "w_any", "w_mask",
-               "w_next", "w_err", "hw_err", "kept_flags", "pair_va", "pair_value", "pair_done")  # fmt: skip
+               "w_next", "w_err", "hw_err", "kept_flags", "pair_va", "pair_value", "pair_done",
+               "n_frame", "n_level", "n_store", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
 CPU_DTYPE = np.dtype(
     (np.record, [("id", "u8"), ("clock", "u8"), ("levels", "u8"), ("pdpte", "u8", 4), ("big_gen", "u8"),
-                 ("w_tab", "u8", 4), ("w_ent", "u8", 4), *[(name, "u8") for name in CPU_SCRATCH[2:]],
+                 ("w_tab", "u8", 4), ("w_ent", "u8", 4), ("n_at", "u8", 4), *[(name, "u8") for name in CPU_SCRATCH[2:]],
                  ("t1t", "u8", 64), ("t1v", "u8", 64), ("t1s", "u8", 64),
                  ("t2t", "u8", 1536), ("t2v", "u8", 1536), ("t2s", "u8", 1536)]), align=True)  # fmt: skip

@@ -78,6 +78,10 @@ class Machine:
             at += sizes[name] + spare.get(name, 0)
         self.mem = np.zeros(at, np.uint64)
         s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
+        s.host_nxe = 1
+        beyond = L.U((1 << 52) - (1 << int(L.MAXPHYADDR)))  # what a usual entry of a nested table looks like (core/nested.py)
+        s.table_mask, s.table_plain = L.EPT_RWX | L.U(0xF8) | beyond, L.EPT_RWX
+        s.leaf_mask, s.leaf_plain = L.EPT_R | L.EPT_EMT | beyond, L.EPT_R | L.EPT_WB
         s.guest_levels, s.maxphys = sc.guest_levels, L.MAXPHYADDR
         s.gib_leaves = sc.road != "shadow"  # guest_can_use_l3_superpages: not on shadows
         switches = (L.CR_WP, sc.wp), (L.CR_SMEP, sc.smep), (L.CR_SMAP, sc.smap), (L.CR_NXE, sc.nx), (L.CR_PSE, sc.pse)

@@ -8,9 +8,10 @@ import sys
 import warnings
 
 from pagingviz.check import mmu
-from pagingviz.core import access, walk
+from pagingviz.check.cases import read_cases
+from pagingviz.core import access, nested, walk
 from pagingviz.core.jit import PLAIN
-from pagingviz.layout import CR_AC, CR_NXE, CR_SMAP, CR_SMEP, CR_WP, NX, ONE, PF_I, US, WRITE, ZERO, U
+from pagingviz.layout import CR_AC, CR_NXE, CR_SMAP, CR_SMEP, CR_WP, EPT_R, EPT_W, EPT_X, NX, ONE, PF_I, US, WRITE, ZERO, U
 
 
 def told(**changes):
@@ -37,7 +38,7 @@ def no_pse36(kernel):
 
 
 def from_the_leaf(kernel):
-    """_step that forgets the rights of the levels above."""
+    """step that forgets the rights of the levels above."""
 
     def mutant(s, c, a, gva, level):
         c.w_all, c.w_any = ~ZERO, ZERO
@@ -61,7 +62,17 @@ def over_everything(_kernel):
     return mutant
 
 
-MUTANTS = {  # name in core.walk, and what becomes of it
+def granting(right):
+    """A nested entry that always gives this right."""
+    return lambda kernel: lambda s, e: kernel(s, e) | right
+
+
+def a_table_is_data(kernel):
+    """second that takes the read of a guest table for an ordinary one."""
+    return lambda s, c, a, gpa, kind, final: kernel(s, c, a, gpa, kind, ONE)
+
+
+MUTANTS = {  # name in core.walk or core.nested, and what becomes of it
     "none": ("error_code", lambda kernel: kernel),
     "no WP": ("error_code", told(cr=lambda cr: cr & ~CR_WP)),
     "WP always": ("error_code", told(cr=lambda cr: cr | CR_WP)),
@@ -78,19 +89,29 @@ MUTANTS = {  # name in core.walk, and what becomes of it
     "no D": ("needs_ad", lambda kernel: lambda c, level, kind: kernel(c, level, ONE)),
     "D on every access": ("set_ad", lambda kernel: lambda s, c, a, level, gva, kind: kernel(s, c, a, level, gva, WRITE)),
     "PDPTEs unchecked": ("_RSVD_PDPTE", nothing),
-    "2 MiB leaf unchecked": ("_RSVD_2M", nothing),
+    "2 MiB leaf unchecked": ("RSVD_2M", nothing),
     "4 MiB leaf unchecked": ("_RSVD_4M", nothing),
-    "1 GiB leaf unchecked": ("_RSVD_1G", nothing),
+    "1 GiB leaf unchecked": ("RSVD_1G", nothing),
     "allowed unjudged": ("may", lambda kernel: lambda *given: True),
     "fast walk over everything": ("plain", over_everything),
     "no PSE-36": ("big_leaf", no_pse36),
-    "leaf's rights only": ("_step", from_the_leaf),
+    "leaf's rights only": ("step", from_the_leaf),
+    "nested R granted": ("_rights", granting(EPT_R)),
+    "nested W granted": ("_rights", granting(EPT_W)),
+    "nested X granted": ("_rights", granting(EPT_X)),
+    "nothing malformed": ("_malformed", lambda kernel: lambda *given: False),
+    "memory types unchecked": ("EPT_EMT", nothing),
+    "table's low bits unchecked": ("_RSVD_EPT_TABLE", nothing),
+    "guest tables are data": ("second", a_table_is_data),
+    "A/D of guest tables unchecked": ("_mark", lambda kernel: lambda *given: ZERO),
+    "nested superpages are small": ("SUPERPAGE_FRAMES", lambda size: ONE),
+    "bits of the final access": ("_FINAL", nothing),
 }
 
 
 def disagreeing():
     """Rows of all the files that disagree."""
-    return sum(len(mmu.score(mmu.read_cases(path)).bad_rows) for path in sys.argv[1:])
+    return sum(len(mmu.score(read_cases(path)).bad_rows) for path in sys.argv[1:])
 
 
 def main():
@@ -98,8 +119,8 @@ def main():
     warnings.simplefilter("ignore", RuntimeWarning)  # numpy's scalars speak up when a word overflows
     found = {}
     for name, (attribute, mutate) in MUTANTS.items():
-        places = [module for module in (walk, access) if hasattr(module, attribute)]
-        kept = getattr(walk, attribute)
+        places = [module for module in (walk, access, nested) if hasattr(module, attribute)]
+        kept = getattr(places[0], attribute)
         for module in places:
             setattr(module, attribute, mutate(kept))
         try:

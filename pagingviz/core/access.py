@@ -4,13 +4,14 @@ from pagingviz.core import shadow, tlb
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.p2m import find_leaf, translate
+from pagingviz.core.nested import attempt, reach
+from pagingviz.core.p2m import handle_exit
 from pagingviz.core.pool import gfn_of
 from pagingviz.core.walk import (
-    FOUR, canonical, frame, judge, load_pdptes, may, needs_ad, plain, put_entry, read_path, set_ad, tlb_rights, walk,
+    FOUR, canonical, frame, load_pdptes, may, needs_ad, plain, put_entry, set_ad, tlb_rights, walk,
 )  # fmt: skip
 from pagingviz.layout import (
-    BARE, CR_WP, D, ENTRIES, EPT_W, EV_CR3_LOAD, EV_INVLPG, EV_PTE_STORE, EV_TLB_MISS, GP, NONE, ONE, PAGE_BITS, READ, SHADOW,
+    BARE, CR_WP, D, ENTRIES, EV_CR3_LOAD, EV_INVLPG, EXIT, EV_PTE_STORE, EV_TLB_MISS, GP, NONE, ONE, PAGE_BITS, READ, SHADOW,
     THREE, TLB_KW, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
 )  # fmt: skip
 
@@ -58,64 +59,16 @@ def _miss_shadow(s, c, a, gva, vpn, kind, user, size, value):
 
 
 @jit
-def _exits(s, c, a, gva, gfn, kind):
-    """Whether an access at guest-physical frame `gfn` met an EPT exit (now handled). Where no memory is, nothing exits."""
-    return gfn < s.frames and translate(s, c, a, gva, gfn, kind) != ZERO
-
-
-@jit
-def _reach_tables(s, c, a, gva):
-    """Reach, from the top down, each guest table of the path just read through EPT. True when an exit was handled."""
-    last = c.w_missing if c.w_missing != ZERO else c.w_size
-    for level in (FOUR, THREE, TWO, ONE):
-        if level > c.levels or (level == THREE and c.levels == THREE):
-            continue  # PAE's top is in registers
-        if level < last:
-            return False
-        if _exits(s, c, a, gva, c.w_tab[level - ONE], READ):
-            return True
-    return False
-
-
-@jit
-def _finish_hap(s, c, a, gva, kind):
-    """A and D of the path, each a store through EPT. True when an exit was handled; what is set already stays."""
-    level = c.levels
-    while level >= c.w_size:
-        if needs_ad(c, level, kind):
-            if _exits(s, c, a, gva, c.w_tab[level - ONE], WRITE):
-                return True
-            set_ad(s, c, a, level, gva, kind)
-        level -= ONE
-    return False
-
-
-@jit
 def _miss_hap(s, c, a, gva, vpn, kind, user):
-    """Hardware's two-dimensional walk (SDM vol. 3, 28.2): each guest table is itself reached through EPT.
-
-    Order: all table reads, then the guest's rights, then A/D stores from the top, then the final translation. Any EPT exit is
-    handled and the whole walk starts again.
-    """
-    while True:
-        usual = c.levels == FOUR and plain(s, c, a, gva)
-        if not usual:
-            read_path(s, c, a, gva)
-        if _reach_tables(s, c, a, gva):
-            continue
-        if not usual or not may(c.w_rights, kind, user, s.cr) or (kind == WRITE and (c.w_ent[0] & D) == ZERO):
-            err = judge(s, c, kind, user)
-            if err != ZERO:
-                return err
-            if _finish_hap(s, c, a, gva, kind):
-                continue
-        if _exits(s, c, a, gva, c.w_leaf, kind):
-            continue
-        r = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
-        if c.w_leaf < s.frames and (a[find_leaf(s, a, c.w_leaf)] & EPT_W) == ZERO:
-            r &= ~(TLB_W | TLB_KW)
-        tlb.fill(s, c, vpn, c.w_leaf, r)
-        return ZERO
+    """Hardware's two-dimensional walk, begun again after every exit. Returns as _miss_bare."""
+    r = attempt(s, c, a, gva, kind, user)
+    while r == EXIT:
+        handle_exit(s, c, a, gva)
+        r = attempt(s, c, a, gva, kind, user)
+    if r == ZERO:
+        rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
+        tlb.fill(s, c, vpn, c.w_leaf, rights if c.n_store != ZERO else rights & ~(TLB_W | TLB_KW))
+    return r
 
 
 @far
@@ -203,8 +156,8 @@ def load_cr3(s, c, a, gfn):
     """
     s.cr3_loads += ONE
     if s.road != SHADOW and s.road != BARE and c.levels == THREE:
-        while _exits(s, c, a, ZERO, gfn, READ):
-            pass
+        while reach(s, c, a, gfn << PAGE_BITS, READ, ZERO) != ZERO:
+            handle_exit(s, c, a, ZERO)
     if c.levels == THREE and not load_pdptes(s, c, a, gfn):
         return GP
     s.cr3[c.id] = gfn

@@ -1,8 +1,9 @@
-"""EPT: entry format, walk, lazy global log-dirty by poisoning the root, violation, split. One set of tables per domain.
+"""EPT as the hypervisor keeps it: entries, lazy global log-dirty by poisoning the root, exits, split. One set a domain.
 
 Source: Xen mm/p2m-ept.c (ept_invalidate_emt_subtree, resolve_misconfig, ept_split_super_page), mm/p2m.c
-(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). EPTP.AD is off: a walk's references
-are reads, a guest A/D update is a store of its own. Left out: NPT, PML, 1 GiB leaves, p2m types other than ram_rw/ram_logdirty.
+(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). The hardware's walk is in nested.py;
+EPTP.AD is off: a walk's references are reads, a guest A/D update is a store of its own. Left out: NPT, PML, 1 GiB leaves, p2m
+types other than ram_rw/ram_logdirty.
 """
 
 from pagingviz.core import logdirty
@@ -14,8 +15,8 @@ from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
-    EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_SPLIT, EV_EPT_VIOLATION, FETCH, NONE, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW,
-    PAGE_BITS, SUPERPAGE_FRAMES, U, WRITE, ZERO,
+    EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_SPLIT, EV_EPT_VIOLATION, NONE, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS,
+    SUPERPAGE_FRAMES, U, X_MISCONFIG, ZERO,
 )  # fmt: skip
 
 _INDEX = U(511)
@@ -159,22 +160,18 @@ def change_type_one(s, c, a, gfn):
 
 
 @jit
-def translate(s, c, a, gva, gfn, kind):
-    """One guest-physical access of `kind` at frame `gfn`. Returns 0, or 1 after an exit was handled: the walk must start again.
+def handle_exit(s, c, a, gva):
+    """The hypervisor handles the exit that c.x_* describe; the access then starts again.
 
-    Exits: EPT misconfiguration (reason 49) for a poisoned entry, EPT violation (reason 48) for a write without W.
+    EPT misconfiguration (reason 49): pending changes. EPT violation (reason 48): a store to a page that is being logged.
     """
-    e = a[find_leaf(s, a, gfn)]
-    if poisoned(e):
+    gfn = c.x_gpa >> PAGE_BITS
+    if c.x_kind == X_MISCONFIG:
         s.ept_misconfig += ONE
         n = resolve_misconfig(s, a, gfn)
         emit(s, a, EV_EPT_MISCONFIG, c.id, gva, gfn, NONE, ZERO, n)
-        return ONE
-    need = EPT_W if kind == WRITE else (EPT_X if kind == FETCH else EPT_R)
-    if (e & need) == ZERO:
-        s.ept_violation += ONE
-        emit(s, a, EV_EPT_VIOLATION, c.id, gva, gfn, frame(e), ZERO, kind)
-        logdirty.mark(s, c, a, gfn)
-        change_type_one(s, c, a, gfn)
-        return ONE
-    return ZERO
+        return
+    s.ept_violation += ONE
+    emit(s, a, EV_EPT_VIOLATION, c.id, gva, gfn, frame(a[find_leaf(s, a, gfn)]), c.x_info, c.x_access)
+    logdirty.mark(s, c, a, gfn)
+    change_type_one(s, c, a, gfn)

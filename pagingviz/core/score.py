@@ -7,12 +7,13 @@ and room in the sparse region for the entries of one row; tables below its zone 
 from pagingviz.core import tlb
 from pagingviz.core.access import access, load_cr3
 from pagingviz.core.jit import jit
-from pagingviz.core.walk import get_entry, put_entry
-from pagingviz.layout import CR_PG, FAULT, GP, ONE, PAGE_BITS, THREE, TWO, U, ZERO
+from pagingviz.core.nested import attempt
+from pagingviz.core.walk import canonical, get_entry, put_entry
+from pagingviz.layout import CR_PG, EXIT, FAULT, GP, ONE, PAGE_BITS, THREE, TWO, U, ZERO
 
 OK, PAGE_FAULT, GP_ACCESS, GP_CR3 = ZERO, ONE, TWO, THREE  # what came of it: the codes of the oracle's exp_kind
 _SEVEN, _OFFSET = U(7), U(0xFFF)
-_SHIFT_A, _AD, _OTHER = U(5), U(3), U(4)
+_SHIFT_A, _SHIFT_EPT_A, _AD, _OTHER = U(5), U(8), U(3), U(4)
 
 
 @jit
@@ -40,8 +41,8 @@ def score(r, cpus, a, root, rows, pa, value, came, newly):
     """For each row: fresh tables, CR3 = frame `root`, an empty TLB, one access.
 
     rows u64[n, 5]: address, kind, CPL 3, CR bits, entries; pa, value u64[n, k]: where the entries are and what they hold.
-    Fills came u64[n, 3]: what (OK ..), #PF error code, physical address; newly u64[n, k]: bit 0 A and bit 1 D newly set in each
-    entry, bit 2 anything else changed.
+    Fills came u64[n, 5]: what (OK ..), #PF error code, physical address, 0, 0; newly u64[n, k]: bit 0 A and bit 1 D newly
+    set in each entry, bit 2 anything else changed.
     """
     s, c = r[0], cpus[0]
     for j in range(rows.shape[0]):
@@ -68,3 +69,39 @@ def score(r, cpus, a, root, rows, pa, value, came, newly):
                 newly[j, k] |= _OTHER
         for k in range(entries):
             _put(s, a, c.levels, pa[j, k], ZERO)
+
+
+@jit
+def score_nested(r, cpus, a, rows, pa, value, base, came, newly):
+    """The same in two dimensions: guest tables and nested tables lie in one host memory, by frame, and nothing is cached.
+
+    rows u64[n, 7]: as above, then how many entries are the guest's, and bits: 0 EPTP.AD, 2 the host's EFER.NXE is 0; base
+    u64[m, 2]: address and value of entries that are there in every row. Fills came u64[n, 5]: what came of it (layout.X_*
+    for an exit), #PF error code, physical address, exit qualification or EXITINFO1, guest-physical address.
+    """
+    s, c = r[0], cpus[0]
+    for j in range(rows.shape[0]):
+        gva, entries, own = rows[j, 0], rows[j, 4], rows[j, 5]
+        s.cr = rows[j, 3] | CR_PG
+        s.ept_ad, s.host_nxe = rows[j, 6] & ONE, ((rows[j, 6] >> TWO) & ONE) ^ ONE
+        for k in range(base.shape[0]):
+            a[s.o_tables + (base[k, 0] >> THREE)] = base[k, 1]
+        for k in range(entries):
+            a[s.o_tables + (pa[j, k] >> THREE)] = value[j, k]
+        got = attempt(s, c, a, gva, rows[j, 1], rows[j, 2]) if canonical(gva) else GP
+        if got == GP:
+            came[j, 0] = GP_ACCESS
+        elif got == EXIT:
+            came[j, 0], came[j, 3], came[j, 4] = c.x_kind, c.x_info, c.x_gpa
+        elif got & FAULT:
+            came[j, 0], came[j, 1] = PAGE_FAULT, got & ~FAULT
+        else:
+            came[j, 0], came[j, 2] = OK, (c.n_frame << PAGE_BITS) | (gva & _OFFSET)
+        for k in range(entries):
+            changed = value[j, k] ^ a[s.o_tables + (pa[j, k] >> THREE)]
+            shift = _SHIFT_A if s.npt != ZERO or k < own else _SHIFT_EPT_A
+            newly[j, k] = (changed >> shift) & _AD
+            if changed & ~(_AD << shift):
+                newly[j, k] |= _OTHER
+        for k in range(entries):
+            a[s.o_tables + (pa[j, k] >> THREE)] = ZERO

@@ -19,7 +19,7 @@ _LOW32, _WORD = U(0xFFFFFFFF), U(32)
 _SIGN, _SIGNS = U(47), U(0x1FFFF)  # bits 63:47 of a canonical address are equal
 _LONG_TOP, _PAE_TOP = U(1 << 52), U(1 << 63)  # entries have physical-address bits up to here; in PAE all up to NX are reserved
 _LOW_2M, _LOW_1G, _LOW_4M = U(0x1FF), U(0x3FFFF), U(0x3FF)  # frame number within a superpage
-_RSVD_2M, _RSVD_1G = U(0x1FE000), U(0x3FFFE000)  # bits 20:13 and 29:13; bit 12 is the PAT bit
+RSVD_2M, RSVD_1G = U(0x1FE000), U(0x3FFFE000)  # bits 20:13 and 29:13; bit 12 is the PAT bit
 _RSVD_4M = U(0x3FE000)  # bits 21:13, of which PSE-36 uses 20:13 as physical-address bits 39:32
 _RSVD_PDPTE = U(0x1E6)  # bits 8:5 and 2:1
 _FULL_L1E = P | RW | US | A | D
@@ -95,7 +95,7 @@ def _reserved_always(s, levels):
 
 
 @jit
-def _begin(s, c, gva):
+def begin(s, c, gva):
     """Start a walk at the vCPU's root. Returns the level of the first table to read from memory (c.w_next is its frame).
 
     In PAE the top is one of the four registers c.pdpte; 0 when that one is not present or (Xen loads it unchecked) reserved.
@@ -131,7 +131,7 @@ def _reserved_big(s, levels, level):
             return _RSVD_4M
         wide = s.maxphys - _WORD if s.maxphys < U(40) else U(8)
         return _RSVD_4M & ~((ONE << (U(13) + wide)) - ONE)
-    return _RSVD_2M if level == TWO else _RSVD_1G
+    return RSVD_2M if level == TWO else RSVD_1G
 
 
 @jit
@@ -150,7 +150,7 @@ def reserved(s, e, level, levels):
 
 
 @jit
-def _step(s, c, a, gva, level):
+def step(s, c, a, gva, level):
     """Read the entry of `level` in the table c.w_next. Returns the next level, or 0 when the walk ends.
 
     At the end either c.w_size is the level of the leaf, or c.w_missing that of an entry not present, or (c.w_rsvd) reserved.
@@ -214,11 +214,11 @@ def plain(s, c, a, gva):
 @jit
 def _read_any(s, c, a, gva):
     if s.cr & CR_PG == ZERO:
-        _identity(s, c, gva)
+        identity(s, c, gva)
         return
-    level = _begin(s, c, gva)
+    level = begin(s, c, gva)
     while level != ZERO:
-        level = _step(s, c, a, gva, level)
+        level = step(s, c, a, gva, level)
 
 
 @jit
@@ -230,7 +230,7 @@ def read_path(s, c, a, gva):
 
 
 @jit
-def _identity(s, c, gva):
+def identity(s, c, gva):
     """CR0.PG=0: every address is physical. Filled as from Xen's table of 1024 identical superpages (unpaged_pagetable).
 
     That table is no memory of the guest: it counts as the frame after the last one.

@@ -1,0 +1,261 @@
+"""The hardware's walk through nested tables, EPT and NPT, and the two-dimensional walk that one guest access makes.
+
+Source: SDM vol. 3, 29.3 (EPT: entries, misconfigurations, violations, accessed and dirty flags); APM vol. 2, 15.25 (nested
+paging). Order: each guest table is reached through the nested tables before its entry is read; then the guest's own rights;
+then A and D of the guest's entries from the top; then the final translation. Nothing is handled here: an exit is returned, and
+c.x_* says which. Left out: mode-based execute control, sub-page rights, paging-write, #VE.
+"""
+
+from pagingviz.core.far import far
+from pagingviz.core.jit import jit
+from pagingviz.core.pool import entry_at
+from pagingviz.core.walk import (
+    FOUR, RSVD_1G, RSVD_2M, begin, frame, identity, index, judge, may, needs_ad, plain, set_ad, step,
+)  # fmt: skip
+from pagingviz.layout import (
+    A, CR_PG, D, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RWX, EPT_SP, EPT_W, EPT_X, EXIT, FETCH, NX, ONE, P, PAGE_BITS,
+    PF_I, PF_P, PF_RSVD, PF_U, PF_W, PSE, READ, RW, SUPERPAGE_FRAMES, THREE, TWO, U, US, WRITE, X_MISCONFIG, X_NPF, X_VIOLATION,
+    ZERO,
+)  # fmt: skip
+
+_INDEX, _TOP = U(511), U(1 << 52)
+_RSVD_EPT_TABLE = U(0x78)  # bits 6:3 of an entry that points to a table
+_BIT12 = U(1 << 12)  # the PAT bit of an ordinary superpage, reserved in EPT's
+_GIB_FRAMES = SUPERPAGE_FRAMES * SUPERPAGE_FRAMES
+_LINEAR, _FINAL = U(1 << 7), U(1 << 8)  # of an EPT violation's qualification
+_RIGHTS_SHIFT = U(3)
+_NPF_FINAL, _NPF_TABLE = U(1 << 32), U(1 << 33)  # of an NPF's EXITINFO1
+_OFFSET = U(0xFFF)
+
+
+# ---- one nested entry
+
+
+@jit
+def _rights(s, e):
+    """EPT_R | EPT_W | EPT_X that the entry gives; ZERO when it is not present, or (NPT) not for user accesses."""
+    if s.npt == ZERO:
+        return e & EPT_RWX
+    if (e & (P | US)) != P | US:
+        return ZERO
+    r = EPT_R | EPT_X if s.host_nxe == ZERO or (e & NX) == ZERO else EPT_R
+    return r | EPT_W if e & RW else r
+
+
+@jit
+def _is_leaf(level, e):
+    """EPT's bit 7 and the PS bit of NPT are the same one."""
+    return level == ONE or (level < FOUR and (e & EPT_SP) != ZERO)
+
+
+@jit
+def _malformed(s, e, level):
+    """A present entry that no walk may use: EPT misconfiguration, or reserved bits of an NPT entry."""
+    bad = _TOP - (ONE << s.maxphys)
+    leaf = _is_leaf(level, e)
+    if leaf and level > ONE:
+        bad |= RSVD_2M if level == TWO else RSVD_1G
+    if s.npt != ZERO:
+        if s.host_nxe == ZERO:
+            bad |= NX
+        return (e & (bad | PSE if level == FOUR else bad)) != ZERO
+    if (e & (EPT_R | EPT_W)) == EPT_W:
+        return True
+    if not leaf:
+        bad |= _RSVD_EPT_TABLE | EPT_SP if level == FOUR else _RSVD_EPT_TABLE
+        return (e & bad) != ZERO
+    if level > ONE:
+        bad |= _BIT12
+    emt = (e & EPT_EMT) >> _RIGHTS_SHIFT
+    return (e & bad) != ZERO or emt == TWO or emt == THREE or emt == U(7)
+
+
+# ---- one guest-physical access
+
+
+@jit
+def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
+    """Describe an exit in c.x_*: kind, guest-physical address, and the exit qualification or EXITINFO1."""
+    c.x_gpa, c.x_access = gpa, kind
+    if s.npt != ZERO:
+        q = PF_U | (_NPF_FINAL if final != ZERO else _NPF_TABLE)
+        if present:
+            q |= PF_P
+        if malformed:
+            q |= PF_RSVD
+        if need & EPT_W:
+            q |= PF_W
+        if final != ZERO and kind == FETCH and s.host_nxe != ZERO:
+            q |= PF_I
+        c.x_kind, c.x_info = X_NPF, q
+    elif malformed:
+        c.x_kind, c.x_info = X_MISCONFIG, ZERO
+    else:
+        c.x_kind, c.x_info = X_VIOLATION, need | rights << _RIGHTS_SHIFT | _LINEAR | (_FINAL if final != ZERO else ZERO)
+    return EXIT
+
+
+@far
+def second(s, c, a, gpa, kind, final):
+    """One guest-physical access of `kind`: to data (final 1), or to an entry of a guest table (0). Returns ZERO or EXIT.
+
+    A READ of a guest table counts as a write on NPT, and with EPTP.AD. Fills c.n_frame (the host's frame), c.n_level (of the
+    leaf), and c.n_store: whether a later store needs no walk. Sets A, and D for a write, where the hardware does.
+    """
+    gfn = gpa >> PAGE_BITS
+    ad = s.npt | s.ept_ad
+    if final != ZERO:
+        need = EPT_W if kind == WRITE else (EPT_X if kind == FETCH else EPT_R)
+    else:
+        need = EPT_R | EPT_W if kind == WRITE or ad != ZERO else EPT_R
+    a_bit, d_bit = (A, D) if s.npt != ZERO else (EPT_A, EPT_D)
+    page, level, rights = s.hap_root, FOUR, EPT_RWX
+    marked = a_bit if ad else ZERO
+    while True:
+        at = entry_at(s, page, (gfn >> (ENTRY_BITS * (level - ONE))) & _INDEX)
+        e = a[at] if page < s.pool_cap else ZERO
+        here = (e & P) if s.npt != ZERO else (e & EPT_RWX)
+        if here == ZERO:
+            return _exit(s, c, gpa, kind, need, final, False, False, ZERO)
+        if _malformed(s, e, level):
+            return _exit(s, c, gpa, kind, need, final, True, True, ZERO)
+        rights &= _rights(s, e)
+        marked &= e
+        c.n_at[level - ONE] = at
+        if _is_leaf(level, e):
+            break
+        page = frame(e)
+        level -= ONE
+    if need & ~rights:
+        return _exit(s, c, gpa, kind, need, final, True, False, rights)
+    c.n_level = level
+    within = ZERO if level == ONE else (SUPERPAGE_FRAMES if level == TWO else _GIB_FRAMES) - ONE
+    c.n_frame = (frame(e) & ~within) | (gfn & within)
+    if ad != ZERO:
+        if marked == ZERO:
+            for k in range(level, U(5)):
+                a[c.n_at[U(k) - ONE]] |= a_bit
+        if need & EPT_W:
+            a[at] |= d_bit
+        e = a[at]
+    c.n_store = ONE if (rights & EPT_W) != ZERO and (ad == ZERO or (e & d_bit) != ZERO) else ZERO
+    return ZERO
+
+
+# ---- one guest access: two dimensions
+
+
+@jit
+def reach(s, c, a, gpa, kind, final):
+    """`second`, for a machine whose memory ends at s.frames: where none is, nothing exits, and nothing is there."""
+    if gpa >> PAGE_BITS < s.frames:
+        return second(s, c, a, gpa, kind, final)
+    c.n_frame, c.n_level, c.n_store = gpa >> PAGE_BITS, ONE, ONE
+    return ZERO
+
+
+@jit
+def _usual(s, a, gfn):
+    """The leaf of the usual walk: three tables that give every right, then a well-formed 4 KiB entry. ZERO for any other.
+
+    Which bits say so stands in s.table_mask .. s.leaf_plain (Machine): one comparison a level.
+    """
+    page, shift = s.hap_root, U(27)
+    while shift != ZERO:
+        e = a[entry_at(s, page, (gfn >> shift) & _INDEX)]
+        if e & s.table_mask != s.table_plain:
+            return ZERO
+        page = frame(e)
+        shift -= ENTRY_BITS
+    e = a[entry_at(s, page, gfn & _INDEX)]
+    return e if e & s.leaf_mask == s.leaf_plain else ZERO
+
+
+@jit
+def _swift(s, c, a, gpa, kind, final):
+    """`reach`, made fast where the walk is usual, all is allowed, and no A or D is missing."""
+    gfn = gpa >> PAGE_BITS
+    if gfn < s.frames and s.by_host == ZERO and s.ept_ad == ZERO:
+        e = _usual(s, a, gfn)
+        if e != ZERO:
+            if s.npt == ZERO:
+                need = EPT_R if final == ZERO or kind == READ else (EPT_W if kind == WRITE else EPT_X)
+                fine, store = (e & need) != ZERO, e & EPT_W
+            else:
+                store = e & RW if e & D else ZERO
+                fine = store != ZERO or (final != ZERO and kind != WRITE and (kind == READ or (e & NX) == ZERO))
+            if fine:
+                c.n_frame, c.n_level, c.n_store = frame(e), ONE, store
+                return ZERO
+    return reach(s, c, a, gpa, kind, final)
+
+
+@jit
+def _entry_gpa(c, gva, gfn, level):
+    """Guest-physical address of the entry of `level` that `gva` selects in the table in frame `gfn`."""
+    return (gfn << PAGE_BITS) + (index(c.levels, gva, level) << (TWO if c.levels == TWO else THREE))
+
+
+@jit
+def _table_of(s, c, level):
+    """Guest frame of the table of `level` on the path just read."""
+    return s.cr3[c.id] if level == c.levels else frame(c.w_ent[level])
+
+
+@jit
+def _read_tables(s, c, a, gva):
+    """Read the guest's path into c.w_*, each table reached through the nested ones first. EXIT at the first exit."""
+    level = begin(s, c, gva)
+    while level != ZERO:
+        if reach(s, c, a, _entry_gpa(c, gva, c.w_next, level), READ, ZERO) != ZERO:
+            return EXIT
+        if s.by_host != ZERO:
+            c.w_next = c.n_frame
+        level = step(s, c, a, gva, level)
+    return ZERO
+
+
+@jit
+def _reach_tables(s, c, a, gva):
+    """The same for a usual path, which has been read already."""
+    for level in (FOUR, THREE, TWO, ONE):
+        if _swift(s, c, a, _entry_gpa(c, gva, c.w_tab[level - ONE], level), READ, ZERO) != ZERO:
+            return EXIT
+    return ZERO
+
+
+@jit
+def _mark(s, c, a, gva, kind):
+    """A and D of the guest's path, top down, each a store to guest memory. EXIT when one may not be made; the others stay."""
+    level = c.levels
+    while level >= c.w_size:
+        if needs_ad(c, level, kind):
+            if reach(s, c, a, _entry_gpa(c, gva, _table_of(s, c, level), level), WRITE, ZERO) != ZERO:
+                return EXIT
+            set_ad(s, c, a, level, gva, kind)
+        level -= ONE
+    return ZERO
+
+
+@jit
+def attempt(s, c, a, gva, kind, user):
+    """One guest access from its first table to its data. Returns ZERO, FAULT | #PF error code, or EXIT.
+
+    With ZERO c.w_leaf is the guest's frame, c.n_frame the host's, and c.n_store tells whether the TLB may serve a later store.
+    After an exit has been handled the whole walk starts again.
+    """
+    usual = c.levels == FOUR and s.by_host == ZERO and plain(s, c, a, gva)
+    if usual:
+        if _reach_tables(s, c, a, gva) != ZERO:
+            return EXIT
+    elif s.cr & CR_PG == ZERO:
+        identity(s, c, gva)
+    elif _read_tables(s, c, a, gva) != ZERO:
+        return EXIT
+    if not usual or not may(c.w_rights, kind, user, s.cr) or (kind == WRITE and (c.w_ent[0] & D) == ZERO):
+        err = judge(s, c, kind, user)
+        if err != ZERO:
+            return err
+        if _mark(s, c, a, gva, kind) != ZERO:
+            return EXIT
+    return _swift(s, c, a, (c.w_leaf << PAGE_BITS) | (gva & _OFFSET), kind, ONE)
