@@ -49,7 +49,9 @@ EPT_RECALC = U(1 << 10)
 EPT_TYPE_SHIFT = U(52)
 EPT_TYPE_MASK = U(0x3F << 52)
 EPT_SVE = U(1 << 63)
-P2M_RAM_RW, P2M_RAM_LOGDIRTY = U(0), U(2)
+P2M_RAM_RW, P2M_RAM_LOGDIRTY = U(0), U(2)  # p2m types; an NPT entry holds its type in the same bits as an EPT entry
+NPT_RECALC = US | A  # what a pending change takes from an NPT entry (Xen mm/p2m-pt.c: RECALC_FLAGS)
+HAPS = ("ept", "npt")
 
 # ---- paging modes of the guest, and their levels
 GUESTS = ("hvm64", "pae", "hvm32")
@@ -139,7 +141,7 @@ EVENTS = (
     "SHADOW_FAULT", "FIXUP", "NOT_SHADOW", "EMULATE", "EMULATE_UNSHADOW_USER", "EARLY_UNSHADOW", "UNSHADOW",
     "PROMOTE", "DEMOTE", "WRMAP", "WRMAP_BF", "PREALLOC_UNPIN", "PREALLOC_UNHOOK", "VALIDATE", "DOMF_DYING",
     "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED", "UNSYNC", "RESYNC_FULL", "RESYNC_ONLY", "GP",
-    "EPT_MISCONFIG", "EPT_VIOLATION", "EPT_SPLIT",
+    "EPT_MISCONFIG", "EPT_VIOLATION", "NPF_RECALC", "HVM_NPF", "P2M_SPLIT",
     "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED",
 )  # fmt: skip
 EV = {name: U(i) for i, name in enumerate(EVENTS)}
@@ -148,7 +150,7 @@ EV = {name: U(i) for i, name in enumerate(EVENTS)}
  EV_SHADOW_FAULT, EV_FIXUP, EV_NOT_SHADOW, EV_EMULATE, EV_EMULATE_UNSHADOW_USER, EV_EARLY_UNSHADOW, EV_UNSHADOW,
  EV_PROMOTE, EV_DEMOTE, EV_WRMAP, EV_WRMAP_BF, EV_PREALLOC_UNPIN, EV_PREALLOC_UNHOOK, EV_VALIDATE, EV_DOMF_DYING,
  EV_EMULATE_UNSHADOW_EVTINJ, EV_EMULATE_UNSHADOW_UNHANDLED, EV_UNSYNC, EV_RESYNC_FULL, EV_RESYNC_ONLY, EV_GP,
- EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_EPT_SPLIT,
+ EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_NPF_RECALC, EV_HVM_NPF, EV_P2M_SPLIT,
  EV_MARK_DIRTY, EV_TREE_ALLOC, EV_ENABLE, EV_PEEK, EV_CLEAN, EV_OFF, EV_BLOW, EV_SET_ALLOCATION, EV_TLB_FLUSH,
  EV_IGNORED) = EV.values()  # fmt: skip
 LOOK_EVENTS = U(5)  # kinds up to this one are recorded only while s.look is set
@@ -181,7 +183,8 @@ OUR_COUNTERS = (
     "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "tlb_flush",
     "guest_faults", "pte_stores", "cr3_loads", "context_switches", "invlpg", "forks", "exits", "cow_breaks",
     "frames_allocated", "frames_freed", "ad_updates", "prefetched", "exits_page_fault", "exits_cr3", "exits_invlpg",
-    "ept_misconfig", "ept_violation", "ept_split", "pages_marked", "enables", "peeks", "cleans", "offs", "blows",
+    "ept_misconfig", "ept_violation",
+    "npf_recalc", "npf_write", "p2m_split", "pages_marked", "enables", "peeks", "cleans", "offs", "blows",
     "unhooks", "ignored",
 )  # fmt: skip
 COUNTERS = XEN_COUNTERS + OUR_COUNTERS

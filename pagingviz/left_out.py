@@ -34,7 +34,7 @@ _walk, _tlb, _run = _at("walk", "guest-tables"), _at("tlb", "machine"), _at("run
 _recycle, _pool, _propagate = _at("recycle", "shadow-pool"), _at("pool", "shadow-pool"), _at("propagate", "shadow-pool")
 _shadow, _emulate = _at("shadow", "shadow-pool", "guest-tables"), _at("emulate", "guest-tables", "shadow-pool")
 _p2m, _dirty, _guest = _at("p2m", "ept-npt"), _at("logdirty", "dirty-bitmap"), _at("guest", "machine", "guest-tables")
-_shadows = _at("shadows", "shadow-pool")
+_shadows, _nested, _npt = _at("shadows", "shadow-pool"), _at("nested", "ept-npt"), _at("npt", "ept-npt")
 
 LEFT_OUT = (
     _walk(
@@ -93,14 +93,19 @@ LEFT_OUT = (
         "shadow_alloc_tlbflush is counted by whole flushes, not by Xen's clock.",
     ),
     _p2m(
-        "NPT of AMD",
-        "mm/p2m-pt.c",
-        "hap=npt is refused.",
-    ),
-    _p2m(
         "page-modification logging",
         "mm/p2m-ept.c: ept_vcpu_flush_pml_buffer",
         "Each first store of a round is an EPT violation; pml=1 is refused.",
+    ),
+    _nested(
+        "mode-based execute control, sub-page write rights, paging-write and #VE of EPT",
+        "SDM vol. 3, 29.3; p2m-ept.c: ept_p2m_type_to_flags",
+        "An EPT entry grants read, write and execute to user and supervisor alike, and every EPT fault is an exit.",
+    ),
+    _npt(
+        "1 GiB leaves of NPT",
+        "mm/p2m-pt.c: p2m_pt_set_entry",
+        "The largest leaf is 2 MiB; a TLB flush for every entry that is written (Xen 4.17) is one flush for each exit here.",
     ),
     _p2m(
         "1 GiB leaves, and types other than ram_rw and ram_logdirty",

@@ -52,7 +52,7 @@ class Machine:
         else:
             self._boot_guest(scenario)
         if scenario.road != "bare":
-            self._boot_pool(scenario)
+            self._boot_pool(scenario, work)
         connect(self.sys)
         kernels.boot(self.sys, self.cpu, self.mem)
 
@@ -80,8 +80,13 @@ class Machine:
         s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
         s.host_nxe = 1
         beyond = L.U((1 << 52) - (1 << int(L.MAXPHYADDR)))  # what a usual entry of a nested table looks like (core/nested.py)
-        s.table_mask, s.table_plain = L.EPT_RWX | L.U(0xF8) | beyond, L.EPT_RWX
-        s.leaf_mask, s.leaf_plain = L.EPT_R | L.EPT_EMT | beyond, L.EPT_R | L.EPT_WB
+        s.npt = L.HAPS.index(sc.hap)
+        if sc.hap == "ept":
+            s.table_mask, s.table_plain = L.EPT_RWX | L.U(0xF8) | beyond, L.EPT_RWX
+            s.leaf_mask, s.leaf_plain = L.EPT_R | L.EPT_EMT | beyond, L.EPT_R | L.EPT_WB
+        else:
+            s.table_plain, s.leaf_plain = L.P | L.RW | L.US | L.A, L.P | L.US | L.A
+            s.table_mask, s.leaf_mask = s.table_plain | L.PSE | L.NX | beyond, s.leaf_plain | beyond
         s.guest_levels, s.maxphys = sc.guest_levels, L.MAXPHYADDR
         s.gib_leaves = sc.road != "shadow"  # guest_can_use_l3_superpages: not on shadows
         switches = (L.CR_WP, sc.wp), (L.CR_SMEP, sc.smep), (L.CR_SMAP, sc.smap), (L.CR_NXE, sc.nx), (L.CR_PSE, sc.pse)
@@ -179,7 +184,7 @@ class Machine:
         s.rows, s.cr, s.boot_p2m, s.guest_levels = len(work.program), work.cr, work.p2m_pages, work.levels
         self.cpu["levels"] = work.levels if work.cr & int(L.CR_PG) else 2
 
-    def _boot_pool(self, sc):
+    def _boot_pool(self, sc, work):
         """The hypervisor's pages: free list in index order; the EPT tables (a shadow guest's own come in kernels.boot)."""
         s = self.sys[0]
         pages = sc.pool if sc.road == "shadow" else int(s.pool_cap)
@@ -190,7 +195,7 @@ class Machine:
         self.view("pnext")[pages - 1] = L.NONE
         s.free_head, s.free_tail, s.free_pages, s.total_pages, s.pool_used = 0, pages - 1, pages, pages, pages
         if sc.road == "hap":
-            self._build_ept(sc)
+            self._build_p2m(sc, work.small_chunks)
 
     def _take(self, kind, key, level=0):
         """Take the head of the free list at build time; EPT tables leave the part of the pool that can be recycled."""
@@ -205,11 +210,16 @@ class Machine:
         self.view("ptype")[page], self.view("pkey")[page], self.view("pref")[page] = kind, key, level
         return page
 
-    def _build_ept(self, sc):
-        """The domain builder populates guest RAM (p2m_set_entry): 2 MiB leaves where alignment allows, 4 KiB otherwise."""
+    def _build_p2m(self, sc, small):
+        """The domain builder populates guest RAM (p2m_set_entry): 2 MiB leaves where alignment allows, 4 KiB otherwise.
+
+        `small`: numbers of 2 MiB chunks that are mapped by 4 KiB leaves all the same.
+        """
         s, pool, p2m = self.sys[0], self.view("pool").reshape(-1, 512), self.view("p2m")
-        flags = L.EPT_RWX | L.EPT_WB | L.EPT_A | L.EPT_D | L.EPT_SVE
-        table = L.EPT_RWX | L.EPT_A | L.EPT_SVE
+        if sc.hap == "ept":
+            flags, table = L.EPT_RWX | L.EPT_WB | L.EPT_A | L.EPT_D | L.EPT_SVE, L.EPT_RWX | L.EPT_A | L.EPT_SVE
+        else:
+            flags = table = L.P | L.RW | L.US | L.A | L.D
         kind = int(L.SH_P2M)
         root, l3 = self._take(kind, L.ZERO, 4), self._take(kind, L.ZERO, 3)
         s.hap_root = root
@@ -219,7 +229,7 @@ class Machine:
                 l2 = self._take(kind, start, 2)
                 pool[l3, start >> 18 & 511] = L.U(l2 << 12) | table
             part = p2m[start : start + 512]
-            if sc.superpages and part.size == 512:
+            if sc.superpages and part.size == 512 and start >> 9 not in small:
                 pool[l2, start >> 9 & 511] = part[0] << L.PAGE_BITS | flags | L.EPT_SP
             else:
                 l1 = self._take(kind, start, 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from pagingviz.layout import GUEST_LEVELS, GUESTS, XENS
+from pagingviz.layout import GUEST_LEVELS, GUESTS, HAPS, XENS
 from pagingviz.fields import (
     DIRECT_MAPS,
     LOWMEM_BASE,
@@ -95,7 +95,7 @@ class Scenario:
     road: str = _field(
         "choice", "shadow", "How guest memory is translated.", choices=("bare", "shadow", "hap"), later=("pv",)
     )
-    hap: str = _field("choice", "ept", "Nested tables of the hap road.", choices=("ept",), later=("npt",))
+    hap: str = _field("choice", "ept", "Nested tables of the hap road.", choices=HAPS)
     pml: int = _field("choice", 0, "Page-modification logging on the hap road.", choices=(0,), later=(1,))
     guest: str = _field(
         "choice", "hvm64", "Paging mode of the guest: 64-bit, 32-bit PAE, or 32-bit with two levels.", choices=GUESTS

@@ -12,13 +12,13 @@ from tests.model import Config, Model, Op
 
 
 FIELDS = {  # of a scenario, as small guests have them
-    "road": "shadow", "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0, "shopt": 511, "oos": 1,
-    "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0, "nx": 1, "pse": 1,
+    "road": "shadow", "hap": "ept", "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0, "shopt": 511,
+    "oos": 1, "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0, "nx": 1, "pse": 1,
 }  # fmt: skip
 
 
 _SHARED = (
-    "road", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
+    "road", "hap", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def config_of(scenario, zone, **fields):
 def build(zone=32, processes=6, **fields):
     """(kernel machine, model) of the same small guest with processes."""
     scenario = scenario_of(**fields)
-    machine = Machine(scenario, SimpleNamespace(slots=processes, zone=zone, program=Work.program))
+    machine = Machine(scenario, SimpleNamespace(slots=processes, zone=zone, program=Work.program, small_chunks=()))
     return machine, Model(config_of(scenario, zone, processes=processes))
 
 
@@ -75,7 +75,8 @@ def differences(machine, model):
         if value != expect:
             out.append((name, *_only_where_different(value, expect)))
     counters = machine.counters()
-    for name in L.XEN_COUNTERS + ("tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation"):
+    ours = "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write"
+    for name in L.XEN_COUNTERS + ours:
         if counters[name] != want["counters"].get(name, 0):
             out.append((f"counter {name}", counters[name], want["counters"].get(name, 0)))
     return out

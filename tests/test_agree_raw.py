@@ -79,13 +79,13 @@ def drawn(r, kinds, switches):
     return shape, r.choice(kinds), r.randrange(2**40), r.choice(switches), r.random() < 0.5, journal
 
 
-def agree(road, examples, kinds=KINDS, switches=SWITCHES):
+def agree(road, examples, kinds=KINDS, switches=SWITCHES, hap="ept"):
     """Draw `examples` guests, each from its number; returns the counters that moved in any of them."""
     reached = set()
     for number in range(examples):
         shape, guest, seed, cr, big, journal = drawn(random.Random(number), kinds, switches)
         fields, program = make(shape, guest, seed, cr, big, beyond=road == "shadow")
-        pair = Pair(road=road, **fields)
+        pair = Pair(road=road, hap=hap, **fields)
         for when in play([pair], len(program), journal):
             assert pair.differences() == [], (number, when, program[when[0]])
         reached.update(name for name, n in pair.machine.counters().items() if n)
@@ -103,6 +103,11 @@ def test_shadow_equals_the_model():
 
 def test_hap_equals_the_model():
     assert agree("hap", 15, ["hvm64"], [USUAL, USUAL ^ WP, USUAL | SMEP | SMAP]) >= {"ept_misconfig", "ept_violation"}
+
+
+def test_npt_equals_the_model():
+    switches = [USUAL, USUAL ^ WP, USUAL | SMEP | SMAP]
+    assert agree("hap", 40, KINDS, switches, "npt") >= {"npf_recalc", "npf_write"}
 
 
 @settings(CALM, max_examples=30)

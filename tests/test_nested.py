@@ -133,7 +133,7 @@ def test_h23_h24_h25_superpages_split_on_stores_only_and_never_come_back():
     assert superpages() == 2, "reads and poison split nothing"
     own = int(p.s.p2m_pages)
     moved = p.touch(BASE, WRITE)
-    assert moved["ept_split"] == 1 and superpages() == 1 and p.s.p2m_pages in (own + 1, own + 5)
+    assert moved["p2m_split"] == 1 and superpages() == 1 and p.s.p2m_pages in (own + 1, own + 5)
     p.do("off")
     after(p, BASE, BASE + 1)
     assert superpages() == 1 and (p.view("p2m") == mfns).all()

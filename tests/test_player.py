@@ -122,7 +122,7 @@ def test_next_and_previous_event(player):
 def test_no_such_event(player, monkeypatch):
     monkeypatch.setattr(playing, "SEARCH", 5000)
     for cmd, word in (("next", "within 5,000 ticks"), ("prev", "before this tick")):
-        header = shows(ask(player, cmd, kind="EPT_SPLIT"), 300)
+        header = shows(ask(player, cmd, kind="P2M_SPLIT"), 300)
         assert word in header["frames"][0]["sentence"]
     assert player.sim.furthest == 300
 

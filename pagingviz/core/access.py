@@ -156,7 +156,7 @@ def load_cr3(s, c, a, gfn):
     """
     s.cr3_loads += ONE
     if s.road != SHADOW and s.road != BARE and c.levels == THREE:
-        while reach(s, c, a, gfn << PAGE_BITS, READ, ZERO) != ZERO:
+        while reach(s, c, a, gfn << PAGE_BITS, READ, ONE) != ZERO:  # a load of registers: it is no walk, and marks nothing
             handle_exit(s, c, a, ZERO)
     if c.levels == THREE and not load_pdptes(s, c, a, gfn):
         return GP

@@ -1,12 +1,12 @@
 """EPT as the hypervisor keeps it: entries, lazy global log-dirty by poisoning the root, exits, split. One set a domain.
 
 Source: Xen mm/p2m-ept.c (ept_invalidate_emt_subtree, resolve_misconfig, ept_split_super_page), mm/p2m.c
-(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). The hardware's walk is in nested.py;
-EPTP.AD is off: a walk's references are reads, a guest A/D update is a store of its own. Left out: NPT, PML, 1 GiB leaves, p2m
-types other than ram_rw/ram_logdirty.
+(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). The hardware's walk is in nested.py,
+NPT in npt.py. EPTP.AD is off: a walk's references are reads, a guest A/D update is a store of its own. Left out: PML, 1 GiB
+leaves, p2m types other than ram_rw/ram_logdirty.
 """
 
-from pagingviz.core import logdirty
+from pagingviz.core import logdirty, npt
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at
@@ -15,8 +15,8 @@ from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
-    EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_SPLIT, EV_EPT_VIOLATION, NONE, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS,
-    SUPERPAGE_FRAMES, U, X_MISCONFIG, ZERO,
+    EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_P2M_SPLIT, NONE, ONE,
+    P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P, SUPERPAGE_FRAMES, U, X_MISCONFIG, X_NPF, ZERO,
 )  # fmt: skip
 
 _INDEX = U(511)
@@ -63,8 +63,8 @@ def _poison(s, a, page):
 
 @jit
 def poison_root(s, a):
-    """p2m_change_entry_type_global: only root entries are written, one below 512 GiB, whatever the size of the guest."""
-    n = _poison(s, a, s.hap_root)
+    """p2m_change_entry_type_global: of either format only root entries are written, one below 512 GiB, whatever the size."""
+    n = _poison(s, a, s.hap_root) if s.npt == ZERO else npt.postpone(s, a, s.hap_root)
     flush_all(s)
     return n
 
@@ -140,8 +140,8 @@ def split(s, c, a, at, gfn):
     for i in range(ENTRIES):
         a[o + i] = leaf_entry(frame(e) + i, kind, ZERO)
     a[at] = table_entry(page)
-    s.ept_split += ONE
-    emit(s, a, EV_EPT_SPLIT, ZERO, ZERO, gfn & ~(SUPERPAGE_FRAMES - ONE), page, U(2), kind)
+    s.p2m_split += ONE
+    emit(s, a, EV_P2M_SPLIT, ZERO, ZERO, gfn & ~(SUPERPAGE_FRAMES - ONE), page, U(2), kind)
 
 
 @jit
@@ -160,12 +160,31 @@ def change_type_one(s, c, a, gfn):
 
 
 @jit
+def _handle_npf(s, c, a, gva, gfn):
+    """VMEXIT_NPF (svm.c): pending changes first, and the guest tries again; else a store to a page that is being logged."""
+    n = npt.do_recalc(s, a, gfn) if c.x_info & PF_P else ZERO
+    if n != ZERO:
+        s.npf_recalc += ONE
+        flush_all(s)
+        emit(s, a, EV_NPF_RECALC, c.id, gva, gfn, NONE, c.x_info, n)
+        return
+    s.npf_write += ONE
+    logdirty.mark(s, c, a, gfn)
+    changed = npt.change_type_one(s, c, a, gfn)
+    flush_all(s)
+    emit(s, a, EV_HVM_NPF, c.id, gva, gfn, a[s.o_p2m + gfn] if changed else NONE, c.x_info, c.x_gpa)
+
+
+@jit
 def handle_exit(s, c, a, gva):
     """The hypervisor handles the exit that c.x_* describe; the access then starts again.
 
     EPT misconfiguration (reason 49): pending changes. EPT violation (reason 48): a store to a page that is being logged.
     """
     gfn = c.x_gpa >> PAGE_BITS
+    if c.x_kind == X_NPF:
+        _handle_npf(s, c, a, gva, gfn)
+        return
     if c.x_kind == X_MISCONFIG:
         s.ept_misconfig += ONE
         n = resolve_misconfig(s, a, gfn)

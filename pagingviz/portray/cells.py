@@ -219,13 +219,13 @@ def _second(machine, sim, plan):
     if plan.road == "bare":
         return np.full(plan.key.size, HATCHED)
     if plan.road == "hap":
-        return _ranked(plan, _ept_rank(machine), np.array([W_WRITE, W_SUPER, W_READ, W_SUPER_RO, W_PENDING]))
+        return _ranked(plan, _nested_rank(machine), np.array([W_WRITE, W_SUPER, W_READ, W_SUPER_RO, W_PENDING]))
     rank = shadow_rights(machine)
     return _ranked(plan, rank, np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS]))
 
 
-def ept_leaves(machine):
-    """Every frame's EPT leaf as the tables give it: (entry uint64[n], level int[n], pending bool[n]) over the whole path."""
+def nested_leaves(machine):
+    """Every frame's leaf of EPT or NPT: (entry uint64[n], level int[n], pending bool[n]: somewhere on its path)."""
     pool, s = machine.view("pool").reshape(-1, 512), machine.sys[0]
     gfn = np.arange(machine.scenario.frames)
     page = np.full(gfn.size, int(s.hap_root))
@@ -234,14 +234,15 @@ def ept_leaves(machine):
     for at in (4, 3, 2, 1):
         e = pool[page, gfn >> 9 * (at - 1) & 511]
         entry, level = np.where(open_, e, entry), np.where(open_, at, level)
-        pending |= open_ & (e & L.EPT_EMT == L.EPT_EMT) & (e & L.EPT_RWX != 0)
+        waits = e & (L.P | L.US) == L.P if s.npt else (e & L.EPT_EMT == L.EPT_EMT) & (e & L.EPT_RWX != 0)
+        pending |= open_ & waits
         open_ &= (e & L.EPT_SP == 0) & (e & L.EPT_RWX != 0)
         page = np.where(open_ & (at > 1), ((e & L.FRAME_MASK) >> L.PAGE_BITS).astype(np.int64), page)
     return entry, level, pending
 
 
-def _ept_rank(machine):
-    entry, level, pending = ept_leaves(machine)
+def _nested_rank(machine):
+    entry, level, pending = nested_leaves(machine)
     rank = np.where(entry & L.EPT_W != 0, 0, 2) + (level == 2)
     return np.where(pending, 4, rank)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.portray.cells import entry_words, ept_leaves, head_pages, is_big, is_table, shadow_rights
+from pagingviz.portray.cells import entry_words, nested_leaves, head_pages, is_big, is_table, shadow_rights
 from pagingviz.portray.events import TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import plan as make_plan
@@ -19,6 +19,12 @@ def ept_flags(entry):
     ]
     emt = int((entry & L.EPT_EMT) >> L.U(3))
     return f"{rwx} emt={emt} {kind} {' '.join(extra)}".strip()
+
+
+def npt_flags(entry):
+    """An NPT entry's bits in words."""
+    kind = {0: "ram_rw", 2: "ram_logdirty"}.get(int((entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT), "?")
+    return f"{flags(entry)} {kind}"
 
 
 def _hex(x):
@@ -169,8 +175,9 @@ def _frame_rows(m, gfn):
         if info & int(L.DYING):
             rows.append(("dying", "yes: HVMOP_pagetable_dying"))
     if road == "hap":
-        entry, level, pending = ept_leaves(m)
-        rows.append(("EPT leaf", ept_flags(entry[gfn]) + f", level {int(level[gfn])}"))
+        entry, level, pending = nested_leaves(m)
+        words = npt_flags if m.sys[0].npt else ept_flags
+        rows.append((f"{m.scenario.hap.upper()} leaf", words(entry[gfn]) + f", level {int(level[gfn])}"))
         rows.append(("recalculation", "pending on the path" if pending[gfn] else "none pending"))
     if is_table(m)[gfn]:
         rows.append(("holds", "a page table"))
@@ -201,9 +208,10 @@ def _why_frame(m, gfn):
     if s.log_dirty and m.dirty_bits()[gfn]:
         return "Its bit is set: a store, or an accessed/dirty update of the tables in it, since the last CLEAN."
     if road == "hap":
-        entry, _, pending = ept_leaves(m)
+        entry, _, pending = nested_leaves(m)
         if pending[gfn]:
-            return "Poisoned on its path: the next access of any kind recomputes its type (resolve_misconfig)."
+            how = "do_recalc" if m.sys[0].npt else "resolve_misconfig"
+            return f"A change is pending on its path: the next access of any kind recomputes its type ({how})."
         if not entry[gfn] & L.EPT_W:
             return "ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit."
         return "ram_rw: stores run at full speed."

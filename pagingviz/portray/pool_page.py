@@ -100,8 +100,8 @@ def _why_shadow(m, head, kind, gfn):
 
 def _p2m(m, page, rows):
     if m.scenario.road == "hap" and m.view("pkey")[page] != L.NONE:
-        rows.append(("holds", f"EPT table, level {int(m.view('pref')[page])}"))
-        return "Part of the domain's only set of EPT tables."
+        rows.append(("holds", f"{m.scenario.hap.upper()} table, level {int(m.view('pref')[page])}"))
+        return f"Part of the domain's only set of {m.scenario.hap.upper()} tables."
     if page in tree_pages(m):
         rows.append(("holds", "the log-dirty bitmap's tree"))
         return "Taken when the first bit below it was set; CLEAN keeps it, OFF frees it."

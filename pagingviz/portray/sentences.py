@@ -11,7 +11,8 @@ EVENT_KINDS = (
     ("EMULATE", "emulated table store"), ("EARLY_UNSHADOW", "early unshadow"), ("PROMOTE", "shadow made"),
     ("DEMOTE", "shadow destroyed"), ("PREALLOC_UNPIN", "pool recycled: unpin"), ("PREALLOC_UNHOOK", "pool recycled: unhook"),
     ("WRMAP_BF", "brute-force search"), ("EPT_VIOLATION", "EPT violation"), ("EPT_MISCONFIG", "EPT misconfiguration"),
-    ("EPT_SPLIT", "superpage split"), ("MARK_DIRTY", "dirty bit set"), ("CLEAN", "CLEAN"), ("CR3_LOAD", "CR3 load"),
+    ("HVM_NPF", "NPF: store to a logged page"), ("NPF_RECALC", "NPF: pending change"),
+    ("P2M_SPLIT", "superpage split"), ("MARK_DIRTY", "dirty bit set"), ("CLEAN", "CLEAN"), ("CR3_LOAD", "CR3 load"),
     ("FORK", "fork"), ("EXIT", "exit"), ("COW_BREAK", "copy on write"), ("UNSYNC", "table out of sync"),
     ("RESYNC_FULL", "resync"), ("RESYNC_ONLY", "resync of a shadow only"), ("EMULATE_UNSHADOW_USER", "unshadow: user store"),
     ("EMULATE_UNSHADOW_EVTINJ", "unshadow: event injection"), ("EMULATE_UNSHADOW_UNHANDLED", "unshadow: not emulated"),
@@ -84,15 +85,16 @@ def _tell_command(sim, events):
     e = _first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "TLB_FLUSH", "IGNORED")
     if e is None:
         return None
-    kind, n, hap = L.EVENTS[int(e["kind"])], int(e["detail"]), sim.scenario.road == "hap"
+    kind, n = L.EVENTS[int(e["kind"])], int(e["detail"])
+    hap = sim.scenario.hap.upper() if sim.scenario.road == "hap" else ""
     freed = _first(events, "BLOW")
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
-        how = "the EPT root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
+        how = f"the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
         return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
     if kind == "ENABLE":
         how = (
-            f"{n} root entry of EPT is poisoned, whatever the size of RAM"
+            f"{n} root entry of {hap} is poisoned, whatever the size of RAM"
             if hap
             else "all shadows are blown away and CR3 is reloaded"
         )
@@ -206,7 +208,7 @@ def _tell_exit(sim, events):
         )
     e = _first(events, "EPT_VIOLATION")
     if e is not None:
-        split = "; the 2 MiB leaf is split" if _count(events, "EPT_SPLIT") else ""
+        split = "; the 2 MiB leaf is split" if _count(events, "P2M_SPLIT") else ""
         n = _count(events, "EPT_VIOLATION")
         more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
         return (
@@ -218,6 +220,24 @@ def _tell_exit(sim, events):
         return (
             f"{what} meets a poisoned EPT entry: the mark is pushed down, {int(e['detail'])} entries recomputed.",
             "p2m-ept.c: resolve_misconfig",
+        )
+    e = _first(events, "HVM_NPF")
+    if e is not None:
+        split = "; the 2 MiB leaf is split" if _count(events, "P2M_SPLIT") else ""
+        n, again = _count(events, "HVM_NPF"), _count(events, "NPF_RECALC")
+        more = f" ({n} such exits with the guest's tables, whose reads count as stores)" if n > 1 else ""
+        before = f", after {again} exit{'s' if again > 1 else ''} for pending changes" if again else ""
+        return (
+            f"{what} hits a read-only NPT leaf: NPF, bit {int(e['gfn'])} is set, the leaf is writable again"
+            f"{split}{before}{more}.",
+            "svm.c: svm_do_nested_pgfault",
+        )
+    e = _first(events, "NPF_RECALC")
+    if e is not None:
+        return (
+            f"{what} meets an NPT entry without its US bit: NPF, {int(e['detail'])} entries change, "
+            "of the leaves only this one.",
+            "p2m-pt.c: do_recalc",
         )
     e = _first(events, "WRMAP")
     if e is not None:

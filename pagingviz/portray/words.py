@@ -12,14 +12,16 @@ from pagingviz.portray.sentences import process_name, running
 def status(sim):
     """The status line: [(label, value)], all text."""
     s, sc = sim.machine.sys[0], sim.scenario
-    out = [("road", {"hap": "hap (EPT)"}.get(sc.road, sc.road)),
+    out = [("road", f"hap ({sc.hap.upper()})" if sc.road == "hap" else sc.road),
            ("log-dirty", f"on, round {int(s.dirty_round)}" if s.log_dirty else "off"),
            ("tick", f"{sim.tick:,}"), ("seed", str(sc.seed))]  # fmt: skip
     if sc.road == "shadow":
         out.append(("exits", f"#PF {int(s.exits_page_fault):,} · CR3 {int(s.exits_cr3):,} · INVLPG {int(s.exits_invlpg):,}"))
         out.append(("pool", f"{int(s.total_pages - s.free_pages + s.p2m_pages)} of {int(s.total_pages + s.p2m_pages)}"))
     elif sc.road == "hap":
-        out.append(("exits", f"misconfig {int(s.ept_misconfig):,} · violation {int(s.ept_violation):,}"))
+        exits = (("misconfig", s.ept_misconfig), ("violation", s.ept_violation))
+        exits = (("NPF, pending", s.npf_recalc), ("NPF, write", s.npf_write)) if s.npt else exits
+        out.append(("exits", " · ".join(f"{name} {int(n):,}" for name, n in exits)))
     else:
         out.append(("guest #PF", f"{int(s.guest_faults):,}"))
     if sc.road != "bare":
@@ -46,12 +48,14 @@ def caption(sim, plan):
         return f"running: {who} · {n} tables{tail}"
     if plan.id == "shadow-pool":
         if sc.road == "hap":
-            return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {int(s.ept_split)} superpages split"
+            return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {int(s.p2m_split)} superpages split"
         total = int(s.total_pages + s.p2m_pages)
         toy = ", a toy: real Xen's floor is 128 a vCPU" if total < 128 * sc.vcpus else ""
         return f"{int(s.free_pages)} of {total} pages free{toy} · recycled {int(s.shadow_prealloc_1)} times"
     if plan.id == "ept-npt":
         if sc.road == "hap":
+            if s.npt:
+                return f"NPF exits: {int(s.npf_write):,} by stores · {int(s.npf_recalc):,} by pending changes"
             return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}"
         return "no EPT on this road: how the shadows map each frame"
     if not s.log_dirty:

@@ -29,6 +29,14 @@ class Ept:
         flags = self.r | self.w << 1 | self.x << 2 | self.emt << 3 | self.sp << 7 | self.a << 8 | self.d << 9
         return flags | self.recalc << 10 | self.mfn << 12 | self.type << 52 | 1 << 63
 
+    def waits(self):
+        """Whether its type, or that of what lies below, is to be computed anew."""
+        return self.emt == POISON
+
+    def fits(self):
+        """Whether a leaf has the rights of its type."""
+        return self.w == self.d == int(self.type == RAM_RW)
+
     def retype(self, kind):
         """ept_p2m_type_to_flags: log-dirty means not writable and not dirty."""
         self.type = kind
@@ -72,13 +80,22 @@ class Hap:
         for level in range(4, leaf_level, -1):
             entry = self.tables[table].get(slot_of(gfn, level))
             if entry is None:
-                entry = self.tables[table][slot_of(gfn, level)] = Ept(mfn=self.free.pop(0))
+                entry = self.tables[table][slot_of(gfn, level)] = self.pointer(self.free.pop(0))
                 self.tables[entry.mfn] = {}
             table = entry.mfn
-        leaf = Ept(self.m.p2m[gfn], emt=WRITE_BACK, sp=int(leaf_level == 2), d=1)
-        self.tables[table][slot_of(gfn, leaf_level)] = leaf
+        self.tables[table][slot_of(gfn, leaf_level)] = self.leaf(self.m.p2m[gfn], int(leaf_level == 2))
+
+    def leaf(self, mfn, sp):
+        """What the domain builder writes."""
+        return Ept(mfn, emt=WRITE_BACK, sp=sp, d=1)
+
+    def pointer(self, page):
+        """An entry that points to a table."""
+        return Ept(mfn=page)
 
     # ---- the hardware's part ----
+    reads_of_tables_write = False
+
     def translate(self, gfn, write):
         """(mfn, writable) of a guest frame, or EptExit. Met on the way down:
         a bad memory type first, then at the leaf the rights."""
@@ -107,12 +124,20 @@ class Hap:
         each through EPT."""
         def read(table, slot):
             if table < self.m.config.frames:                          # where no memory is, nothing exits
-                self.translate(table, False)
+                self.translate(table, self.reads_of_tables_write)
             return self.m.entry(table, slot)
         walk = self.m.guest_walk(self.m.cpu, gva, kind, user, read)
         self.m.set_accessed_dirty(walk, kind, before=lambda table: self.translate(table, True))
         mfn, ept_writable = self.translate(walk.gfn, kind == WRITE)
         return tlb_entry(self.m, walk, gva, mfn, ept_writable)
+
+    def read(self, gfn):
+        """The processor reads guest memory for itself: the four PDPTEs that MOV CR3 loads."""
+        while gfn < self.m.config.frames:
+            try:
+                return self.translate(gfn, False)
+            except EptExit as exit_:
+                self.handle(exit_)
 
     def xen_write(self, gva):
         """hap_gva_to_gfn: Xen walks the guest's tables itself, without EPT; the tables it writes are marked."""
@@ -174,7 +199,7 @@ class Hap:
         big, page = self.tables[table][slot], self.free.pop(0)
         self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
         self.tables[table][slot] = Ept(mfn=page)
-        self.m.event("EPT_SPLIT", gfn=page)
+        self.m.event("P2M_SPLIT", gfn=page)
 
     # ---- pool, CR3, commands ----
     def new_tree_page(self):

@@ -4,7 +4,7 @@ Each text begins with the rule's number in our two lists of such properties, one
 from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
-from .hap import POISON, RAM_RW, ROOT, slot_of
+from .hap import RAM_RW, ROOT, slot_of
 from .kinds import FL1S, L1S, L2S, L2_32, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
 from .walk import is_leaf
 
@@ -108,12 +108,12 @@ def hap_rules(m):
         table, poisoned = ROOT, False
         for level in (4, 3, 2, 1):
             entry = m.road.tables[table][slot_of(gfn, level)]
-            poisoned |= entry.emt == POISON
+            poisoned |= entry.waits()
             if level == 1 or entry.sp:
                 break
             table = entry.mfn
         yield entry.mfn + (gfn % 512 if entry.sp else 0) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
-        yield entry.w == entry.d == int(entry.type == RAM_RW), f"15: leaf of gfn {gfn} has rights of another type"
+        yield entry.fits(), f"15: leaf of gfn {gfn} has rights of another type"
         trusted = entry.type == RAM_RW and not poisoned
         yield not (m.log.on and trusted) or gfn in m.log.bits, f"14: gfn {gfn} is effectively writable and not dirty"
     yield not m.log.missing(), "2: a written frame is not marked"

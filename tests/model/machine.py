@@ -4,6 +4,7 @@ from .config import CR_NXE, CR_PG, CR_PGE, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, POOL
 from .config import A, D, MachineCrash, P, U, W, machine_frame
 from .guest import MERGED, GuestKernel
 from .hap import Hap
+from .npt import HapNpt
 from .logdirty import LogDirty
 from .kinds import entry_of
 from .raw import RawGuest
@@ -70,7 +71,7 @@ class Model:
         self.log = LogDirty(self)
         self.guest = RawGuest(self) if config.raw else GuestKernel(self)
         self.guest.boot()
-        self.road = ROADS[config.road](self)
+        self.road = (HapNpt if config.road == "hap" and config.hap == "npt" else ROADS[config.road])(self)
         for vcpu in self.vcpus:
             self.guarded(self.boot, vcpu)
 
@@ -152,6 +153,8 @@ class Model:
         """MOV CR3: a PAE guest's four PDPTEs are checked first."""
         vcpu = vcpu or self.cpu
         if vcpu.levels == 3:
+            if isinstance(self.road, Hap):
+                self.road.read(root)
             self.load_pdptes(vcpu, root)
         vcpu.cr3 = root
         self.event("CR3_LOAD", gfn=root, vcpu=vcpu.number)

@@ -1,19 +1,21 @@
-"""Every frame's EPT leaf."""
+"""Every frame's leaf of EPT or NPT."""
 
-from pagingviz.core import logdirty
+from pagingviz.core import logdirty, npt
 from pagingviz.core.audit.says import says
 from pagingviz.core.jit import jit
 from pagingviz.core.p2m import index, poisoned, recalculated
 from pagingviz.core.pool import entry_at
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    EPT_RECALC, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EPT_W, ONE, P2M_RAM_LOGDIRTY, U, ZERO,
+    EPT_RECALC, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EPT_W, NPT_RECALC, ONE, P, P2M_RAM_LOGDIRTY, PSE, RW, U, ZERO,
 )  # fmt: skip
 
 
 @jit
 def leaves(s, a):
     """[H14 H15 H23] Each frame's leaf: right mfn, logdirty never writable, effectively ram_rw only with its bit set."""
+    if s.npt != ZERO:
+        return _npt_leaves(s, a)
     for gfn in range(s.frames):
         page, level, recalc = s.hap_root, U(4), ZERO
         while True:
@@ -33,5 +35,26 @@ def leaves(s, a):
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)
             if (now & EPT_W) != ZERO and not logdirty.is_dirty(s, a, U(gfn)):
+                return says(12, gfn)
+    return ZERO
+
+
+@jit
+def _npt_leaves(s, a):
+    for gfn in range(s.frames):
+        page, shift, waits = s.hap_root, U(27), False
+        e = a[entry_at(s, page, (U(gfn) >> shift) & U(511))]
+        while shift != ZERO and (e & PSE) == ZERO and (e & P) != ZERO:
+            waits = waits or npt.pending(e)
+            page, shift = frame(e), shift - U(9)
+            e = a[entry_at(s, page, (U(gfn) >> shift) & U(511))]
+        inside = U(gfn) & U(511) if shift != ZERO else ZERO
+        if (e & P) == ZERO or frame(e) + inside != a[s.o_p2m + gfn]:
+            return says(17, gfn)
+        if npt.kind_of(e) == P2M_RAM_LOGDIRTY and (e & RW) != ZERO:
+            return says(18, gfn)
+        if s.log_dirty != ZERO:
+            now = npt.recalculated(s, e & ~NPT_RECALC if waits else e)
+            if (now & RW) != ZERO and not logdirty.is_dirty(s, a, U(gfn)):
                 return says(12, gfn)
     return ZERO

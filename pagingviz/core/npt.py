@@ -1,0 +1,114 @@
+"""NPT as the hypervisor keeps it: ordinary long-mode entries, lazy global log-dirty by taking US and A from the root's entries.
+
+Source: Xen mm/p2m-pt.c (p2m_type_to_flags, p2m_pt_change_entry_type_global, do_recalc, p2m_next_level), mm/p2m.c
+(p2m_change_type_one). Unlike EPT, a pending change is carried out for the one leaf that was touched. The hardware's walk is in
+nested.py. Left out: 1 GiB leaves, p2m types other than ram_rw and ram_logdirty.
+"""
+
+from pagingviz.core.events import emit
+from pagingviz.core.jit import jit
+from pagingviz.core.pool import entry_at
+from pagingviz.core.recycle import alloc_p2m
+from pagingviz.core.walk import frame
+from pagingviz.layout import (
+    A, D, ENTRIES, ENTRY_BITS, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EV_P2M_SPLIT, FRAME_MASK, NPT_RECALC, ONE, P,
+    P2M_RAM_LOGDIRTY, P2M_RAM_RW, PSE, RW, SUPERPAGE_FRAMES, U, US, ZERO,
+)  # fmt: skip
+
+_INDEX = U(511)
+
+
+@jit
+def leaf_flags(kind):
+    """Flags of a leaf of p2m type `kind` (p2m_type_to_flags): ram_rw may be written, ram_logdirty not."""
+    return P | US | A | D | (kind << EPT_TYPE_SHIFT) | (RW if kind == P2M_RAM_RW else ZERO)
+
+
+@jit
+def kind_of(e):
+    """p2m type of a leaf (p2m_flags_to_type)."""
+    return (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT
+
+
+@jit
+def pending(e):
+    """Whether a change waits in this entry (needs_recalc): present without US."""
+    return (e & (P | US)) == P
+
+
+@jit
+def postpone(s, a, page):
+    """set_recalc in every present entry of one table that has none. Returns how many."""
+    n = ZERO
+    o = entry_at(s, page, ZERO)
+    for i in range(o, o + ENTRIES):
+        if a[i] & P and not pending(a[i]):
+            a[i] &= ~NPT_RECALC
+            n += ONE
+    return n
+
+
+@jit
+def recalculated(s, e):
+    """The leaf with its type computed anew (p2m_recalc_type) when a change is pending, else as it is."""
+    if not pending(e):
+        return e
+    kind = P2M_RAM_LOGDIRTY if s.log_dirty != ZERO else P2M_RAM_RW
+    return e | NPT_RECALC if kind == kind_of(e) else (e & (FRAME_MASK | PSE)) | leaf_flags(kind)
+
+
+@jit
+def place(s, a, gfn):
+    """Arena index of the leaf of `gfn`: at level 1 or, for a 2 MiB leaf, level 2."""
+    page, shift = s.hap_root, U(27)
+    while True:
+        at = entry_at(s, page, (gfn >> shift) & _INDEX)
+        if shift == ZERO or (a[at] & PSE) != ZERO or (a[at] & P) == ZERO:
+            return at
+        page = frame(a[at])
+        shift -= ENTRY_BITS
+
+
+@jit
+def do_recalc(s, a, gfn):
+    """do_recalc: push pending changes down the path of `gfn`, carry out that of its leaf. Returns how many entries changed."""
+    n, page, shift = ZERO, s.hap_root, U(27)
+    while shift != ZERO:
+        at = entry_at(s, page, (gfn >> shift) & _INDEX)
+        e = a[at]
+        if (e & P) == ZERO:
+            return n
+        if e & PSE:
+            break
+        page = frame(e)
+        if pending(e):
+            n += postpone(s, a, page) + ONE
+            a[at] = e | NPT_RECALC
+        shift -= ENTRY_BITS
+    at = entry_at(s, page, (gfn >> shift) & _INDEX)
+    if pending(a[at]):
+        a[at] = recalculated(s, a[at])
+        n += ONE
+    return n
+
+
+@jit
+def change_type_one(s, c, a, gfn):
+    """p2m_change_type_one(ram_logdirty -> ram_rw), 4 KiB order. Returns whether the type changed (-EBUSY otherwise)."""
+    do_recalc(s, a, gfn)
+    at = place(s, a, gfn)
+    if kind_of(a[at]) != P2M_RAM_LOGDIRTY:
+        return False
+    if a[at] & PSE:
+        e, first = a[at], gfn & ~(SUPERPAGE_FRAMES - ONE)
+        page = alloc_p2m(s, c, a, first)
+        a[s.o_pref + page] = ONE  # for a p2m table: its level
+        o = entry_at(s, page, ZERO)
+        for i in range(ENTRIES):
+            a[o + i] = (e + (i << U(12))) & ~PSE  # the children keep type and rights (p2m_next_level)
+        a[at] = (page << U(12)) | P | RW | US | A | D
+        s.p2m_split += ONE
+        emit(s, a, EV_P2M_SPLIT, ZERO, ZERO, first, page, U(2), kind_of(e))
+        at = o + (gfn & _INDEX)
+    a[at] = (a[at] & FRAME_MASK) | leaf_flags(P2M_RAM_RW)
+    return True

@@ -1,0 +1,113 @@
+"""The HAP road with NPT (Xen mm/p2m-pt.c): nested tables are ordinary page tables, walked as a user, and a walk of the guest's
+tables counts as stores to them."""
+from dataclasses import dataclass, replace
+
+from .hap import Hap, RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, slot_of
+
+
+@dataclass
+class Npt:
+    """One NPT entry, field by field. Absent entries are not kept. US away: a change is pending."""
+    mfn: int
+    rw: int = 1
+    us: int = 1
+    a: int = 1
+    sp: int = 0
+    type: int = RAM_RW
+
+    def raw(self):
+        """The 64-bit word; D is always set."""
+        flags = 1 | self.rw << 1 | self.us << 2 | self.a << 5 | 1 << 6 | self.sp << 7
+        return flags | self.mfn << 12 | self.type << 52
+
+    def waits(self):
+        """Whether its type, or that of what lies below, is to be computed anew."""
+        return not self.us
+
+    def fits(self):
+        """Whether a leaf has the rights of its type."""
+        return self.rw == int(self.type == RAM_RW)
+
+    def mark(self):
+        """set_recalc."""
+        self.us = self.a = 0
+
+    def unmark(self):
+        """clear_recalc."""
+        self.us = self.a = 1
+
+
+class HapNpt(Hap):
+    """Where NPT differs from EPT."""
+
+    def leaf(self, mfn, sp):
+        return Npt(mfn, sp=sp)
+
+    def pointer(self, page):
+        return Npt(page)
+
+    reads_of_tables_write = True
+
+    def translate(self, gfn, write):
+        """(mfn, writable) of a guest frame, or the exit: no US on the way, or a store without RW."""
+        table, rw = ROOT, 1
+        for level in (4, 3, 2, 1):
+            entry = self.tables[table][slot_of(gfn, level)]
+            if level == 1 or entry.sp:
+                break
+            if not entry.us:
+                raise EptExit("npf", gfn)
+            table = entry.mfn
+        if not entry.us or (write and not entry.rw):
+            raise EptExit("npf", gfn)
+        return entry.mfn + (gfn % 512 if entry.sp else 0), rw & entry.rw
+
+    def handle(self, exit_):
+        """VMEXIT_NPF: pending changes first; where there are none it is a store to a logged page."""
+        if self.do_recalc(exit_.gfn):
+            self.m.count("npf_recalc")
+        else:
+            self.m.count("npf_write")
+            self.m.log.mark(exit_.gfn)
+            self.make_writable(exit_.gfn)
+        self.m.flush_tlbs()
+
+    def poison(self, table, recalc):
+        for entry in self.tables[table].values():
+            entry.mark()
+
+    def do_recalc(self, gfn):
+        """Push the marks down the path; carry out the change of this one leaf. Whether there was anything to do."""
+        done, table = False, ROOT
+        for level in (4, 3, 2):
+            entry = self.tables[table][slot_of(gfn, level)]
+            if entry.sp:
+                break
+            if not entry.us:
+                self.poison(entry.mfn, 1)
+                entry.unmark()
+                done = True
+            table = entry.mfn
+        else:
+            entry = self.tables[table][slot_of(gfn, 1)]
+        if not entry.us:
+            entry.type = RAM_LOGDIRTY if self.global_logdirty else RAM_RW
+            entry.rw = int(entry.type == RAM_RW)
+            entry.unmark()
+            done = True
+        return done
+
+    def make_writable(self, gfn):
+        """p2m_change_type_one(logdirty -> rw) for 4 KiB."""
+        table = ROOT
+        for level in (4, 3, 2):
+            slot = slot_of(gfn, level)
+            big = self.tables[table][slot]
+            if big.sp:
+                page = self.free.pop(0)
+                self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
+                self.tables[table][slot] = Npt(page)
+                self.m.event("P2M_SPLIT", gfn=page)
+            table = self.tables[table][slot].mfn
+        entry = self.tables[table][slot_of(gfn, 1)]
+        entry.type, entry.rw = RAM_RW, 1
