@@ -62,7 +62,7 @@ class Machine:
         """Lay out the arena: sizes of every region, offsets into the record."""
         s = self.sys[0]
         frames, zone = sc.frames, work.zone
-        cap = {"bare": 0, "shadow": sc.pool_cap, "hap": hap_pages(frames)}[sc.road]
+        cap = {"bare": 0, "shadow": sc.pool_cap, "hap": work.hap_pool or hap_pages(frames)}[sc.road]
         sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
         spare = dict.fromkeys(("info", "p2m", "m2p"), 1)  # for the frame after the last: the identity table of CR0.PG=0
         sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1, "sparse": 0}

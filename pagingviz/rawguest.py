@@ -38,10 +38,10 @@ class RawWork:
     tables: {frame: {index: entry}} before tick 0 (indices of 8-byte entries, of 4-byte ones for levels=2); program: rows (code
     of CODES or its number, va, value, size, user, vcpu), of which the last ones may be left out; cr: layout.CR_* bits;
     p2m_pages: pool pages that the p2m holds from the start; small_chunks: numbers of 2 MiB chunks that the hap road maps by
-    4 KiB leaves whatever the scenario says.
+    4 KiB leaves whatever the scenario says; hap_pool: pages of the pool of the hap road, 0: as many as it can need.
     """
 
-    slots, processes, small_chunks = 0, (), ()
+    slots, processes, small_chunks, hap_pool = 0, (), (), 0
 
     def __init__(self, *, levels: int = 4, zone: int, frames: int, cr3: int, tables: Mapping[int, Mapping[int, int]],
                  program: Iterable[tuple], cr: int = _CR, p2m_pages: int = 0):  # fmt: skip

@@ -87,7 +87,7 @@ class Work:
     """
 
     # What a guest given entry by entry has in its stead (rawguest.RawWork).
-    program, p2m_pages, shown, small_chunks = np.empty((0, 3), np.uint64), 0, None, ()
+    program, p2m_pages, shown, small_chunks, hap_pool = np.empty((0, 3), np.uint64), 0, None, (), 0
 
     def __init__(self, scenario: Scenario, files: Mapping[str, bytes] | None = None) -> None:
         self.scenario, self.levels = scenario, scenario.guest_levels

@@ -43,7 +43,7 @@ def config_of(scenario, zone, **fields):
 def build(zone=32, processes=6, **fields):
     """(kernel machine, model) of the same small guest with processes."""
     scenario = scenario_of(**fields)
-    machine = Machine(scenario, SimpleNamespace(slots=processes, zone=zone, program=Work.program, small_chunks=()))
+    machine = Machine(scenario, SimpleNamespace(slots=processes, zone=zone, program=Work.program, small_chunks=(), hap_pool=0))
     return machine, Model(config_of(scenario, zone, processes=processes))
 
 

@@ -52,7 +52,11 @@ class Plan:
 def plan(scenario, work, board, pages=None):
     """The plan of a board for a machine of this scenario; `pages`: pool pages to show when the pool was made larger."""
     if board == "shadow-pool":
-        return _pool(scenario.road, scenario.pool if pages is None else pages, scenario.frames, _kinds(scenario, work))
+        if scenario.road == "hap":
+            from pagingviz.machine import hap_pages
+
+            pages = work.hap_pool or hap_pages(scenario.frames)
+        return _pool(scenario.road, scenario.pool if pages is None else pages, _kinds(scenario, work))
     if board == "guest-tables":
         return _guest(scenario, work)
     return _frames(scenario.road, scenario.frames, board)
@@ -119,15 +123,12 @@ def _frames(road, frames, board):
 
 
 @lru_cache(maxsize=256)
-def _pool(road, pages, frames, kinds):
+def _pool(road, pages, kinds):
     if road == "hap":
-        from pagingviz.machine import hap_pages
-
-        pages = hap_pages(frames)
-        title, unit = "HAP pool", "1 cell = 1 page for EPT tables and the bitmap's tree"
+        title, unit = "HAP pool", "1 cell = 1 page for nested tables and the bitmap's tree"
         legend = (
-            ("4", YOUNG, "EPT root"),
-            ("1", OLD, "to 4: EPT table, by level"),
+            ("4", YOUNG, "nested root"),
+            ("1", OLD, "to 4: nested table, by level"),
             ("l", YOUNG, "log-dirty tree"),
             (".", FREE, "free"),
         )

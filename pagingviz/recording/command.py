@@ -11,7 +11,7 @@ from pagingviz.fields import ScenarioError, one_of, quote
 from pagingviz.recording.read import MAX_FILE
 
 GUESTS = ("hvm64", "pae")
-ROADS = ("shadow",)
+ROADS = ("shadow", "hap")
 SETTINGS = ("oos", "shopt", "xen", "pool", "floor")  # scenario fields that say how the recorded domain was made
 SCHEMA = 1
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
     names = {Path(name).name for name in (options.against, options.trace, options.perf) if name is not None}
     known = compare.known_differences(names)
-    report = compare.compare(texts[0], options.guest, model.scenario_of(settings), *texts[1:], known=known)
+    report = compare.compare(texts[0], options.guest, model.scenario_of(settings, options.road), *texts[1:], known=known)
     title = f"{Path(options.script).name} on the model, {options.guest}, {options.road}, beside {', '.join(sorted(names))}"
     if options.json:
         head: dict[str, Any] = {"schema": SCHEMA, "script": options.script, "guest": options.guest, "road": options.road}

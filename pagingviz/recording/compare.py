@@ -72,7 +72,7 @@ def compare(script: str, guest: str, scenario: Scenario, against: str | None, tr
     """
     if against is None and trace is None:
         raise ScenarioError("There is nothing to compare with: give a recording or a trace.")
-    before, items = items_of(parse(script), against, trace)
+    before, items = items_of(parse(script), against, trace, scenario.road)
     counts = read_perf(perf) if perf is not None else {}
     best = plain = None
     for s, start in enumerate(STARTS):
@@ -110,10 +110,11 @@ def known_differences(recordings: set[str], path: Path = KNOWN) -> dict[str, str
         raise ScenarioError(f"The list of known differences {path} cannot be used: {quote(str(error), 80)}.") from None
 
 
-def items_of(steps: list[Step], against: str | None, trace: str | None) -> tuple[list[Event], list[Item]]:
+def items_of(steps: list[Step], against: str | None, trace: str | None, road: str = "shadow"
+             ) -> tuple[list[Event], list[Item]]:  # fmt: skip
     """Steps beside what was recorded of them. Events belong to the last step that acts before them."""
     steps = [step for step in steps if step.name != "sleep"]
-    before, traced = read_csv(trace) if trace is not None else ([], None)
+    before, traced = read_csv(trace, road) if trace is not None else ([], None)
     listed = read_jsonl(against) if against is not None else None
     for what, operations in (("recording", listed), ("trace", traced)):
         if operations is not None:

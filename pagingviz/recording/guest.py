@@ -47,6 +47,7 @@ LAYOUTS = {
     "pae": Layout(3, 0x106, 0x107, 0x10B, 0x110, 0x117, (0x11A, 0x11B), 0x11C, 0x11D),
 }
 NOT_BUILT = {"hvm64": (), "pae": (11, 12)}
+DISPATCH = 0x105  # read once at the start of every command (recorded on the HAP road: one NPF more than its other pages give)
 OWN = range(0x100, 0x106)  # the program's own pages; stack, status, control and hypercall page come on top
 
 
@@ -128,6 +129,7 @@ class Guest:
     def command(self, step: Step, word: Word) -> list[Row]:
         """The rows of one command up to its last instruction before the status page is written."""
         a, b, c, d, _ = step.args
+        self._read(DISPATCH << 12, self.low)
         if step.number not in NOT_BUILT[self.kind]:
             getattr(self, f"_command_{step.number}")(a, b, c, d, word)
         return self._take()

@@ -38,6 +38,7 @@ class Recording:
     perf: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     about: str = ""
+    road: str = "shadow"
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ class Recording:
     @property
     def scenario(self) -> Scenario:
         """The model's scenario of the recorded domain."""
-        return scenario_of(self.settings)
+        return scenario_of(self.settings, self.road)
 
 
 RECORDINGS = (
@@ -67,6 +68,12 @@ RECORDINGS = (
               about="From one page to all of the region, strides, reads: bitmap, dirty_count and fault_count of every round."),
     Recording("sweep-boot2", "Sweep, second boot", "sweep.ld", "hvm64", "sweep_boot2_shadow.jsonl",
               about="The same sweep after another boot, with the guest rebuilt."),
+    Recording("trace-hap", "Log-dirty rounds, HAP (NPT)", "trace.ld", "hvm64", "trace_hap.jsonl", "trace_hap.csv",
+              "perf_hap.txt", about="Two exits for a page that is written, one for a page that is only read.", road="hap"),
+    Recording("sweep-hap", "Sweep, HAP (NPT)", "sweep.ld", "hvm64", "sweep_hap.jsonl",
+              about="The guest's own page tables are dirty in every round: the processor walks them as stores.", road="hap"),
+    Recording("sweep-hap-boot2", "Sweep, HAP, second boot", "sweep.ld", "hvm64", "sweep_boot2_hap.jsonl",
+              about="The same sweep on nested tables after another boot, with the guest rebuilt.", road="hap"),
 )  # fmt: skip
 NAMES = tuple(recording.name for recording in RECORDINGS)
 

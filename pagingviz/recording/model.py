@@ -23,20 +23,27 @@ CHUNK = 32  # rows between two looks at the event ring, which holds L.RING event
 P2M_PAGES = 8  # pool pages the p2m of the recorded guests held (recorded: "p2m=8")
 OWN_ENTRIES = range(0x100, 0x120)  # of the first L1 table: what the program uses
 UPPER_ENTRIES = range(16)  # of the first L2 table
-DEFAULT_POOL = 320  # libxl: 256 a vCPU + 2 a MiB
+DEFAULT_POOL = {"shadow": 320, "hap": 288}  # libxl: 256 a vCPU + 2 a MiB, on the hap road 1 a MiB
 KIND = {int(L.EV[name]): name for name in KINDS if name in L.EV}
 _STEPS = {"enable": L.CMD_ENABLE, "clean": L.CMD_CLEAN, "off": L.CMD_OFF, "peek": L.CMD_PEEK}
 _NO_ROWS = ((NOP, 0, 0, 0),)
 
 
-def scenario_of(settings: dict[str, str]) -> Scenario:
-    """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields."""
-    base = Scenario(road="shadow", frames=FRAMES, pool=DEFAULT_POOL, xen="4.17", floor=1, trace="", work="idle")
+def scenario_of(settings: dict[str, str], road: str = "shadow") -> Scenario:
+    """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields.
+
+    On the hap road the processor was AMD's, so its tables are NPT, with 2 MiB leaves.
+    """
+    base = Scenario(road=road, hap="npt", superpages=1, frames=FRAMES, pool=DEFAULT_POOL[road], xen="4.17", floor=1, trace="",
+                    work="idle")  # fmt: skip
     return base.replace(**settings)
 
 
 class RecordedWork(RawWork):
     """The recordings' guest with a program, and room for `aliases` alias tables. The map of guest tables shows what it uses."""
+
+    # The first 2 MiB had 4 KiB leaves when the recordings began, all else 2 MiB ones (facts/xen-4.17.md 2b).
+    small_chunks, hap_pool = (0,), DEFAULT_POOL["hap"]
 
     def __init__(self, guest: Guest, program: Iterable[tuple], aliases: int) -> None:
         self._at, self._aliases, at = guest.at, aliases, guest.at
@@ -181,8 +188,10 @@ class Model:
             return
         rows = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
         for i in range(max(first, n - int(L.RING)), n):
-            tick, kind, _, gva, gfn, _, level, detail = (int(word) for word in rows[i % int(L.RING)])
+            tick, kind, _, gva, gfn, mfn, level, detail = (int(word) for word in rows[i % int(L.RING)])
             name = KIND.get(kind)
+            if kind == L.EV_NPF_RECALC or kind == L.EV_HVM_NPF:
+                self._exit(tick, kind, gfn, mfn, detail)
             if name is None:
                 continue
             if name in BY_GFN:
@@ -191,3 +200,11 @@ class Model:
                 flags = None if name == "EMULATE" and fast else level >> 16
                 value = detail if name == "EMULATE" else None
                 self.events.append(Event(name, va=gva, flags=flags, value=value, tick=tick))
+
+    def _exit(self, tick: int, kind: int, gfn: int, mfn: int, gpa: int) -> None:
+        """What Xen traces of an NPF exit: the exit, the p2m entry when its type changed, and the fault when it was one."""
+        self.events.append(Event("NPF", tick=tick))
+        if kind == L.EV_HVM_NPF:
+            if mfn != int(L.NONE):
+                self.events.append(Event("MEM_SET_P2M_ENTRY", gfn=gfn, tick=tick))
+            self.events.append(Event("HVM_NPF", va=gpa, tick=tick))

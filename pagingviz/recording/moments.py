@@ -106,7 +106,7 @@ def _aliases(name: str) -> int:
 @cache
 def _items(name: str):
     r = recording(name)
-    return items_of(parse(text(r.script)), text(r.jsonl) if r.jsonl else None, text(r.csv) if r.csv else None)
+    return items_of(parse(text(r.script)), text(r.jsonl) if r.jsonl else None, text(r.csv) if r.csv else None, r.scenario.road)
 
 
 def film(name: str, told: Callable[[int, int], None] | None = None) -> Film:

@@ -21,6 +21,8 @@ FLAG_BIT = {name: 1 << bit for bit, name in enumerate(L.SFLAGS)} | {
 }  # fmt: skip
 BY_GFN = ("WRMAP_BF", "PREALLOC_UNPIN", "RESYNC_FULL", "RESYNC_ONLY")  # payload: one gfn of 8 bytes, nothing else
 BY_PAGE = ("EMULATE_UNSHADOW_USER", "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED")  # payload: gfn, va
+# Of a HAP guest: every NPF exit, the change of the p2m that it led to, and (HVM_NPF) the guest-physical address.
+NESTED = ("NPF", "MEM_SET_P2M_ENTRY", "HVM_NPF")
 KINDS = ("NOT_SHADOW", "FAST_PROPAGATE", "FAST_MMIO", "FALSE_FAST_PATH", "MMIO", "FIXUP", "DOMF_DYING", "EMULATE",
          *BY_PAGE, *BY_GFN)  # fmt: skip
 MAX_FILE = 16 << 20
@@ -93,8 +95,11 @@ def read_jsonl(text: str) -> list[Operation]:
     return operations
 
 
-def read_csv(text: str) -> tuple[list[Event], list[Operation]]:
-    """(events before the first operation, operations with the events that follow each) of a trace recording."""
+def read_csv(text: str, road: str = "shadow") -> tuple[list[Event], list[Operation]]:
+    """(events before the first operation, operations with the events that follow each) of a trace recording.
+
+    Of a shadow guest the events of the shadow code are taken, of a HAP guest those of NESTED.
+    """
     before: list[Event] = []
     operations: list[Operation] = []
     for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
@@ -103,8 +108,14 @@ def read_csv(text: str) -> tuple[list[Event], list[Operation]]:
             raise ScenarioError(f"Line {number} of the trace does not have the columns name and fields.")
         if name.startswith("OP_"):
             _add(operations, Operation(name[3:], _fields(fields, name == "OP_note")))
-        elif name.startswith("SHADOW_"):
-            event = _event(number, name.removeprefix("SHADOW_"), _fields(fields, False))
+        else:
+            found = _fields(fields, False)
+            if road == "shadow" and name.startswith("SHADOW_"):
+                event = _event(number, name.removeprefix("SHADOW_"), found)
+            elif road == "hap" and (name in NESTED or (name == "VMEXIT" and found.get("reason") == "NPF")):
+                event = Event("NPF" if name == "VMEXIT" else name, va=found.get("gpa"), gfn=found.get("gfn"))
+            else:
+                continue
             (operations[-1].events if operations else before).append(event)
     return before, operations
 

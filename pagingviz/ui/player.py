@@ -64,7 +64,7 @@ def board_record(plan, caption="", alt="") -> dict:
 class _NoWork:
     """Stands in for the work while kernels compile: the guest map then shows the kernel's own entries only."""
 
-    processes, zone, p2m_pages, shown = (), 8, 0, None
+    processes, zone, p2m_pages, shown, hap_pool = (), 8, 0, None, 0
 
     def __init__(self, scenario):
         self.levels = scenario.guest_levels
