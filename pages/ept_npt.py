@@ -11,6 +11,9 @@ map_page(
         " guest walks.",
         "A store to a ram_logdirty leaf is an EPT violation: the frame is marked dirty and its leaf becomes ram_rw "
         "again, so each frame costs one exit a round; a 2 MiB leaf is split first.",
+        "AMD's NPT (hap=npt) knows no misconfiguration: do_recalc finds the mark (US taken away) and settles it for one leaf "
+        "at a time, so every frame that is touched costs an exit, and one more when it is written. The guest's own page "
+        "tables count as written whenever the processor walks them.",
     ),
-    ("ept_misconfig", "ept_violation", "pages_marked"),
+    ("ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pages_marked"),
 )

@@ -20,8 +20,8 @@ from pagingviz.workload import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
 SAMPLES = 512  # most points of a history
-HISTORY = ("exits_page_fault", "ept_misconfig", "ept_violation", "guest_faults", "tlb_miss", "pages_marked",
-           "dirty_count", "free_pages", "total_pages", "cleans")  # fmt: skip
+HISTORY = ("exits_page_fault", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "guest_faults",
+           "tlb_miss", "pages_marked", "dirty_count", "free_pages", "total_pages", "cleans")  # fmt: skip
 EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn", "mfn", "level", "detail")])
 
 

@@ -68,9 +68,10 @@ def after(pair, *vpns, kind=WRITE):
     return pair
 
 
+@pytest.mark.parametrize("hap", ["ept", "npt"])
 @pytest.mark.parametrize("superpages", [0, 1])
-def test_h8_h9_peek_twice_changes_nothing_and_counts_the_bits(superpages):
-    p = Pair("hap", frames=1024, superpages=superpages)
+def test_h8_h9_peek_twice_changes_nothing_and_counts_the_bits(superpages, hap):
+    p = Pair("hap", hap=hap, frames=1024, superpages=superpages)
     p.do("enable")
     after(p, BASE, BASE + 1)
     leaves, bits = p.view("pool").copy(), p.dirty()
@@ -79,8 +80,9 @@ def test_h8_h9_peek_twice_changes_nothing_and_counts_the_bits(superpages):
     assert (p.view("pool") == leaves).all()
 
 
-def test_h28_the_first_mark_takes_four_pages_clean_frees_none_off_frees_all():
-    p = Pair("hap")
+@pytest.mark.parametrize("hap", ["ept", "npt"])
+def test_h28_the_first_mark_takes_four_pages_clean_frees_none_off_frees_all(hap):
+    p = Pair("hap", hap=hap)
     own = int(p.s.p2m_pages)
     p.do("enable")
     assert p.s.p2m_pages == own
@@ -92,9 +94,10 @@ def test_h28_the_first_mark_takes_four_pages_clean_frees_none_off_frees_all():
     assert p.s.p2m_pages == own and not p.dirty()
 
 
+@pytest.mark.parametrize("hap", ["ept", "npt"])
 @pytest.mark.parametrize("superpages", [0, 1])
-def test_h12_h13_enable_and_clean_write_one_root_entry_and_no_leaf(superpages):
-    p = Pair("hap", frames=1024, superpages=superpages)
+def test_h12_h13_enable_and_clean_write_one_root_entry_and_no_leaf(superpages, hap):
+    p = Pair("hap", hap=hap, frames=1024, superpages=superpages)
     for name in ("enable", "clean"):
         before = p.view("pool").copy()
         p.do(name)
@@ -116,6 +119,21 @@ def test_h17_h19_exits_of_an_interval(superpages):
         seen = [p.touch(BASE + k, WRITE) for k in range(20) for _ in range(2)]
         assert sum(m.get("ept_violation", 0) for m in seen) == len(p.dirty()) == 20
         assert not any("ept_misconfig" in m for m in seen)
+
+
+def test_h18_h19_exits_of_an_interval_on_npt():
+    """One NPF for each 4 KiB leaf touched, reads included, one more for each written; tables walked count as written."""
+    p = after(Pair("hap", hap="npt", frames=1024), *range(BASE, BASE + 20))
+    p.do("enable")
+    for _ in range(3):
+        p.do("clean")
+        tables, data = {p.table(BASE, level) for level in (1, 2, 3, 4)}, {p.gfn(BASE + k) for k in range(20)}
+        seen = [p.touch(BASE + k) for k in range(20)]
+        assert sum(m.get("npf_recalc", 0) for m in seen) == len(tables | data) == 24
+        assert sum(m.get("npf_write", 0) for m in seen) == len(tables) and p.dirty() == tables
+        seen = [p.touch(BASE + k, WRITE) for k in range(20) for _ in range(2)]
+        assert sum(m.get("npf_write", 0) for m in seen) == 20 and p.dirty() == tables | data
+        assert not any("npf_recalc" in m for m in seen)
 
 
 def test_h23_h24_h25_superpages_split_on_stores_only_and_never_come_back():

@@ -225,7 +225,7 @@ def _tell_exit(sim, events):
     if e is not None:
         split = "; the 2 MiB leaf is split" if _count(events, "P2M_SPLIT") else ""
         n, again = _count(events, "HVM_NPF"), _count(events, "NPF_RECALC")
-        more = f" ({n} such exits with the guest's tables, whose reads count as stores)" if n > 1 else ""
+        more = f"; {n} frames so far, as reading a guest table counts as a store to it" if n > 1 else ""
         before = f", after {again} exit{'s' if again > 1 else ''} for pending changes" if again else ""
         return (
             f"{what} hits a read-only NPT leaf: NPF, bit {int(e['gfn'])} is set, the leaf is writable again"
@@ -235,8 +235,8 @@ def _tell_exit(sim, events):
     e = _first(events, "NPF_RECALC")
     if e is not None:
         return (
-            f"{what} meets an NPT entry without its US bit: NPF, {int(e['detail'])} entries change, "
-            "of the leaves only this one.",
+            f"{what} meets an NPT entry without its US bit: NPF, {int(e['detail'])} "
+            f"entr{'ies change' if int(e['detail']) > 1 else 'y changes'}, of the leaves only this one.",
             "p2m-pt.c: do_recalc",
         )
     e = _first(events, "WRMAP")

@@ -31,7 +31,7 @@ def machine_page(title: str) -> None:
     _slow(portray.BOARDS, None, ())
 
 
-def map_page(name: str, title: str, worth_knowing: tuple[str, str], curves: tuple[str, ...],
+def map_page(name: str, title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
              below: Callable[[], None] | None = None) -> None:  # fmt: skip
     """The page of one map. `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything."""
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
@@ -100,7 +100,7 @@ def _refresh() -> None:
 
 
 @st.fragment(key="slow")
-def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, str] | None, curves: tuple[str, ...]) -> None:
+def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...]) -> None:
     """Everything that may be a moment behind the board."""
     visit = session.current()
     with st.sidebar:
@@ -151,5 +151,7 @@ def _same_grid(sim, plan, theme: str) -> None:
 def _history(sim, curves: tuple[str, ...], theme: str) -> None:
     from pagingviz import figures
 
+    other = {"ept": "npf_", "npt": "ept_"}[sim.scenario.hap]  # exits of the processor that this machine does not have
+    curves = tuple(name for name in curves if not name.startswith(other))
     st.plotly_chart(figures.history(*sim.history(), curves, sim.tick, theme), theme=None, key="history",
                     config=figures.config("history"))  # fmt: skip
