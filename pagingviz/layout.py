@@ -209,8 +209,8 @@ _u = [(name, "u8") for name in (
 )]  # fmt: skip
 # Kernels that others call through an address in s.far (core/far.py), in the order in which they need each other.
 FAR = ("destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "remove_write_access", "remove_shadows", "_resync",
-       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "second", "miss",
-       "far_access", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
+       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "second",
+       "handle_exit", "miss", "far_access", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
 SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]

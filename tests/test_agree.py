@@ -92,8 +92,8 @@ def drawn(r):
     near, calm = r.random() < 0.5, r.random() < 0.5  # few pages, touched again and again; hardly a command
     shape = {
         "frames": r.choice([128, 192, 440, 512, 1024] if near else [440, 512, 1024]),
-        "pool": r.choice([16, 17, 20, 24, 40, 64]), "vcpus": r.choice([1, 1, 2]), "superpages": r.randrange(2), "clean_every": r.choice([0, 0, 7, 30]),
-        "direct_map": r.choice([LINUX, LINUX420]),
+        "pool": r.choice([16, 17, 20, 24, 40, 64]), "vcpus": r.choice([1, 1, 2]), "superpages": r.randrange(2),
+        "clean_every": r.choice([0, 0, 7, 30]), "direct_map": r.choice([LINUX, LINUX420]),
     }  # fmt: skip
 
     def step():

@@ -8,6 +8,7 @@ leaves, p2m types other than ram_rw/ram_logdirty.
 
 from pagingviz.core import logdirty, npt
 from pagingviz.core.events import emit
+from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at
 from pagingviz.core.recycle import alloc_p2m
@@ -175,7 +176,7 @@ def _handle_npf(s, c, a, gva, gfn):
     emit(s, a, EV_HVM_NPF, c.id, gva, gfn, a[s.o_p2m + gfn] if changed else NONE, c.x_info, c.x_gpa)
 
 
-@jit
+@far
 def handle_exit(s, c, a, gva):
     """The hypervisor handles the exit that c.x_* describe; the access then starts again.
 
