@@ -55,8 +55,15 @@ export default function ({ parentElement, data, setTriggerValue }) {
   pages.set(box, page);
   page.send = (row) => setTriggerValue("row", row);
   box.dataset.theme = data.theme;
-  const rest = innerHeight - box.getBoundingClientRect().top - document.scrollingElement.scrollTop - 14;
-  box.style.setProperty("--tall", `${Math.max(320, rest)}px`);
+  const fit = () => {
+    const rest = innerHeight - box.getBoundingClientRect().top - document.scrollingElement.scrollTop - 14;
+    box.style.setProperty("--tall", `${Math.max(320, rest)}px`);
+  };
+  fit();
+  if (!page.watch) { // what stood above it, a progress bar perhaps, may go a moment later
+    page.watch = new ResizeObserver(fit);
+    page.watch.observe(document.querySelector('[data-testid="stMainBlockContainer"]') ?? document.body);
+  }
   if (data.name !== page.name) {
     page.name = data.name;
     page.seen = null;
