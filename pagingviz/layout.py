@@ -227,7 +227,7 @@ SYS_DTYPE = np.dtype(
 # in all of them; w_next: the table to read next. n_*: the last walk of nested tables, x_*: the last exit (core/nested.py).
 CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf", "w_size", "w_rights", "w_missing", "w_rsvd", "w_l1e", "w_all", "w_any", "w_mask",
                "w_next", "w_err", "hw_err", "kept_flags", "pair_va", "pair_value", "pair_done",
-               "n_frame", "n_level", "n_store", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
+               "n_frame", "n_store", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
 CPU_DTYPE = np.dtype(
     (np.record, [("id", "u8"), ("clock", "u8"), ("levels", "u8"), ("pdpte", "u8", 4), ("big_gen", "u8"),
                  ("w_tab", "u8", 4), ("w_ent", "u8", 4), ("n_at", "u8", 4), *[(name, "u8") for name in CPU_SCRATCH[2:]],

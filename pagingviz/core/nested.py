@@ -99,8 +99,8 @@ def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
 def second(s, c, a, gpa, kind, final):
     """One guest-physical access of `kind`: to data (final 1), or to an entry of a guest table (0). Returns ZERO or EXIT.
 
-    A READ of a guest table counts as a write on NPT, and with EPTP.AD. Fills c.n_frame (the host's frame), c.n_level (of the
-    leaf), and c.n_store: whether a later store needs no walk. Sets A, and D for a write, where the hardware does.
+    A READ of a guest table counts as a write on NPT, and with EPTP.AD. Fills c.n_frame (the host's frame) and
+    c.n_store: whether a later store needs no walk. Sets A, and D for a write, where the hardware does.
     """
     gfn = gpa >> PAGE_BITS
     ad = s.npt | s.ept_ad
@@ -128,7 +128,6 @@ def second(s, c, a, gpa, kind, final):
         level -= ONE
     if need & ~rights:
         return _exit(s, c, gpa, kind, need, final, True, False, rights)
-    c.n_level = level
     within = ZERO if level == ONE else (SUPERPAGE_FRAMES if level == TWO else _GIB_FRAMES) - ONE
     c.n_frame = (frame(e) & ~within) | (gfn & within)
     if ad != ZERO:
@@ -150,7 +149,7 @@ def reach(s, c, a, gpa, kind, final):
     """`second`, for a machine whose memory ends at s.frames: where none is, nothing exits, and nothing is there."""
     if gpa >> PAGE_BITS < s.frames:
         return second(s, c, a, gpa, kind, final)
-    c.n_frame, c.n_level, c.n_store = gpa >> PAGE_BITS, ONE, ONE
+    c.n_frame, c.n_store = gpa >> PAGE_BITS, ONE
     return ZERO
 
 
@@ -185,7 +184,7 @@ def _swift(s, c, a, gpa, kind, final):
                 store = e & RW if e & D else ZERO
                 fine = store != ZERO or (final != ZERO and kind != WRITE and (kind == READ or (e & NX) == ZERO))
             if fine:
-                c.n_frame, c.n_level, c.n_store = frame(e), ONE, store
+                c.n_frame, c.n_store = frame(e), store
                 return ZERO
     return reach(s, c, a, gpa, kind, final)
 
