@@ -28,6 +28,12 @@ PAGES = ("/", "/guest-page-tables", "/shadow-pool", "/ept-npt", "/dirty-bitmap",
 # A loaded two-core machine with a cold kernel cache: what counts is that it comes, the bench says how fast.
 PATIENCE_MS = 120_000
 
+_SLOW = """
+import streamlit.runtime.runtime, streamlit.web.cli
+streamlit.runtime.runtime.MESSAGE_FLUSH_INTERVAL_SECS = {}
+streamlit.web.cli.main(prog_name="streamlit")
+"""
+
 
 @dataclass
 class Server:
@@ -47,14 +53,18 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(root: Path = ROOT, **environment: str):
-    """Yield a Server as soon as it answers: `streamlit run app.py` in `root` on a free port, and stop it afterwards."""
+def serve(root: Path = ROOT, flush: float | None = None, **environment: str):
+    """Yield a Server as soon as it answers: `streamlit run app.py` in `root` on a free port, and stop it afterwards.
+
+    `flush`: seconds between two sendings of what the browser shall hear, as on a starved machine (Streamlit's own: 0.01).
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="pagingviz-server-"))
     log = folder / "log"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    start = ["-m", "streamlit"] if flush is None else ["-c", _SLOW.format(flush)]
+    command = [sys.executable, *start, "run", "app.py", "--server.port", str(port)]
     started = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -63,7 +63,8 @@ def finished(work: Job, message: str, key: str) -> bool:
         else:
             st.progress(work.share, message)
 
-    st.fragment(progress, key=f"progress-{key}", run_every=0.5)()
+    with st.container():  # its slot: place.py
+        st.fragment(progress, key=f"progress-{key}", run_every=0.5)()
     return False
 
 

@@ -2,6 +2,10 @@
 
 Two fragments. `_live` runs again for every ask of the board and does nothing else, so that a step is painted at once. `_slow`
 (what is said, charts, tables, digest, link) runs when the follower says that the board has come to rest.
+
+Each stands in a slot, a container of the page's own run. A fragment's run that starts before the server has sent off the
+page's run takes that fragment's part out of it; the browser then removes what is missing, and moves up what follows. In a slot
+nothing follows, and the fragment's own run puts its part back.
 """
 
 from __future__ import annotations
@@ -27,8 +31,10 @@ def machine_page(title: str) -> None:
     """The home page: all four maps, nothing below them."""
     with st.container(key="hidden-title"):
         st.title(title)
-    _live(title, portray.BOARDS, "machine")
-    _slow(portray.BOARDS, None, ())
+    with st.container():
+        _live(title, portray.BOARDS, "machine")
+    with st.container():
+        _slow(portray.BOARDS, None, ())
 
 
 def map_page(name: str, title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
@@ -38,8 +44,10 @@ def map_page(name: str, title: str, worth_knowing: tuple[str, ...], curves: tupl
         st.title(title)
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
                              label_visibility="collapsed")  # fmt: skip
-    _live(title, (name,), name)
-    _slow((name,), worth_knowing, curves)
+    with st.container():
+        _live(title, (name,), name)
+    with st.container():
+        _slow((name,), worth_knowing, curves)
     if below:
         below()
 
@@ -67,7 +75,7 @@ def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:
     return Look(title, boards, session.theme(visit), visit.view.present)
 
 
-@st.fragment
+@st.fragment(key="live")
 def _live(title: str, boards: tuple[str, ...], name: str) -> None:
     """The board, and one sentence when something was refused."""
     visit = session.current()
@@ -93,10 +101,13 @@ def _follower(visit: session.Visit) -> None:
 
 
 def _refresh() -> None:
-    """Draw the slow parts again, after a run of a fragment. A run of the whole page brings them, and would be lost instead."""
+    """Draw the slow parts again, after a run of a fragment. A run of the whole page brings them, and would be lost instead.
+
+    This run of `_live`, which the follower belongs to, ends here: it is named too, since it may just have been taken out.
+    """
     run = get_script_run_ctx()
     if run and run.fragment_ids_this_run:
-        st.rerun("slow")
+        st.rerun(["live", "slow"])
 
 
 @st.fragment(key="slow")

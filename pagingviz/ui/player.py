@@ -134,7 +134,7 @@ class Player:
         progress = self.proceed()
         if progress:
             return self._message(look, [], state="seeking", progress=progress.share, message=progress.message)
-        return self._message(look, [self._outlined(look)], cell=_cell(ask))
+        return self._message(look, [self._frame(look) if self.playing else self._outlined(look)], cell=_cell(ask))
 
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
