@@ -27,6 +27,7 @@ FLAGS = (
 PAGES = ("/", "/guest-page-tables", "/shadow-pool", "/ept-npt", "/dirty-bitmap", "/real-xen", "/left-out")
 # A loaded two-core machine with a cold kernel cache: what counts is that it comes, the bench says how fast.
 PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 
 _SLOW = """
 import streamlit.runtime.runtime, streamlit.web.cli

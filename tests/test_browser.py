@@ -5,7 +5,7 @@ import re
 import pytest
 from bench_browser import STOPWATCH, WATCH
 from playwright.sync_api import expect
-from serving import PAGES, PATIENCE_MS, new_page, serve, wait_quiet, wait_ready
+from serving import PAGES, new_page, serve, wait_quiet, wait_ready
 
 from pagingviz import portray
 from pagingviz.palette import DIRTY, FILL_MASK
@@ -233,7 +233,7 @@ def test_the_home_page_fits_without_scrolling(open_page, theme):
 def test_the_plotly_heatmap_comes_with_the_switch(open_page):
     page = open_page("/shadow-pool?scenario=blackboard&tick=900", tick=900)
     page.get_by_role("radio", name="Plotly heatmap").click()
-    expect(page.locator(".st-key-heatmap")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator(".st-key-heatmap")).to_have_count(1)
     press(page, "ArrowRight", 901)
 
 
@@ -254,7 +254,7 @@ def test_changing_pages_in_the_middle_of_things_loses_nothing(open_page):
         page.wait_for_timeout((0, 50, 120, 300, 370)[k % 5])
         page.get_by_role("link", name=title).click()
         expect(page.get_by_role("heading", name=title, level=1)).to_have_count(1)
-        expect(page.locator('canvas[data-board][data-ready="1"]').first).to_be_attached(timeout=PATIENCE_MS)
+        expect(page.locator('canvas[data-board][data-ready="1"]').first).to_be_attached()
 
 
 def test_a_row_of_real_xen_brings_its_maps(open_page, warm):
