@@ -65,8 +65,8 @@ ROADS = ("bare", "pv", "shadow", "hap")
 FETCH, READ, WRITE, FORK, EXIT, IDLE = U(0), U(1), U(2), U(4), U(5), U(6)
 OP_KIND = U(7)
 RAW = U(7)  # an op of a raw guest: the row of its program stands above bit 12 (rawguest.py)
-(RAW_FETCH, RAW_READ, RAW_WRITE, RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR) = (
-    U(i) for i in range(11))
+(RAW_FETCH, RAW_READ, RAW_WRITE, RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR,
+ RAW_UPDATE_VA, RAW_MMU_UPDATE, RAW_PIN, RAW_UNPIN, RAW_FLUSH, RAW_GRANT_WRITE, RAW_GRANT_UNMAP) = (U(i) for i in range(18))
 OP_VMA_W, OP_VMA_X = U(1 << 3), U(1 << 4)
 OP_PROC_SHIFT, OP_PROC_MASK = U(5), U(31)
 OP_VPN_SHIFT = U(12)
@@ -131,6 +131,11 @@ SHADOW_FLAG_SHIFT = U(32)
 SHADOW_FLAGS = U(0x1FFF << 32)  # SHF_page_type_mask
 OOS, OOS_MAY_WRITE, DYING = U(1 << 48), U(1 << 49), U(1 << 50)  # SHF_out_of_sync, SHF_oos_may_write, pagetable_dying
 
+# of a PV guest's frame: the count is of its uses as PGT_* type (asm/mm.h: PGT_*), shadowed or not
+PGT_SHIFT, PGT_TYPE, PGT_PINNED = U(52), U(7 << 52), U(1 << 55)
+PGT_NONE, PGT_L1, PGT_WRITABLE = U(0), U(1), U(5)  # 1 to 4: a table of that level
+GRANTED = U(1 << 56)  # another domain holds a writable mapping: its stores are marked when it ends
+
 # ---- log-dirty tree (Xen mm/paging.c): leaf of 32768 bits, nodes of 512
 LEAF_BITS = U(15)
 
@@ -141,6 +146,7 @@ EVENTS = (
     "SHADOW_FAULT", "FIXUP", "NOT_SHADOW", "EMULATE", "EMULATE_UNSHADOW_USER", "EARLY_UNSHADOW", "UNSHADOW",
     "PROMOTE", "DEMOTE", "WRMAP", "WRMAP_BF", "PREALLOC_UNPIN", "PREALLOC_UNHOOK", "VALIDATE", "DOMF_DYING",
     "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED", "UNSYNC", "RESYNC_FULL", "RESYNC_ONLY", "GP",
+    "MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP",
     "EPT_MISCONFIG", "EPT_VIOLATION", "NPF_RECALC", "HVM_NPF", "P2M_SPLIT",
     "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED",
 )  # fmt: skip
@@ -150,6 +156,7 @@ EV = {name: U(i) for i, name in enumerate(EVENTS)}
  EV_SHADOW_FAULT, EV_FIXUP, EV_NOT_SHADOW, EV_EMULATE, EV_EMULATE_UNSHADOW_USER, EV_EARLY_UNSHADOW, EV_UNSHADOW,
  EV_PROMOTE, EV_DEMOTE, EV_WRMAP, EV_WRMAP_BF, EV_PREALLOC_UNPIN, EV_PREALLOC_UNHOOK, EV_VALIDATE, EV_DOMF_DYING,
  EV_EMULATE_UNSHADOW_EVTINJ, EV_EMULATE_UNSHADOW_UNHANDLED, EV_UNSYNC, EV_RESYNC_FULL, EV_RESYNC_ONLY, EV_GP,
+ EV_MMU_UPDATE, EV_PTWR, EV_PIN, EV_REFUSED, EV_GRANT_UNMAP,
  EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_NPF_RECALC, EV_HVM_NPF, EV_P2M_SPLIT,
  EV_MARK_DIRTY, EV_TREE_ALLOC, EV_ENABLE, EV_PEEK, EV_CLEAN, EV_OFF, EV_BLOW, EV_SET_ALLOCATION, EV_TLB_FLUSH,
  EV_IGNORED) = EV.values()  # fmt: skip
@@ -177,6 +184,8 @@ XEN_COUNTERS = (
     "shadow_rm_write_flush_tlb", "shadow_invlpg", "shadow_em_ex_pt", "shadow_em_ex_non_pt", "shadow_em_ex_fail",
     "shadow_unsync", "shadow_unsync_evict", "shadow_resync", "shadow_oos_fixup_add", "shadow_oos_fixup_evict",
     "guest_walk",
+    "calls_to_mmu_update", "num_page_updates", "writable_mmu_updates", "calls_to_update_va", "calls_to_mmuext_op",
+    "ptwr_emulations",
 )  # fmt: skip
 OUR_COUNTERS = (
     "ops", "fetches", "reads", "writes", "merged_fetch", "merged_read", "merged_write",
@@ -185,7 +194,7 @@ OUR_COUNTERS = (
     "frames_allocated", "frames_freed", "ad_updates", "prefetched", "exits_page_fault", "exits_cr3", "exits_invlpg",
     "ept_misconfig", "ept_violation",
     "npf_recalc", "npf_write", "p2m_split", "pages_marked", "enables", "peeks", "cleans", "offs", "blows",
-    "unhooks", "ignored",
+    "unhooks", "ignored", "refused",
 )  # fmt: skip
 COUNTERS = XEN_COUNTERS + OUR_COUNTERS
 
@@ -198,7 +207,7 @@ ARENA = (  # name, meaning
     "hash", "tables", "pool", "prog", "ring", "tmp",  # prog (a raw guest's program) never changes; ring and tmp are not state
 )  # fmt: skip
 _u = [(name, "u8") for name in (
-    "road", "vcpus", "frames", "zone", "pool_cap", "superpages", "direct_map", "kslot", "processes", "clean_every",
+    "road", "vcpus", "frames", "zone", "pool_cap", "pv_pool", "superpages", "direct_map", "kslot", "processes", "clean_every",
     "tick", "crashed", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
@@ -209,7 +218,8 @@ _u = [(name, "u8") for name in (
 )]  # fmt: skip
 # Kernels that others call through an address in s.far (core/far.py), in the order in which they need each other.
 FAR = ("destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "remove_write_access", "remove_shadows", "_resync",
-       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "second",
+       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "drop",
+       "mmu_update", "update_va_mapping", "ptwr", "pin", "unpin", "new_baseptr", "second",
        "handle_exit", "miss", "far_access", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
 SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(
@@ -221,7 +231,8 @@ SYS_DTYPE = np.dtype(
         ("fix_page", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS), ("fix_off", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS),
         ("fix_next", "u8", MAX_VCPUS * OOS_PAGES), ("vtlb_page", "u8", MAX_VCPUS * VTLB),
         ("vtlb_frame", "u8", MAX_VCPUS * VTLB), ("vtlb_err", "u8", MAX_VCPUS * VTLB), ("first_va", "u8", MAX_VCPUS),
-        ("last_tick", "u8", 64), ("d_head", "u8", 4), ("d_page", "u8", 4), ("d_idx", "u8", 4)]
+        ("last_tick", "u8", 64), ("d_head", "u8", 4), ("d_page", "u8", 4), ("d_idx", "u8", 4),
+        ("t_page", "u8", 4), ("t_idx", "u8", 4)]
      + [("far", "u8", len(FAR))] + [(name, "u8") for name in SCRATCH[1:]]), align=True)  # fmt: skip
 # The path of the last walk (core/walk.py). w_all, w_any: its entries ANDed and ORed, without PAE's PDPTE; w_mask: bits reserved
 # in all of them; w_next: the table to read next. n_*: the last walk of nested tables, x_*: the last exit (core/nested.py).

@@ -35,6 +35,11 @@ def hap_pages(frames: int) -> int:
     return -(-(2 + l2 + l1 + 3 + leaves) // 8) * 8
 
 
+def least_real_pool(sc) -> int:
+    """Pages that Xen gives a PV guest's shadows at first (shadow/common.c: sh_min_allocation)."""
+    return int(L.MIN_PAGES) * sc.vcpus + max(sc.frames >> 8, 6) + 1
+
+
 _KERNEL = L.P | L.RW | L.A  # entries of the kernel's own tables
 
 
@@ -62,7 +67,8 @@ class Machine:
         """Lay out the arena: sizes of every region, offsets into the record."""
         s = self.sys[0]
         frames, zone = sc.frames, work.zone
-        cap = {"bare": 0, "shadow": sc.pool_cap, "hap": work.hap_pool or hap_pages(frames)}[sc.road]
+        cap = {"bare": 0, "pv": max(sc.pool_cap, least_real_pool(sc)), "shadow": sc.pool_cap,
+               "hap": work.hap_pool or hap_pages(frames)}[sc.road]  # fmt: skip
         sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
         spare = dict.fromkeys(("info", "p2m", "m2p"), 1)  # for the frame after the last: the identity table of CR0.PG=0
         sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1, "sparse": 0}
@@ -88,16 +94,18 @@ class Machine:
             s.table_plain, s.leaf_plain = L.P | L.RW | L.US | L.A, L.P | L.US | L.A
             s.table_mask, s.leaf_mask = s.table_plain | L.PSE | L.NX | beyond, s.leaf_plain | beyond
         s.guest_levels, s.maxphys = sc.guest_levels, L.MAXPHYADDR
-        s.gib_leaves = sc.road != "shadow"  # guest_can_use_l3_superpages: not on shadows
+        s.gib_leaves = sc.road in ("bare", "hap")  # guest_can_use_l3_superpages: not on shadows
         switches = (L.CR_WP, sc.wp), (L.CR_SMEP, sc.smep), (L.CR_SMAP, sc.smap), (L.CR_NXE, sc.nx), (L.CR_PSE, sc.pse)
         s.cr = L.CR_PG | sum(bit for bit, on in switches if on)
+        s.pv_pool = sc.pool
         s.pool_cap, s.superpages, s.clean_every = cap, sc.superpages, sc.clean_every
         s.direct_map, s.processes = sc.direct_map_base, self.slots
         s.free_head = s.free_tail = s.pin_head = s.pin_tail = s.tree_root = s.hap_root = L.NONE
         for name in ("root", "last_emul", "last_wr", "monitor", "oos", "oos_snap", "fix_page", "vtlb_page"):
             s[name][:] = L.NONE
-        s.shopt = sc.shopt & ~(0 if sc.oos else int(L.SHOPT_OUT_OF_SYNC))
-        s.xen, s.floor, s.opt_l3 = L.XENS.index(sc.xen), sc.floor, s.shopt & L.SHOPT_LINUX_L3
+        s.shopt = sc.shopt & ~(0 if sc.oos and sc.road != "pv" else int(L.SHOPT_OUT_OF_SYNC))
+        s.xen, s.floor = L.XENS.index(sc.xen), sc.floor
+        s.opt_l3 = s.shopt & L.SHOPT_LINUX_L3 if sc.road != "pv" else 0
         self.cpu["pair_va"] = L.NONE
         s.tlb_gen[:] = 1
         self.cpu["id"], self.cpu["levels"] = np.arange(sc.vcpus), s.guest_levels
@@ -179,14 +187,25 @@ class Machine:
         """A guest given entry by entry: its words, its root, its program."""
         s = self.sys[0]
         self.view("tables")[:] = work.contents().reshape(-1)
+        if s.road == L.PV:
+            self._localise()
         self.view("roots")[0] = work.cr3
         self.view("prog")[:] = work.program.reshape(-1)
         s.rows, s.cr, s.boot_p2m, s.guest_levels = len(work.program), work.cr, work.p2m_pages, work.levels
         self.cpu["levels"] = work.levels if work.cr & int(L.CR_PG) else 2
 
+    def _localise(self):
+        """What the domain builder does last to a PV guest's tables: each entry's frame becomes a machine frame."""
+        words = self.view("tables")
+        present = words & L.P != 0
+        gfn = (words[present] & L.FRAME_MASK) >> L.PAGE_BITS
+        words[present] = (words[present] & ~L.FRAME_MASK) | self.view("p2m")[gfn.astype(np.intp)] << L.PAGE_BITS
+
     def _boot_pool(self, sc, work):
         """The hypervisor's pages: free list in index order; the EPT tables (a shadow guest's own come in kernels.boot)."""
         s = self.sys[0]
+        if sc.road == "pv":  # nothing before log-dirty is switched on
+            return
         pages = sc.pool if sc.road == "shadow" else int(s.pool_cap)
         self.view("ptype")[:pages] = L.SH_FREE
         index = np.arange(pages, dtype=np.uint64)
@@ -343,8 +362,12 @@ class Machine:
         return bits
 
     def log_dirty(self):
-        """{on, dirty, missing}: missing counts frames stored to since the last CLEAN whose bit is not set. Must be 0."""
+        """{on, dirty, missing}: missing counts frames stored to since the last CLEAN whose bit is not set. Must be 0.
+
+        What another domain stores through a mapping of its own is marked when that ends; till then it does not count.
+        """
         s = self.sys[0]
         bits = self.dirty_bits()
-        missing = int(np.count_nonzero((self.view("ver") != self.view("cver")) & ~bits)) if s.log_dirty else 0
+        told = (self.view("ver") == self.view("cver")) | bits | (self.view("info") & L.GRANTED != 0)
+        missing = int(np.count_nonzero(~told)) if s.log_dirty else 0
         return {"on": bool(s.log_dirty), "dirty": int(np.count_nonzero(bits)), "missing": missing}

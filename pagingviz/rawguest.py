@@ -16,7 +16,8 @@ from pagingviz import layout as L
 CODES = {
     "fetch": L.RAW_FETCH, "read": L.RAW_READ, "write": L.RAW_WRITE, "store": L.RAW_STORE, "cr3": L.RAW_CR3,
     "invlpg": L.RAW_INVLPG, "xen_write": L.RAW_XEN_WRITE, "nop": L.RAW_NOP, "event": L.RAW_EVENT, "dying": L.RAW_DYING,
-    "cr": L.RAW_CR,
+    "cr": L.RAW_CR, "update_va": L.RAW_UPDATE_VA, "mmu_update": L.RAW_MMU_UPDATE, "pin": L.RAW_PIN, "unpin": L.RAW_UNPIN,
+    "flush": L.RAW_FLUSH, "grant_write": L.RAW_GRANT_WRITE, "grant_unmap": L.RAW_GRANT_UNMAP,
 }  # fmt: skip
 _CR = int(L.CR_WP | L.CR_NXE | L.CR_PSE | L.CR_PG)
 

@@ -93,7 +93,7 @@ class Scenario:
     """One run, checked when built: a bad value raises ScenarioError. Text is accepted wherever a number is."""
 
     road: str = _field(
-        "choice", "shadow", "How guest memory is translated.", choices=("bare", "shadow", "hap"), later=("pv",)
+        "choice", "shadow", "How guest memory is translated.", choices=("bare", "pv", "shadow", "hap")
     )
     hap: str = _field("choice", "ept", "Nested tables of the hap road.", choices=HAPS)
     pml: int = _field("choice", 0, "Page-modification logging on the hap road.", choices=(0,), later=(1,))
@@ -181,7 +181,11 @@ class Scenario:
             raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {self.frames}.")
         if self.guest == "hvm32" and self.direct_map_pages == "large" and not self.pse:
             raise ScenarioError("direct_map_pages=large needs pse=1 with guest=hvm32.")
-        if self.road == "shadow" and self.pool < self.least_pool:
+        if self.road == "pv" and self.guest != "hvm64":
+            raise ScenarioError("road=pv takes 64-bit guests only (guest=hvm64).")
+        if self.road == "pv" and (self.trace or any(item.kind != "idle" for item in self.generators)):
+            raise ScenarioError("road=pv runs work=idle without a trace, and the recorded guest; other work comes later.")
+        if self.road in ("pv", "shadow") and self.pool < self.least_pool:
             raise ScenarioError(f"pool must be at least {self.least_pool} for this guest, not {self.pool}.")
 
     @property

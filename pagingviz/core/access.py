@@ -6,13 +6,14 @@ from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.core.nested import attempt, reach
 from pagingviz.core.p2m import handle_exit
-from pagingviz.core.pool import gfn_of
+from pagingviz.core.pool import gfn_of, shadowing
+from pagingviz.core.pv import new_baseptr, ptwr
 from pagingviz.core.walk import (
     FOUR, canonical, frame, load_pdptes, may, needs_ad, plain, put_entry, set_ad, tlb_rights, walk,
 )  # fmt: skip
 from pagingviz.layout import (
-    BARE, CR_WP, D, ENTRIES, EV_CR3_LOAD, EV_INVLPG, EXIT, EV_PTE_STORE, EV_TLB_MISS, GP, NONE, ONE, PAGE_BITS, READ, SHADOW,
-    THREE, TLB_KW, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
+    BARE, CR_WP, D, ENTRIES, EV_CR3_LOAD, EV_INVLPG, EXIT, EV_PTE_STORE, EV_TLB_MISS, GP, HAP,
+    NONE, ONE, PAGE_BITS, PF_P, PV, READ, SHADOW, THREE, TLB_KW, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
 )  # fmt: skip
 
 DONE, BY_EMULATION = ZERO, ONE  # what access returns besides FAULT | error code
@@ -71,6 +72,35 @@ def _miss_hap(s, c, a, gva, vpn, kind, user):
     return r
 
 
+@jit
+def _miss_pv(s, c, a, gva, vpn, kind, user, size, value):
+    """Hardware walks the validated tables, or the shadows while log-dirty is on. Returns as _miss_shadow.
+
+    A kernel's store to a page table that it may only read is tried first as such (x86/traps.c: fixup_page_fault); with shadows
+    on even for a hole, since the shadow may just lack the entry.
+    """
+    while True:
+        if s.log_dirty == ZERO:
+            r = _miss_bare(s, c, a, gva, vpn, kind, user)
+            if r == ZERO:
+                return ZERO
+            perhaps = r & PF_P != ZERO
+        else:
+            leaf = shadow.hardware_walk(s, c, a, gva, kind, user)
+            if leaf != ZERO:
+                c.w_leaf = gfn_of(s, a, frame(leaf))
+                tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP))
+                return ZERO
+            r, perhaps = ZERO, True
+        if perhaps and kind == WRITE and user == ZERO and size != ZERO and ptwr(s, c, a, gva, size, value):
+            return BY_EMULATION
+        if r != ZERO:
+            return r
+        r = shadow.page_fault(s, c, a, gva, kind, user, size, value)
+        if r != ZERO or s.crashed != ZERO:
+            return r
+
+
 @far
 def miss(s, c, a, gva, vpn, kind, user, size, value):
     """What the hardware does when the TLB does not help, by road. Returns as `access`, with c.w_leaf set when that is DONE."""
@@ -78,6 +108,8 @@ def miss(s, c, a, gva, vpn, kind, user, size, value):
         return _miss_shadow(s, c, a, gva, vpn, kind, user, size, value)
     if s.road == BARE:
         return _miss_bare(s, c, a, gva, vpn, kind, user)
+    if s.road == PV:
+        return _miss_pv(s, c, a, gva, vpn, kind, user, size, value)
     return _miss_hap(s, c, a, gva, vpn, kind, user)
 
 
@@ -152,10 +184,13 @@ def _store_halves(s, c, a, first, value, second, other):
 def load_cr3(s, c, a, gfn):
     """MOV CR3: under shadow an exit (sh_update_cr3), otherwise the hardware's own. Flushes this vCPU's TLB.
 
-    Returns DONE, or GP when a PAE guest's table has a bad entry: then nothing has changed.
+    Returns DONE, or GP when a PAE guest's table has a bad entry: then nothing has changed. A PV guest asks for it by hypercall.
     """
+    if s.road == PV:
+        new_baseptr(s, c, a, gfn)
+        return DONE
     s.cr3_loads += ONE
-    if s.road != SHADOW and s.road != BARE and c.levels == THREE:
+    if s.road == HAP and c.levels == THREE:
         while reach(s, c, a, gfn << PAGE_BITS, READ, ONE) != ZERO:  # a load of registers: it is no walk, and marks nothing
             handle_exit(s, c, a, ZERO)
     if c.levels == THREE and not load_pdptes(s, c, a, gfn):
@@ -174,7 +209,7 @@ def load_cr3(s, c, a, gfn):
 def invlpg(s, c, a, gva):
     """INVLPG: under shadow an exit, and sh_invlpg decides what the TLB has to forget."""
     s.invlpg += ONE
-    if s.road == SHADOW:
+    if shadowing(s):
         s.exits_invlpg += ONE
         shadow.invlpg(s, c, a, gva)
     else:

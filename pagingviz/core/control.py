@@ -8,10 +8,11 @@ from pagingviz.core import logdirty, recycle, shadow
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.core.p2m import poison_root
+from pagingviz.core.pool import shadowing
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
     BARE, CMD_BLOW, CMD_CLEAN, CMD_ENABLE, CMD_FLUSH, CMD_OFF, CMD_PEEK, CMD_POOL, EV_CLEAN, EV_ENABLE, EV_IGNORED, EV_OFF,
-    EV_PEEK, EV_SET_ALLOCATION, EV_TLB_FLUSH, NONE, ONE, SHADOW, ZERO,
+    EV_PEEK, EV_SET_ALLOCATION, EV_TLB_FLUSH, HAP, NONE, ONE, PV, SHADOW, ZERO,
 )  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def _carry_out(s, cpus, a, code, value):
             clean(s, c, a)
         else:
             _off(s, cpus, a)
-    elif s.road != SHADOW:
+    elif not shadowing(s):
         _ignore(s, a, code)
     elif code == CMD_BLOW:
         recycle.blow(s, c, a)
@@ -69,13 +70,22 @@ def _ignore(s, a, code):
 
 @jit
 def _enable(s, cpus, a, code):
-    """ENABLE_LOGDIRTY. Shadow: blow, mode bit on, every vCPU detaches and reloads its root. HAP: poison the root entries."""
+    """ENABLE_LOGDIRTY. Shadow: blow, mode bit on, every vCPU detaches and reloads its root. HAP: poison the root entries.
+
+    PV: shadows begin here (shadow_one_bit_enable), in a pool as small as Xen allows; a toy pool has the size it was given.
+    """
     if s.log_dirty != ZERO:
         _ignore(s, a, code)
         return
     s.enables += ONE
     detail = ZERO
-    if s.road == SHADOW:
+    if s.road == PV:
+        s.log_dirty = ONE
+        recycle.set_allocation(s, cpus[0], a, ONE if s.floor != ZERO else s.pv_pool)
+        for v in range(s.vcpus):
+            shadow.make_snapshots(s, cpus[v], a)
+            shadow.update_modes(s, cpus[v], a)
+    elif s.road == SHADOW:
         recycle.blow(s, cpus[0], a)
         if s.total_pages < recycle.min_allocation(s):
             recycle.set_allocation(s, cpus[0], a, ONE)
@@ -95,7 +105,7 @@ def clean(s, c, a):
     s.cleans += ONE
     had = s.dirty_count
     logdirty.clear(s, a)
-    if s.road == SHADOW:
+    if s.road != HAP:
         recycle.blow(s, c, a)
     else:
         poison_root(s, a)
@@ -104,10 +114,19 @@ def clean(s, c, a):
 
 @jit
 def _off(s, cpus, a):
-    """OFF: mode bit off, tree freed. Shadow: CR3 reloaded, read-only entries stay until they fault. HAP: poison towards rw."""
+    """OFF: mode bit off, tree freed. Shadow: CR3 reloaded, read-only entries stay until they fault. HAP: poison towards rw.
+
+    PV: after that shadows end (shadow_one_bit_disable), and their pool goes back to the host but for the tree's pages.
+    """
     s.offs += ONE
     s.log_dirty = ZERO
-    if s.road == SHADOW:
+    if s.road == PV:
+        for v in range(s.vcpus):
+            shadow.update_modes(s, cpus[v], a)
+        for v in range(s.vcpus):
+            shadow.disable(s, cpus[v], a)
+        recycle.set_allocation(s, cpus[0], a, ZERO)
+    elif s.road == SHADOW:
         for v in range(s.vcpus):
             shadow.update_modes(s, cpus[v], a)
     else:

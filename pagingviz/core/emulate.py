@@ -16,7 +16,7 @@ from pagingviz.core.pool import gfn_of
 from pagingviz.core.propagate import propagate_l1, propagate_upper, uses_superpages
 from pagingviz.core.shadows import find, has_shadow, hash_lookup, is_page_table
 from pagingviz.core.tlb import flush_all
-from pagingviz.core.walk import frame, get_entry, needs_ad, put_entry, reserved, set_ad, walk
+from pagingviz.core.walk import frame, get_entry, guest_frame, needs_ad, put_entry, reserved, set_ad, walk
 from pagingviz.core.writeable import remove_shadows
 from pagingviz.layout import (
     DYING, EV_EARLY_UNSHADOW, EV_EMULATE, EV_EMULATE_UNSHADOW_EVTINJ, EV_EMULATE_UNSHADOW_UNHANDLED, EV_VALIDATE, FETCH, FL1_OF,
@@ -98,10 +98,10 @@ def _validate_upper(s, c, a, at, gent, level, levels):
     if gent & P and not odd and reserved(s, gent, level, levels) == ZERO:
         if big:
             child = hash_lookup(s, a, frame(gent), FL1_OF[levels])
-        elif frame(gent) >= s.frames:
+        elif guest_frame(s, a, gent) >= s.frames:
             result = SET_ERROR
         else:
-            child = find(s, a, a[s.o_p2m + frame(gent)], TYPE_OF_LEVEL[levels, level - ONE])
+            child = find(s, a, a[s.o_p2m + guest_frame(s, a, gent)], TYPE_OF_LEVEL[levels, level - ONE])
             if level > TWO and child != NONE:
                 resync_all(s, c, a, False, True, True)
     new = propagate_upper(s, c, gent, child, level)

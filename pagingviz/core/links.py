@@ -11,7 +11,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.oos import resync, resync_all
 from pagingviz.core.pool import alloc, entry_at, gfn_of
 from pagingviz.core.propagate import propagate_upper, uses_superpages
-from pagingviz.core.shadows import find, hash_insert, hash_lookup, is_fl1, is_page_table, unpin
+from pagingviz.core.shadows import find, hash_insert, hash_lookup, is_fl1, is_shadowed, unpin
 from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame, index
 from pagingviz.core.writeable import loaded_l2
@@ -50,7 +50,7 @@ def make_shadow(s, c, a, gfn, kind):
     if kind == SH_L4 and s.opt_l3 != ZERO:
         _stop_pinning_l3s(s, c, a)
     resync(s, c, a, gfn)
-    if not is_page_table(s, a, gfn):
+    if not is_shadowed(s, a, gfn):
         a[s.o_info + gfn] &= ~DYING
     a[s.o_info + gfn] |= ONE << (SHADOW_FLAG_SHIFT + kind)
     s.tflags[c.id] |= SF_PROMOTE

@@ -1,7 +1,7 @@
 """Looking at the guest's memory without changing it, where numpy would need many small steps."""
 
 from pagingviz.core.jit import jit
-from pagingviz.core.walk import frame, get_entry
+from pagingviz.core.walk import get_entry, guest_frame
 from pagingviz.layout import ENTRIES, NONE, ONE, P, PSE, THREE, TWO, U, ZERO
 
 _FOUR = U(4)
@@ -23,11 +23,12 @@ def mark_tables(r, a):
 
 
 @jit
-def _table(s, e, level):
+def _table(s, a, e, level):
     """Frame of the table that entry `e` of a table of `level` leads to; NONE for a leaf, a hole, or a frame beyond the zone."""
-    if (e & P) == ZERO or (e & PSE and level <= THREE) or frame(e) >= s.zone:
+    if (e & P) == ZERO or (e & PSE and level <= THREE):
         return NONE
-    return frame(e)
+    gfn = guest_frame(s, a, e)
+    return gfn if gfn < s.zone else NONE
 
 
 @jit
@@ -43,7 +44,7 @@ def _mark_below(s, a, root, levels):
         _mark_l2s(s, a, root, _FOUR, _FOUR)
         return
     for i in range(ENTRIES):
-        l3 = _table(s, get_entry(s, a, levels, root, U(i)), _FOUR)
+        l3 = _table(s, a, get_entry(s, a, levels, root, U(i)), _FOUR)
         if l3 != NONE and a[s.o_tmp + l3] == ZERO:
             _mark_l2s(s, a, l3, ENTRIES, THREE)
 
@@ -53,7 +54,7 @@ def _mark_l2s(s, a, table, entries, level):
     """Mark an L3 table (PAE: the four entries of a root) and all below it."""
     a[s.o_tmp + table] = ONE
     for i in range(entries):
-        l2 = _table(s, get_entry(s, a, _FOUR, table, U(i)), level)
+        l2 = _table(s, a, get_entry(s, a, _FOUR, table, U(i)), level)
         if l2 != NONE and a[s.o_tmp + l2] == ZERO:
             _mark_l1s(s, a, l2, _FOUR)
 
@@ -63,6 +64,6 @@ def _mark_l1s(s, a, l2, levels):
     """Mark an L2 table and its L1 tables."""
     a[s.o_tmp + l2] = ONE
     for i in range(ENTRIES * (TWO if levels == TWO else ONE)):
-        l1 = _table(s, get_entry(s, a, levels, l2, U(i)), TWO)
+        l1 = _table(s, a, get_entry(s, a, levels, l2, U(i)), TWO)
         if l1 != NONE:
             a[s.o_tmp + l1] = ONE

@@ -8,8 +8,14 @@ one epoch.
 from pagingviz.core.jit import jit
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
-    ENTRIES, ENTRY_BITS, NONE, ONE, RAM_BASE, SHADOW, SH_FREE, SH_MORE, SH_PAGES, ZERO,
+    ENTRIES, ENTRY_BITS, HAP, NONE, ONE, PV, RAM_BASE, SHADOW, SH_FREE, SH_MORE, SH_PAGES, ZERO,
 )  # fmt: skip
+
+
+@jit
+def shadowing(s):
+    """Whether the hardware runs on shadows now (PG_SH_enable): an HVM guest's always or never, a PV guest's for log-dirty."""
+    return s.road == SHADOW or (s.road == PV and s.log_dirty != ZERO)
 
 
 @jit
@@ -72,7 +78,7 @@ def _take(s, a, key):
     a[s.o_ppin + page] = ZERO
     a[s.o_pmore + page] = NONE
     a[s.o_pstamp + page] = s.ev_now
-    if s.road == SHADOW:
+    if s.road != HAP:
         s.shadow_alloc_count += ONE
     return page
 
@@ -80,7 +86,7 @@ def _take(s, a, key):
 @jit
 def alloc(s, a, kind, key):
     """shadow_alloc: the pages of one shadow (callers prealloc first). Returns the head: the page taken last, as in Xen."""
-    if s.road == SHADOW:
+    if s.road != HAP:
         s.shadow_alloc += ONE
     head = NONE
     for _ in range(SH_PAGES[kind]):
@@ -103,7 +109,7 @@ def release(s, a, page):
 
     Every vCPU forgets its fast-emulation memory, and its last writeable shadow if that was this one.
     """
-    if s.road == SHADOW:
+    if s.road != HAP:
         s.shadow_free += ONE
     while page != NONE:
         after = a[s.o_pmore + page]
@@ -117,6 +123,6 @@ def release(s, a, page):
         a[s.o_pepoch + page] = s.flush_epoch
         a[s.o_pstamp + page] = s.ev_now
         free_append(s, a, page)
-        if s.road == SHADOW:
+        if s.road != HAP:
             s.shadow_alloc_count -= ONE
         page = after

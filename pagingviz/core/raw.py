@@ -3,20 +3,24 @@
 Row n of the program is tick n+1: a[o_prog + 3 n] = code | vcpu << 8 | user << 16 | size << 24, then an address, then a value.
 """
 
+from pagingviz.core import logdirty
 from pagingviz.core.access import far_access, invlpg, load_cr3
 from pagingviz.core.emulate import hypervisor_write, pagetable_dying
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
+from pagingviz.core.pv import mmu_update, pin, unpin, update_va_mapping
 from pagingviz.core.shadow import update_modes
 from pagingviz.core.tlb import flush
 from pagingviz.core.walk import load_pdptes
 from pagingviz.layout import (
-    CR_PG, CR_PGE, CR_PSE, CR_SMEP, EV_ACCESS, EV_GP, EV_GUEST_PF, FAULT, FETCH, GP, NONE, ONE, RAW_CR, RAW_CR3, RAW_DYING,
-    RAW_EVENT, RAW_FETCH, RAW_INVLPG, RAW_READ, RAW_STORE, RAW_XEN_WRITE, READ, SHADOW, THREE, TWO, U, WRITE, ZERO,
+    CR_PG, CR_PGE, CR_PSE, CR_SMEP, EV_ACCESS, EV_GP, EV_GRANT_UNMAP, EV_GUEST_PF, FAULT, FETCH, GP, GRANTED, NONE, ONE,
+    PAGE_BITS, PV, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT, RAW_FETCH, RAW_FLUSH, RAW_GRANT_UNMAP, RAW_GRANT_WRITE, RAW_INVLPG,
+    RAW_MMU_UPDATE, RAW_PIN, RAW_READ, RAW_STORE, RAW_UNPIN, RAW_UPDATE_VA, RAW_XEN_WRITE, READ, SHADOW, THREE, TWO, U, WRITE,
+    ZERO,
 )  # fmt: skip
 
-_BYTE, _HASH = U(255), U(0x9E3779B97F4A7C15)
+_BYTE, _INDEX, _HASH = U(255), U(511), U(0x9E3779B97F4A7C15)
 
 
 @far
@@ -42,7 +46,10 @@ def raw_operation(s, cpus, a, row):
     elif code == RAW_INVLPG:
         invlpg(s, c, a, va)
     elif code == RAW_XEN_WRITE:
-        hypervisor_write(s, c, a, va)
+        if s.road == PV:  # Xen writes through the tables that are loaded, and its faults are fixed up like the guest's
+            far_access(s, c, a, va, WRITE, ZERO, ZERO, ZERO)
+        else:
+            hypervisor_write(s, c, a, va)
     elif code == RAW_EVENT:
         s.event[c.id] = value
     elif code == RAW_DYING:
@@ -50,6 +57,32 @@ def raw_operation(s, cpus, a, row):
             pagetable_dying(s, c, a, value)
     elif code == RAW_CR:
         _set_cr(s, cpus, a, value)
+    elif code == RAW_GRANT_WRITE:
+        a[s.o_ver + value] += ONE
+        a[s.o_info + value] |= GRANTED
+    elif code == RAW_GRANT_UNMAP:
+        a[s.o_info + value] &= ~GRANTED
+        logdirty.mark(s, c, a, value)
+        emit(s, a, EV_GRANT_UNMAP, c.id, ZERO, value, NONE, ZERO, ZERO)
+    elif s.road == PV:
+        _hypercall(s, c, a, code, va, value, size)
+
+
+@jit
+def _hypercall(s, c, a, code, va, value, size):
+    """What only a PV guest may ask for. `size` of an UPDATE_VA: 1 asks for INVLPG too (UVMF_INVLPG)."""
+    if code == RAW_UPDATE_VA:
+        if update_va_mapping(s, c, a, va, value) and size != ZERO:
+            invlpg(s, c, a, va)
+    elif code == RAW_FLUSH:  # MMUEXT_TLB_FLUSH_LOCAL
+        s.calls_to_mmuext_op += ONE
+        flush(s, c.id)
+    elif code == RAW_MMU_UPDATE:
+        mmu_update(s, c, a, va >> PAGE_BITS, (va >> THREE) & _INDEX, value)
+    elif code == RAW_PIN:
+        pin(s, c, a, va >> PAGE_BITS, value)
+    elif code == RAW_UNPIN:
+        unpin(s, c, a, va >> PAGE_BITS)
 
 
 @jit

@@ -12,8 +12,8 @@ from pagingviz.core.pool import alloc, entry_at, free_append, free_pop, release
 from pagingviz.core.shadows import frame_shadowed, unpin
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
-    ENTRIES, EV_BLOW, EV_DOMF_DYING, EV_PREALLOC_UNHOOK, EV_PREALLOC_UNPIN, LOGDIRTY_LEVELS, MIN_PAGES, NONE, ONE, SF_UNHOOK,
-    SHADOW, SH_FREE, SH_LEVEL, SH_OUT, SH_P2M, SH_PAGES, TWO, U, ZERO,
+    ENTRIES, EV_BLOW, EV_DOMF_DYING, EV_PREALLOC_UNHOOK, EV_PREALLOC_UNPIN, HAP, LOGDIRTY_LEVELS, MIN_PAGES, NONE, ONE,
+    SF_UNHOOK, SH_FREE, SH_LEVEL, SH_OUT, SH_P2M, SH_PAGES, TWO, U, ZERO,
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def _prealloc(s, c, a, pages):
 @jit
 def alloc_p2m(s, c, a, key):
     """shadow_alloc_p2m_page: a page that leaves the shadows' share of the pool (log-dirty tree). NONE if none can be had."""
-    if s.road == SHADOW:
+    if s.road != HAP:
         if s.total_pages < min_acceptable(s) + ONE or not prealloc(s, c, a, SH_P2M, ONE):
             return NONE
     if s.free_pages == ZERO:

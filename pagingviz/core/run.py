@@ -4,6 +4,7 @@ from pagingviz.core import control, guest
 from pagingviz.core.access import access
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
+from pagingviz.core.pv import hold_root
 from pagingviz.core.raw import raw_operation
 from pagingviz.core.recycle import alloc_p2m
 from pagingviz.core.shadow import make_monitor, make_snapshots, update_cr3
@@ -11,7 +12,7 @@ from pagingviz.core.tlb import renew
 from pagingviz.core.walk import load_pdptes
 from pagingviz.layout import (
     CMD_CLEAN, EV_ACCESS, EXIT, FAULT, FETCH, FORK, IDLE, NONE, ONE, OP_KIND, OP_PROC_MASK, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X,
-    OP_VPN_SHIFT, PAGE_BITS, RAW, READ, SHADOW, THREE, U, ZERO,
+    OP_VPN_SHIFT, PAGE_BITS, PV, RAW, READ, SHADOW, THREE, U, ZERO,
 )  # fmt: skip
 
 _RENEW = U((1 << 20) - 1)  # ticks between two looks at the TLB's generations; far fewer flushes than a tag can count
@@ -101,6 +102,8 @@ def boot(r, cpus, a):
         s.cr3[v] = a[s.o_roots]
         if c.levels == THREE:
             load_pdptes(s, c, a, s.cr3[v])
+        if s.road == PV and not hold_root(s, c, a):
+            return
         if s.road == SHADOW:
             make_snapshots(s, c, a)
             s.monitor[v] = make_monitor(s, c, a)

@@ -1,4 +1,4 @@
-"""Shadow paging of an HVM guest: what the hardware sees, the page-fault path, prefetch, CR3 and INVLPG.
+"""Shadow paging: what the hardware sees, the page-fault path, prefetch, CR3 and INVLPG.
 
 Source: Xen mm/shadow/multi.c (sh_page_fault, sh_prefetch, sh_update_cr3, sh_invlpg), common.c (sh_set_toplevel_shadow,
 sh_update_paging_modes). Left out: MMIO and the magic entries that speed it up, implicit supervisor accesses.
@@ -20,7 +20,7 @@ from pagingviz.core.walk import error_code, frame, get_entry, index, reserved
 from pagingviz.core.writeable import loaded_l2, remove_shadows, remove_write_access, shadow_entry
 from pagingviz.layout import (
     A, CR_PG, CR_WP, D, DYING, ENTRIES, EV_EMULATE_UNSHADOW_USER, EV_FIXUP, EV_GUEST_WALK, EV_NOT_SHADOW, EV_PREFETCH,
-    EV_SHADOW_FAULT, FAULT, FETCH, FLAGS_SHIFT, NONE, NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_U, PF_W, PREFETCH_DISTANCE, RW,
+    EV_SHADOW_FAULT, FAULT, FETCH, FLAGS_SHIFT, NONE, NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_U, PF_W, PREFETCH_DISTANCE, PV, RW,
     SH_L2_PAE, SH_MONITOR, SH_SNAPSHOT, SHOPT_OUT_OF_SYNC, SHOPT_PREFETCH, OOS_PAGES, THREE, TWO, TYPE_OF_LEVEL, U, US,
     VPN_MASK, WRITE, XEN_417, ZERO,
 )  # fmt: skip
@@ -129,6 +129,9 @@ def page_fault(s, c, a, gva, kind, user, size, value):
         note_snapshot(s, a, c.w_tab[0], index(c.levels, gva, ONE), c.levels == TWO, c.w_l1e)
     if s.shopt & SHOPT_PREFETCH:
         _prefetch(s, c, a, gva, at)
+    if table and s.road == PV:  # types let no guest entry write a table: nothing that shadows are to answer for
+        emit(s, a, EV_NOT_SHADOW, v, gva, gfn, NONE, s.tflags[v] << FLAGS_SHIFT, c.hw_err & _FLAGS)
+        return FAULT | c.hw_err
     if table and not (is_oos(s, a, gfn) and user == ZERO):
         s.shadow_fault_emulate_write += ONE
         return _emulate(s, c, a, gva, gfn, user, size, value)
@@ -346,12 +349,24 @@ def make_monitor(s, c, a):
 
 @jit
 def make_snapshots(s, c, a):
-    """First part of sh_update_paging_modes: three snapshot pages a vCPU; Xen 4.17 takes them in any case."""
+    """First part of sh_update_paging_modes: three snapshot pages a vCPU; Xen 4.17 takes them in any case, for PV guests too."""
     if s.xen != XEN_417 and s.shopt & SHOPT_OUT_OF_SYNC == ZERO:
         return
     if prealloc(s, c, a, SH_SNAPSHOT, U(OOS_PAGES)):
         for k in range(c.id * U(OOS_PAGES), (c.id + ONE) * U(OOS_PAGES)):
             s.oos_snap[k] = alloc(s, a, SH_SNAPSHOT, NONE)
+
+
+@jit
+def disable(s, c, a):
+    """shadow_one_bit_disable for a PV guest's vCPU: no root, no snapshots; CR3 points to the guest's own table again."""
+    detach(s, c, a, c.id)
+    for k in range(c.id * U(OOS_PAGES), (c.id + ONE) * U(OOS_PAGES)):
+        if s.oos_snap[k] != NONE:
+            release(s, a, s.oos_snap[k])
+            s.oos_snap[k] = NONE
+    forget(s, c)
+    flush(s, c.id)
 
 
 # ---- INVLPG

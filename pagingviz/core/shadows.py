@@ -11,8 +11,9 @@ from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at, gfn_of, release
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    ENTRIES, EV_DEMOTE, HASH_BUCKETS, NONE, OOS, OOS_MAY_WRITE, OOS_PAGES, ONE, P, RW, SF_DEMOTE, SHADOW_FLAG_SHIFT,
-    SHADOW_FLAGS, SH_FL1, SH_FL1_32, SH_FL1_PAE, SH_L1_32, SH_L2_32, SH_L2_PAE, SH_L3, SH_L4, SH_LEVEL, TWO, U, ZERO,
+    ENTRIES, EV_DEMOTE, HASH_BUCKETS, NONE, OOS, OOS_MAY_WRITE, OOS_PAGES, ONE, P, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PV, RW,
+    SF_DEMOTE, SHADOW_FLAG_SHIFT, SHADOW_FLAGS, SH_FL1, SH_FL1_32, SH_FL1_PAE, SH_L1_32, SH_L2_32, SH_L2_PAE, SH_L3, SH_L4,
+    SH_LEVEL, TWO, U, ZERO,
 )  # fmt: skip
 
 _MIX1, _MIX2, _HALF = U(0x9E3779B97F4A7C15), U(0xBF58476D1CE4E5B9), U(32)
@@ -85,9 +86,18 @@ def has_shadow(s, a, gfn, kind):
 
 
 @jit
-def is_page_table(s, a, gfn):
-    """sh_mfn_is_a_page_table for an HVM owner: PGC_shadowed_pt, any shadow flag set."""
+def is_shadowed(s, a, gfn):
+    """Whether the frame has a shadow of any type (PGC_shadowed_pt)."""
     return a[s.o_info + gfn] & SHADOW_FLAGS != ZERO
+
+
+@jit
+def is_page_table(s, a, gfn):
+    """sh_mfn_is_a_page_table: of an HVM guest a frame that is shadowed, of a PV guest one of the types l1 to l4."""
+    if s.road == PV:
+        kind = a[s.o_info + gfn] & PGT_TYPE
+        return kind != ZERO and kind != PGT_WRITABLE << PGT_SHIFT
+    return is_shadowed(s, a, gfn)
 
 
 @jit
@@ -189,7 +199,7 @@ def put_ref(s, c, a, page, up):
 def _demote(s, c, a, gfn, kind):
     """shadow_demote: the frame loses this shadow; with its last one it is no page table, and not out of sync, any more."""
     a[s.o_info + gfn] &= ~(ONE << (SHADOW_FLAG_SHIFT + kind))
-    if not is_page_table(s, a, gfn):
+    if not is_shadowed(s, a, gfn):
         if is_oos(s, a, gfn):
             mfn = a[s.o_p2m + gfn]
             for k in range(s.vcpus * _OOS_PAGES):
@@ -241,7 +251,7 @@ def destroy(s, c, a, top):
         if (e & P) == ZERO:
             continue
         if SH_LEVEL[kind] == ONE:
-            if e & RW:
+            if e & RW and s.road != PV:
                 a[s.o_info + gfn_of(s, a, frame(e))] -= ONE
             continue
         child = frame(e)

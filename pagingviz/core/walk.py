@@ -9,8 +9,8 @@ from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.layout import (
     A, CR_AC, CR_NXE, CR_PG, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, D, ENTRY_BITS, EV_AD_UPDATE, FAULT, FETCH, FRAME_MASK, GP, NONE,
-    NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PSE, RW, THREE, TLB_BIG, TLB_HUGE, TLB_KW, TLB_NX, TLB_U, TLB_W,
-    TWO, US, WRITE, ZERO, U,
+    NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PSE, PV, RAM_BASE, RW, THREE, TLB_BIG, TLB_HUGE, TLB_KW, TLB_NX,
+    TLB_U, TLB_W, TWO, US, WRITE, ZERO, U,
 )  # fmt: skip
 
 FOUR = U(4)
@@ -41,6 +41,15 @@ def index(levels, gva, level):
 def frame(entry):
     """Frame number in an entry."""
     return (entry & FRAME_MASK) >> PAGE_BITS
+
+
+@jit
+def guest_frame(s, a, entry):
+    """The guest's own number of the frame in a guest entry: a PV guest's tables hold machine frames. NONE: not its frame."""
+    f = frame(entry)
+    if s.road != PV:
+        return f
+    return a[s.o_m2p + f - RAM_BASE] if f - RAM_BASE < s.frames else NONE
 
 
 @jit
@@ -167,10 +176,10 @@ def step(s, c, a, gva, level):
     c.w_all &= e
     c.w_any |= e
     if level > ONE and not big:
-        c.w_next = frame(e)
+        c.w_next = guest_frame(s, a, e)
         return level - ONE
     if level == ONE:
-        c.w_leaf = frame(e)
+        c.w_leaf = guest_frame(s, a, e)
     else:
         within = _LOW_4M if c.levels == TWO else (_LOW_2M if level == TWO else _LOW_1G)
         c.w_leaf = big_leaf(c.levels, level, e) | ((gva >> PAGE_BITS) & within)
@@ -185,6 +194,8 @@ def plain(s, c, a, gva):
 
     Fills c.w_tab, c.w_ent, c.w_leaf, c.w_size, c.w_missing, c.w_rsvd and c.w_rights.
     """
+    if s.road == PV:
+        return False
     mask = _reserved_always(s, FOUR)
     odd = P | A | PSE | mask
     tab, both, either, level, shift = s.cr3[c.id], ~ZERO, ZERO, THREE, U(39)

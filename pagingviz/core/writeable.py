@@ -10,7 +10,7 @@ from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at
-from pagingviz.core.shadows import has_shadow, has_up, hash_lookup, is_page_table, pinnable, unpin
+from pagingviz.core.shadows import has_shadow, has_up, hash_lookup, is_page_table, is_shadowed, pinnable, unpin
 from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
@@ -211,7 +211,7 @@ def remove_shadows(s, c, a, gfn, fast, must):
     fast=0 goes on to search all possible parents when references remain; must=1 crashes the domain if even that leaves one.
     Always flushes.
     """
-    if not is_page_table(s, a, gfn):
+    if not is_shadowed(s, a, gfn):
         return
     s.shadow_unshadow += ONE
     emit(s, a, EV_UNSHADOW, c.id, ZERO, gfn, a[s.o_p2m + gfn], ZERO, fast)
@@ -230,7 +230,7 @@ def remove_shadows(s, c, a, gfn, fast, must):
             set_upper(s, c, a, a[s.o_pup + page], ZERO)
         if fast == ZERO and has_shadow(s, a, gfn, kind):
             _cut_from_parents(s, c, a, page, kind)
-    if must != ZERO and is_page_table(s, a, gfn):
+    if must != ZERO and is_shadowed(s, a, gfn):
         s.crashed = ONE
     flush_all(s)
 

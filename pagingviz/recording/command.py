@@ -10,8 +10,8 @@ from typing import Any
 from pagingviz.fields import ScenarioError, one_of, quote
 from pagingviz.recording.read import MAX_FILE
 
-GUESTS = ("hvm64", "pae")
-ROADS = ("shadow", "hap")
+GUESTS = ("hvm64", "pae", "pv64")
+ROADS = ("shadow", "hap", "pv")
 SETTINGS = ("oos", "shopt", "xen", "pool", "floor")  # scenario fields that say how the recorded domain was made
 SCHEMA = 1
 
@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     for what, value, allowed in (("--guest", options.guest, GUESTS), ("--road", options.road, ROADS)):
         if value not in allowed:
             raise one_of(what, value, allowed)
+    if (options.guest == "pv64") != (options.road == "pv"):
+        raise ScenarioError("--guest pv64 and --road pv belong together.")
     if options.against is None and options.trace is None:
         raise ScenarioError("check xen needs --against RECORDING.jsonl or --trace RECORDING.csv to compare with.")
     settings = dict(map(_setting, options.set))

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pagingviz.fields import ScenarioError, quote
-from pagingviz.recording.guest import Guest
-from pagingviz.recording.match import Pair, align, read_differences
+from pagingviz.recording.match import Pair, align, read_differences, spread
 from pagingviz.recording.perf import NOT_COMPARED, read_perf
 from pagingviz.recording.play import HITS, LOOPS, PLACES, STARTS, Item, Played, Player, recorded_reading
+from pagingviz.recording.pvguest import guest_of
 from pagingviz.recording.read import Event, Operation, read_csv, read_jsonl
 from pagingviz.recording.script import Step, parse
 from pagingviz.scenario import Scenario
@@ -53,7 +53,7 @@ class Report:
     def plain_data(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "searched": {"start": self.played.start, "loop_page": hex(self.played.loop),
+            "searched": {"start": self.played.start, "built": self.played.where,
                          "places": [{"line": r.line, "step": r.words, "place": r.place} for r in self.rows if r.place]},
             "readings": self.readings, "events": self.events, "events_equal_percent": self.percent,
             "not_searched": {"events_equal_percent": self.plain_percent, "differences": self.plain_differences},
@@ -150,7 +150,13 @@ def _fits(what: str, steps: list[Step], operations: list[Operation]) -> None:
 
 
 def _report(kind: str, before: list[Event], items: list[Item], played: Played, counts: dict[str, int], traced: bool) -> Report:
-    own = Guest(kind).own
+    own = guest_of(kind, played.loop).own
+    if kind == "pv64" and traced:
+        recorded = [*before, *(event for item in items if item.acts for event in item.events)]
+        acting = [n for n, item in enumerate(items) if item.acts]
+        dealt = dict(zip(acting, spread(recorded, [played.outcomes[n].events for n in acting], own), strict=True))
+        items = [replace(item, events=dealt.get(n, [])) for n, item in enumerate(items)]
+        before = []
     rows, differences, notes, total, equal, readings = [], [], [], 0, 0, 0
     if before:
         rows.append(Row(0, "before the first step", tuple(align(before, [], own))))
@@ -165,9 +171,8 @@ def _report(kind: str, before: list[Event], items: list[Item], played: Played, c
             if not item.faults:
                 notes.append(f"{where}: fault_count {both[0].fault_count} counts from the building of the domain and is "
                              f"not compared; the model has {both[1].fault_count}")  # fmt: skip
-        recorded_pool = item.operation.fields.get("mempool_pages")
-        if outcome.pool is not None and recorded_pool not in (None, outcome.pool):
-            differences.append(f"{where}: pool of {recorded_pool} pages, the model has {outcome.pool}")
+        if outcome.pool is not None:
+            differences += [f"{where}: {text}" for text in _pool_differs(item.operation.fields, outcome.pool)]
     for row in rows:
         total += len(row.pairs)
         equal += sum(pair.equal for pair in row.pairs)
@@ -180,10 +185,19 @@ def _report(kind: str, before: list[Event], items: list[Item], played: Played, c
     return Report(rows, differences, played, total, percent, None, 0, readings, counters, notes)
 
 
+def _pool_differs(recorded: dict[str, Any], pages: int) -> list[str]:
+    """The pool's size beside the model's: in pages where Xen told it (never of a PV guest), else in MiB, rounded up."""
+    if recorded.get("mempool_rc", 0) == 0:
+        told = recorded.get("mempool_pages")
+        return [f"pool of {told} pages, the model has {pages}"] if told not in (None, pages) else []
+    told, mib = recorded.get("shop_mb"), -(-pages // 256)
+    return [f"pool of {told} MiB, the model has {mib}"] if told not in (None, mib) else []
+
+
 def text(report: Report, title: str) -> str:
     """The report for a terminal: what was searched, what was equal, then one line a difference."""
     played = report.played
-    lines = [title, f"  searched: start: {played.start} (one of: {'; '.join(STARTS)})", f"  idle loop in page {played.loop:#x}"]
+    lines = [title, f"  searched: start: {played.start} (one of: {'; '.join(STARTS)})", f"  {played.where}"]
     lines += [f"  place (one of: {', '.join(PLACES)}) at which each of {', '.join(HITS)} found the guest:"]
     lines += [f"    line {row.line:>3} {row.words:<12} {row.place}" for row in report.rows if row.place]
     if report.percent is not None:

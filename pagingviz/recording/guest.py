@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pagingviz.rawguest import Shown
 from pagingviz.recording.script import Step
 
 FETCH, READ, WRITE, STORE, CR3, INVLPG, XEN_WRITE, NOP, _EVENT, _DYING, CR = range(11)  # codes of a RawWork program
@@ -46,8 +47,10 @@ LAYOUTS = {
     "hvm64": Layout(4, 0x107, 0x108, 0x10D, 0x111, 0x119, (0x11C, 0x11D), 0x11E, 0x11F, l3=0x10C),
     "pae": Layout(3, 0x106, 0x107, 0x10B, 0x110, 0x117, (0x11A, 0x11B), 0x11C, 0x11D),
 }
-NOT_BUILT = {"hvm64": (), "pae": (11, 12)}
+NOT_BUILT = {"hvm64": (), "pae": (11, 12), "pv64": (3, 8, 9, 11, 12, 13, 14, 15)}
 DISPATCH = 0x105  # read once at the start of every command (recorded on the HAP road: one NPF more than its other pages give)
+OWN_ENTRIES = range(0x100, 0x120)  # of the first L1 table: what the program uses
+UPPER_ENTRIES = range(16)  # of the first L2 table
 OWN = range(0x100, 0x106)  # the program's own pages; stack, status, control and hypercall page come on top
 
 
@@ -59,10 +62,20 @@ class Guest:
     loop: int = 0x103
     rows: list[Row] = field(default_factory=list)
 
+    dispatch, region = DISPATCH, REGION
+    # CR bits, pages of the pool that the p2m held (recorded: "p2m=8"), and the 2 MiB chunks that had 4 KiB leaves on the hap
+    # road when the recordings began (facts/xen-4.17.md 2b).
+    cr, p2m_pages, small_chunks = CR_WP | CR_PSE, 8, (0,)
+
     def __post_init__(self) -> None:
         self.at = LAYOUTS[self.kind]
         self.low = 0x103  # command 3, command 5 and the end of every command
         self.high = 0x104 if self.at.levels == 4 else 0x103  # the other commands
+
+    @property
+    def where(self) -> str:
+        """What is searched of how it was built, in words."""
+        return f"the idle loop lies in page {self.loop:#x}"
 
     # ---- memory
 
@@ -79,6 +92,22 @@ class Guest:
         if at.l3:
             tables[at.root] = {0: at.l3 << 12 | TABLE}
         return tables | {frame: {} for frame in (*at.split, *range(ALIAS, ALIAS + count))}
+
+    def zone(self, aliases: int) -> int:
+        """Frames with contents, `aliases` alias tables among them."""
+        return ALIAS + aliases if aliases else 8 * (max(self.at.split) // 8 + 1)
+
+    def shown(self, aliases: int) -> tuple[Shown, ...]:
+        """What the map of guest tables shows of it."""
+        at = self.at
+        top = [Shown(f"L4 {at.root:x}", 4, at.root, 0, (0,))] if at.levels == 4 else []
+        upper = tuple(UPPER_ENTRIES) + tuple(range(64, min(64 + aliases, 512)))
+        return (*top, Shown(f"L3 {at.l3 or at.root:x}", 3, at.l3 or at.root, 0, (0, 1, 2, 3)),
+                Shown(f"L2 {at.l2:x}", 2, at.l2, 0, upper), Shown(f"L1 {at.l1:x}", 1, at.l1, 0, tuple(OWN_ENTRIES)),
+                *(Shown(f"L1 {table:x}", 1, table, REGION + 512 * half, tuple(range(512)))
+                  for half, table in enumerate(at.split)),
+                *(Shown(f"L1 {ALIAS + i:x}", 1, ALIAS + i, (ALIAS_VA >> 12) + 512 * i, tuple(range(ALIAS_WORDS)))
+                  for i in range(aliases)))  # fmt: skip
 
     def own(self, gfn: int) -> bool:
         """Is this one of the pages whose addresses are compared by page only (code, stack, status, control)?"""
@@ -129,7 +158,7 @@ class Guest:
     def command(self, step: Step, word: Word) -> list[Row]:
         """The rows of one command up to its last instruction before the status page is written."""
         a, b, c, d, _ = step.args
-        self._read(DISPATCH << 12, self.low)
+        self._read(self.dispatch << 12, self.low)
         if step.number not in NOT_BUILT[self.kind]:
             getattr(self, f"_command_{step.number}")(a, b, c, d, word)
         return self._take()
@@ -281,9 +310,8 @@ class Guest:
     def _l1(self, k):
         return self.at.split[k // 512], k % 512
 
-    @staticmethod
-    def _page(i):
-        return REGION + i % PAGES
+    def _page(self, i):
+        return self.region + i % PAGES
 
     @staticmethod
     def _alias(i):

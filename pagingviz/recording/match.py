@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import accumulate
 
 from pagingviz.recording.read import Event
 
@@ -65,6 +66,19 @@ def align(recorded: list[Event], model: list[Event], own: Own) -> list[Pair]:
             r, m = (side[k] if k < len(side) else None for side in (lonely, alone))
             pairs.append(Pair(r, m, False))
     return pairs
+
+
+def spread(recorded: list[Event], groups: list[tuple[Event, ...]], own: Own) -> list[list[Event]]:
+    """The recorded events dealt out to the model's groups of events, in order: for records that have no time of their own."""
+    out: list[list[Event]] = [[] for _ in groups]
+    ends = list(accumulate(len(group) for group in groups))
+    used = 0
+    for pair in align(recorded, [event for group in groups for event in group], own):
+        here = next((k for k, end in enumerate(ends) if used < end), len(groups) - 1)
+        if pair.recorded is not None:
+            out[here].append(pair.recorded)
+        used += pair.model is not None
+    return out
 
 
 def read_differences(recorded: Reading, model: Reading, faults: bool) -> list[str]:

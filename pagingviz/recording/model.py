@@ -15,15 +15,12 @@ from pagingviz.core import run as kernels
 from pagingviz.fields import pool_cap
 from pagingviz.machine import Machine
 from pagingviz.rawguest import RawWork, Shown
-from pagingviz.recording.guest import ALIAS, ALIAS_VA, ALIAS_WORDS, CR_PSE, CR_WP, FRAMES, NOP, STORE, Guest, Row
+from pagingviz.recording.guest import FRAMES, NOP, STORE, Guest, Row
 from pagingviz.recording.read import BY_GFN, KINDS, Event
 from pagingviz.scenario import Scenario
 
 CHUNK = 32  # rows between two looks at the event ring, which holds L.RING events
-P2M_PAGES = 8  # pool pages the p2m of the recorded guests held (recorded: "p2m=8")
-OWN_ENTRIES = range(0x100, 0x120)  # of the first L1 table: what the program uses
-UPPER_ENTRIES = range(16)  # of the first L2 table
-DEFAULT_POOL = {"shadow": 320, "hap": 288}  # libxl: 256 a vCPU + 2 a MiB, on the hap road 1 a MiB
+DEFAULT_POOL = {"shadow": 320, "hap": 288, "pv": 161}  # libxl: 256 a vCPU + 2 (hap: 1) a MiB; PV: Xen's own, at ENABLE
 KIND = {int(L.EV[name]): name for name in KINDS if name in L.EV}
 _STEPS = {"enable": L.CMD_ENABLE, "clean": L.CMD_CLEAN, "off": L.CMD_OFF, "peek": L.CMD_PEEK}
 _NO_ROWS = ((NOP, 0, 0, 0),)
@@ -42,25 +39,15 @@ def scenario_of(settings: dict[str, str], road: str = "shadow") -> Scenario:
 class RecordedWork(RawWork):
     """The recordings' guest with a program, and room for `aliases` alias tables. The map of guest tables shows what it uses."""
 
-    # The first 2 MiB had 4 KiB leaves when the recordings began, all else 2 MiB ones (facts/xen-4.17.md 2b).
-    small_chunks, hap_pool = (0,), DEFAULT_POOL["hap"]
+    hap_pool = DEFAULT_POOL["hap"]
 
     def __init__(self, guest: Guest, program: Iterable[tuple], aliases: int) -> None:
-        self._at, self._aliases, at = guest.at, aliases, guest.at
-        zone = ALIAS + aliases if aliases else 8 * (max(at.split) // 8 + 1)
-        super().__init__(levels=at.levels, zone=zone, frames=FRAMES, cr3=at.root, tables=guest.tables(aliases),
-                         program=program, cr=CR_WP | CR_PSE, p2m_pages=P2M_PAGES)  # fmt: skip
+        self._guest, self._aliases, self.small_chunks = guest, aliases, guest.small_chunks
+        super().__init__(levels=guest.at.levels, zone=guest.zone(aliases), frames=FRAMES, cr3=guest.at.root,
+                         tables=guest.tables(aliases), program=program, cr=guest.cr, p2m_pages=guest.p2m_pages)  # fmt: skip
 
     def _found(self) -> tuple[Shown, ...]:
-        at, region = self._at, 0x1000
-        top = [Shown(f"L4 {at.root:x}", 4, at.root, 0, (0,))] if at.levels == 4 else []
-        upper = tuple(UPPER_ENTRIES) + tuple(range(64, min(64 + self._aliases, 512)))
-        return (*top, Shown(f"L3 {at.l3 or at.root:x}", 3, at.l3 or at.root, 0, (0, 1, 2, 3)),
-                Shown(f"L2 {at.l2:x}", 2, at.l2, 0, upper), Shown(f"L1 {at.l1:x}", 1, at.l1, 0, tuple(OWN_ENTRIES)),
-                *(Shown(f"L1 {table:x}", 1, table, region + 512 * half, tuple(range(512)))
-                  for half, table in enumerate(at.split)),
-                *(Shown(f"L1 {ALIAS + i:x}", 1, ALIAS + i, (ALIAS_VA >> 12) + 512 * i, tuple(range(ALIAS_WORDS)))
-                  for i in range(self._aliases)))  # fmt: skip
+        return self._guest.shown(self._aliases)
 
 
 class Model:

@@ -12,7 +12,7 @@ from functools import cache
 
 from pagingviz.rawguest import RawWork
 from pagingviz.recording.compare import Report, Row, items_of
-from pagingviz.recording.guest import Guest
+from pagingviz.recording.pvguest import guest_of
 from pagingviz.recording.library import comparison, recording, text
 from pagingviz.recording.match import Reading
 from pagingviz.recording.model import Model, RecordedWork
@@ -49,7 +49,7 @@ class Film:
 
     def work(self) -> RawWork:
         """The recorded guest with its whole program."""
-        return RecordedWork(Guest(recording(self.name).guest), self.program, _aliases(self.name))
+        return RecordedWork(guest_of(recording(self.name).guest), self.program, _aliases(self.name))
 
 
 class _Tape(Model):

@@ -71,6 +71,11 @@ LABELS = {
     "shadow OOS unsyncs": "shadow_unsync",
     "shadow OOS evictions": "shadow_unsync_evict",
     "shadow OOS resyncs": "shadow_resync",
+    "calls to update_va_map": "calls_to_update_va",
+    "calls to mmu_update": "calls_to_mmu_update",
+    "calls to mmuext_op": "calls_to_mmuext_op",
+    "mmu_updates of writable pages": "writable_mmu_updates",
+    "writable pt emulations": "ptwr_emulations",
 }
 # Read but never compared: lookup_head and its kin depend on host frame numbers, the others on who else was running.
 NOT_COMPARED = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pagingviz.recording.guest import PAGES, WRITE, Guest, Row
 from pagingviz.recording.match import Reading, align, read_differences
 from pagingviz.recording.model import Model
+from pagingviz.recording.pvguest import guest_of
 from pagingviz.recording.read import Event, Operation, pages
 from pagingviz.recording.script import Step
 from pagingviz.scenario import Scenario
@@ -23,7 +24,8 @@ STARTS = {
     "after a log-dirty session": "booted, then log-dirty on, CLEAN, idle, and off again",
     "empty": "booted, then log-dirty on and off again while the guest did not run: nothing is shadowed",
 }
-LOOPS = {"hvm64": (0x103, 0x104), "pae": (0x103,)}  # page of the idle loop; 0x104 in the rebuilt 64-bit program
+# How the program was built: the page of the idle loop, 0x104 in the rebuilt 64-bit one; of the PV one the region's first page.
+LOOPS = {"hvm64": (0x103, 0x104), "pae": (0x103,), "pv64": (0x110, 0x112)}
 # Where an operation found the guest: in the loop, waiting; behind its yield in the hypercall page; right after a command
 # and before the last word of its status page is written.
 PLACES = ("loop", "yield", "status")
@@ -68,11 +70,13 @@ class _Candidate:
     stands: str  # "idle", "status" (a command is not quite done), or the place of PLACES where it still stands
     state: tuple
     outcomes: tuple[Outcome, ...] = ()
+    counts: tuple[int, int] = (0, 0)  # dirty_count and fault_count
+    seen: int = 0  # events of the stream that it has gone through
 
 
 @dataclass(frozen=True)
 class Played:
-    """One way through the script. `counters`: of the guest's CPU."""
+    """One way through the script. `where`: what `loop` means for this guest; `counters`: of the guest's CPU."""
 
     start: str
     loop: int
@@ -80,6 +84,7 @@ class Played:
     outcomes: tuple[Outcome, ...]
     counters: dict[str, int]
     crashed: bool
+    where: str
 
 
 def recorded_reading(operation: Operation) -> Reading | None:
@@ -91,10 +96,15 @@ def recorded_reading(operation: Operation) -> Reading | None:
 
 
 class Player:
-    """Plays `items` for one start and one page of the idle loop. `before`: recorded events before the first step."""
+    """Plays `items` for one start and one build of the program. `before`: recorded events before the first step.
+
+    A PV guest's records carry the time of something earlier (it has no exits), so an event may stand before the operation that
+    led to it: they are one stream, in order, and `before` and the events of the items are that stream's pieces.
+    """
 
     def __init__(self, kind: str, scenario: Scenario, before: list[Event], items: list[Item]) -> None:
         self.kind, self.scenario, self.before, self.items = kind, scenario, before, items
+        self.stream = None if kind != "pv64" else [*before, *(event for item in items if item.acts for event in item.events)]
         steps = [item.step for item in items]
         self.aliases = max((s.args[0] for s in steps if s.name == "cmd" and s.number == 13), default=0)
         self.largest = max((s.number for s in steps if s.name == "setpages"), default=0)
@@ -103,13 +113,13 @@ class Player:
         """The best way through; without search, the way of the first values. None once it has `limit` differences."""
         model, guest = self.ready(start, loop)
         base = model.counters()
-        cost = sum(not pair.equal for pair in align(self.before, [], guest.own))
+        cost = 0 if self.stream is not None else len(self.before)
         candidates = [_Candidate(cost, "idle", model.snapshot())]
         for number, item in enumerate(self.items):
             if item.step.name == "clean":
                 candidates = self._tell_apart(model, candidates, item)
             found = [c for old in candidates for c in self._step(model, guest, old, number, searched)]
-            candidates = sorted(found, key=lambda c: c.cost)[:_KEEP]
+            candidates = _best(found)
             if item.step.name == "peek":
                 candidates = list({c.stands: c for c in reversed(candidates)}.values())[::-1]
             if limit is not None and candidates[0].cost >= limit:
@@ -117,7 +127,7 @@ class Player:
         best = candidates[0]
         model.restore(best.state)
         counts = {key: count - base[key] for key, count in model.counters().items()}
-        return Played(start, loop, best.cost, best.outcomes, counts, model.crashed)
+        return Played(start, loop, best.cost, best.outcomes, counts, model.crashed, guest.where)
 
     def replay(self, played: Played, upto: int) -> Model:
         """The model after item number `upto` (from 0) on the way that `played` went; -1: before the first."""
@@ -128,7 +138,7 @@ class Player:
 
     def ways(self, model: Model, played: Played, upto: int) -> Iterator[_Candidate]:
         """From where `model` is ready, the way of `played` after each of its items up to number `upto`."""
-        guest, candidate = Guest(self.kind, played.loop), _Candidate(0, "idle", model.snapshot())
+        guest, candidate = guest_of(self.kind, played.loop), _Candidate(0, "idle", model.snapshot())
         for number in range(upto + 1):
             wanted = played.outcomes[number]
             for searched in (False, True):
@@ -143,7 +153,7 @@ class Player:
 
     def ready(self, start: str, loop: int) -> tuple[Model, Guest]:
         """A model at one of STARTS."""
-        guest = Guest(self.kind, loop)
+        guest = guest_of(self.kind, loop)
         model = self.model_type(guest, self.scenario, min(self.aliases, PAGES), self.largest)
         _begin(model, guest, start)
         model.take()
@@ -183,7 +193,7 @@ class Player:
             cost += self._unread(item, outcome)
         elif step.name == "pool":
             outcome = replace(outcome, pool=model.pool_pages)
-        return [_Candidate(cost, stands, model.snapshot(), (*old.outcomes, outcome))]
+        return [replace(old, cost=cost, stands=stands, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
 
     def _hit(self, model, guest, old: _Candidate, item: Item, stay: bool, searched: bool) -> list[_Candidate]:
         """An operation finds the guest at a place; then the guest goes on, or still stands there at the next step."""
@@ -211,12 +221,16 @@ class Player:
             elif ran == BEGUN:
                 rows = _resume(guest, place)
                 model.run(rows[: next(n for n, row in enumerate(rows) if row[0] == WRITE)])
-                stands = "loop" if place == "yield" else place
+                if place == "yield":  # it has read the control page; a PV guest was seen to take up the next command there
+                    stands = "loop" if self.stream is None else "idle"
             events = tuple(model.take())
-            wrong = sum(not pair.equal for pair in align(item.events, list(events), guest.own)) if self.traced else 0
+            seen = old.seen + len(events)
+            expected = item.events if self.stream is None else self.stream[old.seen : seen]
+            wrong = sum(not pair.equal for pair in align(expected, list(events), guest.own)) if self.traced else 0
             where = "" if item.step.name == "cmd" else ", ".join(part for part in (place, ran) if part)
             done = replace(outcome, events=events, place=where, stands=stands)
-            out.append(_Candidate(cost + wrong, stands, model.snapshot(), (*old.outcomes, done)))
+            counts = model.dirty_count, model.fault_count
+            out.append(_Candidate(cost + wrong, stands, model.snapshot(), (*old.outcomes, done), counts, seen))
         return out
 
     def _unread(self, item: Item, outcome: Outcome) -> int:
@@ -225,6 +239,17 @@ class Player:
         return len(read_differences(item.reading, outcome.reading, item.faults))
 
     traced = True  # whether the recording has trace events at all
+
+
+def _best(found: list[_Candidate]) -> list[_Candidate]:
+    """The best of them; of equally good ones first one of each kind of standing, since which is right may show only later."""
+    alike: dict[tuple, int] = {}
+    ranked = []
+    for candidate in found:
+        key = candidate.cost, candidate.stands, candidate.counts
+        ranked.append((candidate.cost, alike.get(key, 0), candidate))
+        alike[key] = alike.get(key, 0) + 1
+    return [candidate for _, _, candidate in sorted(ranked, key=lambda row: row[:2])][:_KEEP]
 
 
 def _begin(model: Model, guest: Guest, start: str) -> None:

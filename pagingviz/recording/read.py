@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pagingviz import layout as L
 from pagingviz.fields import ScenarioError, quote
@@ -98,10 +98,11 @@ def read_jsonl(text: str) -> list[Operation]:
 def read_csv(text: str, road: str = "shadow") -> tuple[list[Event], list[Operation]]:
     """(events before the first operation, operations with the events that follow each) of a trace recording.
 
-    Of a shadow guest the events of the shadow code are taken, of a HAP guest those of NESTED.
+    Of a shadow or PV guest the events of the shadow code are taken, of a HAP guest those of NESTED.
     """
     before: list[Event] = []
     operations: list[Operation] = []
+    chunks: dict[int, int] = {}
     for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
         name, fields = row.get("name"), row.get("fields")
         if name is None or fields is None:
@@ -110,14 +111,29 @@ def read_csv(text: str, road: str = "shadow") -> tuple[list[Event], list[Operati
             _add(operations, Operation(name[3:], _fields(fields, name == "OP_note")))
         else:
             found = _fields(fields, False)
-            if road == "shadow" and name.startswith("SHADOW_"):
+            if road in ("shadow", "pv") and name.startswith("SHADOW_"):
                 event = _event(number, name.removeprefix("SHADOW_"), found)
+                if road == "pv" and event.va is not None and isinstance(found.get("gl1e"), int):
+                    chunks[(found["gl1e"] & int(L.FRAME_MASK)) >> 21] = event.va >> 21
             elif road == "hap" and (name in NESTED or (name == "VMEXIT" and found.get("reason") == "NPF")):
                 event = Event("NPF" if name == "VMEXIT" else name, va=found.get("gpa"), gfn=found.get("gfn"))
             else:
                 continue
             (operations[-1].events if operations else before).append(event)
+    if road == "pv":
+        for events in (before, *(operation.events for operation in operations)):
+            events[:] = [_by_pfn(event, chunks) for event in events]
     return before, operations
+
+
+def _by_pfn(event: Event, chunks: dict[int, int]) -> Event:
+    """The event with a pfn where Xen traced a PV guest's machine frame. `chunks`: 2 MiB of machine frames -> of pfns.
+
+    What the FIXUPs tell: the recorded guest maps pfn at address pfn * 4096, and got its memory in pieces of 2 MiB.
+    """
+    if event.gfn is None or event.gfn >> 9 not in chunks:
+        return event
+    return replace(event, gfn=chunks[event.gfn >> 9] << 9 | event.gfn & 511)
 
 
 def _add(operations: list[Operation], operation: Operation) -> None:

@@ -160,7 +160,7 @@ def _differs(film: Film, recording: library.Recording) -> None:
     for text in report.differences:
         st.markdown(f"- {text}" + (f"  \n  *why:* {report.known[text]}" if text in report.known else ""))
     st.subheader("What was searched")
-    st.markdown(f"When the recording began: *{report.played.start}*. The idle loop lies in page {report.played.loop:#x}.")
+    st.markdown(f"When the recording began: *{report.played.start}*. In the guest, {report.played.where}.")
     places = [{"line": row.line, "operation": row.words, "found the guest": row.place} for row in report.rows if row.place]
     if places:
         st.dataframe(places, hide_index=True, height=min(320, 38 + 35 * len(places)), key="xen-places")

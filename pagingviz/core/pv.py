@@ -1,0 +1,321 @@
+"""A PV guest's tables: they hold machine frames, the hypervisor validates every entry, and the hardware walks them as they are.
+
+A frame is a table of one level, or writable, never both: its type says which, its type count how often it is used as that. The
+guest asks for changes by hypercall; a store to an L1 table of its own is carried out for it. Shadow paging is on only while
+log-dirty is, and then follows each change.
+
+Source: Xen x86/mm.c (get_page_type, alloc_l1_table .. alloc_l4_table, mod_l1_entry .. mod_l4_entry, do_mmu_update,
+do_update_va_mapping, do_mmuext_op), pv/ro-page-fault.c (ptwr), mm/shadow/pv.c. Left out: linear (self) maps, superpages,
+foreign frames, Xen's own slots in an L4, 32-bit PV guests, a user root of its own.
+"""
+
+from pagingviz.core import logdirty, tlb
+from pagingviz.core.emulate import validate
+from pagingviz.core.events import emit
+from pagingviz.core.far import far
+from pagingviz.core.jit import jit
+from pagingviz.core.shadow import update_cr3
+from pagingviz.core.shadows import is_shadowed
+from pagingviz.core.walk import FOUR, get_entry, guest_frame, put_entry, read_path, reserved
+from pagingviz.core.writeable import remove_shadows
+from pagingviz.layout import (
+    ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, NONE, ONE, P, PAGE_BITS, PGT_L1, PGT_NONE, PGT_PINNED,
+    PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, SET_ERROR, SET_FLUSH, THREE, TYPECOUNT, U, ZERO,
+)  # fmt: skip
+
+_REFUSED, _COUNTED, _FRESH = ZERO, ONE, U(2)
+_INDEX, _EIGHT, _IN_PAGE, _WORD, _LOW32 = U(511), U(8), U(4095), U(32), U(0xFFFFFFFF)
+
+
+# ---- types and their counts
+
+
+@jit
+def type_of(s, a, gfn):
+    """PGT_* type of a frame; 1 to 4: a table of that level."""
+    return (a[s.o_info + gfn] & PGT_TYPE) >> PGT_SHIFT
+
+
+@jit
+def _count(s, a, gfn, kind):
+    """get_page_type up to its count: one more use as `kind`. _FRESH: the first, so a table has still to be validated."""
+    at = s.o_info + gfn
+    if a[at] & TYPECOUNT == ZERO:
+        a[at] = (a[at] & ~PGT_TYPE) | (kind << PGT_SHIFT) | ONE
+        return _FRESH
+    if type_of(s, a, gfn) != kind:
+        return _REFUSED
+    a[at] += ONE
+    return _COUNTED
+
+
+@jit
+def _uncount(s, c, a, gfn):
+    """put_page_type up to its count. True: a table has gone, and whoever it led to must be let go (devalidate_page)."""
+    at = s.o_info + gfn
+    a[at] -= ONE
+    if a[at] & TYPECOUNT != ZERO:
+        return False
+    was = type_of(s, a, gfn)
+    a[at] &= ~PGT_TYPE
+    if was == PGT_WRITABLE:
+        return False
+    if s.log_dirty != ZERO:
+        logdirty.mark(s, c, a, gfn)
+        if is_shadowed(s, a, gfn):
+            remove_shadows(s, c, a, gfn, ZERO, ONE)
+    return True
+
+
+@jit
+def _hold_page(s, a, e):
+    """get_page_from_l1e: a frame of the domain, and if the entry lets it be written one more use as writable."""
+    gfn = guest_frame(s, a, e)
+    if gfn >= s.frames or reserved(s, e, ONE, FOUR) != ZERO:
+        return False
+    return e & RW == ZERO or _count(s, a, gfn, PGT_WRITABLE) != _REFUSED
+
+
+@jit
+def _put_page(s, c, a, e):
+    """put_page_from_l1e."""
+    if e & RW:
+        _uncount(s, c, a, guest_frame(s, a, e))
+
+
+@jit
+def _child(s, a, e):
+    """Frame of the table that an upper entry leads to; NONE when no table of the guest can be there."""
+    gfn = guest_frame(s, a, e)
+    return NONE if e & PSE or gfn >= s.zone or reserved(s, e, THREE, FOUR) != ZERO else gfn
+
+
+@jit
+def hold(s, c, a, gfn, level):
+    """get_page_type(PGT_l<level>): use the frame as a table; the first use validates it and all below it.
+
+    False: some entry is not allowed; nothing has changed then. A frame that becomes a table may be in a TLB as writable: flush.
+    """
+    r = _count(s, a, gfn, level)
+    if r != _FRESH:
+        return r == _COUNTED
+    tlb.flush_all(s)
+    s.t_page[level - ONE], s.t_idx[level - ONE] = gfn, ZERO
+    at = level
+    while True:
+        tab, i = s.t_page[at - ONE], s.t_idx[at - ONE]
+        if i == ENTRIES:
+            if at == level:
+                return True
+            at += ONE
+            continue
+        s.t_idx[at - ONE] = i + ONE
+        e = get_entry(s, a, FOUR, tab, i)
+        if (e & P) == ZERO:
+            continue
+        if at == ONE:
+            if _hold_page(s, a, e):
+                continue
+        else:
+            child = _child(s, a, e)
+            r = _count(s, a, child, at - ONE) if child != NONE else _REFUSED
+            if r == _FRESH:
+                at -= ONE
+                s.t_page[at - ONE], s.t_idx[at - ONE] = child, ZERO
+            if r != _REFUSED:
+                continue
+        while at <= level:  # give back what the tables on the way have taken
+            tab = s.t_page[at - ONE]
+            for k in range(s.t_idx[at - ONE] - ONE):
+                _put_entry(s, c, a, get_entry(s, a, FOUR, tab, U(k)), at)
+            _uncount(s, c, a, tab)
+            at += ONE
+        return False
+
+
+@far
+def drop(s, c, a, gfn, level):
+    """put_page_type of a table of `level`; with its last use it is devalidated: what its entries use is let go, and so on."""
+    if not _uncount(s, c, a, gfn):
+        return
+    s.d_page[level - ONE], s.d_idx[level - ONE] = gfn, ZERO
+    at = level
+    while True:
+        tab, i = s.d_page[at - ONE], s.d_idx[at - ONE]
+        if i == ENTRIES:
+            if at == level:
+                return
+            at += ONE
+            continue
+        s.d_idx[at - ONE] = i + ONE
+        e = get_entry(s, a, FOUR, tab, i)
+        if (e & P) == ZERO:
+            continue
+        if at == ONE:
+            _put_page(s, c, a, e)
+        elif _uncount(s, c, a, guest_frame(s, a, e)):
+            at -= ONE
+            s.d_page[at - ONE], s.d_idx[at - ONE] = guest_frame(s, a, e), ZERO
+
+
+@jit
+def _put_entry(s, c, a, e, level):
+    """Let go of what entry `e` of a table of `level` uses."""
+    if e & P:
+        if level == ONE:
+            _put_page(s, c, a, e)
+        else:
+            drop(s, c, a, guest_frame(s, a, e), level - ONE)
+
+
+# ---- changes to a table
+
+
+@jit
+def _write(s, c, a, gva, gfn, i, value):
+    """paging_write_guest_entry: store, and while shadows are on propagate into them (sh_write_guest_entry)."""
+    put_entry(s, a, FOUR, gfn, i, value)
+    a[s.o_ver + gfn] += ONE
+    if s.log_dirty != ZERO:
+        result = validate(s, c, a, gva, gfn, i * _EIGHT, _EIGHT)
+        if result & SET_FLUSH:
+            tlb.flush_all(s)
+        if result & SET_ERROR:
+            remove_shadows(s, c, a, gfn, ZERO, ZERO)
+
+
+@jit
+def _modify(s, c, a, gva, gfn, i, value):
+    """do_mmu_update, MMU_NORMAL_PT_UPDATE: entry `i` of a table by the rules of its level, of another frame as data."""
+    level = type_of(s, a, gfn)
+    if value & P:
+        if level == ONE:
+            held = _hold_page(s, a, value)
+        else:
+            child = _child(s, a, value)
+            held = child != NONE and hold(s, c, a, child, level - ONE)
+        if not held:
+            return False
+    old = get_entry(s, a, FOUR, gfn, i)
+    _write(s, c, a, gva, gfn, i, value)
+    _put_entry(s, c, a, old, level)
+    return True
+
+
+@jit
+def _refuse(s, c, a, gva, gfn, value):
+    """The hypercall fails (-EINVAL); the guest goes on as if it had not been made."""
+    s.refused += ONE
+    emit(s, a, EV_REFUSED, c.id, gva, gfn, NONE, ZERO, value)
+
+
+@far
+def mmu_update(s, c, a, gfn, i, value):
+    """do_mmu_update(MMU_NORMAL_PT_UPDATE), entry `i` of a frame: of a table by the rules of its level, of others as data."""
+    s.calls_to_mmu_update += ONE
+    s.num_page_updates += ONE
+    if gfn >= s.zone:
+        _refuse(s, c, a, ZERO, gfn, value)
+        return
+    kind = type_of(s, a, gfn)
+    if kind == PGT_NONE or kind == PGT_WRITABLE:
+        s.writable_mmu_updates += ONE
+        put_entry(s, a, FOUR, gfn, i, value)
+        a[s.o_ver + gfn] += ONE
+        logdirty.mark(s, c, a, gfn)
+    elif not _modify(s, c, a, ZERO, gfn, i, value):
+        _refuse(s, c, a, ZERO, gfn, value)
+        return
+    emit(s, a, EV_MMU_UPDATE, c.id, ZERO, gfn, NONE, kind, value)
+
+
+@far
+def update_va_mapping(s, c, a, gva, value):
+    """do_update_va_mapping: the L1 entry of an address in the loaded tables. False: refused."""
+    s.calls_to_update_va += ONE
+    read_path(s, c, a, gva)
+    if c.w_missing > ONE or not _modify(s, c, a, gva, c.w_tab[0], (gva >> PAGE_BITS) & _INDEX, value):
+        _refuse(s, c, a, gva, NONE, value)
+        return False
+    emit(s, a, EV_MMU_UPDATE, c.id, gva, c.w_tab[0], NONE, ONE, value)
+    return True
+
+
+@far
+def ptwr(s, c, a, gva, size, value):
+    """pv_ro_page_fault: a kernel's store of 4 or 8 bytes to an L1 table, at a `gva` that it may only read, is done for it.
+
+    False: it is no such store (or it stores what is not allowed), and the fault goes its usual way.
+    """
+    if read_path(s, c, a, gva) != ZERO or c.w_size != ONE or c.w_ent[0] & RW:
+        return False
+    gfn = c.w_leaf
+    if gfn >= s.zone or type_of(s, a, gfn) != PGT_L1 or gva & (size - ONE) != ZERO:
+        return False
+    i = (gva & _IN_PAGE) // _EIGHT
+    if size != _EIGHT:
+        shift = _WORD if gva & FOUR else ZERO
+        value = (get_entry(s, a, FOUR, gfn, i) & ~(_LOW32 << shift)) | ((value & _LOW32) << shift)
+    s.ptwr_emulations += ONE
+    if not _modify(s, c, a, gva, gfn, i, value):
+        return False
+    emit(s, a, EV_PTWR, c.id, gva, gfn, NONE, ONE, value)
+    return True
+
+
+# ---- roots
+
+
+@far
+def pin(s, c, a, gfn, level):
+    """MMUEXT_PIN_L<level>_TABLE: the table stays valid without anybody using it."""
+    s.calls_to_mmuext_op += ONE
+    if gfn >= s.zone or a[s.o_info + gfn] & PGT_PINNED or not hold(s, c, a, gfn, level):
+        _refuse(s, c, a, ZERO, gfn, level)
+        return
+    a[s.o_info + gfn] |= PGT_PINNED
+    emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ONE)
+
+
+@far
+def unpin(s, c, a, gfn):
+    """MMUEXT_UNPIN_TABLE."""
+    s.calls_to_mmuext_op += ONE
+    if gfn >= s.zone or a[s.o_info + gfn] & PGT_PINNED == ZERO:
+        _refuse(s, c, a, ZERO, gfn, ZERO)
+        return
+    level = type_of(s, a, gfn)
+    a[s.o_info + gfn] &= ~PGT_PINNED
+    emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ZERO)
+    drop(s, c, a, gfn, level)
+
+
+@jit
+def hold_root(s, c, a):
+    """The domain builder's last step: the first root is validated, pinned, and loaded. False: the domain cannot be built."""
+    gfn = s.cr3[c.id]
+    if gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
+        s.crashed = _FRESH
+        return False
+    if a[s.o_info + gfn] & PGT_PINNED == ZERO:
+        a[s.o_info + gfn] = (a[s.o_info + gfn] | PGT_PINNED) + ONE
+    return True
+
+
+@far
+def new_baseptr(s, c, a, gfn):
+    """MMUEXT_NEW_BASEPTR: load another root. Its use keeps it valid; the old one's ends."""
+    s.calls_to_mmuext_op += ONE
+    s.cr3_loads += ONE
+    old = s.cr3[c.id]
+    if gfn != old:
+        if gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
+            _refuse(s, c, a, ZERO, gfn, ZERO)
+            return
+        s.cr3[c.id] = gfn
+        drop(s, c, a, old, FOUR)
+    if s.log_dirty != ZERO:
+        update_cr3(s, c, a, c.id)
+    else:
+        tlb.flush(s, c.id)
+    emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])
