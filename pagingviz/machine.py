@@ -130,6 +130,10 @@ class Machine:
         self.view("tstack")[: free.size] = free
         s.ttop, s.dtop = free.size, frames - zone
         self.view("dstack")[:] = np.arange(frames - 1, zone - 1, -1, dtype=np.uint64)
+        if s.road == L.PV:  # a PV kernel may not write to its tables, and they hold machine frames
+            slots = 512 + int(s.direct_map >> 12 & 511) + np.arange(root + 1)  # of the first L1, frame 2
+            self.view("tables")[512 + slots] &= ~L.RW
+            self._localise()
 
     def _boot_hvm64(self, sc):
         """Frame 0 the kernel's L3, 1 its L2, then its L1s, then the first root."""

@@ -62,6 +62,14 @@ class Tables:
             self.map(root, DIRECT[self.levels] + gfn * FRAME, gfn, KERNEL, link=P | W | A)
 
 
+    def protect(self):
+        """Take RW from every leaf that maps a table: what a PV guest must have done before its tables are validated."""
+        for entries in self.words.values():
+            for i, entry in entries.items():
+                if entry >> 12 & 0xFFFFF in self.words and entry & D:
+                    entries[i] = entry & ~W
+
+
 class Raw:
     """A guest of `frames` frames with contents kept for the first `zone`. Every operation is one tick and is audited.
 
@@ -77,6 +85,8 @@ class Raw:
             tables.direct(1, frames)
             for k in range(pages):
                 tables.map(1, BASE + k * FRAME, zone + k, flags)
+        if road == "pv":
+            tables.protect()
         self.tables = tables
         more = {} if cr is None else {"cr": cr}
         work = RawWork(levels=levels, zone=zone, frames=frames, cr3=cr3, tables=tables.words,
@@ -130,6 +140,32 @@ class Raw:
     def xen_write(self, va, vcpu=0):
         return self._op(L.RAW_XEN_WRITE, va, vcpu=vcpu)
 
+    # ---- hypercalls of a PV guest, given with its own frame numbers
+
+    def mfn(self, entry):
+        """An entry with the machine frame of the guest frame in it."""
+        return entry & ~int(L.FRAME_MASK) | int(self.view("p2m")[entry >> 12 & 0xFFFFF]) << 12
+
+    def update_va(self, va, entry):
+        return self._op(L.RAW_UPDATE_VA, va, self.mfn(entry), 1)
+
+    def mmu_update(self, tab, i, entry):
+        return self._op(L.RAW_MMU_UPDATE, tab << 12 | i << 3, self.mfn(entry))
+
+    def pin(self, tab, level):
+        return self._op(L.RAW_PIN, tab << 12, level)
+
+    def unpin(self, tab):
+        return self._op(L.RAW_UNPIN, tab << 12)
+
+    # ---- another domain, with a writable mapping of a frame
+
+    def grant_write(self, gfn):
+        return self._op(L.RAW_GRANT_WRITE, value=gfn)
+
+    def grant_unmap(self, gfn):
+        return self._op(L.RAW_GRANT_UNMAP, value=gfn)
+
     def roots(self):
         """Pool pages of all loaded roots."""
         return {int(page) for page in self.s.root if page != L.NONE}
@@ -149,8 +185,12 @@ class Raw:
         """Frame of the guest table of `level` on the way of `va`."""
         tab = int(self.s.cr3[0]) if root is None else root
         for upper in range(self.levels, level, -1):
-            tab = self.entry(tab, self.tables.index(va, upper)) >> 12 & 0xFFFFF
+            tab = self.frame(self.entry(tab, self.tables.index(va, upper)))
         return tab
+
+    def frame(self, entry):
+        """Guest frame in a guest entry."""
+        return self.gfn(entry >> 12 & 0xFFFFF) if self.m.scenario.road == "pv" else entry >> 12 & 0xFFFFF
 
     def leaf(self, va, level=1):
         """The guest's own entry of `level` for `va`."""

@@ -22,7 +22,8 @@ class Broken:
     """A machine after 300 ticks with log-dirty on, with names for what a test wants to spoil."""
 
     def __init__(self, road):
-        two = {"trace": "", "work": "fork:8,hotcold:40", "order": "", "quantum": 50, "oos": 0}
+        work = "idle" if road == "pv" else "fork:8,hotcold:40"
+        two = {"trace": "", "work": work, "order": "", "quantum": 50, "oos": 0}
         self.sim = Simulation(load("blackboard").replace(**two, frames=256, pool=40, road=road, do="enable@150,clean@245"))
         self.sim.run(300)
         self.m = self.sim.machine
@@ -306,7 +307,17 @@ def root_of_another_table(b):
     b.s.cr3[0] = b.table(BASE)
 
 
+def type_counted_once_too_often(b):
+    b.spoil("info", 100, lambda n: n + L.ONE)
+
+
+def table_said_to_be_of_another_level(b):
+    gfn = int(np.flatnonzero((b.view("info") & L.PGT_TYPE) >> L.PGT_SHIFT == L.PGT_L1)[0])
+    b.spoil("info", gfn, lambda n: n ^ L.U(3) << L.PGT_SHIFT)
+
+
 CORRUPTIONS = {  # what is spoiled: (road, or levels of a raw guest; number of the one rule that must be reported)
+    type_counted_once_too_often: ("pv", 32), table_said_to_be_of_another_level: ("pv", 33),
     free_page_in_use: ("shadow", 1), page_lost: ("shadow", 2), shadow_under_another_key: ("shadow", 3),
     flag_without_shadow: ("shadow", 4), reference_too_many: ("shadow", 5), pinned_page_not_marked: ("shadow", 6),
     entry_where_the_guest_has_none: ("shadow", 7), right_the_guest_does_not_give: ("shadow", 8),
@@ -338,7 +349,7 @@ def test_every_rule_has_a_way_to_fail():
 
 
 def test_the_audit_changes_nothing():
-    for road in ("bare", "shadow", "hap"):
+    for road in ("bare", "pv", "shadow", "hap"):
         broken = Broken(road)
         before = broken.m.digest()
         broken.code()

@@ -29,6 +29,9 @@ RUNS = {
     "trace, hap": ("trace.ld", "hvm64", "trace_hap.jsonl", "trace_hap.csv", "perf_hap.txt", {"road": "hap"}),
     "sweep, hap": ("sweep.ld", "hvm64", "sweep_hap.jsonl", None, None, {"road": "hap"}),
     "sweep, hap, second boot": ("sweep.ld", "hvm64", "sweep_boot2_hap.jsonl", None, None, {"road": "hap"}),
+    "trace, pv": ("trace.ld", "pv64", "trace_pv.jsonl", "trace_pv.csv", "perf_pv.txt", {"road": "pv"}),
+    "sweep, pv": ("sweep.ld", "pv64", "sweep_pv.jsonl", None, None, {"road": "pv"}),
+    "sweep, pv, second boot": ("sweep.ld", "pv64", "sweep_boot2_pv.jsonl", None, None, {"road": "pv"}),
     "pt, pae": ("pt.ld", "pae", "trace_pt_pae_shadow.jsonl", "trace_pt_pae_shadow.csv", "perf_pt_pae_shadow.txt", {}),
 }  # fmt: skip
 
@@ -53,7 +56,8 @@ def test_nothing_differs(name):
     assert report.events + report.readings > 40
     if report.percent is not None:
         assert report.percent == 100
-        assert report.plain_percent >= 90, "with nothing searched"
+        # With nothing searched; of a PV guest the order of five faults in each round hangs on where the guest stood.
+        assert report.plain_percent >= (75 if RUNS[name][1] == "pv64" else 90)
     assert (RUNS[name][4] is None) == (not report.counters)
     pairs = [p for row in report.rows for p in row.pairs if p.recorded.value is not None]
     both = [(p.recorded.value, p.model.value) for p in pairs]
@@ -163,7 +167,7 @@ def test_command_on_nested_tables(check):
 
 
 def test_exits_are_counted_by_leaf(monkeypatch):
-    monkeypatch.setattr("pagingviz.recording.model.RecordedWork.small_chunks", tuple(range(16)))
+    monkeypatch.setattr("pagingviz.recording.guest.Guest.small_chunks", tuple(range(16)))
     wrong = compared("trace, hap").differences
     assert wrong and all("the recording has nothing, the model has NPF" in line for line in wrong)
 
@@ -180,7 +184,8 @@ def test_command_refuses(check, tmp_path):
         ((*PT, *data, "--set", "vcpus=2"), "The setting 'vcpus' is not known"),
         ((*PT, *data, "--perf", bad), "no line that is known"),
         ((PT[0], "--guest", "pv", "--road", "shadow", *data), "--guest 'pv' is not known"),
-        ((PT[0], "--guest", "pae", "--road", "pv", *data), "--road 'pv' is not known"),
+        ((PT[0], "--guest", "pae", "--road", "pv", *data), "belong together"),
+        ((PT[0], "--guest", "pae", "--road", "bare", *data), "--road 'bare' is not known"),
     ]:
         code, out, err = check(*arguments)
         assert (code, out) == (2, "") and told in err and err.count("\n") == 1, err

@@ -304,7 +304,7 @@ def hold_root(s, c, a):
 
 @far
 def new_baseptr(s, c, a, gfn):
-    """MMUEXT_NEW_BASEPTR: load another root. Its use keeps it valid; the old one's ends."""
+    """MMUEXT_NEW_BASEPTR: load another root. Its use keeps it valid; the old one's ends when its shadow is no longer loaded."""
     s.calls_to_mmuext_op += ONE
     s.cr3_loads += ONE
     old = s.cr3[c.id]
@@ -313,9 +313,10 @@ def new_baseptr(s, c, a, gfn):
             _refuse(s, c, a, ZERO, gfn, ZERO)
             return
         s.cr3[c.id] = gfn
-        drop(s, c, a, old, FOUR)
     if s.log_dirty != ZERO:
         update_cr3(s, c, a, c.id)
     else:
         tlb.flush(s, c.id)
+    if gfn != old:
+        drop(s, c, a, old, FOUR)
     emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])

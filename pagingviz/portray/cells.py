@@ -71,9 +71,12 @@ def is_big(level, value):
     return (value & L.P != 0) & (value & L.PSE != 0) & (level in (2, 3))
 
 
-def targets(value):
-    """Frames that entries point to, int64[n]; what holds 0 where an entry is not present."""
-    return np.where(value & L.P != 0, (value & L.FRAME_MASK) >> L.PAGE_BITS, L.ZERO).astype(np.int64)
+def targets(machine, value):
+    """Guest frames that entries point to, int64[n], 0 where an entry is not present (a PV guest's hold machine frames)."""
+    frame = (value & L.FRAME_MASK) >> L.PAGE_BITS
+    if machine.scenario.road == "pv":
+        frame = machine.view("m2p")[np.minimum(frame - L.RAM_BASE, L.U(machine.scenario.frames - 1)).astype(np.intp)]
+    return np.where(value & L.P != 0, frame, L.ZERO).astype(np.int64)
 
 
 def entry_words(machine, plan):
@@ -98,7 +101,7 @@ def entry_words(machine, plan):
             frame = np.full(e.index.size, int(live[0]) if live.size else -1)
         else:
             upper = above[e.slot][e.parent]
-            frame = np.where(upper & L.P != 0, (upper & L.FRAME_MASK) >> L.PAGE_BITS, L.NONE).astype(np.int64)
+            frame = np.where(upper & L.P != 0, targets(machine, upper), -1)
             big = is_big(e.level + 1, upper)
             some = bool(big.any())
             if some:
@@ -124,7 +127,7 @@ def _guest(machine, sim, plan):
     tables = np.where(table, about[:-1], 0)
     for e, _, value in entry_words(machine, plan):
         present = value & L.P != 0
-        known = about[np.minimum(targets(value), info.size)]
+        known = about[np.minimum(targets(machine, value), info.size)]
         if e.slot >= 0 or e.frame >= 0 or e.level > 1:
             kind = ((value >> L.ONE & L.ONE) * L.TWO + (value >> L.U(5) & L.ONE)).astype(np.intp)
             thick = np.where(value & L.D != 0, PINNED, 0).astype(np.uint16)
@@ -248,14 +251,20 @@ def _nested_rank(machine):
 
 
 def shadow_rights(machine):
-    """How the shadows map each frame: 0 not, 1 read-only, 2 writable (typecount > 0), 3 shadowed table, 4 out of sync."""
+    """How the shadows map each frame: 0 not, 1 read-only, 2 writable, 3 shadowed table, 4 out of sync.
+
+    Of a PV guest without shadows what its types say: 0 not in use as one, 2 writable, 3 page table.
+    """
     info, kind = machine.view("info"), machine.view("ptype")
     rank = np.zeros(info.size, np.intp)
+    if machine.scenario.road == "pv" and not machine.sys[0].log_dirty:
+        types = (info & L.PGT_TYPE) >> L.PGT_SHIFT
+        return np.where(types == L.PGT_WRITABLE, 2, np.where(types != L.PGT_NONE, 3, 0))
     pool = machine.view("pool").reshape(-1, 512)
     l1 = pool[L.SH_LEVEL[kind[head_pages(machine, kind.size)].astype(np.intp)] == 1]
-    mfn = (l1[l1 & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS
-    rank[machine.view("m2p")[(mfn - L.RAM_BASE).astype(np.intp)].astype(np.intp)] = 1
-    rank[info & L.TYPECOUNT != 0] = 2
+    for bits, what in ((L.P, 1), (L.P | L.RW, 2)):
+        mfn = (l1[l1 & bits == bits] & L.FRAME_MASK) >> L.PAGE_BITS
+        rank[machine.view("m2p")[(mfn - L.RAM_BASE).astype(np.intp)].astype(np.intp)] = what
     rank[info & L.SHADOW_FLAGS != 0] = 3
     rank[info & L.OOS != 0] = 4
     return rank

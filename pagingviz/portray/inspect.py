@@ -3,7 +3,7 @@
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.portray.cells import entry_words, nested_leaves, head_pages, is_big, is_table, shadow_rights
+from pagingviz.portray.cells import entry_words, nested_leaves, head_pages, is_big, is_table, shadow_rights, targets
 from pagingviz.portray.events import TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import plan as make_plan
@@ -25,6 +25,11 @@ def npt_flags(entry):
     """An NPT entry's bits in words."""
     kind = {0: "ram_rw", 2: "ram_logdirty"}.get(int((entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT), "?")
     return f"{flags(entry)} {kind}"
+
+
+def shadowed(m):
+    """Whether the hardware runs on shadows now: a PV guest's does while log-dirty is on."""
+    return m.scenario.road == "shadow" or (m.scenario.road == "pv" and bool(m.sys[0].log_dirty))
 
 
 def _hex(x):
@@ -68,7 +73,7 @@ def _entry(sim, plan, cell):
         chain = [f"gva {gva:#x}", _step(m, e.level, index, v, tab)]
         lit = {plan.id: [cell]}
         if v & L.P:
-            gfn = int((v & L.FRAME_MASK) >> L.PAGE_BITS)
+            gfn = int(targets(m, v))
             chain += _machine_chain(m, gfn) if gfn < m.scenario.frames else [f"gpa {gfn << 12:#x}, beyond the guest's memory"]
         if v & L.P and gfn < m.scenario.frames:
             rows += _frame_rows(m, gfn)
@@ -120,7 +125,7 @@ def _why_big(m, v, level, tab):
 
 def _shadow_entry(m, gfn, index, level):
     """The shadow's word for entry `index` of guest table `gfn` at `level`, or None when it has no shadow."""
-    if m.scenario.road != "shadow":
+    if not shadowed(m):
         return None
     kind = int(L.TYPE_OF_LEVEL[int(m.sys[0].guest_levels), level])
     if not kind or gfn >= m.scenario.frames:
@@ -135,13 +140,13 @@ def _why_entry(m, v, shadow):
     if shadow is None:
         return (
             "Its table has no shadow: nothing has been touched through it since the last blow."
-            if m.scenario.road == "shadow"
+            if shadowed(m)
             else "The hardware reads this entry itself."
         )
     if not shadow & L.P:
         return "Not shadowed yet: the next touch exits, and _sh_propagate computes the shadow entry."
     if v & L.RW and not shadow & L.RW:
-        gfn = int((v & L.FRAME_MASK) >> L.PAGE_BITS)
+        gfn = int(targets(m, v))
         if gfn < m.scenario.frames and m.view("info")[gfn] & L.SHADOW_FLAGS:
             return "The guest may write here, the shadow may not: the frame holds a page table that is shadowed."
         if not v & L.D:
@@ -159,15 +164,24 @@ def _machine_chain(m, gfn):
     return [f"gpa {gfn << 12:#x}", f"p2m → mfn {mfn:#x}", f"mpa {mfn << 12:#x}"]
 
 
+_PGT = ("none", "PGT_l1_page_table", "PGT_l2_page_table", "PGT_l3_page_table", "PGT_l4_page_table", "PGT_writable_page")
+
+
 def _frame_rows(m, gfn):
     """What the machine knows about a guest frame."""
     rows = [("gfn", _hex(gfn)), ("stores so far", f"{int(m.view('ver')[gfn]):,}")]
     road = m.scenario.road
     if road != "bare":
         rows.append(("dirty bit", "1" if m.dirty_bits()[gfn] else "0"))
-    if road == "shadow":
+    if road == "pv":
         info = int(m.view("info")[gfn])
-        rows.append(("writable mappings", str(info & int(L.TYPECOUNT))))
+        kind = (info & int(L.PGT_TYPE)) >> int(L.PGT_SHIFT)
+        pinned = ", pinned" if info & int(L.PGT_PINNED) else ""
+        rows.append(("type", f"{_PGT[kind]}, used {info & int(L.TYPECOUNT)} times{pinned}"))
+    if road in ("pv", "shadow"):
+        info = int(m.view("info")[gfn])
+        if road == "shadow":
+            rows.append(("writable mappings", str(info & int(L.TYPECOUNT))))
         kinds = [TYPES[k] for k in range(1, 13) if info >> (32 + k) & 1]
         rows.append(("shadowed as", ", ".join(kinds) or "-"))
         if info & int(L.OOS):
@@ -216,6 +230,10 @@ def _why_frame(m, gfn):
             return "ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit."
         return "ram_rw: stores run at full speed."
     rank = int(shadow_rights(m)[gfn])
+    if road == "pv" and not s.log_dirty:
+        return {0: "Nothing uses it as a table, and nothing may write it.",
+                2: "Some entry lets the guest write it: it can be no table."
+                }.get(rank, "A validated page table: no entry may let the guest write it.")  # fmt: skip
     return ("No shadow maps it: the next touch exits.", "Mapped without write access: the next store exits.",
             "Mapped writable: stores run at full speed.",
             "It holds a shadowed page table: every store to it is trapped.",
@@ -224,10 +242,10 @@ def _why_frame(m, gfn):
 
 def _mapped_by(sim, gfn):
     """Where processes map a frame: ["sqlite gva 0x..."]."""
-    out = []
-    for e, _, value in entry_words(sim.machine, make_plan(sim.scenario, sim.work, "guest-tables")):
+    out, m = [], sim.machine
+    for e, _, value in entry_words(m, make_plan(sim.scenario, sim.work, "guest-tables")):
         if e.level == 1 and e.slot >= 0:
-            hit = (value & L.P != 0) & ((value & L.FRAME_MASK) >> L.PAGE_BITS == gfn)
+            hit = (value & L.P != 0) & (targets(m, value) == gfn)
             out += [f"{process_name(sim, e.slot)} gva {int(p) << 12:#x}" for p in e.page[hit]]
     return out
 
@@ -246,10 +264,10 @@ def _lit(sim, gfn):
         if e.slot < 0 and e.level == 1 and e.frame < 0:
             found.append(int(e.cell[np.searchsorted(np.cumsum(e.span), gfn, side="right")]))
         else:
-            hit = (value & L.P != 0) & ((value & L.FRAME_MASK) >> L.PAGE_BITS == gfn)
+            hit = (value & L.P != 0) & (targets(m, value) == gfn)
             found += e.cell[hit].tolist()
     out["guest-tables"] = found
-    if m.scenario.road == "shadow":
+    if shadowed(m):
         kind = m.view("ptype").astype(np.intp)
         head = head_pages(m, kind.size)
         key, mine = m.view("pkey")[head], (L.SH_LEVEL[kind[head]] > 0) & ~np.isin(kind[head], L.FL1_OF)

@@ -56,6 +56,10 @@ def plan(scenario, work, board, pages=None):
             from pagingviz.machine import hap_pages
 
             pages = work.hap_pool or hap_pages(scenario.frames)
+        if scenario.road == "pv" and scenario.floor:
+            from pagingviz.machine import least_real_pool
+
+            pages = max(least_real_pool(scenario), pages or 0)
         return _pool(scenario.road, scenario.pool if pages is None else pages, _kinds(scenario, work))
     if board == "guest-tables":
         return _guest(scenario, work)
@@ -64,6 +68,8 @@ def plan(scenario, work, board, pages=None):
 
 def _kinds(scenario, work):
     """Letters that the pool of such a machine can show beside those of every machine, for the legend."""
+    if scenario.road == "pv":
+        return "o" if scenario.xen == "4.17" else ""
     if scenario.road != "shadow":
         return ""
     raw = work.shown is not None
@@ -116,6 +122,8 @@ def _frames(road, frames, board):
         legend = (("W", WRITABLE, "mapped writable"), ("R", READ_ONLY, "mapped read-only"),
                   ("T", TABLE, "page table: write-protected"), ("O", OUT_OF_SYNC, "page table out of sync"),
                   (".", FREE, "in no shadow"))  # fmt: skip
+    if road == "pv" and board == "ept-npt":
+        legend = legend[:3] + legend[4:]
     if road == "bare":
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()

@@ -92,6 +92,13 @@ def _tell_command(sim, events):
     if kind == "CLEAN":
         how = f"the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
         return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
+    if kind == "ENABLE" and sim.scenario.road == "pv":
+        pages = int(sim.machine.sys[0].total_pages + sim.machine.sys[0].p2m_pages)
+        text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
+        return text, "shadow/common.c: shadow_one_bit_enable"
+    if kind == "OFF" and sim.scenario.road == "pv":
+        text = "Log-dirty off: shadow paging ends, its pool goes back, and CR3 points to the guest's own table again."
+        return text, "shadow/common.c: shadow_one_bit_disable"
     if kind == "ENABLE":
         how = (
             f"{n} root entry of {hap} is poisoned, whatever the size of RAM"
@@ -187,7 +194,7 @@ def _tell_exit(sim, events):
     """The exits that the hypervisor handles behind the guest's back."""
     access = _first(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    told = _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    told = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
     if told:
         return told
     e = _first(events, "FIXUP")
@@ -246,6 +253,30 @@ def _tell_exit(sim, events):
             "common.c: sh_remove_write_access",
         )
     return None
+
+
+_PIN = ("table gfn {} is no longer pinned: without another use it is no table any more",
+        "table gfn {} and all below it are validated and pinned")  # fmt: skip
+
+
+def _tell_hypercall(events):
+    """What a PV guest asks for, and a store to its table that is carried out for it."""
+    e = _first(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
+    if e is None:
+        return None
+    kind, gfn = L.EVENTS[int(e["kind"])], frame_text(e["gfn"])
+    if kind == "GRANT_UNMAP":
+        return f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set.", "grant_table.c: put_mfn"
+    if kind == "REFUSED":
+        text = "The hypercall is refused: the entry would give the guest a table to write, or a frame that is not its own."
+        return text, "x86/mm.c: get_page_type"
+    if kind == "PIN":
+        return f"Hypercall: {_PIN[int(e['detail'])].format(gfn)}.", "x86/mm.c: do_mmuext_op"
+    follow = "; its shadow follows" if _first(events, "VALIDATE") is not None else ""
+    if kind == "PTWR":
+        text = f"Store to L1 table gfn {gfn}, which is mapped read-only: validated and carried out by the hypervisor{follow}."
+        return text, "pv/ro-page-fault.c: ptwr_emulated_update"
+    return f"Hypercall: an entry of table gfn {gfn} is validated and stored{follow}.", "x86/mm.c: do_mmu_update"
 
 
 def _with_path(source, e):

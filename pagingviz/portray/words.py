@@ -15,7 +15,10 @@ def status(sim):
     out = [("road", f"hap ({sc.hap.upper()})" if sc.road == "hap" else sc.road),
            ("log-dirty", f"on, round {int(s.dirty_round)}" if s.log_dirty else "off"),
            ("tick", f"{sim.tick:,}"), ("seed", str(sc.seed))]  # fmt: skip
-    if sc.road == "shadow":
+    if sc.road == "pv":
+        updates = int(s.num_page_updates + s.calls_to_update_va + s.ptwr_emulations)
+        out.append(("table updates", f"{updates:,}"))
+    if sc.road == "shadow" or (sc.road == "pv" and s.log_dirty):
         out.append(("exits", f"#PF {int(s.exits_page_fault):,} · CR3 {int(s.exits_cr3):,} · INVLPG {int(s.exits_invlpg):,}"))
         out.append(("pool", f"{int(s.total_pages - s.free_pages + s.p2m_pages)} of {int(s.total_pages + s.p2m_pages)}"))
     elif sc.road == "hap":
@@ -40,13 +43,16 @@ def caption(sim, plan):
         n = sim.machine.live_tables().size
         info = sim.machine.view("info")
         shadowed, stale = (int(np.count_nonzero(info & bits)) for bits in (L.SHADOW_FLAGS, L.OOS))
-        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if sc.road == "shadow" else ""
+        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if sc.road in ("pv", "shadow") else ""
         tail += f", {stale} out of sync" if stale else ""
         if not sim.work.processes:
             return f"CR3 gfn {frame_text(s.cr3[0])} · {n} tables{tail}"
         who = " · ".join(f"{running(sim, v)}, CR3 gfn {frame_text(s.cr3[v])}" for v in range(sc.vcpus))
         return f"running: {who} · {n} tables{tail}"
     if plan.id == "shadow-pool":
+        if sc.road == "pv" and not s.log_dirty:
+            left = f"; {int(s.total_pages)} pages of the bitmap's tree are left" if s.total_pages else ""
+            return f"no shadows: they come with log-dirty{left}"
         if sc.road == "hap":
             return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {int(s.p2m_split)} superpages split"
         total = int(s.total_pages + s.p2m_pages)
@@ -57,6 +63,8 @@ def caption(sim, plan):
             if s.npt:
                 return f"NPF exits: {int(s.npf_write):,} by stores · {int(s.npf_recalc):,} by pending changes"
             return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}"
+        if sc.road == "pv" and not s.log_dirty:
+            return "no EPT on this road, and no shadows now: the types of the guest's frames"
         return "no EPT on this road: how the shadows map each frame"
     if not s.log_dirty:
         return "log-dirty is off: no bitmap"

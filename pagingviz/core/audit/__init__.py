@@ -11,8 +11,10 @@ from pagingviz.core.audit.guest import shares, tlbs
 from pagingviz.core.audit.nested import leaves
 from pagingviz.core.audit.pool import hashed, lists, references, slots
 from pagingviz.core.audit.sync import out_of_sync
+from pagingviz.core.audit.types import types
 from pagingviz.core.jit import jit
-from pagingviz.layout import BARE, SHADOW, ZERO
+from pagingviz.core.pool import shadowing
+from pagingviz.layout import BARE, HAP, PV, ZERO
 
 RULES = (
     "",
@@ -47,6 +49,8 @@ RULES = (
     "an entry in the shadow of an out-of-sync table is not what the snapshot gives",
     "a shadow does not have the pages that its type costs",
     "a vCPU's slot does not hold the live shadow of what its CR3 names",
+    "a PV guest's frame has a type count that is not the number of its uses",
+    "a PV guest's frame is used as something else than its type says",
 )
 
 
@@ -59,7 +63,9 @@ def audit(r, cpus, a):
         bad = tlbs(s, cpus, a)
     if bad == ZERO and s.road != BARE:
         bad = lists(s, a)
-    if s.road == SHADOW:
+    if bad == ZERO and s.road == PV:
+        bad = types(s, a)
+    if shadowing(s):
         if bad == ZERO:
             bad = hashed(s, a)
         if bad == ZERO:
@@ -72,7 +78,7 @@ def audit(r, cpus, a):
             bad = entries(s, a)
         if bad == ZERO:
             bad = typecounts(s, a)
-    elif bad == ZERO and s.road != BARE:
+    elif bad == ZERO and s.road == HAP:
         bad = leaves(s, a)
     if bad == ZERO and s.log_dirty != ZERO:
         bad = bitmap(s, a)

@@ -12,9 +12,9 @@ from pagingviz.core.jit import jit
 from pagingviz.core.oos import snapshot_entry
 from pagingviz.core.pool import entry_at, gfn_of, head_of
 from pagingviz.core.shadows import frame_shadowed, is_fl1, is_oos, is_page_table
-from pagingviz.core.walk import big_leaf, frame, get_entry
+from pagingviz.core.walk import big_leaf, frame, get_entry, guest_frame
 from pagingviz.layout import (
-    A, CR_NXE, CR_PSE, D, ENTRIES, FL1_OF, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, SH_GUEST_LEVELS, SH_L2_32,
+    A, CR_NXE, CR_PSE, D, ENTRIES, FL1_OF, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, PSE, PV, RW, SH_GUEST_LEVELS, SH_L2_32,
     SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO, TYPECOUNT, TYPE_OF_LEVEL, U, US, ZERO,
 )  # fmt: skip
 
@@ -89,6 +89,8 @@ def _flags(s, e, g):
     if e & (PSE | _G):
         return U(22)
     differ = (e ^ g) & (US | NX if s.cr & CR_NXE else US)
+    if s.road == PV:  # where U is always set
+        differ &= NX
     return U(8) if differ != ZERO or (e & ~g & RW) != ZERO else ZERO
 
 
@@ -99,7 +101,8 @@ def _level1(s, a, e, g):
         return bad
     if e & RW and (g & D) == ZERO:
         return U(21)
-    return U(9) if frame(g) >= s.frames or frame(e) != a[s.o_p2m + frame(g)] else ZERO
+    gfn = guest_frame(s, a, g)
+    return U(9) if gfn >= s.frames or frame(e) != a[s.o_p2m + gfn] else ZERO
 
 
 @jit
@@ -115,7 +118,8 @@ def _upper(s, a, e, g, level, levels, unpaged):
             return U(21)
         right = a[s.o_pkey + child] == big_leaf(levels, TWO, g) and a[s.o_ptype + child] == FL1_OF[levels]
         return ZERO if right else U(9)
-    if frame(g) >= s.frames or a[s.o_pkey + child] != a[s.o_p2m + frame(g)]:
+    gfn = guest_frame(s, a, g)
+    if gfn >= s.frames or a[s.o_pkey + child] != a[s.o_p2m + gfn]:
         return U(9)
     return ZERO if a[s.o_ptype + child] == TYPE_OF_LEVEL[levels, level - ONE] else U(9)
 
@@ -147,7 +151,7 @@ def typecounts(s, a):
                     a[s.o_tmp + gfn_of(s, a, frame(e))] += ONE
     for gfn in range(s.frames):
         n, info = a[s.o_tmp + gfn], a[s.o_info + gfn]
-        if n != info & TYPECOUNT:
+        if s.road != PV and n != info & TYPECOUNT:
             return says(10, gfn)
         if n == ZERO:
             continue
