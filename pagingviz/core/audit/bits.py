@@ -8,7 +8,7 @@ from pagingviz.layout import EV_CLEAN, EV_ENABLE, GRANTED, ONE, U, ZERO
 
 @jit
 def bitmap(s, a):
-    """[30] Every frame stored to since the last CLEAN has its bit, or another domain may still store to it. [32] dirty_count == popcount.
+    """[30] Every frame stored to since the last CLEAN has its bit, or another domain may store to it; [32] so many are set.
 
     Like Xen neither ENABLE nor OFF zeroes the count: what the last period left stays in it until the first CLEAN.
     """
