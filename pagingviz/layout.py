@@ -194,14 +194,14 @@ OUR_COUNTERS = (
     "frames_allocated", "frames_freed", "ad_updates", "prefetched", "exits_page_fault", "exits_cr3", "exits_invlpg",
     "ept_misconfig", "ept_violation",
     "npf_recalc", "npf_write", "p2m_split", "pages_marked", "enables", "peeks", "cleans", "offs", "blows",
-    "unhooks", "ignored", "refused",
+    "unhooks", "ignored", "refused", "toggles",
 )  # fmt: skip
 COUNTERS = XEN_COUNTERS + OUR_COUNTERS
 
 # ---- the machine's record. Offsets (o_*) are word indexes into the arena.
 ARENA = (  # name, meaning
     "ver", "cver", "info", "p2m", "m2p", "share", "dround",  # by gfn (m2p: by mfn - RAM_BASE)
-    "tstack", "dstack", "roots",  # guest kernel: free stacks, process roots
+    "tstack", "dstack", "roots", "uroots",  # guest kernel: free stacks, process roots (of a PV guest for its user mode, too)
     "sparse",  # n_sparse pairs (physical address of an 8-byte word, the word): tables outside the zone
     "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore",  # by pool page
     "hash", "tables", "pool", "prog", "ring", "tmp",  # prog (a raw guest's program) never changes; ring and tmp are not state
@@ -218,15 +218,15 @@ _u = [(name, "u8") for name in (
 )]  # fmt: skip
 # Kernels that others call through an address in s.far (core/far.py), in the order in which they need each other.
 FAR = ("destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "remove_write_access", "remove_shadows", "_resync",
-       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "drop",
-       "mmu_update", "update_va_mapping", "ptwr", "pin", "unpin", "new_baseptr", "second",
+       "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "hold",
+       "drop", "modify", "mmu_update", "update_va_mapping", "ptwr", "pin", "unpin", "new_baseptr", "toggle", "second",
        "handle_exit", "miss", "far_access", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
 SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
      + [(name, "u8", MAX_VCPUS) for name in (
-         "cur", "cr3", "tlb_gen", "last_emul", "last_wr", "last_ok", "last_frame", "last_mfn", "tflags", "event", "dying",
-         "monitor")]
+         "cur", "cr3", "kroot", "uroot", "tlb_gen", "last_emul", "last_wr", "last_ok", "last_frame", "last_mfn", "tflags",
+         "event", "dying", "monitor")]
      + [("root", "u8", MAX_VCPUS * 4), ("oos", "u8", MAX_VCPUS * OOS_PAGES), ("oos_snap", "u8", MAX_VCPUS * OOS_PAGES),
         ("fix_page", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS), ("fix_off", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS),
         ("fix_next", "u8", MAX_VCPUS * OOS_PAGES), ("vtlb_page", "u8", MAX_VCPUS * VTLB),

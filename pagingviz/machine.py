@@ -71,7 +71,8 @@ class Machine:
                "hap": work.hap_pool or hap_pages(frames)}[sc.road]  # fmt: skip
         sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
         spare = dict.fromkeys(("info", "p2m", "m2p"), 1)  # for the frame after the last: the identity table of CR0.PG=0
-        sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1, "sparse": 0}
+        sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1,
+                  "uroots": L.MAX_PROCESSES + 1, "sparse": 0}
         sizes |= dict.fromkeys(
             ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore"), cap)
         sizes |= {"hash": int(L.HASH_BUCKETS), "tables": zone * 512, "pool": cap * 512,
@@ -101,7 +102,7 @@ class Machine:
         s.pool_cap, s.superpages, s.clean_every = cap, sc.superpages, sc.clean_every
         s.direct_map, s.processes = sc.direct_map_base, self.slots
         s.free_head = s.free_tail = s.pin_head = s.pin_tail = s.tree_root = s.hap_root = L.NONE
-        for name in ("root", "last_emul", "last_wr", "monitor", "oos", "oos_snap", "fix_page", "vtlb_page"):
+        for name in ("root", "kroot", "uroot", "last_emul", "last_wr", "monitor", "oos", "oos_snap", "fix_page", "vtlb_page"):
             s[name][:] = L.NONE
         s.shopt = sc.shopt & ~(0 if sc.oos and sc.road != "pv" else int(L.SHOPT_OUT_OF_SYNC))
         s.xen, s.floor = L.XENS.index(sc.xen), sc.floor
@@ -116,7 +117,8 @@ class Machine:
         for name, value in (("p2m", L.RAM_BASE + L.U(frames)), ("m2p", L.U(frames))):
             self.mem[sum(self._region[name])] = value  # the spare frame
         self.view("hash")[:] = L.NONE
-        self.view("roots")[:] = L.NONE
+        for name in ("roots", "uroots"):
+            self.view(name)[:] = L.NONE
         for name in ("pkey", "pup", "phash", "pprev", "pnext", "pepoch", "pmore"):
             self.view(name)[:] = L.NONE
         self.view("ptype")[:] = L.SH_OUT
@@ -125,14 +127,15 @@ class Machine:
         """What the boot loader leaves behind: direct map, root of process 0, free stacks. No accesses."""
         s, frames, zone = self.sys[0], sc.frames, int(self.sys[0].zone)
         root = {"hvm64": self._boot_hvm64, "pae": self._boot_pae, "hvm32": self._boot_hvm32}[sc.guest](sc)
-        self.view("roots")[0] = root
-        free = np.arange(zone - 1, root, -1, dtype=np.uint64)
+        self.view("roots")[0] = last = root
+        if s.road == L.PV:
+            self.view("uroots")[0] = last = root + 1
+        free = np.arange(zone - 1, last, -1, dtype=np.uint64)
         self.view("tstack")[: free.size] = free
         s.ttop, s.dtop = free.size, frames - zone
         self.view("dstack")[:] = np.arange(frames - 1, zone - 1, -1, dtype=np.uint64)
         if s.road == L.PV:  # a PV kernel may not write to its tables, and they hold machine frames
-            slots = 512 + int(s.direct_map >> 12 & 511) + np.arange(root + 1)  # of the first L1, frame 2
-            self.view("tables")[512 + slots] &= ~L.RW
+            self.view("tables")[1024 + np.arange(last + 1)] &= ~L.RW  # the direct map's L1 tables begin at frame 2
             self._localise()
 
     def _boot_hvm64(self, sc):

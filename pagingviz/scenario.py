@@ -183,8 +183,8 @@ class Scenario:
             raise ScenarioError("direct_map_pages=large needs pse=1 with guest=hvm32.")
         if self.road == "pv" and self.guest != "hvm64":
             raise ScenarioError("road=pv takes 64-bit guests only (guest=hvm64).")
-        if self.road == "pv" and (self.trace or any(item.kind != "idle" for item in self.generators)):
-            raise ScenarioError("road=pv runs work=idle without a trace, and the recorded guest; other work comes later.")
+        if self.road == "pv" and self.direct_map_pages == "large":
+            raise ScenarioError("road=pv needs direct_map_pages=4k: Xen gives a PV guest no superpages.")
         if self.road in ("pv", "shadow") and self.pool < self.least_pool:
             raise ScenarioError(f"pool must be at least {self.least_pool} for this guest, not {self.pool}.")
 

@@ -188,7 +188,8 @@ class Work:
         upper, l1_shift = {"hvm64": (2, 9), "pae": (1, 9), "hvm32": (1, 10)}[guest]
         kernel = upper + (-(-frames // (1 << l1_shift)) if self.scenario.direct_map_pages == "4k" else 0)
         shifts = {"hvm64": (9, 18, 27), "pae": (9, 18), "hvm32": (10,)}[guest]
-        return kernel + sum(1 + sum(np.unique(p.pages >> U(n)).size for n in shifts) for p in self.processes)
+        roots = 2 if self.scenario.road == "pv" else 1  # one for the kernel, one for user mode
+        return kernel + sum(roots + sum(np.unique(p.pages >> U(n)).size for n in shifts) for p in self.processes)
 
     def _frames(self, frames: int) -> int:
         """Frames that a guest of `frames` frames needs: the table zone and one frame for each page of each process."""

@@ -7,6 +7,7 @@ from raw import BASE, DIRECT, FRAME, LINK, NONE, PAGE, PSE, P, Raw, Tables, U, W
 
 from pagingviz import layout as L
 from pagingviz.scenario import ScenarioError, load
+from pagingviz.simulation import Simulation
 
 L1, WRITABLE = int(L.PGT_L1), int(L.PGT_WRITABLE)
 G = 0x100
@@ -344,3 +345,49 @@ def test_the_root_of_a_shadow_follows_the_one_that_is_loaded():
     r.do("enable")
     key = int(r.view("pkey")[r.top()])
     assert key == int(r.view("p2m")[int(r.s.cr3[0])]) and r.s.monitor[0] == NONE, "a PV guest has no monitor table"
+
+
+# ---- a kernel that makes, copies and frees its tables
+
+WORK = {"frames": 256, "pool": 64, "trace": "", "work": "fork:8,hotcold:30,uniform:20", "order": "", "quantum": 50, "write": 50}
+SESSIONS = "enable@400,clean@700,peek@900,clean@1300,off@1800,enable@2200,clean@2500"
+
+
+def ran(ticks=3000, **fields):
+    """A machine that has run WORK, audited on the way."""
+    sim = Simulation(load("blackboard").replace(**WORK | fields))
+    for _ in range(0, ticks, 100):
+        sim.run(100)
+        assert not sim.crashed and sim.audit() == "", f"tick {sim.tick}"
+        assert sim.machine.log_dirty()["missing"] == 0
+    return sim.machine
+
+
+@pytest.mark.parametrize("vcpus", [1, 2])
+def test_a_pv_kernel_runs_as_on_bare_hardware_and_does_not_see_log_dirty(vcpus):
+    """A2 with a whole kernel: fork, exit, copy on write, context switches, each table change a hypercall."""
+    plain, logged = ran(road="pv", vcpus=vcpus), ran(road="pv", vcpus=vcpus, do=SESSIONS)
+    assert plain.guest_digests() == logged.guest_digests()
+    assert plain.guest_digests()["faults"] == ran(road="bare", vcpus=vcpus).guest_digests()["faults"]
+    s = logged.sys[0]
+    assert s.refused == 0 and s.forks and s.exits and s.shadow_fault_fixed and s.toggles > 100
+    assert plain.sys[0].shadow_fault == 0 and plain.sys[0].total_pages == 0
+
+
+def test_kernel_and_user_mode_have_a_root_each():
+    m = ran(200, road="pv")
+    s, tables = m.sys[0], m.view("tables").reshape(-1, 512)
+    kernel, user = int(s.kroot[0]), int(s.uroot[0])
+    assert s.cr3[0] == user and kernel == m.view("roots")[int(s.cur[0])]
+    assert (tables[user][:256] == tables[kernel][:256]).all() and not tables[user][256:].any() and tables[kernel][256:].any()
+    assert {kernel, user} <= set(m.live_tables().tolist())
+
+
+def test_a_small_pool_is_recycled_under_a_pv_guest_too():
+    m = ran(1000, road="pv", pool=24, do="enable@10")
+    assert m.sys[0].shadow_prealloc_1 > 0
+
+
+def test_superpages_are_refused():
+    with pytest.raises(ScenarioError, match="no superpages"):
+        load("blackboard").replace(road="pv", direct_map_pages="large")

@@ -7,7 +7,8 @@ from pagingviz.core.jit import jit
 from pagingviz.core.nested import attempt, reach
 from pagingviz.core.p2m import handle_exit
 from pagingviz.core.pool import gfn_of, shadowing
-from pagingviz.core.pv import new_baseptr, ptwr
+from pagingviz.core.pv import mmu_update, new_baseptr, ptwr
+from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import (
     FOUR, canonical, frame, load_pdptes, may, needs_ad, plain, put_entry, set_ad, tlb_rights, walk,
 )  # fmt: skip
@@ -151,10 +152,15 @@ def far_access(s, c, a, gva, kind, user, size, value):
 def store(s, c, a, gfn, i, value):
     """The guest kernel writes entry `i` of the table in frame `gfn` through its direct map. Returns DONE or BY_EMULATION.
 
-    A 32-bit kernel writes a PAE entry in two halves: upper half first for an entry that is present, last for one that is not.
+    A PV kernel asks for it by hypercall when the frame is a table. A 32-bit kernel writes a PAE entry in two halves: upper half
+    first for an entry that is present, last for one that is not.
     """
     gva = s.direct_map + (gfn << PAGE_BITS) + (i << (TWO if s.guest_levels == TWO else THREE))
     s.pte_stores += ONE
+    if s.road == PV and is_page_table(s, a, gfn):
+        mmu_update(s, c, a, gfn, i, value)
+        emit(s, a, EV_PTE_STORE, c.id, gva, gfn, NONE, i, value)
+        return DONE
     if s.guest_levels == TWO:
         r = far_access(s, c, a, gva, WRITE, ZERO, FOUR, value)
     elif s.guest_levels == THREE:

@@ -12,10 +12,11 @@ from pagingviz.core.access import DONE, far_access, invlpg, load_cr3, store
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.walk import frame, get_entry, index, put_entry
+from pagingviz.core.pv import enter, flush_local, load_roots, pin, protect, unpin, unprotect
+from pagingviz.core.walk import get_entry, guest_frame, index, put_entry
 from pagingviz.layout import (
     A, COW, CR_NXE, D, ENTRIES, EV_COW_BREAK, EV_EXIT, EV_FORK, EV_FRAME_ALLOC, EV_FRAME_FREE, EV_GUEST_PF, FAULT, NONE, NX,
-    ONE, P, PAGE_BITS, PF_P, PF_W, READ, RW, THREE, TWO, US, U, WRITE, ZERO, ZONE_SLACK,
+    ONE, P, PAGE_BITS, PF_P, PF_W, PV, READ, RW, THREE, TWO, US, U, WRITE, ZERO, ZONE_SLACK,
 )  # fmt: skip
 
 _HASH = U(0x9E3779B97F4A7C15)
@@ -29,6 +30,18 @@ BUG = U(2)
 def read(s, a, tab, i):
     """Entry `i` of a guest table, as the kernel sees its own memory."""
     return get_entry(s, a, s.guest_levels, tab, i)
+
+
+@jit
+def at_frame(s, a, gfn):
+    """The part of an entry that names a frame: a PV guest writes machine frames into its tables."""
+    return (a[s.o_p2m + gfn] if s.road == PV else gfn) << PAGE_BITS
+
+
+@jit
+def runs_on(s, v):
+    """Root of the process that vCPU `v` runs, whichever of its two roots a PV guest has loaded."""
+    return s.kroot[v] if s.road == PV else s.cr3[v]
 
 
 @jit
@@ -75,6 +88,8 @@ def alloc_data(s, c, a):
 @jit
 def free_frame(s, c, a, gfn, data):
     """Give back a frame that held a table or (data=1) data; the last freed is the first to be used again."""
+    if s.road == PV and data == ZERO:
+        unprotect(s, c, a, gfn)
     if gfn < s.zone:
         s.tdata -= data
         a[s.o_tstack + s.ttop] = gfn
@@ -117,18 +132,47 @@ def new_root(s, c, a):
     elif s.guest_levels == THREE:
         store(s, c, a, root, s.kslot, (s.kl3 << PAGE_BITS) | P)
     else:
-        store(s, c, a, root, s.kslot, (s.kl3 << PAGE_BITS) | P | RW | A)
+        store(s, c, a, root, s.kslot, at_frame(s, a, s.kl3) | P | RW | A)
     return root
+
+
+@jit
+def new_roots(s, c, a, proc):
+    """The root of process `proc`; a PV guest's kernel and user mode have one each, both validated and pinned before use."""
+    root = new_root(s, c, a)
+    a[s.o_roots + proc] = root
+    if s.road == PV:
+        user = alloc_table(s, c, a)
+        clear_frame(s, c, a, user)
+        a[s.o_uroots + proc] = user
+        for top in (root, user):
+            protect(s, c, a, top)
+            pin(s, c, a, top, s.guest_levels)
+    return root
+
+
+@jit
+def _set_top(s, c, a, root, i, value):
+    """Store an entry of a root; what is the process's own stands in both of a PV guest's roots."""
+    store(s, c, a, root, i, value)
+    if s.road == PV:
+        for proc in range(s.processes):
+            if a[s.o_roots + proc] == root:
+                store(s, c, a, a[s.o_uroots + proc], i, value)
 
 
 @far
 def switch_to(s, c, a, proc):
     """Context switch; a process that has never run gets its root table first."""
+    enter(s, c, a, ZERO)
     if a[s.o_roots + proc] == NONE:
-        a[s.o_roots + proc] = new_root(s, c, a)
+        new_roots(s, c, a, proc)
     s.cur[c.id] = proc
     s.context_switches += ONE
-    load_cr3(s, c, a, a[s.o_roots + proc])
+    if s.road == PV:
+        load_roots(s, c, a, a[s.o_roots + proc], a[s.o_uroots + proc])
+    else:
+        load_cr3(s, c, a, a[s.o_roots + proc])
 
 
 @jit
@@ -141,27 +185,36 @@ def make_path(s, cpus, c, a, root, gva):
         if (e & P) == ZERO:
             new = alloc_table(s, c, a)
             clear_frame(s, c, a, new)
+            if s.road == PV:
+                protect(s, c, a, new)
             top = level == THREE and s.guest_levels == THREE
-            e = (new << PAGE_BITS) | (P if top else _USER_TABLE)
-            store(s, c, a, tab, i, e)
+            e = at_frame(s, a, new) | (P if top else _USER_TABLE)
+            if level == s.guest_levels:
+                _set_top(s, c, a, tab, i, e)
+            else:
+                store(s, c, a, tab, i, e)
             if top:
                 _reload(s, cpus, a, root)  # the four top entries are in registers
-        tab = frame(e)
+        tab = guest_frame(s, a, e)
         level -= ONE
     return tab
 
 
 @jit
 def _reload(s, cpus, a, root):
-    """MOV CR3 with the same value on every vCPU that has `root` loaded."""
+    """MOV CR3 with the same value (a PV guest: a flush) on every vCPU that has `root` loaded."""
     for v in range(s.vcpus):
-        if s.cr3[v] == root:
-            load_cr3(s, cpus[v], a, root)
+        if runs_on(s, v) == root:
+            if s.road == PV:
+                flush_local(s, cpus[v])
+            else:
+                load_cr3(s, cpus[v], a, root)
 
 
 @far
 def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
     """The kernel's page-fault handler: demand allocation for a hole, copy or reuse for a copy-on-write page. Else a bug."""
+    enter(s, c, a, ZERO)
     s.guest_faults += ONE
     s.fault_hash = (s.fault_hash ^ (gva | (err & U(0xFFF)))) * _HASH + ONE
     emit(s, a, EV_GUEST_PF, c.id, gva, NONE, NONE, ZERO, err & ~FAULT)
@@ -171,7 +224,7 @@ def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
     if (err & PF_P) == ZERO:
         gfn = alloc_data(s, c, a)
         clear_frame(s, c, a, gfn)
-        e = (gfn << PAGE_BITS) | P | US
+        e = at_frame(s, a, gfn) | P | US
         if vma_w != ZERO:
             e |= RW
         if vma_x == ZERO and s.guest_levels != TWO and s.cr & CR_NXE:
@@ -182,20 +235,20 @@ def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
     if (err & PF_W) == ZERO or (old & COW) == ZERO:
         s.crashed = BUG
         return
-    gfn = frame(old)
+    gfn = guest_frame(s, a, old)
     s.cow_breaks += ONE
     if a[s.o_share + gfn] > ONE:
         new = alloc_data(s, c, a)
         far_access(s, c, a, s.direct_map + (gfn << PAGE_BITS), READ, ZERO, ZERO, ZERO)
         clear_frame(s, c, a, new)
         emit(s, a, EV_COW_BREAK, c.id, gva, gfn, NONE, ZERO, new)
-        store(s, c, a, tab, i, (new << PAGE_BITS) | P | RW | US | (old & NX))
+        store(s, c, a, tab, i, at_frame(s, a, new) | P | RW | US | (old & NX))
         a[s.o_share + gfn] -= ONE
     else:
         emit(s, a, EV_COW_BREAK, c.id, gva, gfn, NONE, ZERO, gfn)
         store(s, c, a, tab, i, (old & ~(COW | A | D)) | RW)
     for v in range(s.vcpus):
-        if s.cr3[v] == root:
+        if runs_on(s, v) == root:
             invlpg(s, cpus[v], a, gva)
 
 
@@ -205,24 +258,24 @@ def fork(s, cpus, c, a, parent):
     child = parent + ONE
     if a[s.o_roots + child] != NONE:
         return
+    enter(s, c, a, ZERO)
     s.forks += ONE
     top = a[s.o_roots + parent]
-    root = new_root(s, c, a)
-    a[s.o_roots + child] = root
+    root = new_roots(s, c, a, child)
     emit(s, a, EV_FORK, c.id, ZERO, root, NONE, ZERO, child)
     for i in range(_TOP_USER[s.guest_levels]):
         e = read(s, a, top, U(i))
         if (e & P) == ZERO:
             continue
         if s.guest_levels == TWO:
-            _copy_l1(s, cpus, c, a, root, frame(e), U(i) << U(22))
+            _copy_l1(s, cpus, c, a, root, guest_frame(s, a, e), U(i) << U(22))
         elif s.guest_levels == THREE:
-            _copy_l2(s, cpus, c, a, root, frame(e), U(i) << U(30))
+            _copy_l2(s, cpus, c, a, root, guest_frame(s, a, e), U(i) << U(30))
         else:
             for i3 in range(ENTRIES):
-                e3 = read(s, a, frame(e), U(i3))
+                e3 = read(s, a, guest_frame(s, a, e), U(i3))
                 if e3 & P:
-                    _copy_l2(s, cpus, c, a, root, frame(e3), (U(i) << U(39)) | (U(i3) << U(30)))
+                    _copy_l2(s, cpus, c, a, root, guest_frame(s, a, e3), (U(i) << U(39)) | (U(i3) << U(30)))
     _reload(s, cpus, a, top)
 
 
@@ -232,7 +285,7 @@ def _copy_l2(s, cpus, c, a, root, table, gva):
     for i in range(ENTRIES):
         e = read(s, a, table, U(i))
         if e & P:
-            _copy_l1(s, cpus, c, a, root, frame(e), gva | (U(i) << U(21)))
+            _copy_l1(s, cpus, c, a, root, guest_frame(s, a, e), gva | (U(i) << U(21)))
 
 
 @jit
@@ -248,7 +301,7 @@ def _copy_l1(s, cpus, c, a, root, table, gva):
             e = (read(s, a, table, i) & ~RW) | COW
             store(s, c, a, table, i, e)
         store(s, c, a, mine, i, e & ~(A | D))
-        a[s.o_share + frame(e)] += ONE
+        a[s.o_share + guest_frame(s, a, e)] += ONE
 
 
 @far
@@ -257,6 +310,7 @@ def exit_process(s, c, a, child):
     top = a[s.o_roots + child]
     if top == NONE:
         return
+    enter(s, c, a, ZERO)
     if s.cur[c.id] == child:
         switch_to(s, c, a, child - ONE)
     s.exits += ONE
@@ -266,18 +320,24 @@ def exit_process(s, c, a, child):
         if (e & P) == ZERO:
             continue
         if s.guest_levels == TWO:
-            _zap_l1(s, c, a, frame(e))
+            _zap_l1(s, c, a, guest_frame(s, a, e))
         elif s.guest_levels == THREE:
-            _zap_l2(s, c, a, frame(e))
+            _zap_l2(s, c, a, guest_frame(s, a, e))
         else:
             for k in range(ENTRIES):
-                l2 = read(s, a, frame(e), U(k))
+                l2 = read(s, a, guest_frame(s, a, e), U(k))
                 if l2 & P:
-                    _zap_l2(s, c, a, frame(l2))
-                    store(s, c, a, frame(e), U(k), ZERO)
-                    free_frame(s, c, a, frame(l2), ZERO)
-        store(s, c, a, top, i, ZERO)
-        free_frame(s, c, a, frame(e), ZERO)
+                    _zap_l2(s, c, a, guest_frame(s, a, l2))
+                    store(s, c, a, guest_frame(s, a, e), U(k), ZERO)
+                    free_frame(s, c, a, guest_frame(s, a, l2), ZERO)
+        _set_top(s, c, a, top, i, ZERO)
+        free_frame(s, c, a, guest_frame(s, a, e), ZERO)
+    if s.road == PV:
+        user = a[s.o_uroots + child]
+        unpin(s, c, a, top)
+        unpin(s, c, a, user)
+        free_frame(s, c, a, user, ZERO)
+        a[s.o_uroots + child] = NONE
     free_frame(s, c, a, top, ZERO)
     a[s.o_roots + child] = NONE
     emit(s, a, EV_EXIT, c.id, ZERO, top, NONE, ZERO, child)
@@ -289,9 +349,9 @@ def _zap_l2(s, c, a, table):
     for n in range(ENTRIES):
         e = read(s, a, table, U(n))
         if e & P:
-            _zap_l1(s, c, a, frame(e))
+            _zap_l1(s, c, a, guest_frame(s, a, e))
             store(s, c, a, table, U(n), ZERO)
-            free_frame(s, c, a, frame(e), ZERO)
+            free_frame(s, c, a, guest_frame(s, a, e), ZERO)
 
 
 @jit
@@ -303,7 +363,7 @@ def _zap_l1(s, c, a, table):
         if (e & P) == ZERO:
             continue
         store(s, c, a, table, i, ZERO)
-        gfn = frame(e)
+        gfn = guest_frame(s, a, e)
         a[s.o_share + gfn] -= ONE
         if a[s.o_share + gfn] == ZERO:
             free_frame(s, c, a, gfn, ONE)

@@ -17,6 +17,8 @@ def mark_tables(r, a):
         root = a[s.o_roots + proc]
         if root != NONE:
             _mark_below(s, a, root, s.guest_levels)
+        if a[s.o_uroots + proc] != NONE:
+            a[s.o_tmp + a[s.o_uroots + proc]] = ONE
     if s.rows != ZERO:  # a raw guest's roots are what its program loads
         for v in range(s.vcpus):
             _mark_below(s, a, s.cr3[v], s.guest_levels)

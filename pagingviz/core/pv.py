@@ -6,7 +6,7 @@ log-dirty is, and then follows each change.
 
 Source: Xen x86/mm.c (get_page_type, alloc_l1_table .. alloc_l4_table, mod_l1_entry .. mod_l4_entry, do_mmu_update,
 do_update_va_mapping, do_mmuext_op), pv/ro-page-fault.c (ptwr), mm/shadow/pv.c. Left out: linear (self) maps, superpages,
-foreign frames, Xen's own slots in an L4, 32-bit PV guests, a user root of its own.
+foreign frames, Xen's own slots in an L4, 32-bit PV guests.
 """
 
 from pagingviz.core import logdirty, tlb
@@ -19,8 +19,8 @@ from pagingviz.core.shadows import is_shadowed
 from pagingviz.core.walk import FOUR, get_entry, guest_frame, put_entry, read_path, reserved
 from pagingviz.core.writeable import remove_shadows
 from pagingviz.layout import (
-    ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, NONE, ONE, P, PAGE_BITS, PGT_L1, PGT_NONE, PGT_PINNED,
-    PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, SET_ERROR, SET_FLUSH, THREE, TYPECOUNT, U, ZERO,
+    A, D, ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, NONE, ONE, P, PAGE_BITS, PGT_L1, PGT_NONE,
+    PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, PV, RW, SET_ERROR, SET_FLUSH, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
 )  # fmt: skip
 
 _REFUSED, _COUNTED, _FRESH = ZERO, ONE, U(2)
@@ -90,7 +90,7 @@ def _child(s, a, e):
     return NONE if e & PSE or gfn >= s.zone or reserved(s, e, THREE, FOUR) != ZERO else gfn
 
 
-@jit
+@far
 def hold(s, c, a, gfn, level):
     """get_page_type(PGT_l<level>): use the frame as a table; the first use validates it and all below it.
 
@@ -184,8 +184,8 @@ def _write(s, c, a, gva, gfn, i, value):
             remove_shadows(s, c, a, gfn, ZERO, ZERO)
 
 
-@jit
-def _modify(s, c, a, gva, gfn, i, value):
+@far
+def modify(s, c, a, gva, gfn, i, value):
     """do_mmu_update, MMU_NORMAL_PT_UPDATE: entry `i` of a table by the rules of its level, of another frame as data."""
     level = type_of(s, a, gfn)
     if value & P:
@@ -223,7 +223,7 @@ def mmu_update(s, c, a, gfn, i, value):
         put_entry(s, a, FOUR, gfn, i, value)
         a[s.o_ver + gfn] += ONE
         logdirty.mark(s, c, a, gfn)
-    elif not _modify(s, c, a, ZERO, gfn, i, value):
+    elif not modify(s, c, a, ZERO, gfn, i, value):
         _refuse(s, c, a, ZERO, gfn, value)
         return
     emit(s, a, EV_MMU_UPDATE, c.id, ZERO, gfn, NONE, kind, value)
@@ -234,7 +234,7 @@ def update_va_mapping(s, c, a, gva, value):
     """do_update_va_mapping: the L1 entry of an address in the loaded tables. False: refused."""
     s.calls_to_update_va += ONE
     read_path(s, c, a, gva)
-    if c.w_missing > ONE or not _modify(s, c, a, gva, c.w_tab[0], (gva >> PAGE_BITS) & _INDEX, value):
+    if c.w_missing > ONE or not modify(s, c, a, gva, c.w_tab[0], (gva >> PAGE_BITS) & _INDEX, value):
         _refuse(s, c, a, gva, NONE, value)
         return False
     emit(s, a, EV_MMU_UPDATE, c.id, gva, c.w_tab[0], NONE, ONE, value)
@@ -257,7 +257,7 @@ def ptwr(s, c, a, gva, size, value):
         shift = _WORD if gva & FOUR else ZERO
         value = (get_entry(s, a, FOUR, gfn, i) & ~(_LOW32 << shift)) | ((value & _LOW32) << shift)
     s.ptwr_emulations += ONE
-    if not _modify(s, c, a, gva, gfn, i, value):
+    if not modify(s, c, a, gva, gfn, i, value):
         return False
     emit(s, a, EV_PTWR, c.id, gva, gfn, NONE, ONE, value)
     return True
@@ -291,14 +291,81 @@ def unpin(s, c, a, gfn):
 
 
 @jit
+def _load(s, c, a, root):
+    """write_ptbase: the hardware runs on `root` from now on, or on its shadow."""
+    s.cr3[c.id] = root
+    if s.log_dirty != ZERO:
+        update_cr3(s, c, a, c.id)
+    else:
+        tlb.flush(s, c.id)
+
+
+@far
+def toggle(s, c, a, root):
+    """_toggle_guest_pt: from the guest's kernel to its user mode or back, which is a change of CR3."""
+    s.toggles += ONE
+    _load(s, c, a, root)
+
+
+@jit
+def enter(s, c, a, user):
+    """Make sure that a PV guest's vCPU is in user mode (1) or in its kernel (0). A guest with one root stays on it."""
+    if s.road == PV and s.uroot[c.id] != NONE:
+        root = s.uroot[c.id] if user != ZERO else s.kroot[c.id]
+        if s.cr3[c.id] != root:
+            toggle(s, c, a, root)
+
+
+@jit
+def load_roots(s, c, a, kernel, user):
+    """A context switch: MMUEXT_NEW_BASEPTR and MMUEXT_NEW_USER_BASEPTR."""
+    new_baseptr(s, c, a, kernel)
+    s.calls_to_mmuext_op += ONE
+    old = s.uroot[c.id]
+    if user != old and hold(s, c, a, user, FOUR):
+        s.uroot[c.id] = user
+        drop(s, c, a, old, FOUR)
+
+
+@jit
+def flush_local(s, c):
+    """MMUEXT_TLB_FLUSH_LOCAL."""
+    s.calls_to_mmuext_op += ONE
+    tlb.flush(s, c.id)
+
+
+@jit
+def _remap(s, c, a, gfn, value):
+    """Change the entry of `gfn` in the kernel's direct map (update_va_mapping with UVMF_INVLPG)."""
+    gva = s.direct_map + (gfn << PAGE_BITS)
+    update_va_mapping(s, c, a, gva, (a[s.o_p2m + gfn] << PAGE_BITS) | value)
+    tlb.drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)
+
+
+@jit
+def protect(s, c, a, gfn):
+    """make_page_readonly: what is to become a table may not be written through the direct map."""
+    _remap(s, c, a, gfn, P | A | D)
+
+
+@jit
+def unprotect(s, c, a, gfn):
+    """make_page_readwrite: it is no table any more."""
+    _remap(s, c, a, gfn, P | RW | A | D)
+
+
+@jit
 def hold_root(s, c, a):
-    """The domain builder's last step: the first root is validated, pinned, and loaded. False: the domain cannot be built."""
-    gfn = s.cr3[c.id]
-    if gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
-        s.crashed = _FRESH
-        return False
-    if a[s.o_info + gfn] & PGT_PINNED == ZERO:
-        a[s.o_info + gfn] = (a[s.o_info + gfn] | PGT_PINNED) + ONE
+    """The domain builder's last step: the first roots are validated, pinned, and loaded. False: the domain cannot be built."""
+    s.kroot[c.id], s.uroot[c.id] = s.cr3[c.id], a[s.o_uroots]
+    for gfn in (s.kroot[c.id], s.uroot[c.id]):
+        if gfn == NONE:
+            continue
+        if gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
+            s.crashed = _FRESH
+            return False
+        if a[s.o_info + gfn] & PGT_PINNED == ZERO:
+            a[s.o_info + gfn] = (a[s.o_info + gfn] | PGT_PINNED) + ONE
     return True
 
 
@@ -307,16 +374,13 @@ def new_baseptr(s, c, a, gfn):
     """MMUEXT_NEW_BASEPTR: load another root. Its use keeps it valid; the old one's ends when its shadow is no longer loaded."""
     s.calls_to_mmuext_op += ONE
     s.cr3_loads += ONE
-    old = s.cr3[c.id]
+    old = s.kroot[c.id]
     if gfn != old:
         if gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
             _refuse(s, c, a, ZERO, gfn, ZERO)
             return
-        s.cr3[c.id] = gfn
-    if s.log_dirty != ZERO:
-        update_cr3(s, c, a, c.id)
-    else:
-        tlb.flush(s, c.id)
+        s.kroot[c.id] = gfn
+    _load(s, c, a, gfn)
     if gfn != old:
         drop(s, c, a, old, FOUR)
     emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])

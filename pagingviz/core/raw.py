@@ -9,7 +9,7 @@ from pagingviz.core.emulate import hypervisor_write, pagetable_dying
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.pv import mmu_update, pin, unpin, update_va_mapping
+from pagingviz.core.pv import flush_local, mmu_update, pin, unpin, update_va_mapping
 from pagingviz.core.shadow import update_modes
 from pagingviz.core.tlb import flush
 from pagingviz.core.walk import load_pdptes
@@ -74,9 +74,8 @@ def _hypercall(s, c, a, code, va, value, size):
     if code == RAW_UPDATE_VA:
         if update_va_mapping(s, c, a, va, value) and size != ZERO:
             invlpg(s, c, a, va)
-    elif code == RAW_FLUSH:  # MMUEXT_TLB_FLUSH_LOCAL
-        s.calls_to_mmuext_op += ONE
-        flush(s, c.id)
+    elif code == RAW_FLUSH:
+        flush_local(s, c)
     elif code == RAW_MMU_UPDATE:
         mmu_update(s, c, a, va >> PAGE_BITS, (va >> THREE) & _INDEX, value)
     elif code == RAW_PIN:

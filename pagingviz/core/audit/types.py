@@ -4,7 +4,7 @@ from pagingviz.core.audit.says import clear_tmp, says
 from pagingviz.core.jit import jit
 from pagingviz.core.pv import type_of
 from pagingviz.core.walk import FOUR, get_entry, guest_frame
-from pagingviz.layout import ENTRIES, ONE, P, PGT_L1, PGT_NONE, PGT_PINNED, PGT_WRITABLE, RW, TYPECOUNT, U, ZERO
+from pagingviz.layout import ENTRIES, NONE, ONE, P, PGT_L1, PGT_NONE, PGT_PINNED, PGT_WRITABLE, RW, TYPECOUNT, U, ZERO
 
 
 @jit
@@ -12,9 +12,11 @@ def types(s, a):
     """Type and type count of every frame: what its uses by validated tables, pins and vCPUs add up to."""
     clear_tmp(s, a, s.frames)
     for v in range(s.vcpus):
-        a[s.o_tmp + s.cr3[v]] += ONE
-        if type_of(s, a, s.cr3[v]) != FOUR:
-            return says(33, s.cr3[v])
+        for root in (s.kroot[v], s.uroot[v]):
+            if root != NONE:
+                a[s.o_tmp + root] += ONE
+                if type_of(s, a, root) != FOUR:
+                    return says(33, root)
     for n in range(s.zone):
         gfn = U(n)
         if a[s.o_info + gfn] & PGT_PINNED:
