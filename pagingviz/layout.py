@@ -184,6 +184,8 @@ XEN_COUNTERS = (
     "shadow_rm_write_flush_tlb", "shadow_invlpg", "shadow_em_ex_pt", "shadow_em_ex_non_pt", "shadow_em_ex_fail",
     "shadow_unsync", "shadow_unsync_evict", "shadow_resync", "shadow_oos_fixup_add", "shadow_oos_fixup_evict",
     "guest_walk",
+)
+PV_COUNTERS = (  # Xen's too, of hypercalls and what stands for them
     "calls_to_mmu_update", "num_page_updates", "writable_mmu_updates", "calls_to_update_va", "calls_to_mmuext_op",
     "ptwr_emulations",
 )  # fmt: skip
@@ -196,7 +198,7 @@ OUR_COUNTERS = (
     "npf_recalc", "npf_write", "p2m_split", "pages_marked", "enables", "peeks", "cleans", "offs", "blows",
     "unhooks", "ignored", "refused", "toggles",
 )  # fmt: skip
-COUNTERS = XEN_COUNTERS + OUR_COUNTERS
+COUNTERS = XEN_COUNTERS + PV_COUNTERS + OUR_COUNTERS
 
 # ---- the machine's record. Offsets (o_*) are word indexes into the arena.
 ARENA = (  # name, meaning
@@ -211,8 +213,9 @@ _u = [(name, "u8") for name in (
     "tick", "crashed", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
-    # npt: nested tables are AMD's; ept_ad: EPTP.AD; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by host frame
-    "npt", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
+    # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; ept_ad: EPTP.AD; host_nxe:
+    # the host's EFER.NXE; by_host: guest tables are kept by host frame
+    "pv", "npt", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
     "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip

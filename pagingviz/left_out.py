@@ -35,6 +35,7 @@ _recycle, _pool, _propagate = _at("recycle", "shadow-pool"), _at("pool", "shadow
 _shadow, _emulate = _at("shadow", "shadow-pool", "guest-tables"), _at("emulate", "guest-tables", "shadow-pool")
 _p2m, _dirty, _guest = _at("p2m", "ept-npt"), _at("logdirty", "dirty-bitmap"), _at("guest", "machine", "guest-tables")
 _shadows, _nested, _npt = _at("shadows", "shadow-pool"), _at("nested", "ept-npt"), _at("npt", "ept-npt")
+_pv = _at("pv", "guest-tables", "machine")
 
 LEFT_OUT = (
     _walk(
@@ -110,7 +111,17 @@ LEFT_OUT = (
     _p2m(
         "1 GiB leaves, and types other than ram_rw and ram_logdirty",
         "mm/p2m-ept.c: ept_set_entry",
-        "No ballooning, paging, sharing, grants or device memory: the p2m changes by log-dirty only.",
+        "No ballooning, paging, sharing or device memory: the p2m changes by log-dirty only.",
+    ),
+    _pv(
+        "linear (self) maps, superpages and foreign frames of PV guests, and the slots of an L4 that are Xen's own",
+        "x86/mm.c: get_page_from_l1e, define_get_linear_pagetable, init_xen_l4_slots",
+        "A table entry may lead to a table of the next lower level or to the guest's own page, nothing else.",
+    ),
+    _pv(
+        "32-bit PV guests, and PV shadows forced by L1TF",
+        "x86/pv; shadow/common.c: pv_l1tf_tasklet",
+        "A PV guest has four levels, and its shadows come and go with log-dirty alone.",
     ),
     _dirty(
         "clearing bits when the physmap changes",

@@ -87,7 +87,7 @@ class Machine:
         s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
         s.host_nxe = 1
         beyond = L.U((1 << 52) - (1 << int(L.MAXPHYADDR)))  # what a usual entry of a nested table looks like (core/nested.py)
-        s.npt = L.HAPS.index(sc.hap)
+        s.pv, s.npt = sc.road == "pv", L.HAPS.index(sc.hap)
         if sc.hap == "ept":
             s.table_mask, s.table_plain = L.EPT_RWX | L.U(0xF8) | beyond, L.EPT_RWX
             s.leaf_mask, s.leaf_plain = L.EPT_R | L.EPT_EMT | beyond, L.EPT_R | L.EPT_WB
@@ -128,13 +128,13 @@ class Machine:
         s, frames, zone = self.sys[0], sc.frames, int(self.sys[0].zone)
         root = {"hvm64": self._boot_hvm64, "pae": self._boot_pae, "hvm32": self._boot_hvm32}[sc.guest](sc)
         self.view("roots")[0] = last = root
-        if s.road == L.PV:
+        if s.pv:
             self.view("uroots")[0] = last = root + 1
         free = np.arange(zone - 1, last, -1, dtype=np.uint64)
         self.view("tstack")[: free.size] = free
         s.ttop, s.dtop = free.size, frames - zone
         self.view("dstack")[:] = np.arange(frames - 1, zone - 1, -1, dtype=np.uint64)
-        if s.road == L.PV:  # a PV kernel may not write to its tables, and they hold machine frames
+        if s.pv:  # a PV kernel may not write to its tables, and they hold machine frames
             self.view("tables")[1024 + np.arange(last + 1)] &= ~L.RW  # the direct map's L1 tables begin at frame 2
             self._localise()
 
@@ -194,7 +194,7 @@ class Machine:
         """A guest given entry by entry: its words, its root, its program."""
         s = self.sys[0]
         self.view("tables")[:] = work.contents().reshape(-1)
-        if s.road == L.PV:
+        if s.pv:
             self._localise()
         self.view("roots")[0] = work.cr3
         self.view("prog")[:] = work.program.reshape(-1)

@@ -14,7 +14,7 @@ import test_properties_in_time as in_time
 import test_properties_pool
 
 from pagingviz.core import (
-    control, emulate, entries, links, logdirty, oos, p2m, pool, propagate, recycle, shadow, shadows, walk, writeable,
+    control, emulate, entries, guest, links, logdirty, oos, p2m, pool, propagate, pv, recycle, shadow, shadows, walk, writeable,
 )  # fmt: skip
 from pagingviz.core.jit import PLAIN
 from pagingviz.layout import (
@@ -280,6 +280,16 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "write access left": ("shadow", shadow, "remove_write_access", refuse),
     "no validation": ("shadow", emulate, "validate", skip),
     "reference kept": ("shadow", shadows, "put_ref", skip),
+    "none, pv": ("pv", control, "clean", same),
+    "no flush after CLEAN, pv": ("pv", recycle, "blow", without(recycle, "flush_all")),
+    "no blow, pv": ("pv", recycle, "blow", skip),
+    "no mark, pv": ("pv", logdirty, "mark", skip),
+    "hypercall without its shadow": ("pv", pv, "_write", without(pv, "validate")),
+    "writable use not counted": ("pv", pv, "_hold_page", lambda _: lambda *_: True),
+    "use not ended": ("pv", pv, "_put_page", skip),
+    "old table kept": ("pv", pv, "drop", skip),
+    "no flush between kernel and user": ("pv", pv, "_load", without(pv.tlb, "flush")),
+    "direct map left writable": ("pv", guest, "protect", skip),
 }
 
 

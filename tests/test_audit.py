@@ -359,6 +359,7 @@ def test_the_audit_changes_nothing():
 # ---- kernels with one rule left out
 
 TRAPPED, WRITABLE, BIT = RULES[16], RULES[12], RULES[14]
+BUG = "the guest's kernel met a fault it cannot explain"
 CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are lost)
     "none, shadow": ({""}, False),
     "none, hap": ({""}, False),
@@ -373,6 +374,16 @@ CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are 
     "write access left": ({TRAPPED, RULES[11]}, False),
     "no validation": ({TRAPPED, RULES[7], RULES[8]}, False),
     "reference kept": ({TRAPPED, RULES[4], RULES[5]}, True),
+    "none, pv": ({""}, False),
+    "no flush after CLEAN, pv": ({TRAPPED, BIT}, True),
+    "no blow, pv": ({TRAPPED, WRITABLE}, True),
+    "no mark, pv": ({TRAPPED, WRITABLE, BIT}, True),
+    "hypercall without its shadow": ({RULES[7], RULES[8], RULES[9]}, True),
+    "writable use not counted": ({BUG, RULES[32]}, False),
+    "use not ended": ({BUG, RULES[32]}, False),
+    "old table kept": ({RULES[32]}, False),
+    "no flush between kernel and user": ({RULES[15]}, False),
+    "direct map left writable": ({BUG}, False),
 }
 
 

@@ -66,7 +66,7 @@ def test_a_page_shows_its_title_its_sentence_and_the_engine_s_numbers(page, expe
     assert not app.error
 
 
-@pytest.mark.parametrize("road", ["bare", "hap"])
+@pytest.mark.parametrize("road", ["bare", "pv", "hap"])
 @pytest.mark.parametrize("page", TITLES)
 def test_every_page_on_every_road(warm, road, page):
     assert not visit(page, road=road, tick="400").error
@@ -156,7 +156,7 @@ def test_the_pool_page_shows_the_curve_and_the_recorded_grid(warm):
 
 BAD = [
     {"recording": "nowhere"}, {"row": "-1"}, {"row": "x"},
-    {"scenario": "nowhere"}, {"pool": "3"}, {"pool": "many"}, {"road": "pv"}, {"tick": "-1"},
+    {"scenario": "nowhere"}, {"pool": "3"}, {"pool": "many"}, {"pml": "1"}, {"tick": "-1"},
     {"tick": "10000000000"}, {"play": "yes"}, {"theme": "pink"}, {"do": "explode@3"}, {"nonsense": "1"},
     {"trace": "cc1"}, {"trace": "0" * 64}, {"trace": "nothing"}, {"work": "zipf:99999"},
 ]  # fmt: skip

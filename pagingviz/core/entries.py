@@ -10,7 +10,7 @@ from pagingviz.core.pool import entry_at, gfn_of, head_of
 from pagingviz.core.shadows import get_ref, pin, pinnable, put_ref
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    DYING, ENTRIES, ENTRY_BITS, NONE, OOS_FIXUPS, OOS_MAY_WRITE, OOS_PAGES, ONE, P, PAGE_BITS, PV, RW, SET_CHANGED, SET_FLUSH,
+    DYING, ENTRIES, ENTRY_BITS, NONE, OOS_FIXUPS, OOS_MAY_WRITE, OOS_PAGES, ONE, P, PAGE_BITS, RW, SET_CHANGED, SET_FLUSH,
     SF_GET_REF, SF_OOS_ADD, SF_OOS_EVICT, SF_PUT_REF, SH_FL1_32, SH_L1_32, SH_L2_32, SH_L3, SH_L4, SH_LEVEL, TWO, U, US, ZERO,
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ def page_at(s, at):
 def _write_l1(s, c, a, at, new):
     """Write a level-1 entry; references and writable typecounts follow (a PV guest's own tables hold those: none here)."""
     old = a[at]
-    if s.road == PV:
+    if s.pv != ZERO:
         a[at] = new
         return
     if new & P:

@@ -16,7 +16,7 @@ from pagingviz.core.pv import enter, flush_local, load_roots, pin, protect, unpi
 from pagingviz.core.walk import get_entry, guest_frame, index, put_entry
 from pagingviz.layout import (
     A, COW, CR_NXE, D, ENTRIES, EV_COW_BREAK, EV_EXIT, EV_FORK, EV_FRAME_ALLOC, EV_FRAME_FREE, EV_GUEST_PF, FAULT, NONE, NX,
-    ONE, P, PAGE_BITS, PF_P, PF_W, PV, READ, RW, THREE, TWO, US, U, WRITE, ZERO, ZONE_SLACK,
+    ONE, P, PAGE_BITS, PF_P, PF_W, READ, RW, THREE, TWO, US, U, WRITE, ZERO, ZONE_SLACK,
 )  # fmt: skip
 
 _HASH = U(0x9E3779B97F4A7C15)
@@ -35,13 +35,13 @@ def read(s, a, tab, i):
 @jit
 def at_frame(s, a, gfn):
     """The part of an entry that names a frame: a PV guest writes machine frames into its tables."""
-    return (a[s.o_p2m + gfn] if s.road == PV else gfn) << PAGE_BITS
+    return (a[s.o_p2m + gfn] if s.pv != ZERO else gfn) << PAGE_BITS
 
 
 @jit
 def runs_on(s, v):
     """Root of the process that vCPU `v` runs, whichever of its two roots a PV guest has loaded."""
-    return s.kroot[v] if s.road == PV else s.cr3[v]
+    return s.kroot[v] if s.pv != ZERO else s.cr3[v]
 
 
 @jit
@@ -88,7 +88,7 @@ def alloc_data(s, c, a):
 @jit
 def free_frame(s, c, a, gfn, data):
     """Give back a frame that held a table or (data=1) data; the last freed is the first to be used again."""
-    if s.road == PV and data == ZERO:
+    if s.pv != ZERO and data == ZERO:
         unprotect(s, c, a, gfn)
     if gfn < s.zone:
         s.tdata -= data
@@ -141,7 +141,7 @@ def new_roots(s, c, a, proc):
     """The root of process `proc`; a PV guest's kernel and user mode have one each, both validated and pinned before use."""
     root = new_root(s, c, a)
     a[s.o_roots + proc] = root
-    if s.road == PV:
+    if s.pv != ZERO:
         user = alloc_table(s, c, a)
         clear_frame(s, c, a, user)
         a[s.o_uroots + proc] = user
@@ -155,7 +155,7 @@ def new_roots(s, c, a, proc):
 def _set_top(s, c, a, root, i, value):
     """Store an entry of a root; what is the process's own stands in both of a PV guest's roots."""
     store(s, c, a, root, i, value)
-    if s.road == PV:
+    if s.pv != ZERO:
         for proc in range(s.processes):
             if a[s.o_roots + proc] == root:
                 store(s, c, a, a[s.o_uroots + proc], i, value)
@@ -169,7 +169,7 @@ def switch_to(s, c, a, proc):
         new_roots(s, c, a, proc)
     s.cur[c.id] = proc
     s.context_switches += ONE
-    if s.road == PV:
+    if s.pv != ZERO:
         load_roots(s, c, a, a[s.o_roots + proc], a[s.o_uroots + proc])
     else:
         load_cr3(s, c, a, a[s.o_roots + proc])
@@ -185,7 +185,7 @@ def make_path(s, cpus, c, a, root, gva):
         if (e & P) == ZERO:
             new = alloc_table(s, c, a)
             clear_frame(s, c, a, new)
-            if s.road == PV:
+            if s.pv != ZERO:
                 protect(s, c, a, new)
             top = level == THREE and s.guest_levels == THREE
             e = at_frame(s, a, new) | (P if top else _USER_TABLE)
@@ -205,7 +205,7 @@ def _reload(s, cpus, a, root):
     """MOV CR3 with the same value (a PV guest: a flush) on every vCPU that has `root` loaded."""
     for v in range(s.vcpus):
         if runs_on(s, v) == root:
-            if s.road == PV:
+            if s.pv != ZERO:
                 flush_local(s, cpus[v])
             else:
                 load_cr3(s, cpus[v], a, root)
@@ -332,7 +332,7 @@ def exit_process(s, c, a, child):
                     free_frame(s, c, a, guest_frame(s, a, l2), ZERO)
         _set_top(s, c, a, top, i, ZERO)
         free_frame(s, c, a, guest_frame(s, a, e), ZERO)
-    if s.road == PV:
+    if s.pv != ZERO:
         user = a[s.o_uroots + child]
         unpin(s, c, a, top)
         unpin(s, c, a, user)

@@ -10,7 +10,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import guest_frame
 from pagingviz.layout import (
-    A, CR_NXE, CR_PG, CR_PSE, D, NONE, NX, OOS_MAY_WRITE, P, PAGE_BITS, PSE, PV, RW, TWO, US, ZERO,
+    A, CR_NXE, CR_PG, CR_PSE, D, NONE, NX, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, TWO, US, ZERO,
 )  # fmt: skip
 
 _COPIED = P | RW | US | A
@@ -24,7 +24,7 @@ def _copied(s, gent):
         flags |= gent & NX
     if (gent & A) == ZERO:
         flags &= ~P
-    return flags | US if s.road == PV else flags  # a PV guest's kernel runs outside the supervisor's ring too
+    return flags | US if s.pv != ZERO else flags  # a PV guest's kernel runs outside the supervisor's ring too
 
 
 @jit

@@ -5,8 +5,8 @@ guest asks for changes by hypercall; a store to an L1 table of its own is carrie
 log-dirty is, and then follows each change.
 
 Source: Xen x86/mm.c (get_page_type, alloc_l1_table .. alloc_l4_table, mod_l1_entry .. mod_l4_entry, do_mmu_update,
-do_update_va_mapping, do_mmuext_op), pv/ro-page-fault.c (ptwr), mm/shadow/pv.c. Left out: linear (self) maps, superpages,
-foreign frames, Xen's own slots in an L4, 32-bit PV guests.
+do_update_va_mapping, do_mmuext_op), pv/ro-page-fault.c (ptwr), pv/domain.c (_toggle_guest_pt), mm/shadow/pv.c. Left out:
+linear (self) maps, superpages, foreign frames, Xen's own slots in an L4, 32-bit PV guests, shadows forced by L1TF.
 """
 
 from pagingviz.core import logdirty, tlb
@@ -20,7 +20,7 @@ from pagingviz.core.walk import FOUR, get_entry, guest_frame, put_entry, read_pa
 from pagingviz.core.writeable import remove_shadows
 from pagingviz.layout import (
     A, D, ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, NONE, ONE, P, PAGE_BITS, PGT_L1, PGT_NONE,
-    PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, PV, RW, SET_ERROR, SET_FLUSH, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
+    PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, SET_ERROR, SET_FLUSH, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
 )  # fmt: skip
 
 _REFUSED, _COUNTED, _FRESH = ZERO, ONE, U(2)
@@ -310,7 +310,7 @@ def toggle(s, c, a, root):
 @jit
 def enter(s, c, a, user):
     """Make sure that a PV guest's vCPU is in user mode (1) or in its kernel (0). A guest with one root stays on it."""
-    if s.road == PV and s.uroot[c.id] != NONE:
+    if s.pv != ZERO and s.uroot[c.id] != NONE:
         root = s.uroot[c.id] if user != ZERO else s.kroot[c.id]
         if s.cr3[c.id] != root:
             toggle(s, c, a, root)

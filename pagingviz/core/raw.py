@@ -15,7 +15,7 @@ from pagingviz.core.tlb import flush
 from pagingviz.core.walk import load_pdptes
 from pagingviz.layout import (
     CR_PG, CR_PGE, CR_PSE, CR_SMEP, EV_ACCESS, EV_GP, EV_GRANT_UNMAP, EV_GUEST_PF, FAULT, FETCH, GP, GRANTED, NONE, ONE,
-    PAGE_BITS, PV, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT, RAW_FETCH, RAW_FLUSH, RAW_GRANT_UNMAP, RAW_GRANT_WRITE, RAW_INVLPG,
+    PAGE_BITS, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT, RAW_FETCH, RAW_FLUSH, RAW_GRANT_UNMAP, RAW_GRANT_WRITE, RAW_INVLPG,
     RAW_MMU_UPDATE, RAW_PIN, RAW_READ, RAW_STORE, RAW_UNPIN, RAW_UPDATE_VA, RAW_XEN_WRITE, READ, SHADOW, THREE, TWO, U, WRITE,
     ZERO,
 )  # fmt: skip
@@ -46,7 +46,7 @@ def raw_operation(s, cpus, a, row):
     elif code == RAW_INVLPG:
         invlpg(s, c, a, va)
     elif code == RAW_XEN_WRITE:
-        if s.road == PV:  # Xen writes through the tables that are loaded, and its faults are fixed up like the guest's
+        if s.pv != ZERO:  # Xen writes through the tables that are loaded, and its faults are fixed up like the guest's
             far_access(s, c, a, va, WRITE, ZERO, ZERO, ZERO)
         else:
             hypervisor_write(s, c, a, va)
@@ -64,7 +64,7 @@ def raw_operation(s, cpus, a, row):
         a[s.o_info + value] &= ~GRANTED
         logdirty.mark(s, c, a, value)
         emit(s, a, EV_GRANT_UNMAP, c.id, ZERO, value, NONE, ZERO, ZERO)
-    elif s.road == PV:
+    elif s.pv != ZERO:
         _hypercall(s, c, a, code, va, value, size)
 
 

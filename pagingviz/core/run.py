@@ -11,7 +11,7 @@ from pagingviz.core.tlb import renew
 from pagingviz.core.walk import load_pdptes
 from pagingviz.layout import (
     CMD_CLEAN, EV_ACCESS, EXIT, FAULT, FETCH, FORK, IDLE, NONE, ONE, OP_KIND, OP_PROC_MASK, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X,
-    OP_VPN_SHIFT, PAGE_BITS, PV, RAW, READ, SHADOW, THREE, U, ZERO,
+    OP_VPN_SHIFT, PAGE_BITS, RAW, READ, SHADOW, THREE, U, ZERO,
 )  # fmt: skip
 
 _RENEW = U((1 << 20) - 1)  # ticks between two looks at the TLB's generations; far fewer flushes than a tag can count
@@ -102,7 +102,7 @@ def boot(r, cpus, a):
         s.cr3[v] = a[s.o_roots]
         if c.levels == THREE:
             load_pdptes(s, c, a, s.cr3[v])
-        if s.road == PV and not pv.hold_root(s, c, a):
+        if s.pv != ZERO and not pv.hold_root(s, c, a):
             return
         if s.road == SHADOW:
             make_snapshots(s, c, a)

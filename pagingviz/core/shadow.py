@@ -20,7 +20,7 @@ from pagingviz.core.walk import error_code, frame, get_entry, index, reserved
 from pagingviz.core.writeable import loaded_l2, remove_shadows, remove_write_access, shadow_entry
 from pagingviz.layout import (
     A, CR_PG, CR_WP, D, DYING, ENTRIES, EV_EMULATE_UNSHADOW_USER, EV_FIXUP, EV_GUEST_WALK, EV_NOT_SHADOW, EV_PREFETCH,
-    EV_SHADOW_FAULT, FAULT, FETCH, FLAGS_SHIFT, NONE, NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_U, PF_W, PREFETCH_DISTANCE, PV, RW,
+    EV_SHADOW_FAULT, FAULT, FETCH, FLAGS_SHIFT, NONE, NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_U, PF_W, PREFETCH_DISTANCE, RW,
     SH_L2_PAE, SH_MONITOR, SH_SNAPSHOT, SHOPT_OUT_OF_SYNC, SHOPT_PREFETCH, OOS_PAGES, THREE, TWO, TYPE_OF_LEVEL, U, US,
     VPN_MASK, WRITE, XEN_417, ZERO,
 )  # fmt: skip
@@ -129,7 +129,7 @@ def page_fault(s, c, a, gva, kind, user, size, value):
         note_snapshot(s, a, c.w_tab[0], index(c.levels, gva, ONE), c.levels == TWO, c.w_l1e)
     if s.shopt & SHOPT_PREFETCH:
         _prefetch(s, c, a, gva, at)
-    if table and s.road == PV:  # types let no guest entry write a table: nothing that shadows are to answer for
+    if table and s.pv != ZERO:  # types let no guest entry write a table: nothing that shadows are to answer for
         emit(s, a, EV_NOT_SHADOW, v, gva, gfn, NONE, s.tflags[v] << FLAGS_SHIFT, c.hw_err & _FLAGS)
         return FAULT | c.hw_err
     if table and not (is_oos(s, a, gfn) and user == ZERO):

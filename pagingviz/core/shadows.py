@@ -11,7 +11,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at, gfn_of, release
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    ENTRIES, EV_DEMOTE, HASH_BUCKETS, NONE, OOS, OOS_MAY_WRITE, OOS_PAGES, ONE, P, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PV, RW,
+    ENTRIES, EV_DEMOTE, HASH_BUCKETS, NONE, OOS, OOS_MAY_WRITE, OOS_PAGES, ONE, P, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, RW,
     SF_DEMOTE, SHADOW_FLAG_SHIFT, SHADOW_FLAGS, SH_FL1, SH_FL1_32, SH_FL1_PAE, SH_L1_32, SH_L2_32, SH_L2_PAE, SH_L3, SH_L4,
     SH_LEVEL, TWO, U, ZERO,
 )  # fmt: skip
@@ -94,7 +94,7 @@ def is_shadowed(s, a, gfn):
 @jit
 def is_page_table(s, a, gfn):
     """sh_mfn_is_a_page_table: of an HVM guest a frame that is shadowed, of a PV guest one of the types l1 to l4."""
-    if s.road == PV:
+    if s.pv != ZERO:
         kind = a[s.o_info + gfn] & PGT_TYPE
         return kind != ZERO and kind != PGT_WRITABLE << PGT_SHIFT
     return is_shadowed(s, a, gfn)
@@ -251,7 +251,7 @@ def destroy(s, c, a, top):
         if (e & P) == ZERO:
             continue
         if SH_LEVEL[kind] == ONE:
-            if e & RW and s.road != PV:
+            if e & RW and s.pv == ZERO:
                 a[s.o_info + gfn_of(s, a, frame(e))] -= ONE
             continue
         child = frame(e)

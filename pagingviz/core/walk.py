@@ -9,7 +9,7 @@ from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.layout import (
     A, CR_AC, CR_NXE, CR_PG, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, D, ENTRY_BITS, EV_AD_UPDATE, FAULT, FETCH, FRAME_MASK, GP, NONE,
-    NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PSE, PV, RAM_BASE, RW, THREE, TLB_BIG, TLB_HUGE, TLB_KW, TLB_NX,
+    NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PSE, RAM_BASE, RW, THREE, TLB_BIG, TLB_HUGE, TLB_KW, TLB_NX,
     TLB_U, TLB_W, TWO, US, WRITE, ZERO, U,
 )  # fmt: skip
 
@@ -47,7 +47,7 @@ def frame(entry):
 def guest_frame(s, a, entry):
     """The guest's own number of the frame in a guest entry: a PV guest's tables hold machine frames. NONE: not its frame."""
     f = frame(entry)
-    if s.road != PV:
+    if s.pv == ZERO:
         return f
     return a[s.o_m2p + f - RAM_BASE] if f - RAM_BASE < s.frames else NONE
 
@@ -194,7 +194,7 @@ def plain(s, c, a, gva):
 
     Fills c.w_tab, c.w_ent, c.w_leaf, c.w_size, c.w_missing, c.w_rsvd and c.w_rights.
     """
-    if s.road == PV:
+    if s.pv != ZERO:
         return False
     mask = _reserved_always(s, FOUR)
     odd = P | A | PSE | mask

@@ -152,7 +152,7 @@ class Model:
         return self.machine.sys[0]
 
     def _counts(self) -> dict[str, int]:
-        return {name: int(self._sys[name]) for name in L.XEN_COUNTERS}
+        return {name: int(self._sys[name]) for name in L.XEN_COUNTERS + L.PV_COUNTERS}
 
     def _load(self, rows: list[Row]) -> None:
         """Put `rows` where the engine reads its program (core/raw.py)."""

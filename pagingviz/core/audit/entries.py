@@ -14,7 +14,7 @@ from pagingviz.core.pool import entry_at, gfn_of, head_of
 from pagingviz.core.shadows import frame_shadowed, is_fl1, is_oos, is_page_table
 from pagingviz.core.walk import big_leaf, frame, get_entry, guest_frame
 from pagingviz.layout import (
-    A, CR_NXE, CR_PSE, D, ENTRIES, FL1_OF, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, PSE, PV, RW, SH_GUEST_LEVELS, SH_L2_32,
+    A, CR_NXE, CR_PSE, D, ENTRIES, FL1_OF, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, SH_GUEST_LEVELS, SH_L2_32,
     SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO, TYPECOUNT, TYPE_OF_LEVEL, U, US, ZERO,
 )  # fmt: skip
 
@@ -89,7 +89,7 @@ def _flags(s, e, g):
     if e & (PSE | _G):
         return U(22)
     differ = (e ^ g) & (US | NX if s.cr & CR_NXE else US)
-    if s.road == PV:  # where U is always set
+    if s.pv != ZERO:  # where U is always set
         differ &= NX
     return U(8) if differ != ZERO or (e & ~g & RW) != ZERO else ZERO
 
@@ -151,7 +151,7 @@ def typecounts(s, a):
                     a[s.o_tmp + gfn_of(s, a, frame(e))] += ONE
     for gfn in range(s.frames):
         n, info = a[s.o_tmp + gfn], a[s.o_info + gfn]
-        if s.road != PV and n != info & TYPECOUNT:
+        if s.pv == ZERO and n != info & TYPECOUNT:
             return says(10, gfn)
         if n == ZERO:
             continue

@@ -10,7 +10,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import get_entry, guest_frame, read_path
 from pagingviz.layout import (
-    D, ENTRIES, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, PV, RW, SHADOW, THREE, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_KW,
+    D, ENTRIES, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, RW, SHADOW, THREE, TLB_GEN_SHIFT, TLB_GFN_SHIFT, TLB_KW,
     TLB_NX, TLB_U, TLB_W, TWO, U, US, VPN_MASK, ZERO,
 )  # fmt: skip
 
@@ -90,6 +90,6 @@ def _may_store(s, c, a, val):
             return False
         if s.road == SHADOW and is_page_table(s, a, gfn) and (a[s.o_info + gfn] & OOS_MAY_WRITE) == ZERO:
             return False
-    if s.road == PV and is_page_table(s, a, gfn):
+    if s.pv != ZERO and is_page_table(s, a, gfn):
         return False
     return s.log_dirty == ZERO or gfn >= s.frames or logdirty.is_dirty(s, a, gfn)
