@@ -200,7 +200,7 @@ DIRECT_MAPS = {"linux": 0xFFFF880000000000, "linux420": 0xFFFF888000000000}
 class Field:
     """The rule of one scenario field. `kind` is choice, int, address, traces, work, order or do.
 
-    `low` and `high` bound an int or address; `later` lists values that the contract names but that are not built yet.
+    `low` and `high` bound an int or address.
     """
 
     name: str
@@ -210,7 +210,6 @@ class Field:
     low: int | None = None
     high: int | None = None
     choices: tuple = ()
-    later: tuple = ()
 
     def parse(self, value: object, traces: tuple[str, ...] = ()) -> Any:
         """Canonical value of the field; `traces` are the shipped names."""
@@ -224,7 +223,7 @@ class Field:
         elif self.kind == "int":
             row["bounds"] = [self.low, self.high]
         elif self.kind == "choice":
-            row["choices"], row["not_built_yet"] = list(self.choices), list(self.later)
+            row["choices"], row["not_built_yet"] = list(self.choices), []  # part of the contract; everything is built
         return row
 
     def _choice(self, value: object, _traces: tuple) -> Any:
@@ -233,9 +232,6 @@ class Field:
             value = int(value)
         if isinstance(value, bool) or isinstance(value, int) != numbers:
             value = str(value)
-        if value in self.later:
-            built = ", ".join(map(str, self.choices))
-            raise ScenarioError(f"{self.name}={value} is not built yet; built are: {built}.")
         if value not in self.choices:
             allowed = ", ".join(map(str, self.choices))
             raise ScenarioError(f"{self.name} must be one of {allowed}, not {quote(value)}.")

@@ -33,7 +33,7 @@ PF_P, PF_W, PF_U, PF_RSVD, PF_I = U(1), U(2), U(4), U(8), U(16)
 FAULT = U(1 << 62)  # marks a kernel's return value as "guest page fault, error code in the low bits"
 GP = U(1 << 61)  # a kernel's return value: #GP(0) in the guest
 EXIT = U(1 << 60)  # a kernel's return value: a VM exit that the nested tables caused; which one, c.x_kind says
-X_NPF, X_VIOLATION, X_MISCONFIG = U(4), U(5), U(6)
+X_NPF, X_VIOLATION, X_MISCONFIG, X_PML_FULL = U(4), U(5), U(6), U(7)
 
 # ---- what of CR0, CR4, EFER and EFLAGS decides a walk (s.cr; one value for the domain)
 CR_WP, CR_SMEP, CR_SMAP, CR_NXE, CR_AC, CR_PGE, CR_PSE, CR_PG = (U(1 << i) for i in range(8))
@@ -52,6 +52,7 @@ EPT_SVE = U(1 << 63)
 P2M_RAM_RW, P2M_RAM_LOGDIRTY = U(0), U(2)  # p2m types; an NPT entry holds its type in the same bits as an EPT entry
 NPT_RECALC = US | A  # what a pending change takes from an NPT entry (Xen mm/p2m-pt.c: RECALC_FLAGS)
 HAPS = ("ept", "npt")
+PML_ENTRIES = U(512)  # of a vCPU's page-modification log; its index counts down from 511
 
 # ---- paging modes of the guest, and their levels
 GUESTS = ("hvm64", "pae", "hvm32")
@@ -147,7 +148,7 @@ EVENTS = (
     "PROMOTE", "DEMOTE", "WRMAP", "WRMAP_BF", "PREALLOC_UNPIN", "PREALLOC_UNHOOK", "VALIDATE", "DOMF_DYING",
     "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED", "UNSYNC", "RESYNC_FULL", "RESYNC_ONLY", "GP",
     "MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP",
-    "EPT_MISCONFIG", "EPT_VIOLATION", "NPF_RECALC", "HVM_NPF", "P2M_SPLIT",
+    "EPT_MISCONFIG", "EPT_VIOLATION", "NPF_RECALC", "HVM_NPF", "P2M_SPLIT", "PML_FULL", "PML_FLUSH",
     "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED",
 )  # fmt: skip
 EV = {name: U(i) for i, name in enumerate(EVENTS)}
@@ -157,7 +158,7 @@ EV = {name: U(i) for i, name in enumerate(EVENTS)}
  EV_PROMOTE, EV_DEMOTE, EV_WRMAP, EV_WRMAP_BF, EV_PREALLOC_UNPIN, EV_PREALLOC_UNHOOK, EV_VALIDATE, EV_DOMF_DYING,
  EV_EMULATE_UNSHADOW_EVTINJ, EV_EMULATE_UNSHADOW_UNHANDLED, EV_UNSYNC, EV_RESYNC_FULL, EV_RESYNC_ONLY, EV_GP,
  EV_MMU_UPDATE, EV_PTWR, EV_PIN, EV_REFUSED, EV_GRANT_UNMAP,
- EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_NPF_RECALC, EV_HVM_NPF, EV_P2M_SPLIT,
+ EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_NPF_RECALC, EV_HVM_NPF, EV_P2M_SPLIT, EV_PML_FULL, EV_PML_FLUSH,
  EV_MARK_DIRTY, EV_TREE_ALLOC, EV_ENABLE, EV_PEEK, EV_CLEAN, EV_OFF, EV_BLOW, EV_SET_ALLOCATION, EV_TLB_FLUSH,
  EV_IGNORED) = EV.values()  # fmt: skip
 LOOK_EVENTS = U(5)  # kinds up to this one are recorded only while s.look is set
@@ -195,7 +196,8 @@ OUR_COUNTERS = (
     "guest_faults", "pte_stores", "cr3_loads", "context_switches", "invlpg", "forks", "exits", "cow_breaks",
     "frames_allocated", "frames_freed", "ad_updates", "prefetched", "exits_page_fault", "exits_cr3", "exits_invlpg",
     "ept_misconfig", "ept_violation",
-    "npf_recalc", "npf_write", "p2m_split", "pages_marked", "enables", "peeks", "cleans", "offs", "blows",
+    "npf_recalc", "npf_write", "p2m_split", "pml_full", "pml_logged", "pages_marked", "enables", "peeks", "cleans", "offs",
+    "blows",
     "unhooks", "ignored", "refused", "toggles",
 )  # fmt: skip
 COUNTERS = XEN_COUNTERS + PV_COUNTERS + OUR_COUNTERS
@@ -206,6 +208,7 @@ ARENA = (  # name, meaning
     "tstack", "dstack", "roots", "uroots",  # guest kernel: free stacks, process roots (of a PV guest for its user mode, too)
     "sparse",  # n_sparse pairs (physical address of an 8-byte word, the word): tables outside the zone
     "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore",  # by pool page
+    "pml",  # by vCPU and slot: guest-physical addresses
     "hash", "tables", "pool", "prog", "ring", "tmp",  # prog (a raw guest's program) never changes; ring and tmp are not state
 )  # fmt: skip
 _u = [(name, "u8") for name in (
@@ -213,9 +216,10 @@ _u = [(name, "u8") for name in (
     "tick", "crashed", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
-    # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; ept_ad: EPTP.AD; host_nxe:
-    # the host's EFER.NXE; by_host: guest tables are kept by host frame
-    "pv", "npt", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
+    # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: the processor may log
+    # what becomes dirty; ept_ad: EPTP.AD, on while it does; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by
+    # host frame
+    "pv", "npt", "pml", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
     "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip
@@ -229,7 +233,7 @@ SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
      + [(name, "u8", MAX_VCPUS) for name in (
          "cur", "cr3", "kroot", "uroot", "tlb_gen", "last_emul", "last_wr", "last_ok", "last_frame", "last_mfn", "tflags",
-         "event", "dying", "monitor")]
+         "event", "dying", "monitor", "pml_index")]
      + [("root", "u8", MAX_VCPUS * 4), ("oos", "u8", MAX_VCPUS * OOS_PAGES), ("oos_snap", "u8", MAX_VCPUS * OOS_PAGES),
         ("fix_page", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS), ("fix_off", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS),
         ("fix_next", "u8", MAX_VCPUS * OOS_PAGES), ("vtlb_page", "u8", MAX_VCPUS * VTLB),

@@ -93,11 +93,6 @@ LEFT_OUT = (
         "asm/flushtlb.h: tlbflush_filter",
         "shadow_alloc_tlbflush is counted by whole flushes, not by Xen's clock.",
     ),
-    _p2m(
-        "page-modification logging",
-        "mm/p2m-ept.c: ept_vcpu_flush_pml_buffer",
-        "Each first store of a round is an EPT violation; pml=1 is refused.",
-    ),
     _nested(
         "mode-based execute control, sub-page write rights, paging-write and #VE of EPT",
         "SDM vol. 3, 29.3; p2m-ept.c: ept_p2m_type_to_flags",

@@ -76,6 +76,7 @@ class Machine:
         sizes |= dict.fromkeys(
             ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore"), cap)
         sizes |= {"hash": int(L.HASH_BUCKETS), "tables": zone * 512, "pool": cap * 512,
+                  "pml": sc.vcpus * 512 if sc.road == "hap" and sc.pml else 0,
                   "prog": work.program.size,
                   "ring": int(L.RING * L.RING_WORDS), "tmp": max(frames, cap)}
         self._region, at = {}, 0
@@ -87,6 +88,7 @@ class Machine:
         s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
         s.host_nxe = 1
         beyond = L.U((1 << 52) - (1 << int(L.MAXPHYADDR)))  # what a usual entry of a nested table looks like (core/nested.py)
+        s.pml, s.pml_index[:] = sc.road == "hap" and sc.pml, L.PML_ENTRIES - L.ONE
         s.pv, s.npt = sc.road == "pv", L.HAPS.index(sc.hap)
         if sc.hap == "ept":
             s.table_mask, s.table_plain = L.EPT_RWX | L.U(0xF8) | beyond, L.EPT_RWX
@@ -368,13 +370,21 @@ class Machine:
                 part[:] = leaf[: part.size]
         return bits
 
+    def pml(self):
+        """Guest frames in each vCPU's page-modification log, oldest first: [[gfn]]; [] without PML."""
+        s, log = self.sys[0], self.view("pml").reshape(-1, 512)
+        first = [(int(index) + 1) % 2**64 for index in s.pml_index]  # below slot 0 the index wraps
+        return [(row[first[v] :][::-1] >> L.PAGE_BITS).astype(int).tolist() for v, row in enumerate(log)]
+
     def log_dirty(self):
         """{on, dirty, missing}: missing counts frames stored to since the last CLEAN whose bit is not set. Must be 0.
 
-        What another domain stores through a mapping of its own is marked when that ends; till then it does not count.
+        What another domain stores through a mapping of its own is marked when that ends, and what the processor has logged
+        when its log is flushed; till then it does not count.
         """
         s = self.sys[0]
         bits = self.dirty_bits()
         told = (self.view("ver") == self.view("cver")) | bits | (self.view("info") & L.GRANTED != 0)
+        told[[gfn for logged in self.pml() for gfn in logged]] = True
         missing = int(np.count_nonzero(~told)) if s.log_dirty else 0
         return {"on": bool(s.log_dirty), "dirty": int(np.count_nonzero(bits)), "missing": missing}

@@ -96,7 +96,7 @@ class Scenario:
         "choice", "shadow", "How guest memory is translated.", choices=("bare", "pv", "shadow", "hap")
     )
     hap: str = _field("choice", "ept", "Nested tables of the hap road.", choices=HAPS)
-    pml: int = _field("choice", 0, "Page-modification logging on the hap road.", choices=(0,), later=(1,))
+    pml: int = _field("choice", 0, "1: EPT's page-modification logging on the hap road.", choices=(0, 1))
     guest: str = _field(
         "choice", "hvm64", "Paging mode of the guest: 64-bit, 32-bit PAE, or 32-bit with two levels.", choices=GUESTS
     )
@@ -181,6 +181,8 @@ class Scenario:
             raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {self.frames}.")
         if self.guest == "hvm32" and self.direct_map_pages == "large" and not self.pse:
             raise ScenarioError("direct_map_pages=large needs pse=1 with guest=hvm32.")
+        if self.road == "hap" and self.pml and self.hap != "ept":
+            raise ScenarioError("pml=1 needs hap=ept: a processor with NPT has no page-modification log.")
         if self.road == "pv" and self.guest != "hvm64":
             raise ScenarioError("road=pv takes 64-bit guests only (guest=hvm64).")
         if self.road == "pv" and self.direct_map_pages == "large":

@@ -12,13 +12,14 @@ from tests.model import Config, Model, Op
 
 
 FIELDS = {  # of a scenario, as small guests have them
-    "road": "shadow", "hap": "ept", "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0, "shopt": 511,
-    "oos": 1, "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0, "nx": 1, "pse": 1,
+    "road": "shadow", "hap": "ept", "pml": 0, "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0,
+    "shopt": 511, "oos": 1, "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0,
+    "nx": 1, "pse": 1,
 }  # fmt: skip
 
 
 _SHARED = (
-    "road", "hap", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
+    "road", "hap", "pml", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def differences(machine, model):
         if value != expect:
             out.append((name, *_only_where_different(value, expect)))
     counters = machine.counters()
-    ours = "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write"
+    ours = "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full"
     for name in L.XEN_COUNTERS + ours:
         if counters[name] != want["counters"].get(name, 0):
             out.append((f"counter {name}", counters[name], want["counters"].get(name, 0)))
@@ -146,7 +147,7 @@ def _read(machine):
               "pool.free": _chain(machine, s.free_head, "pnext"),
               "pool.total_pages": int(s.total_pages), "pool.p2m_pages": int(s.p2m_pages)}  # fmt: skip
     assert frames == len(state["guest.versions"])
-    return state | (_shadows(machine) if road == "shadow" else {"ept": _ept(machine)})
+    return state | (_shadows(machine) if road == "shadow" else {"ept": _ept(machine), "pml": machine.pml()})
 
 
 def _tlb(machine, v):

@@ -11,10 +11,12 @@ import time
 
 import test_properties
 import test_properties_in_time as in_time
+import test_pml
 import test_properties_pool
 
 from pagingviz.core import (
-    control, emulate, entries, guest, links, logdirty, oos, p2m, pool, propagate, pv, recycle, shadow, shadows, walk, writeable,
+    control, emulate, entries, guest, links, logdirty, nested, npt, oos, p2m, pool, propagate, pv, recycle, shadow, shadows,
+    walk, writeable,
 )  # fmt: skip
 from pagingviz.core.jit import PLAIN
 from pagingviz.layout import (
@@ -115,6 +117,18 @@ def as_if_not_logging(kernel):
         on, s.log_dirty = s.log_dirty, ZERO
         kernel(s, *arguments)
         s.log_dirty = on
+
+    return mutant
+
+
+def as_if_not_logging_hardware(kernel):
+    """The kernel as it is while EPTP.AD is off."""
+
+    def mutant(s, *arguments):
+        on, s.ept_ad = s.ept_ad, ZERO
+        answer = kernel(s, *arguments)
+        s.ept_ad = on
+        return answer
 
     return mutant
 
@@ -262,6 +276,15 @@ OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments
     40: (emulate, "_validate_upper", beforehand(shadow_the_child), {"levels": 4, "oos": 0}),
 }  # fmt: skip
 
+OF_PML = {  # the test that must fail and its arguments, then what is broken
+    "log not flushed before CLEAN": (test_pml.test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log, {"superpages": 0},
+                                     control, "pml_flush_all", skip),
+    "log emptied and not marked": (test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks, {},
+                                   p2m, "pml_flush", without(logdirty, "mark")),
+    "walks that only read": (test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks, {},
+                             nested, "_reach_tables", as_if_not_logging_hardware),
+}  # fmt: skip
+
 SMALL = load("blackboard").replace(
     frames=128, pool=40, trace="", work="fork:5,hotcold:12", order="", quantum=30, write=60, clean_every=10,
     do="enable@20", oos=0)  # fmt: skip
@@ -280,6 +303,14 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "write access left": ("shadow", shadow, "remove_write_access", refuse),
     "no validation": ("shadow", emulate, "validate", skip),
     "reference kept": ("shadow", shadows, "put_ref", skip),
+    "none, npt": ("hap npt", control, "clean", same),
+    "no flush after CLEAN, npt": ("hap npt", control, "poison_root", without(p2m, "flush_all")),
+    "no poison, npt": ("hap npt", npt, "postpone", skip),
+    "no mark, npt": ("hap npt", logdirty, "mark", skip),
+    "retyped without a mark, npt": ("hap npt", p2m, "_handle_npf", without(logdirty, "mark")),
+    "none, pml": ("hap pml", control, "clean", same),
+    "no flush after CLEAN, pml": ("hap pml", control, "poison_root", without(p2m, "flush_all")),
+    "D set and not logged": ("hap pml", nested, "_log", lambda _: lambda *_: True),
     "none, pv": ("pv", control, "clean", same),
     "no flush after CLEAN, pv": ("pv", recycle, "blow", without(recycle, "flush_all")),
     "no blow, pv": ("pv", recycle, "blow", skip),
@@ -299,19 +330,21 @@ def property_test(number):
     return next(test for name, test in every.items() if name.startswith(f"test_property_{number:02}_"))
 
 
-def noticed(number, module, name, mutate, arguments):
-    """What the property's test says: the sentence of the audit or of its own assertion; "" when it says nothing."""
+def noticed(test, module, name, mutate, arguments):
+    """What the test says: the sentence of the audit or of its own assertion; "" when it says nothing."""
     with broken(module, name, mutate):
         try:
-            property_test(number)(**arguments)
+            test(**arguments)
         except AssertionError as error:
             return str(error).partition("\n")[0] or "its own assertion"
     return ""
 
 
 def verdict(road):
-    """[first broken rule or "", most frames stored to since the last CLEAN whose bit was clear]."""
-    simulation = Simulation(SMALL.replace(road=road))
+    """[first broken rule or "", most frames stored to since the last CLEAN whose bit was clear]. `road`: with npt or pml."""
+    name, *more = road.split()
+    fields = {"npt": {"hap": "npt"}, "pml": {"pml": 1}}
+    simulation = Simulation(SMALL.replace(road=name, **{k: v for word in more for k, v in fields[word].items()}))
     rule, lost = "", 0
     for tick in range(1, LOOKS[-1] + 1):
         simulation.run(1)
@@ -326,12 +359,15 @@ def verdict(road):
 
 def main(*numbers):
     assert PLAIN
-    found, wanted = {"properties": {}, "roads": {}, "seconds": {}}, [int(n) for n in numbers]
+    found, wanted = {"properties": {}, "pml": {}, "roads": {}, "seconds": {}}, [int(n) for n in numbers]
     for number, (module, name, mutate, arguments) in OF_PROPERTY.items():
         if not wanted or number in wanted:
             began = time.process_time()
-            found["properties"][number] = noticed(number, module, name, mutate, arguments)
+            found["properties"][number] = noticed(property_test(number), module, name, mutate, arguments)
             found["seconds"][number] = round(time.process_time() - began, 1)
+    for name, (test, arguments, module, kernel, mutate) in OF_PML.items():
+        if not wanted:
+            found["pml"][name] = noticed(test, module, kernel, mutate, arguments)
     for name, (road, module, attribute, mutate) in ON_A_ROAD.items():
         if not wanted:
             began = time.process_time()

@@ -71,6 +71,7 @@ def drawn(rng):
         "seed": rng.randrange(10**6),
         "do": "enable@50000", "order": "", "clean_every": 0, "pool": 4096,
     }  # fmt: skip
+    fields["pml"] = rng.randrange(2) if fields["hap"] == "ept" else 0
     if road == "pv":
         fields |= {"guest": "hvm64", "direct_map_pages": "4k", "smep": 0, "smap": 0, "wp": 1}
     least = load("blackboard").replace(**fields).least_pool
@@ -90,8 +91,8 @@ def draw(ticks):
         want, have = bare.machine.guest_digests(), simulation.machine.guest_digests()
         same = want["faults"] == have["faults"] if scenario.road == "pv" else want == have
         assert same, f"drawn guest {number} differs: {fields}"
-        names = {"shadow": ("oos", "shopt", "pool"), "hap": ("hap", "superpages"), "pv": ("shopt", "pool")}[scenario.road]
-        words = ", ".join(str(fields[key]) for key in ("road", "guest", "direct_map_pages", "vcpus", *names))
+        names = {"shadow": ("oos", "shopt", "pool"), "hap": ("hap", "pml", "superpages"), "pv": ("shopt", "pool")}
+        words = ", ".join(str(fields[key]) for key in ("road", "guest", "direct_map_pages", "vcpus", *names[scenario.road]))
         print(f"drawn {number:3}: {DRAWN:,} ticks, {audits} audits, equal to bare ({words}), "
               f"{time.process_time() - began:.1f} s CPU", flush=True)  # fmt: skip
 

@@ -109,12 +109,12 @@ def drawn(r):
     return shape, [step() for _ in range(r.randint(40, 120))]
 
 
-def agree(road, examples, hap="ept"):
+def agree(road, examples, hap="ept", **fields):
     """Draw `examples` machines of that road, each from its number; returns the counters that moved in any of them."""
     reached = set()
     for number in range(examples):
         shape, run = drawn(random.Random(number))
-        machine, model = build(road=road, hap=hap, zone=ZONE, **shape)
+        machine, model = build(road=road, hap=hap, zone=ZONE, **shape, **fields)
         for step in play(machine, model, run):
             if model.crashed:  # the two leave off in the midst of different steps
                 assert machine.sys[0].crashed == model.crashed
@@ -142,6 +142,10 @@ def test_hap_equals_the_model():
 
 def test_npt_equals_the_model():
     assert agree("hap", 60, "npt") >= {"npf_recalc", "npf_write", "p2m_split", "pages_marked", "cow_breaks"}
+
+
+def test_pml_equals_the_model():
+    assert agree("hap", 60, pml=1) >= {"pml_logged", "ept_misconfig", "ept_violation", "p2m_split", "pages_marked"}
 
 
 @settings(CALM, max_examples=40)

@@ -359,6 +359,7 @@ def test_the_audit_changes_nothing():
 # ---- kernels with one rule left out
 
 TRAPPED, WRITABLE, BIT = RULES[16], RULES[12], RULES[14]
+LOGS = ("log not flushed before CLEAN", "log emptied and not marked", "walks that only read")
 BUG = "the guest's kernel met a fault it cannot explain"
 CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are lost)
     "none, shadow": ({""}, False),
@@ -374,6 +375,14 @@ CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are 
     "write access left": ({TRAPPED, RULES[11]}, False),
     "no validation": ({TRAPPED, RULES[7], RULES[8]}, False),
     "reference kept": ({TRAPPED, RULES[4], RULES[5]}, True),
+    "none, npt": ({""}, False),
+    "no flush after CLEAN, npt": ({TRAPPED, BIT}, True),
+    "no poison, npt": ({TRAPPED, WRITABLE}, True),
+    "no mark, npt": ({TRAPPED, WRITABLE, BIT}, True),
+    "retyped without a mark, npt": ({TRAPPED, WRITABLE, BIT}, True),
+    "none, pml": ({""}, False),
+    "no flush after CLEAN, pml": ({TRAPPED, BIT}, True),
+    "D set and not logged": ({TRAPPED, BIT, RULES[18]}, True),
     "none, pv": ({""}, False),
     "no flush after CLEAN, pv": ({TRAPPED, BIT}, True),
     "no blow, pv": ({TRAPPED, WRITABLE}, True),
@@ -402,6 +411,11 @@ def test_a_property_broken_on_purpose_is_noticed(found, number):
     assert found["properties"][str(number)] != ""
 
 
+@pytest.mark.parametrize("mutant", LOGS)
+def test_a_broken_log_is_noticed(found, mutant):
+    assert found["pml"][mutant] != ""
+
+
 @pytest.mark.parametrize("mutant", CAUGHT)
 def test_a_rule_left_out_is_noticed(found, mutant):
     rules, losing = CAUGHT[mutant]
@@ -411,5 +425,5 @@ def test_a_rule_left_out_is_noticed(found, mutant):
 
 
 def test_every_mutant_is_judged_and_in_time(found):
-    assert set(found["roads"]) == set(CAUGHT)
+    assert set(found["roads"]) == set(CAUGHT) and set(found["pml"]) == set(LOGS)
     assert sum(found["seconds"].values()) < 60, "CPU seconds"

@@ -104,11 +104,9 @@ def test_integer_bounds(field):
         assert field.name in refused(field.parse, bad)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("pml", "1"), ("pml", 1)]
-)
-def test_values_of_the_contract_that_are_not_built_yet(key, value):
-    assert f"{key}={value} is not built yet" in refused(Scenario, **{key: value})
+def test_only_ept_has_a_page_modification_log():
+    assert "pml=1 needs hap=ept" in refused(Scenario, road="hap", hap="npt", pml=1)
+    assert Scenario(road="shadow", hap="npt", pml=1).pml == 1, "on other roads it says nothing"
 
 
 @pytest.mark.parametrize(

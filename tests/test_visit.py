@@ -55,7 +55,7 @@ def test_a_link_elsewhere_asks_for_the_file_and_goes_on_when_it_comes(visit):
 
 @pytest.mark.parametrize("query, word", [
     ({"scenario": "nosuch"}, "nosuch"), ({"tick": "minus one"}, "tick"), ({"tick": "1000000001"}, "tick"),
-    ({"frames": "9"}, "frames"), ({"pml": "1"}, "not built yet"), ({"do": "melt@3"}, "melt"),
+    ({"frames": "9"}, "frames"), ({"pml": "2"}, "pml"), ({"do": "melt@3"}, "melt"),
     ({"colour": "red"}, "colour"), ({"trace": "/etc/passwd"}, "trace"),
 ])  # fmt: skip
 def test_a_bad_link_keeps_the_machine(visit, query, word):

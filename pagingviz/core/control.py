@@ -7,7 +7,7 @@ sh_clean_dirty_bitmap, shadow_set_allocation), hap/hap.c. The domain is paused m
 from pagingviz.core import logdirty, recycle, shadow
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
-from pagingviz.core.p2m import poison_root
+from pagingviz.core.p2m import pml_flush_all, poison_root
 from pagingviz.core.pool import shadowing
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
@@ -47,10 +47,11 @@ def _carry_out(s, cpus, a, code, value):
         if s.log_dirty == ZERO:
             _ignore(s, a, code)
         elif code == CMD_PEEK:
+            pml_flush_all(s, cpus, a)
             s.peeks += ONE
             emit(s, a, EV_PEEK, ZERO, ZERO, NONE, NONE, ZERO, s.dirty_count)
         elif code == CMD_CLEAN:
-            clean(s, c, a)
+            clean(s, cpus, a)
         else:
             _off(s, cpus, a)
     elif not shadowing(s):
@@ -93,20 +94,21 @@ def _enable(s, cpus, a, code):
         for v in range(s.vcpus):
             shadow.update_modes(s, cpus[v], a)
     else:
-        s.log_dirty = ONE
+        s.log_dirty, s.ept_ad = ONE, s.pml  # p2m_enable_hardware_log_dirty
         detail = poison_root(s, a)
     logdirty.count_afresh(s, a)
     emit(s, a, EV_ENABLE, ZERO, ZERO, NONE, NONE, ZERO, detail)
 
 
 @jit
-def clean(s, c, a):
+def clean(s, cpus, a):
     """CLEAN: the bitmap is read and zeroed, then write access goes away, all within one pause (sh_clean_dirty_bitmap)."""
+    pml_flush_all(s, cpus, a)
     s.cleans += ONE
     had = s.dirty_count
     logdirty.clear(s, a)
     if s.road != HAP:
-        recycle.blow(s, c, a)
+        recycle.blow(s, cpus[0], a)
     else:
         poison_root(s, a)
     emit(s, a, EV_CLEAN, ZERO, ZERO, NONE, NONE, ZERO, had)
@@ -119,6 +121,7 @@ def _off(s, cpus, a):
     PV: after that shadows end (shadow_one_bit_disable), and their pool goes back to the host but for the tree's pages.
     """
     s.offs += ONE
+    pml_flush_all(s, cpus, a)
     s.log_dirty = ZERO
     if s.road == PV:
         for v in range(s.vcpus):
@@ -130,6 +133,7 @@ def _off(s, cpus, a):
         for v in range(s.vcpus):
             shadow.update_modes(s, cpus[v], a)
     else:
+        s.ept_ad = ZERO  # p2m_disable_hardware_log_dirty
         poison_root(s, a)
     logdirty.free_tree(s, a)
     flush_all(s)

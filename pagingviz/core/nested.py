@@ -14,8 +14,8 @@ from pagingviz.core.walk import (
 )  # fmt: skip
 from pagingviz.layout import (
     A, CR_PG, D, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RWX, EPT_SP, EPT_W, EPT_X, EXIT, FETCH, NX, ONE, P, PAGE_BITS,
-    PF_I, PF_P, PF_RSVD, PF_U, PF_W, PSE, READ, RW, SUPERPAGE_FRAMES, THREE, TWO, U, US, WRITE, X_MISCONFIG, X_NPF, X_VIOLATION,
-    ZERO,
+    PF_I, PF_P, PF_RSVD, PF_U, PF_W, PML_ENTRIES, PSE, READ, RW, SUPERPAGE_FRAMES, THREE, TWO, U, US, WRITE, X_MISCONFIG,
+    X_NPF, X_PML_FULL, X_VIOLATION, ZERO,
 )  # fmt: skip
 
 _INDEX, _TOP = U(511), U(1 << 52)
@@ -95,12 +95,24 @@ def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
     return EXIT
 
 
+@jit
+def _log(s, c, a, gpa):
+    """A leaf's D is about to be set: its address goes into the vCPU's log (SDM 29.3.6). False: it is full, nothing happens."""
+    slot = s.pml_index[c.id]
+    if slot >= PML_ENTRIES:
+        return False
+    a[s.o_pml + c.id * PML_ENTRIES + slot] = gpa & ~_OFFSET
+    s.pml_index[c.id] = slot - ONE
+    s.pml_logged += ONE
+    return True
+
+
 @far
 def second(s, c, a, gpa, kind, final):
     """One guest-physical access of `kind`: to data (final 1), or to an entry of a guest table (0). Returns ZERO or EXIT.
 
     A READ of a guest table counts as a write on NPT, and with EPTP.AD. Fills c.n_frame (the host's frame) and
-    c.n_store: whether a later store needs no walk. Sets A, and D for a write, where the hardware does.
+    c.n_store: whether a later store needs no walk. Sets A, and D for a write, where the hardware does, and logs it (PML).
     """
     gfn = gpa >> PAGE_BITS
     ad = s.npt | s.ept_ad
@@ -131,6 +143,9 @@ def second(s, c, a, gpa, kind, final):
     within = ZERO if level == ONE else (SUPERPAGE_FRAMES if level == TWO else _GIB_FRAMES) - ONE
     c.n_frame = (frame(e) & ~within) | (gfn & within)
     if ad != ZERO:
+        if need & EPT_W and s.pml != ZERO and (a[at] & d_bit) == ZERO and not _log(s, c, a, gpa):
+            c.x_kind, c.x_gpa = X_PML_FULL, gpa
+            return EXIT
         if marked == ZERO:
             for k in range(level, U(5)):
                 a[c.n_at[U(k) - ONE]] |= a_bit
@@ -174,10 +189,13 @@ def _usual(s, a, gfn):
 def _swift(s, c, a, gpa, kind, final):
     """`reach`, made fast where the walk is usual, all is allowed, and no A or D is missing."""
     gfn = gpa >> PAGE_BITS
-    if gfn < s.frames and s.by_host == ZERO and s.ept_ad == ZERO:
+    if gfn < s.frames and s.by_host == ZERO:
         e = _usual(s, a, gfn)
         if e != ZERO:
-            if s.npt == ZERO:
+            if s.ept_ad != ZERO:  # an entry of our own always has A
+                store = e & EPT_W if e & EPT_D else ZERO
+                fine = store != ZERO or (final != ZERO and kind != WRITE and (e & (EPT_R if kind == READ else EPT_X)) != ZERO)
+            elif s.npt == ZERO:
                 need = EPT_R if final == ZERO or kind == READ else (EPT_W if kind == WRITE else EPT_X)
                 fine, store = (e & need) != ZERO, e & EPT_W
             else:

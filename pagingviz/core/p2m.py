@@ -2,8 +2,8 @@
 
 Source: Xen mm/p2m-ept.c (ept_invalidate_emt_subtree, resolve_misconfig, ept_split_super_page), mm/p2m.c
 (p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). The hardware's walk is in nested.py,
-NPT in npt.py. EPTP.AD is off: a walk's references are reads, a guest A/D update is a store of its own. Left out: PML, 1 GiB
-leaves, p2m types other than ram_rw/ram_logdirty.
+NPT in npt.py. EPTP.AD is on while PML is: then a walk's references to guest tables are writes. Left out: 1 GiB leaves, p2m
+types other than ram_rw/ram_logdirty.
 """
 
 from pagingviz.core import logdirty, npt
@@ -16,8 +16,9 @@ from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
-    EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_P2M_SPLIT, NONE, ONE,
-    P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P, SUPERPAGE_FRAMES, U, X_MISCONFIG, X_NPF, ZERO,
+    EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_P2M_SPLIT, EV_PML_FLUSH,
+    EV_PML_FULL, NONE, ONE,
+    P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P, PML_ENTRIES, SUPERPAGE_FRAMES, U, X_MISCONFIG, X_NPF, X_PML_FULL, ZERO,
 )  # fmt: skip
 
 _INDEX = U(511)
@@ -31,9 +32,14 @@ def index(gfn, level):
 
 
 @jit
-def leaf_entry(mfn, kind, sp):
-    """An EPT leaf of p2m type `kind` (ept_p2m_type_to_flags): ram_rw rwx with A and D preset, ram_logdirty r-x with A."""
+def leaf_entry(s, mfn, kind, sp):
+    """An EPT leaf of p2m type `kind` (ept_p2m_type_to_flags): ram_rw rwx with A and D preset, ram_logdirty r-x with A.
+
+    With PML a logged 4 KiB leaf may be written, and its D is clear: the processor tells when it is.
+    """
     flags = EPT_RWX | EPT_A | EPT_D if kind == P2M_RAM_RW else EPT_R | EPT_X | EPT_A
+    if kind != P2M_RAM_RW and sp == ZERO and s.pml & s.ept_ad:
+        flags |= EPT_W
     return (mfn << PAGE_BITS) | flags | EPT_WB | sp | (kind << EPT_TYPE_SHIFT) | EPT_SVE
 
 
@@ -78,7 +84,7 @@ def recalculated(s, e):
     kind = P2M_RAM_LOGDIRTY if s.log_dirty != ZERO else P2M_RAM_RW
     if kind == (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT:
         return (e & ~(EPT_EMT | EPT_RECALC)) | EPT_WB
-    return (e & _KEEP) | leaf_entry(frame(e), kind, e & EPT_SP)
+    return (e & _KEEP) | leaf_entry(s, frame(e), kind, e & EPT_SP)
 
 
 @jit
@@ -139,7 +145,7 @@ def split(s, c, a, at, gfn):
     kind = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT
     o = entry_at(s, page, ZERO)
     for i in range(ENTRIES):
-        a[o + i] = leaf_entry(frame(e) + i, kind, ZERO)
+        a[o + i] = leaf_entry(s, frame(e) + i, kind, ZERO)
     a[at] = table_entry(page)
     s.p2m_split += ONE
     emit(s, a, EV_P2M_SPLIT, ZERO, ZERO, gfn & ~(SUPERPAGE_FRAMES - ONE), page, U(2), kind)
@@ -147,17 +153,50 @@ def split(s, c, a, at, gfn):
 
 @jit
 def change_type_one(s, c, a, gfn):
-    """p2m_change_type_one(ram_logdirty -> ram_rw): pending changes first, then 4 KiB order, so a superpage is split; flush."""
+    """p2m_change_type_one(ram_logdirty -> ram_rw): pending changes first, then 4 KiB order, so a superpage is split.
+
+    True if the type has changed: a flush is owed.
+    """
     resolve_misconfig(s, a, gfn)
     at = find_leaf(s, a, gfn)
     e = a[at]
     if (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT != P2M_RAM_LOGDIRTY:
-        return
+        return False
     if e & EPT_SP:
         split(s, c, a, at, gfn)
         at = find_leaf(s, a, gfn)
-    a[at] = leaf_entry(frame(a[at]), P2M_RAM_RW, ZERO)
-    flush_all(s)
+    a[at] = leaf_entry(s, frame(a[at]), P2M_RAM_RW, ZERO)
+    return True
+
+
+# ---- page-modification logging
+
+
+@jit
+def pml_flush(s, c, a, v):
+    """ept_vcpu_flush_pml_buffer: what the processor has logged is marked, newest first, and may be written freely from now on.
+
+    One flush for all (Xen 4.17: one an entry). Returns how many there were.
+    """
+    first = s.pml_index[v] + ONE  # the index has wrapped below slot 0 when the log is full
+    for k in range(first, PML_ENTRIES):
+        gfn = a[s.o_pml + v * PML_ENTRIES + U(k)] >> PAGE_BITS
+        change_type_one(s, c, a, gfn)
+        logdirty.mark(s, c, a, gfn)
+    s.pml_index[v] = PML_ENTRIES - ONE
+    if first != PML_ENTRIES:
+        flush_all(s)
+    return PML_ENTRIES - first
+
+
+@jit
+def pml_flush_all(s, cpus, a):
+    """Before the bitmap is read, and before logging ends: every vCPU's log."""
+    if s.pml & s.ept_ad:
+        for v in range(s.vcpus):
+            n = pml_flush(s, cpus[v], a, U(v))
+            if n != ZERO:
+                emit(s, a, EV_PML_FLUSH, U(v), ZERO, NONE, NONE, ZERO, n)
 
 
 @jit
@@ -178,13 +217,17 @@ def _handle_npf(s, c, a, gva, gfn):
 
 @far
 def handle_exit(s, c, a, gva):
-    """The hypervisor handles the exit that c.x_* describe; the access then starts again.
+    """The hypervisor handles the exit that c.x_* describe; the access then starts again. PML full: its log is flushed.
 
     EPT misconfiguration (reason 49): pending changes. EPT violation (reason 48): a store to a page that is being logged.
     """
     gfn = c.x_gpa >> PAGE_BITS
     if c.x_kind == X_NPF:
         _handle_npf(s, c, a, gva, gfn)
+        return
+    if c.x_kind == X_PML_FULL:  # reason 62: the access has not happened
+        s.pml_full += ONE
+        emit(s, a, EV_PML_FULL, c.id, gva, gfn, NONE, ZERO, pml_flush(s, c, a, c.id))
         return
     if c.x_kind == X_MISCONFIG:
         s.ept_misconfig += ONE
@@ -194,4 +237,5 @@ def handle_exit(s, c, a, gva):
     s.ept_violation += ONE
     emit(s, a, EV_EPT_VIOLATION, c.id, gva, gfn, frame(a[find_leaf(s, a, gfn)]), c.x_info, c.x_access)
     logdirty.mark(s, c, a, gfn)
-    change_type_one(s, c, a, gfn)
+    if change_type_one(s, c, a, gfn):
+        flush_all(s)

@@ -246,7 +246,8 @@ def nested_leaves(machine):
 
 def _nested_rank(machine):
     entry, level, pending = nested_leaves(machine)
-    rank = np.where(entry & L.EPT_W != 0, 0, 2) + (level == 2)
+    logged = (entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT == L.P2M_RAM_LOGDIRTY  # with PML such a leaf may be written
+    rank = np.where(logged, 2, 0) + (level == 2)
     return np.where(pending, 4, rank)
 
 

@@ -72,6 +72,8 @@ TOLD = {
     "NPF_RECALC": "NPF at gfn {gfn}: {detail} pending changes carried out",
     "HVM_NPF": "NPF: store to gfn {gfn}, guest-physical address {detail:#x}",
     "P2M_SPLIT": "the 2 MiB leaf at gfn {gfn} is split",
+    "PML_FULL": "page-modification log full: {detail} addresses are marked",
+    "PML_FLUSH": "{detail} addresses of a page-modification log are marked",
     "MARK_DIRTY": "the dirty bit of gfn {gfn} is set",
     "TREE_ALLOC": "the bitmap's tree grows by a level-{level} page",
     "ENABLE": "log-dirty on",

@@ -226,6 +226,10 @@ def _why_frame(m, gfn):
         if pending[gfn]:
             how = "do_recalc" if m.sys[0].npt else "resolve_misconfig"
             return f"A change is pending on its path: the next access of any kind recomputes its type ({how})."
+        if (entry[gfn] & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT == L.P2M_RAM_LOGDIRTY and entry[gfn] & L.EPT_W:
+            if entry[gfn] & L.EPT_D:
+                return "ram_logdirty, D set: the processor has logged it, its bit is set when the log is flushed."
+            return "ram_logdirty, D clear: the next store needs no exit, the processor sets D and logs the address (PML)."
         if not entry[gfn] & L.EPT_W:
             return "ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit."
         return "ram_rw: stores run at full speed."

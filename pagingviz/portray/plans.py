@@ -115,7 +115,7 @@ def _frames(road, frames, board):
                   ("T", TABLE, "page table, clean"), (".", FREE, "clean"))  # fmt: skip
     elif road == "hap":
         title = "EPT / NPT"
-        legend = (("W", WRITABLE, "ram_rw"), ("R", READ_ONLY, "ram_logdirty: no write"), ("S", SUPERPAGE, "2 MiB leaf"),
+        legend = (("W", WRITABLE, "ram_rw"), ("R", READ_ONLY, "ram_logdirty: no write unseen"), ("S", SUPERPAGE, "2 MiB leaf"),
                   ("?", PENDING, "recalculation pending"))  # fmt: skip
     else:
         title = "EPT / NPT"

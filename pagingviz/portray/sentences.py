@@ -90,7 +90,9 @@ def _tell_command(sim, events):
     freed = _first(events, "BLOW")
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
-        how = f"the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
+        logged = int(events["detail"][events["kind"] == L.EV["PML_FLUSH"]].sum())
+        before = f"{logged} logged pages are marked first, " if logged else ""
+        how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
         return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
     if kind == "ENABLE" and sim.scenario.road == "pv":
         pages = int(sim.machine.sys[0].total_pages + sim.machine.sys[0].p2m_pages)
@@ -213,6 +215,10 @@ def _tell_exit(sim, events):
             f"{what} exits: the shadow entry of gfn {frame_text(e['gfn'])} is filled in, {right}{tail}.",
             _with_path("shadow/multi.c: sh_page_fault", e),
         )
+    e = _first(events, "PML_FULL")
+    if e is not None:
+        text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {int(e['detail'])} pages are marked"
+        return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
     e = _first(events, "EPT_VIOLATION")
     if e is not None:
         split = "; the 2 MiB leaf is split" if _count(events, "P2M_SPLIT") else ""

@@ -24,7 +24,10 @@ def status(sim):
     elif sc.road == "hap":
         exits = (("misconfig", s.ept_misconfig), ("violation", s.ept_violation))
         exits = (("NPF, pending", s.npf_recalc), ("NPF, write", s.npf_write)) if s.npt else exits
+        exits += (("log full", s.pml_full),) if s.pml else ()
         out.append(("exits", " · ".join(f"{name} {int(n):,}" for name, n in exits)))
+        if s.pml:
+            out.append(("PML", " · ".join(f"{len(log)} of 512" for log in sim.machine.pml())))
     else:
         out.append(("guest #PF", f"{int(s.guest_faults):,}"))
     if sc.road != "bare":
@@ -62,7 +65,8 @@ def caption(sim, plan):
         if sc.road == "hap":
             if s.npt:
                 return f"NPF exits: {int(s.npf_write):,} by stores · {int(s.npf_recalc):,} by pending changes"
-            return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}"
+            full = f" · log full {int(s.pml_full):,}" if s.pml else ""
+            return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}{full}"
         if sc.road == "pv" and not s.log_dirty:
             return "no EPT on this road, and no shadows now: the types of the guest's frames"
         return "no EPT on this road: how the shadows map each frame"

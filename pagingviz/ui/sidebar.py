@@ -17,7 +17,8 @@ COMMANDS = (
     ("off", "off", "Log-dirty off: XEN_DOMCTL_SHADOW_OP_OFF"),
     ("flush", "flush", "Flush the TLBs of all vCPUs"),
 )
-SHOWN = ("road", "hap", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")  # the others: by URL
+# The others: by URL.
+SHOWN = ("road", "hap", "pml", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")
 PAGING = ("guest", "direct_map_pages", "vcpus", "wp", "smep", "smap", "nx", "pse")
 XEN = ("xen", "oos", "floor")
 # What each SHOPT bit does, in the order of layout.SHOPTS (Xen mm/shadow/private.h).
@@ -36,7 +37,8 @@ LABELS = {
     "guest": "guest paging", "direct_map_pages": "kernel's direct map", "vcpus": "vCPUs", "wp": "CR0.WP", "smep": "CR4.SMEP",
     "smap": "CR4.SMAP", "nx": "EFER.NXE", "pse": "CR4.PSE", "xen": "version of Xen", "oos": "out-of-sync tables",
     "floor": "Xen's own minimum pool", "frames": "guest frames", "pool": "shadow pool pages", "superpages": "2 MiB superpages",
-    "hap": "nested tables", "trace": "recorded programs", "work": "generators", "write": "writes of generators (%)",
+    "hap": "nested tables", "pml": "page-modification log (EPT)", "trace": "recorded programs",
+    "work": "generators", "write": "writes of generators (%)",
 }  # fmt: skip
 
 

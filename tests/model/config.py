@@ -61,6 +61,7 @@ class Config:
     commands: (tick, name, argument), done in order before the operation of that tick."""
     road: str = "bare"
     hap: str = "ept"
+    pml: int = 0
     frames: int = 64
     zone: int = 24
     direct_map: int = 0xFFFF_8800_0000_0000

@@ -157,6 +157,9 @@ class Hap:
             self.make_writable(exit_.gfn)
             self.m.flush_tlbs()
 
+    def before(self, name):
+        """What precedes a command."""
+
     def poison(self, table, recalc):
         """ept_invalidate_emt_subtree: one table only; what lies below is reached when somebody goes there."""
         for entry in self.tables[table].values():
@@ -230,6 +233,7 @@ class Hap:
         """hap_enable_log_dirty, hap_clean_dirty_bitmap, hap_disable_log_dirty:
         each poisons the root entries and flushes."""
         log = self.m.log
+        self.before(name)
         if name == "peek":
             return
         if name not in ("enable", "clean", "off"):
@@ -251,4 +255,4 @@ class Hap:
         types |= {page: "ept" for page in self.tables} | {page: "tree" for page in self.tree_pages}
         ept = {(table, slot): entry.raw() for table, entries in self.tables.items() for slot, entry in entries.items()}
         pool = {"types": types, "free": list(self.free), "total_pages": self.size - used, "p2m_pages": used}
-        return {"shadows": {}, "ept": ept, "pool": pool}
+        return {"shadows": {}, "ept": ept, "pml": [], "pool": pool}

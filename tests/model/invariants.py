@@ -104,6 +104,8 @@ def oos_rules(m, pool):
 
 def hap_rules(m):
     """No lost bit, rights by type, and every guest frame keeps its machine frame."""
+    logs = getattr(m.road, "logs", None)                                    # with PML: what the processor has still to tell
+    waiting = {gfn for log in logs or () for gfn in log}
     for gfn in range(m.config.frames):
         table, poisoned = ROOT, False
         for level in (4, 3, 2, 1):
@@ -113,9 +115,10 @@ def hap_rules(m):
                 break
             table = entry.mfn
         yield entry.mfn + (gfn % 512 if entry.sp else 0) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
-        yield entry.fits(), f"15: leaf of gfn {gfn} has rights of another type"
+        told = logs and not entry.sp and (not entry.d or gfn in waiting)
+        yield entry.fits() or told, f"15: leaf of gfn {gfn} has rights of another type"
         trusted = entry.type == RAM_RW and not poisoned
         yield not (m.log.on and trusted) or gfn in m.log.bits, f"14: gfn {gfn} is effectively writable and not dirty"
-    yield not m.log.missing(), "2: a written frame is not marked"
+    yield not set(m.log.missing()) - waiting, "2: a written frame is not marked"
     used = len(m.road.tables) + len(m.road.tree_pages)
     yield used + len(m.road.free) == m.road.size, "pool pages do not add up"

@@ -5,6 +5,7 @@ from .config import A, D, MachineCrash, P, U, W, machine_frame
 from .guest import MERGED, GuestKernel
 from .hap import Hap
 from .npt import HapNpt
+from .pml import HapPml
 from .logdirty import LogDirty
 from .kinds import entry_of
 from .raw import RawGuest
@@ -71,7 +72,8 @@ class Model:
         self.log = LogDirty(self)
         self.guest = RawGuest(self) if config.raw else GuestKernel(self)
         self.guest.boot()
-        self.road = (HapNpt if config.road == "hap" and config.hap == "npt" else ROADS[config.road])(self)
+        kind = HapNpt if config.hap == "npt" else HapPml if config.pml else Hap
+        self.road = (kind if config.road == "hap" else ROADS[config.road])(self)
         for vcpu in self.vcpus:
             self.guarded(self.boot, vcpu)
 

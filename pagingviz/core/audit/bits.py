@@ -1,7 +1,7 @@
 """The log-dirty bitmap against what was really stored."""
 
 from pagingviz.core import logdirty
-from pagingviz.core.audit.says import says
+from pagingviz.core.audit.says import in_pml, says
 from pagingviz.core.jit import jit
 from pagingviz.layout import EV_CLEAN, EV_ENABLE, GRANTED, ONE, U, ZERO
 
@@ -17,7 +17,7 @@ def bitmap(s, a):
         dirty = logdirty.is_dirty(s, a, U(gfn))
         if dirty:
             n += ONE
-        elif a[s.o_ver + gfn] != a[s.o_cver + gfn] and a[s.o_info + gfn] & GRANTED == ZERO:
+        elif a[s.o_ver + gfn] != a[s.o_cver + gfn] and a[s.o_info + gfn] & GRANTED == ZERO and not in_pml(s, a, U(gfn)):
             return says(14, gfn)
     left = s.offs != ZERO and s.last_tick[EV_CLEAN] < s.last_tick[EV_ENABLE]
     return ZERO if n == s.dirty_count or (left and n < s.dirty_count) else says(13, n)

@@ -5,7 +5,7 @@ hypervisor owes, whatever the guest does.
 """
 
 from pagingviz.core import logdirty
-from pagingviz.core.audit.says import clear_tmp, says
+from pagingviz.core.audit.says import clear_tmp, in_pml, says
 from pagingviz.core.jit import jit
 from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import get_entry, guest_frame, read_path
@@ -92,4 +92,4 @@ def _may_store(s, c, a, val):
             return False
     if s.pv != ZERO and is_page_table(s, a, gfn):
         return False
-    return s.log_dirty == ZERO or gfn >= s.frames or logdirty.is_dirty(s, a, gfn)
+    return s.log_dirty == ZERO or gfn >= s.frames or logdirty.is_dirty(s, a, gfn) or in_pml(s, a, gfn)

@@ -1,13 +1,14 @@
 """Every frame's leaf of EPT or NPT."""
 
 from pagingviz.core import logdirty, npt
-from pagingviz.core.audit.says import says
+from pagingviz.core.audit.says import in_pml, says
 from pagingviz.core.jit import jit
 from pagingviz.core.p2m import index, poisoned, recalculated
 from pagingviz.core.pool import entry_at
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    EPT_RECALC, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EPT_W, NPT_RECALC, ONE, P, P2M_RAM_LOGDIRTY, PSE, RW, U, ZERO,
+    EPT_D, EPT_RECALC, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EPT_W, NPT_RECALC, ONE, P, P2M_RAM_LOGDIRTY, PSE, RW, U,
+    ZERO,
 )  # fmt: skip
 
 
@@ -30,11 +31,13 @@ def leaves(s, a):
         if (e & EPT_RWX) == ZERO or frame(e) + inside != a[s.o_p2m + gfn]:
             return says(17, gfn)
         logged = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT == P2M_RAM_LOGDIRTY
-        if logged and (e & EPT_W) != ZERO:
+        free = e & EPT_W if s.pml == ZERO or level != ONE else e & EPT_D  # with PML a store is free once D is set
+        if logged and free != ZERO and not in_pml(s, a, U(gfn)):
             return says(18, gfn)
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)
-            if (now & EPT_W) != ZERO and not logdirty.is_dirty(s, a, U(gfn)):
+            free = now & EPT_W if s.pml == ZERO or level != ONE else now & EPT_D
+            if free != ZERO and not logdirty.is_dirty(s, a, U(gfn)) and not in_pml(s, a, U(gfn)):
                 return says(12, gfn)
     return ZERO
 

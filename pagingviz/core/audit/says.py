@@ -1,7 +1,7 @@
 """What every check uses: how it reports, and its counting space."""
 
 from pagingviz.core.jit import jit
-from pagingviz.layout import U, ZERO
+from pagingviz.layout import ONE, PAGE_BITS, PML_ENTRIES, U, ZERO
 
 
 @jit
@@ -15,3 +15,15 @@ def clear_tmp(s, a, n):
     """Zero the first n words of the region tmp (as long as the larger of frames and pool pages)."""
     for i in range(s.o_tmp, s.o_tmp + n):
         a[i] = ZERO
+
+
+@jit
+def in_pml(s, a, gfn):
+    """Whether some vCPU's page-modification log holds the frame: its bit is set when the log is flushed."""
+    if s.pml == ZERO:
+        return False
+    for v in range(s.vcpus):
+        for k in range(s.pml_index[v] + ONE, PML_ENTRIES):
+            if a[s.o_pml + U(v) * PML_ENTRIES + U(k)] >> PAGE_BITS == gfn:
+                return True
+    return False
