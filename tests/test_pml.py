@@ -1,12 +1,16 @@
 """Page-modification logging of EPT, by the numbers of our list on nested paging (H n) and its table of exits."""
 
+import numpy as np
 import pytest
 from raw import BASE, FRAME, PAGE, Raw
 from test_nested import BASE as VPN
 from test_nested import Pair, after
 
 from pagingviz import layout as L
+from pagingviz import portray
+from pagingviz.palette import FILL_MASK, PENDING
 from pagingviz.scenario import ScenarioError, load
+from pagingviz.simulation import Simulation
 
 LAST = int(L.PML_ENTRIES) - 1
 
@@ -100,6 +104,16 @@ def test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log(superpages):
     assert p.s.ept_ad == 0, "A and D are the hardware's only while it logs"
     after(p, *range(VPN, VPN + 6))
     assert p.m.pml() == [[], []]
+
+
+def test_the_map_shows_what_is_logged_and_not_yet_marked():
+    sim = Simulation(load("blackboard").replace(road="hap", pml=1, do="enable@200"))
+    sim.run(600)
+    plan = portray.plan(sim.scenario, sim.work, "dirty-bitmap")
+    grid = portray.cells(sim, plan).reshape(-1)
+    shown = set(plan.key[(grid & FILL_MASK) == PENDING].tolist())
+    assert shown == {gfn for log in sim.machine.pml() for gfn in log} - set(np.flatnonzero(sim.machine.dirty_bits())) != set()
+    assert any(text == "in the processor's log" for _, _, text in plan.legend)
 
 
 def test_only_ept_has_a_log():

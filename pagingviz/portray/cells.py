@@ -19,7 +19,7 @@ def word(fill, letter):
 
 NOTHING, HATCHED = word(BLANK, " "), word(ABSENT, " ")
 W_FREE, W_TABLE = word(FREE, "."), word(TABLE, "T")
-W_DIRTY, W_BEFORE = word(DIRTY, "D"), word(DIRTY_BEFORE, "d")
+W_DIRTY, W_BEFORE, W_LOGGED = word(DIRTY, "D"), word(DIRTY_BEFORE, "d"), word(PENDING, "l")
 W_READ, W_WRITE, W_PENDING = word(READ_ONLY, "R"), word(WRITABLE, "W"), word(PENDING, "?")
 W_SUPER, W_SUPER_RO, W_OOS = word(SUPERPAGE, "S"), word(READ_ONLY, "S"), word(OUT_OF_SYNC, "O")
 _LEAF = np.array([word(READ_ONLY, "r"), word(READ_ONLY, "R"), word(WRITABLE, "w"), word(WRITABLE, "W")])  # RW*2 + A
@@ -282,5 +282,6 @@ def _bitmap(machine, sim, plan):
     if s.log_dirty:
         rank[is_table(machine)] = 1
         rank[(machine.view("dround") == s.dirty_round) & (s.dirty_round > 0)] = 2
-        rank[machine.dirty_bits()] = 3
-    return _ranked(plan, rank, np.array([W_FREE, W_TABLE, W_BEFORE, W_DIRTY]))
+        rank[[gfn for log in machine.pml() for gfn in log]] = 3
+        rank[machine.dirty_bits()] = 4
+    return _ranked(plan, rank, np.array([W_FREE, W_TABLE, W_BEFORE, W_LOGGED, W_DIRTY]))

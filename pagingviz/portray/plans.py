@@ -63,7 +63,7 @@ def plan(scenario, work, board, pages=None):
         return _pool(scenario.road, scenario.pool if pages is None else pages, _kinds(scenario, work))
     if board == "guest-tables":
         return _guest(scenario, work)
-    return _frames(scenario.road, scenario.frames, board)
+    return _frames(scenario.road, scenario.frames, board, bool(scenario.pml))
 
 
 def _kinds(scenario, work):
@@ -101,7 +101,7 @@ def _share(frames):
 
 
 @lru_cache(maxsize=256)
-def _frames(road, frames, board):
+def _frames(road, frames, board, pml):
     k = _share(frames)
     n = -(-frames // k)
     width = _width(n)
@@ -112,6 +112,7 @@ def _frames(road, frames, board):
     if board == "dirty-bitmap":
         title = "Dirty bitmap"
         legend = (("D", DIRTY, "written since the last CLEAN"), ("d", DIRTY_BEFORE, "in the round before"),
+                  *((("l", PENDING, "in the processor's log"),) if pml and road == "hap" else ()),
                   ("T", TABLE, "page table, clean"), (".", FREE, "clean"))  # fmt: skip
     elif road == "hap":
         title = "EPT / NPT"
