@@ -162,6 +162,9 @@ def _trace_item(item: str, files: dict[str, bytes]) -> str:
     return key
 
 
+ENDS = {1: "crashed, no page for a shadow", 2: "guest kernel bug", 3: "it hangs, no page to split a superpage"}
+
+
 def _report(simulation: Any) -> dict[str, Any]:
     scenario, machine = simulation.scenario, simulation.machine
     return {
@@ -181,9 +184,7 @@ def _report(simulation: Any) -> dict[str, Any]:
 def _text(report: dict[str, Any]) -> str:
     lines = [f"{report['scenario']}: road {report['road']}, seed {report['seed']}, {report['ticks']} ticks"]
     if report["crashed"]:
-        lines += [
-            "  the domain has crashed: " + ("no page for a shadow" if report["crashed"] == 1 else "guest kernel bug")
-        ]
+        lines += [f"  the domain is at its end: {ENDS[report['crashed']]}"]
     lines += [f"  {name:<32}{value:>16}" for name, value in report["counters"].items() if value]
     lines += [f"  guest {name:<26}{value}" for name, value in report["guest"].items()]
     lines += [f"  log-dirty {', '.join(f'{key} {value}' for key, value in report['log_dirty'].items())}"]

@@ -135,6 +135,7 @@ OOS, OOS_MAY_WRITE, DYING = U(1 << 48), U(1 << 49), U(1 << 50)  # SHF_out_of_syn
 # of a PV guest's frame: the count is of its uses as PGT_* type (asm/mm.h: PGT_*), shadowed or not
 PGT_SHIFT, PGT_TYPE, PGT_PINNED = U(52), U(7 << 52), U(1 << 55)
 PGT_NONE, PGT_L1, PGT_WRITABLE = U(0), U(1), U(5)  # 1 to 4: a table of that level
+HUNG = U(3)  # a value of s.crashed: the guest repeats one access for ever
 GRANTED = U(1 << 56)  # another domain holds a writable mapping: its stores are marked when it ends
 
 # ---- log-dirty tree (Xen mm/paging.c): leaf of 32768 bits, nodes of 512
@@ -149,7 +150,7 @@ EVENTS = (
     "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED", "UNSYNC", "RESYNC_FULL", "RESYNC_ONLY", "GP",
     "MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP",
     "EPT_MISCONFIG", "EPT_VIOLATION", "NPF_RECALC", "HVM_NPF", "P2M_SPLIT", "PML_FULL", "PML_FLUSH",
-    "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED",
+    "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED", "NO_MEMORY",
 )  # fmt: skip
 EV = {name: U(i) for i, name in enumerate(EVENTS)}
 (_, EV_ACCESS, EV_TLB_MISS, EV_GUEST_WALK, EV_AD_UPDATE, EV_PREFETCH,
@@ -160,7 +161,7 @@ EV = {name: U(i) for i, name in enumerate(EVENTS)}
  EV_MMU_UPDATE, EV_PTWR, EV_PIN, EV_REFUSED, EV_GRANT_UNMAP,
  EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_NPF_RECALC, EV_HVM_NPF, EV_P2M_SPLIT, EV_PML_FULL, EV_PML_FLUSH,
  EV_MARK_DIRTY, EV_TREE_ALLOC, EV_ENABLE, EV_PEEK, EV_CLEAN, EV_OFF, EV_BLOW, EV_SET_ALLOCATION, EV_TLB_FLUSH,
- EV_IGNORED) = EV.values()  # fmt: skip
+ EV_IGNORED, EV_NO_MEMORY) = EV.values()  # fmt: skip
 LOOK_EVENTS = U(5)  # kinds up to this one are recorded only while s.look is set
 RING = U(4096)  # events kept
 RING_WORDS = U(8)  # tick, kind, vcpu, gva, gfn, mfn, level, detail
@@ -198,7 +199,7 @@ OUR_COUNTERS = (
     "ept_misconfig", "ept_violation",
     "npf_recalc", "npf_write", "p2m_split", "pml_full", "pml_logged", "pages_marked", "enables", "peeks", "cleans", "offs",
     "blows",
-    "unhooks", "ignored", "refused", "toggles",
+    "unhooks", "ignored", "refused", "toggles", "no_memory",
 )  # fmt: skip
 COUNTERS = XEN_COUNTERS + PV_COUNTERS + OUR_COUNTERS
 

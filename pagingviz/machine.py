@@ -380,11 +380,11 @@ class Machine:
         """{on, dirty, missing}: missing counts frames stored to since the last CLEAN whose bit is not set. Must be 0.
 
         What another domain stores through a mapping of its own is marked when that ends, and what the processor has logged
-        when its log is flushed; till then it does not count.
+        when its log is flushed; till then it does not count. Nor does what no page of the tree could be had for: CLEAN fails.
         """
         s = self.sys[0]
         bits = self.dirty_bits()
         told = (self.view("ver") == self.view("cver")) | bits | (self.view("info") & L.GRANTED != 0)
         told[[gfn for logged in self.pml() for gfn in logged]] = True
-        missing = int(np.count_nonzero(~told)) if s.log_dirty else 0
+        missing = int(np.count_nonzero(~told)) if s.log_dirty and not s.failed_allocs else 0
         return {"on": bool(s.log_dirty), "dirty": int(np.count_nonzero(bits)), "missing": missing}

@@ -66,6 +66,8 @@ def _miss_hap(s, c, a, gva, vpn, kind, user):
     r = attempt(s, c, a, gva, kind, user)
     while r == EXIT:
         handle_exit(s, c, a, gva)
+        if s.crashed != ZERO:
+            return ZERO
         r = attempt(s, c, a, gva, kind, user)
     if r == ZERO:
         rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)

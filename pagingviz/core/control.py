@@ -11,8 +11,8 @@ from pagingviz.core.p2m import pml_flush_all, poison_root
 from pagingviz.core.pool import shadowing
 from pagingviz.core.tlb import flush_all
 from pagingviz.layout import (
-    BARE, CMD_BLOW, CMD_CLEAN, CMD_ENABLE, CMD_FLUSH, CMD_OFF, CMD_PEEK, CMD_POOL, EV_CLEAN, EV_ENABLE, EV_IGNORED, EV_OFF,
-    EV_PEEK, EV_SET_ALLOCATION, EV_TLB_FLUSH, HAP, NONE, ONE, PV, SHADOW, ZERO,
+    BARE, CMD_BLOW, CMD_CLEAN, CMD_ENABLE, CMD_FLUSH, CMD_OFF, CMD_PEEK, CMD_POOL, EV_CLEAN, EV_ENABLE, EV_IGNORED,
+    EV_NO_MEMORY, EV_OFF, EV_PEEK, EV_SET_ALLOCATION, EV_TLB_FLUSH, HAP, HUNG, NONE, ONE, PV, SHADOW, ZERO,
 )  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def command(s, cpus, a, code, value):
 
     It comes from another domain (s.foreign): no vCPU of the guest is running, so no CPU's path flags change.
     """
-    if s.crashed != ZERO:
+    if s.crashed != ZERO and s.crashed != HUNG:
         return
     s.foreign = ONE
     for v in range(s.vcpus):
@@ -46,14 +46,18 @@ def _carry_out(s, cpus, a, code, value):
     elif code == CMD_PEEK or code == CMD_CLEAN or code == CMD_OFF:
         if s.log_dirty == ZERO:
             _ignore(s, a, code)
+        elif code != CMD_OFF and _bits_are_lost(s, cpus, a, code):
+            return
         elif code == CMD_PEEK:
-            pml_flush_all(s, cpus, a)
             s.peeks += ONE
             emit(s, a, EV_PEEK, ZERO, ZERO, NONE, NONE, ZERO, s.dirty_count)
         elif code == CMD_CLEAN:
             clean(s, cpus, a)
         else:
             _off(s, cpus, a)
+    elif code == CMD_POOL and s.road == HAP:
+        recycle.hap_set_allocation(s, a, value)
+        emit(s, a, EV_SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
     elif not shadowing(s):
         _ignore(s, a, code)
     elif code == CMD_BLOW:
@@ -61,6 +65,17 @@ def _carry_out(s, cpus, a, code, value):
     elif code == CMD_POOL:
         recycle.set_allocation(s, c, a, value)
         emit(s, a, EV_SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
+
+
+@jit
+def _bits_are_lost(s, cpus, a, code):
+    """What PEEK and CLEAN do first: logs are flushed; then they fail (-ENOMEM) if ever a page of the tree could not be had."""
+    pml_flush_all(s, cpus, a)
+    if s.failed_allocs == ZERO:
+        return False
+    s.no_memory += ONE
+    emit(s, a, EV_NO_MEMORY, ZERO, ZERO, NONE, NONE, ZERO, code)
+    return True
 
 
 @jit
@@ -102,8 +117,10 @@ def _enable(s, cpus, a, code):
 
 @jit
 def clean(s, cpus, a):
-    """CLEAN: the bitmap is read and zeroed, then write access goes away, all within one pause (sh_clean_dirty_bitmap)."""
-    pml_flush_all(s, cpus, a)
+    """CLEAN: the bitmap is read and zeroed, then write access goes away, all within one pause (sh_clean_dirty_bitmap).
+
+    What the processor has logged is in the bitmap by then.
+    """
     s.cleans += ONE
     had = s.dirty_count
     logdirty.clear(s, a)

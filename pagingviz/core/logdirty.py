@@ -140,3 +140,4 @@ def count_afresh(s, a):
 def free_tree(s, a):
     """paging_free_log_dirty_bitmap: every page of the tree returns to the pool."""
     _each_leaf(s, a, True)
+    s.failed_allocs = ZERO

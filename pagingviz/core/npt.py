@@ -11,7 +11,7 @@ from pagingviz.core.pool import entry_at
 from pagingviz.core.recycle import alloc_p2m
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    A, D, ENTRIES, ENTRY_BITS, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EV_P2M_SPLIT, FRAME_MASK, NPT_RECALC, ONE, P,
+    A, D, ENTRIES, ENTRY_BITS, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EV_P2M_SPLIT, FRAME_MASK, HUNG, NONE, NPT_RECALC, ONE, P,
     P2M_RAM_LOGDIRTY, P2M_RAM_RW, PSE, RW, SUPERPAGE_FRAMES, U, US, ZERO,
 )  # fmt: skip
 
@@ -102,6 +102,9 @@ def change_type_one(s, c, a, gfn):
     if a[at] & PSE:
         e, first = a[at], gfn & ~(SUPERPAGE_FRAMES - ONE)
         page = alloc_p2m(s, c, a, first)
+        if page == NONE:  # as in p2m.split
+            s.crashed = HUNG
+            return False
         a[s.o_pref + page] = ONE  # for a p2m table: its level
         o = entry_at(s, page, ZERO)
         for i in range(ENTRIES):

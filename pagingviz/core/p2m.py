@@ -17,7 +17,7 @@ from pagingviz.core.walk import frame
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
     EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_P2M_SPLIT, EV_PML_FLUSH,
-    EV_PML_FULL, NONE, ONE,
+    EV_PML_FULL, HUNG, NONE, ONE,
     P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P, PML_ENTRIES, SUPERPAGE_FRAMES, U, X_MISCONFIG, X_NPF, X_PML_FULL, ZERO,
 )  # fmt: skip
 
@@ -138,9 +138,15 @@ def find_leaf(s, a, gfn):
 
 @jit
 def split(s, c, a, at, gfn):
-    """ept_split_super_page: replace the 2 MiB leaf at arena index `at` by a table of 512 children of the same type."""
+    """ept_split_super_page: replace the 2 MiB leaf at arena index `at` by a table of 512 children of the same type.
+
+    False: the pool has no page; nothing has changed, and the store that wants it is repeated for ever.
+    """
     e = a[at]
     page = alloc_p2m(s, c, a, gfn & ~(SUPERPAGE_FRAMES - ONE))
+    if page == NONE:
+        s.crashed = HUNG
+        return False
     a[s.o_pref + page] = ONE  # for an EPT table: its level
     kind = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT
     o = entry_at(s, page, ZERO)
@@ -149,6 +155,7 @@ def split(s, c, a, at, gfn):
     a[at] = table_entry(page)
     s.p2m_split += ONE
     emit(s, a, EV_P2M_SPLIT, ZERO, ZERO, gfn & ~(SUPERPAGE_FRAMES - ONE), page, U(2), kind)
+    return True
 
 
 @jit
@@ -163,7 +170,8 @@ def change_type_one(s, c, a, gfn):
     if (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT != P2M_RAM_LOGDIRTY:
         return False
     if e & EPT_SP:
-        split(s, c, a, at, gfn)
+        if not split(s, c, a, at, gfn):
+            return False
         at = find_leaf(s, a, gfn)
     a[at] = leaf_entry(s, frame(a[at]), P2M_RAM_RW, ZERO)
     return True

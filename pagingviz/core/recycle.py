@@ -115,6 +115,34 @@ def blow(s, c, a):
 
 
 @jit
+def hap_set_allocation(s, a, pages):
+    """hap_set_allocation: pages come and go at the free list only; nothing is recycled, and there is no floor."""
+    target = pages - s.p2m_pages if pages > s.p2m_pages else ZERO
+    if target > s.pool_cap - s.p2m_pages:
+        target = s.pool_cap - s.p2m_pages
+    while s.total_pages < target:
+        _grow_by_one(s, a)
+    while s.total_pages > target and s.free_pages != ZERO:
+        a[s.o_ptype + free_pop(s, a)] = SH_OUT
+        s.total_pages -= ONE
+
+
+@jit
+def _grow_by_one(s, a):
+    """One new, empty page at the tail of the free list."""
+    page = ZERO
+    while a[s.o_ptype + page] != SH_OUT:
+        page += ONE
+    for i in range(ENTRIES):
+        a[entry_at(s, page, i)] = ZERO  # it may have been here before, perhaps in a run that was rewound
+    a[s.o_ptype + page], a[s.o_pepoch + page] = SH_FREE, NONE
+    free_append(s, a, page)
+    s.total_pages += ONE
+    if page >= s.pool_used:
+        s.pool_used = page + ONE
+
+
+@jit
 def set_allocation(s, c, a, pages):
     """shadow_set_allocation: grow by new, empty pages, or shrink one by one, which may recycle. `pages` includes p2m pages.
 
@@ -126,16 +154,7 @@ def set_allocation(s, c, a, pages):
         target = pages if pages > low else low
         target = target - s.p2m_pages if target > s.p2m_pages else ZERO
     while s.total_pages < target:
-        page = ZERO
-        while a[s.o_ptype + page] != SH_OUT:
-            page += ONE
-        for i in range(ENTRIES):
-            a[entry_at(s, page, i)] = ZERO  # it may have been here before, perhaps in a run that was rewound
-        a[s.o_ptype + page], a[s.o_pepoch + page] = SH_FREE, NONE
-        free_append(s, a, page)
-        s.total_pages += ONE
-        if page >= s.pool_used:
-            s.pool_used = page + ONE
+        _grow_by_one(s, a)
     while s.total_pages > target:
         if not _prealloc(s, c, a, ONE):
             return

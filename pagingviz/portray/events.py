@@ -84,6 +84,7 @@ TOLD = {
     "SET_ALLOCATION": "the pool is set to {detail} pages",
     "TLB_FLUSH": "TLB flush",
     "IGNORED": "refused: nothing changes",
+    "NO_MEMORY": "fails: for some bit no page of the tree could be had",
 }
 
 

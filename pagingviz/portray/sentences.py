@@ -66,7 +66,10 @@ def who_runs(sim, vcpu):
 
 def sentence(sim):
     """(what happened in this tick, where the rule comes from): plain words from the event record."""
-    if sim.crashed:
+    if sim.crashed == L.HUNG and not _count(sim.events(), "NO_MEMORY"):
+        text = "The guest hangs: its store needs a 2 MiB leaf split, and the pool has no page left; it is repeated for ever."
+        return text, "p2m-ept.c: ept_split_super_page"
+    if sim.crashed and sim.crashed != L.HUNG:
         return ("The domain has crashed: no page could be had for a shadow.", "shadow/common.c: shadow_prealloc")
     if sim.opened:
         return _one_event(sim)
@@ -82,6 +85,11 @@ def sentence(sim):
 
 def _tell_command(sim, events):
     """Operations of the hypervisor outrank whatever the guest did in the same tick."""
+    e = _first(events, "NO_MEMORY")
+    if e is not None:
+        what = {"peek": "PEEK", "clean": "CLEAN"}[L.COMMANDS[int(e["detail"])]]
+        text = f"{what} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so."
+        return text, "paging.c: paging_log_dirty_op"
     e = _first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "TLB_FLUSH", "IGNORED")
     if e is None:
         return None

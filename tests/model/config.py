@@ -14,7 +14,7 @@ FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6   # kinds of an operatio
 # Codes of the rows of a raw guest's program; the first three are the kinds of access.
 RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR = range(3, 11)
 
-POOL_EMPTY, UNEXPECTED_FAULT = 1, 2                       # values of Model.crashed
+POOL_EMPTY, UNEXPECTED_FAULT, HUNG = 1, 2, 3              # values of Model.crashed
 
 RAM_BASE = 0x10000                                        # first machine frame of guest RAM, above all pool frames
 

@@ -3,7 +3,7 @@ a second table from guest frames to machine frames, walked by the hardware at ev
 from dataclasses import dataclass, replace
 
 from .bare import tlb_entry
-from .config import WRITE
+from .config import HUNG, WRITE, MachineCrash
 
 RAM_RW, RAM_LOGDIRTY = 0, 2          # p2m types
 WRITE_BACK, POISON = 6, 7            # EPT memory types; 7 is reserved on purpose: "recompute me"
@@ -63,7 +63,7 @@ class Hap:
         frames = model.config.frames
         small = 2 + -(-frames // 2**18) + -(-frames // 512)                  # root, L3, L2s, L1s if all were 4 KiB
         self.size = -(-(small + 4 + -(-frames // 2**15) - 1) // 8) * 8       # + log-dirty tree, rounded up
-        self.free = list(range(self.size))
+        self.free, self.out, self.most = list(range(self.size)), [], self.size
         self.tree_pages = set()
         self.global_logdirty = False
         self.tables = {self.free.pop(0): {}}
@@ -198,7 +198,10 @@ class Hap:
         self.tables[table][slot_of(gfn, 1)].retype(RAM_RW)
 
     def split(self, table, slot):
-        """ept_split_super_page: 512 small leaves of the same type in a new table."""
+        """ept_split_super_page: 512 small leaves of the same type in a new table. Without a page for it the store that
+        wants it is repeated for ever."""
+        if not self.free:
+            raise MachineCrash(HUNG)
         big, page = self.tables[table][slot], self.free.pop(0)
         self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
         self.tables[table][slot] = Ept(mfn=page)
@@ -206,6 +209,9 @@ class Hap:
 
     # ---- pool, CR3, commands ----
     def new_tree_page(self):
+        """A page, or None."""
+        if not self.free:
+            return None
         page = self.free.pop(0)
         self.tree_pages.add(page)
         return page
@@ -234,6 +240,10 @@ class Hap:
         each poisons the root entries and flushes."""
         log = self.m.log
         self.before(name)
+        if name == "pool":
+            return self.resize(argument)
+        if name in ("peek", "clean") and log.failed:
+            return self.m.event("NO_MEMORY", detail=name)
         if name == "peek":
             return
         if name not in ("enable", "clean", "off"):
@@ -248,10 +258,22 @@ class Hap:
             log.note_truth()
         self.m.flush_tlbs()
 
+    def resize(self, pages):
+        """hap_set_allocation: at the free list only. Pages taken out may come back, the lowest first."""
+        used = self.size - len(self.free)
+        pages = min(max(pages, used), self.most)
+        while self.size > pages:
+            self.out.append(self.free.pop(0))
+            self.size -= 1
+        while self.size < pages:
+            self.out.sort()
+            self.free.append(self.out.pop(0))
+            self.size += 1
+
     def state(self):
         """`ept`: {(pool page, slot): raw entry} of the present entries."""
         used = len(self.tables) + len(self.tree_pages)
-        types = {page: "free" for page in self.free}
+        types = {page: "free" for page in self.free} | {page: "out" for page in self.out}
         types |= {page: "ept" for page in self.tables} | {page: "tree" for page in self.tree_pages}
         ept = {(table, slot): entry.raw() for table, entries in self.tables.items() for slot, entry in entries.items()}
         pool = {"types": types, "free": list(self.free), "total_pages": self.size - used, "p2m_pages": used}

@@ -118,7 +118,8 @@ def hap_rules(m):
         told = logs and not entry.sp and (not entry.d or gfn in waiting)
         yield entry.fits() or told, f"15: leaf of gfn {gfn} has rights of another type"
         trusted = entry.type == RAM_RW and not poisoned
-        yield not (m.log.on and trusted) or gfn in m.log.bits, f"14: gfn {gfn} is effectively writable and not dirty"
+        known = m.log.failed or gfn in m.log.bits
+        yield not (m.log.on and trusted) or known, f"14: gfn {gfn} is effectively writable and not dirty"
     yield not set(m.log.missing()) - waiting, "2: a written frame is not marked"
     used = len(m.road.tables) + len(m.road.tree_pages)
     yield used + len(m.road.free) == m.road.size, "pool pages do not add up"

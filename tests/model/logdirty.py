@@ -10,7 +10,7 @@ class LogDirty:
         self.model = model
         self.on = False
         self.bits = set()
-        self.dirty_count = self.fault_count = self.round = 0
+        self.dirty_count = self.fault_count = self.round = self.failed = 0
         self.stamp = {}           # gfn -> round in which its bit was last set
         self.clean_version = {}   # gfn -> version at enable or at the last CLEAN
         self.tree = {}            # path of indices from the root, () = root itself -> pool page
@@ -23,7 +23,11 @@ class LogDirty:
         path = (gfn >> 33 & 511, gfn >> 24 & 511, gfn >> 15 & 511)
         for depth in range(4):
             if path[:depth] not in self.tree:
-                self.tree[path[:depth]] = self.model.road.new_tree_page()
+                page = self.model.road.new_tree_page()
+                if page is None:
+                    self.failed += 1
+                    return
+                self.tree[path[:depth]] = page
         if gfn not in self.bits:
             self.bits.add(gfn)
             self.dirty_count += 1
@@ -44,6 +48,7 @@ class LogDirty:
             self.model.road.free_tree_page(self.tree.pop(path))
         if self.tree:
             free(())
+        self.failed = 0
         self.bits.clear()
 
     def note_truth(self):
@@ -52,6 +57,6 @@ class LogDirty:
     def missing(self):
         """Frames stored to since enable or the last CLEAN whose bit is clear. Must be empty:
         a lost write would break a migration."""
-        if not self.on:
+        if not self.on or self.failed:                       # then PEEK and CLEAN fail, and nobody is misled
             return set()
         return {g for g, v in enumerate(self.model.version) if v != self.clean_version[g] and g not in self.bits}

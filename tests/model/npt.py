@@ -2,6 +2,7 @@
 tables counts as stores to them."""
 from dataclasses import dataclass, replace
 
+from .config import HUNG, MachineCrash
 from .hap import Hap, RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, slot_of
 
 
@@ -104,6 +105,8 @@ class HapNpt(Hap):
             slot = slot_of(gfn, level)
             big = self.tables[table][slot]
             if big.sp:
+                if not self.free:
+                    raise MachineCrash(HUNG)
                 page = self.free.pop(0)
                 self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
                 self.tables[table][slot] = Npt(page)

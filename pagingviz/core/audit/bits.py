@@ -12,6 +12,8 @@ def bitmap(s, a):
 
     Like Xen neither ENABLE nor OFF zeroes the count: what the last period left stays in it until the first CLEAN.
     """
+    if s.failed_allocs != ZERO:  # then PEEK and CLEAN fail, and nobody is misled
+        return ZERO
     n = ZERO
     for gfn in range(s.frames):
         dirty = logdirty.is_dirty(s, a, U(gfn))

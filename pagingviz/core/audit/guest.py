@@ -92,4 +92,6 @@ def _may_store(s, c, a, val):
             return False
     if s.pv != ZERO and is_page_table(s, a, gfn):
         return False
-    return s.log_dirty == ZERO or gfn >= s.frames or logdirty.is_dirty(s, a, gfn) or in_pml(s, a, gfn)
+    if s.log_dirty == ZERO or s.failed_allocs != ZERO or gfn >= s.frames:
+        return True
+    return logdirty.is_dirty(s, a, gfn) or in_pml(s, a, gfn)

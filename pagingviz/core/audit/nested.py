@@ -37,7 +37,7 @@ def leaves(s, a):
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)
             free = now & EPT_W if s.pml == ZERO or level != ONE else now & EPT_D
-            if free != ZERO and not logdirty.is_dirty(s, a, U(gfn)) and not in_pml(s, a, U(gfn)):
+            if free != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, U(gfn)) and not in_pml(s, a, U(gfn)):
                 return says(12, gfn)
     return ZERO
 
@@ -58,6 +58,6 @@ def _npt_leaves(s, a):
             return says(18, gfn)
         if s.log_dirty != ZERO:
             now = npt.recalculated(s, e & ~NPT_RECALC if waits else e)
-            if (now & RW) != ZERO and not logdirty.is_dirty(s, a, U(gfn)):
+            if (now & RW) != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, U(gfn)):
                 return says(12, gfn)
     return ZERO
