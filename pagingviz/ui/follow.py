@@ -1,42 +1,54 @@
-"""The follower: a component without a picture that lives beside the board and acts when the board has come to rest.
+"""The follower: a component without a picture that acts when the board has come to rest.
 
-It puts the present view into the address line (without an entry in the browser's history) and, a little later, asks for the
-slow parts of the page: charts, tables, the digest. While the machine runs that is at most once a second.
+It hears from the board (window event pagingviz:now) what is on the screen, puts that into the address line (without an entry
+in the browser's history) and, a little later, has the slow parts of the page drawn anew, to which it belongs: charts, tables,
+the digest. While the machine runs that is at most once a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
-REST_MS = 350  # without news after which a paused board counts as at rest
-RUN_MS = 1000  # between two refreshes while running
-
 _JS = """
+const REST_MS = 350, RUN_MS = 1000; // without news a paused board is at rest; between two refreshes while running
 const pages = new WeakMap();
 export default function ({ parentElement, data, setTriggerValue }) {
   const page = pages.get(parentElement) ?? {};
-  pages.set(parentElement, page);
-  if (!data || data.now === page.now) return;
-  page.now = data.now;
-  if (page.timer && data.running) return;
-  clearTimeout(page.timer);
-  page.timer = setTimeout(function rest() {
-    page.timer = null;
-    const held = (window.pagingvizLeaving ?? 0) - performance.now(); // another page is on its way: board/static/leaving.js
-    if (held > 0) {
-      page.timer = setTimeout(rest, held);
-      return;
-    }
-    if (!data.running) {
-      const kept = new URLSearchParams(location.search), wanted = new URLSearchParams(data.query);
-      for (const key of ["embed", "embed_options"]) for (const value of kept.getAll(key)) wanted.append(key, value);
-      const query = wanted.size ? "?" + wanted : "";
-      if (query !== location.search) history.replaceState(history.state, "", location.pathname + query + location.hash);
-    }
-    setTriggerValue("rest", data.now);
-  }, data.wait);
+  page.shown = data?.shown;
+  window.pagingvizAsks?.delete("follower"); // drawn anew: what it asked for is here
+  page.tell = setTriggerValue;
+  if (!page.hear) {
+    pages.set(parentElement, page);
+    page.rest = () => {
+      page.timer = null;
+      if (!parentElement.isConnected) return;
+      const held = (window.pagingvizLeaving ?? 0) - performance.now(); // another page is on its way: board/static/leaving.js
+      if (held > 0) {
+        page.timer = setTimeout(page.rest, held);
+        return;
+      }
+      const { query, now, running } = page.news;
+      if (!running) {
+        const kept = new URLSearchParams(location.search), wanted = new URLSearchParams(query);
+        for (const key of ["embed", "embed_options"]) for (const value of kept.getAll(key)) wanted.append(key, value);
+        const address = wanted.size ? "?" + wanted : "";
+        if (address !== location.search) history.replaceState(history.state, "", location.pathname + address + location.hash);
+      }
+      if (now === page.shown) return;
+      window.pagingvizAsks?.set("follower", performance.now()); // board/static/leaving.js
+      page.tell("rest", now);
+    };
+    page.hear = ({ detail }) => {
+      if (!parentElement.isConnected) return removeEventListener("pagingviz:now", page.hear);
+      const news = detail.now !== page.news?.now || detail.running !== page.news.running;
+      page.news = detail;
+      if (!news || (page.timer && detail.running)) return;
+      clearTimeout(page.timer);
+      page.timer = setTimeout(page.rest, detail.running ? RUN_MS : REST_MS);
+    };
+    addEventListener("pagingviz:now", page.hear);
+    if (window.pagingvizNow?.path === location.pathname) page.hear({ detail: window.pagingvizNow });
+  }
 }
 """
 _SCROLL = """
@@ -53,10 +65,9 @@ _component = st.components.v2.component("pagingviz.follower", html="<i hidden></
 _scroller = st.components.v2.component("pagingviz.scroller", html="<i hidden></i>", js=_SCROLL)
 
 
-def follow(query: str, now: str, running: bool, on_rest: Callable[[], None], key: str) -> None:
-    """Place the follower. `query`: the address as Streamlit would encode it; `now`: changes whenever the picture does."""
-    data = {"query": query, "now": now, "running": running, "wait": RUN_MS if running else REST_MS}
-    _component(key=key, data=data, height="content", on_rest_change=on_rest)
+def follow(shown: str) -> None:
+    """Place the follower. `shown`: the `now` of the header (player.Player) that the parts around it were drawn for."""
+    _component(key="follow", data={"shown": shown}, height="content", on_rest_change=lambda: None)
 
 
 def come_into_view(view: str, top: str) -> None:

@@ -1,7 +1,7 @@
 """What a page with maps is made of, from top to bottom: title and switch, the live board, and the slow parts below it.
 
 Two fragments. `_live` runs again for every ask of the board and does nothing else, so that a step is painted at once. `_slow`
-(what is said, charts, tables, digest, link) runs when the follower says that the board has come to rest.
+(what is said, charts, tables, digest, link) runs when the follower in it says that the board has come to rest.
 
 Each stands in a slot, a container of the page's own run. A fragment's run that starts before the server has sent off the
 page's run takes that fragment's part out of it; the browser then removes what is missing, and moves up what follows. In a slot
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pagingviz import portray
 from pagingviz.board import asked, board
@@ -60,7 +59,7 @@ def machine_in_words() -> None:
         st.fragment(_arrive, run_every=0.5)()
     if visit.error:
         st.error(visit.error)
-    _slow(portray.BOARDS, None, ())
+    _slow(portray.BOARDS, None, (), alone=True)
 
 
 def _arrive() -> None:
@@ -72,10 +71,10 @@ def _arrive() -> None:
 
 
 def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:
-    return Look(title, boards, session.theme(visit), visit.view.present)
+    return Look(title, boards, session.theme(visit), visit.view.present, query=lambda: urlencode(visit.address()))
 
 
-@st.fragment(key="live")
+@st.fragment
 def _live(title: str, boards: tuple[str, ...], name: str) -> None:
     """The board, and one sentence when something was refused."""
     visit = session.current()
@@ -89,31 +88,15 @@ def _live(title: str, boards: tuple[str, ...], name: str) -> None:
     if visit.error:
         st.error(visit.error)
     board(payload, key)
-    if visit.player:
-        _follower(visit)
 
 
-def _follower(visit: session.Visit) -> None:
-    player = visit.player
-    now = f"{player.machine} {player.sim.tick} {player.sim.opened}"
-    with st.container(key="follower"):
-        follow(urlencode(visit.address()), now, player.playing, _refresh, "follow")
-
-
-def _refresh() -> None:
-    """Draw the slow parts again, after a run of a fragment. A run of the whole page brings them, and would be lost instead.
-
-    This run of `_live`, which the follower belongs to, ends here: it is named too, since it may just have been taken out.
-    """
-    run = get_script_run_ctx()
-    if run and run.fragment_ids_this_run:
-        st.rerun(["live", "slow"])
-
-
-@st.fragment(key="slow")
-def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...]) -> None:
-    """Everything that may be a moment behind the board."""
+@st.fragment
+def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...], alone=False) -> None:
+    """Everything that may be a moment behind the board. `alone`: there is no board to follow."""
     visit = session.current()
+    if not alone:
+        with st.container(key="follower"):
+            follow(visit.player.now if visit.player and not visit.player.job else "")
     with st.sidebar:
         params = visit.address()
         sidebar.share(visit, params, link.text(params))

@@ -7,7 +7,7 @@ it has come; while it lives the board is told so and asks again. Knows nothing o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,7 @@ class Look:
     theme: str = "light"
     present: bool = False
     compact: bool = False  # beside something else: without the status line and what paces a run
+    query: Callable[[], str] = str  # the address of what is on the screen, as Streamlit would encode it; "": nobody follows it
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def header(look: Look, seq: int, **more) -> dict:
     common = {"v": 1, "seq": seq, "state": "ready", "progress": 1, "message": "", "title": look.title, "machine": "",
               "theme": look.theme, "present": look.present, "compact": look.compact, "playing": False, "fps": 30,
               "per_frame": 1, "furthest": 0, "marks": [], "kinds": KINDS, "kind": KINDS[0][0], "micro": None, "frames": [],
-              "inspect": None, "lit": {}}  # fmt: skip
+              "inspect": None, "lit": {}, "now": "", "query": ""}  # fmt: skip
     return common | more
 
 
@@ -100,6 +101,11 @@ class Player:
         """Set out for `tick`; the next answers walk the way."""
         self.aim = min(max(tick, 0), MAX_TICK)
         self.job = self._walk(self.aim)
+
+    @property
+    def now(self) -> str:
+        """Names what the machine shows: it changes with every picture."""
+        return f"{self.machine} {self.sim.tick} {self.sim.opened}"
 
     @property
     def tick(self) -> int:
@@ -339,7 +345,8 @@ class Player:
         told = header(look, self.seq, machine=self.machine, playing=self.playing, fps=self.fps, per_frame=self.per_frame,
                       furthest=sim.furthest, marks=portray.marks(sim), kind=self.kind, boards=boards,
                       micro=list(sim.opened) if sim.opened else None, frames=[record for record, _ in frames],
-                      inspect=found, lit=found.get("lit", {}) if found else {}) | more  # fmt: skip
+                      inspect=found, lit=found.get("lit", {}) if found else {}, now=self.now,
+                      query=look.query()) | more  # fmt: skip
         return encode(told, [grids for _, grids in frames])
 
     def _inspect(self, plans: list, cell) -> dict | None:

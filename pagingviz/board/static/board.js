@@ -56,7 +56,7 @@ class Board {
     removeEventListener("resize", this.onWindow);
     clearTimeout(this.polling);
     clearTimeout(this.hovering);
-    clearTimeout(this.link.watch);
+    this.link.close();
   }
 
   // --- from Python -------------------------------------------------------------------------------------------------
@@ -76,6 +76,10 @@ class Board {
     if (frames.length && !(seen && this.painted)) this.take(header, frames, answered, fresh);
     this.ready();
     this.link.pump();
+    if (header.query && header.state === "ready") { // the follower (ui/follow.py) hears it, or reads it when it comes later
+      window.pagingvizNow = { now: header.now, query: header.query, running: header.playing, path: location.pathname };
+      dispatchEvent(new CustomEvent("pagingviz:now", { detail: window.pagingvizNow }));
+    }
   }
 
   /** All of the header that is not a picture. */

@@ -1,5 +1,5 @@
 // The line to Python: at most one ask under way, what the user does meanwhile is summed into the next one.
-import { held } from "./leaving.js";
+import { asking, held } from "./leaving.js";
 
 const SUMMED = new Set(["step", "micro", "next", "prev"]);
 const MOTIONS = new Set([...SUMMED, "seek", "home", "end"]);
@@ -56,7 +56,14 @@ export class Link {
   insist() {
     clearTimeout(this.watch);
     this.watch = setTimeout(() => this.insist(), held() || LOST_AFTER);
-    if (!held()) this.emit(this.out);
+    if (held()) return;
+    asking(this, true);
+    this.emit(this.out);
+  }
+
+  close() {
+    clearTimeout(this.watch);
+    asking(this, false);
   }
 
   /** A message with this seq has come: the ask it answers, or null. */
@@ -65,6 +72,7 @@ export class Link {
     this.seq = Math.max(this.seq, seq);
     if (answered) {
       this.out = null;
+      asking(this, false);
       clearTimeout(this.watch);
     }
     return answered;
