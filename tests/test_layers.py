@@ -11,7 +11,7 @@ PACKAGE = ROOT / "pagingviz"
 
 # From the bottom up. A module imports from its own floor and the floors below it, never from above.
 FLOORS = (
-    {"layout", "palette", "left_out"},
+    {"layout", "palette", "left_out", "costs"},
     {"core", "fields"},
     {"generators", "npz"},
     {"tracefile"},
