@@ -9,7 +9,7 @@ they travel in an array because numba takes microseconds to look at each scalar 
 
 import numpy as np
 
-from pagingviz.core.jit import jit
+from pagingviz.core.jit import entry, jit
 from pagingviz.layout import EXIT, FORK, IDLE, ONE, READ, TWO, WRITE, ZERO, U
 
 GOLDEN = U(0x9E3779B97F4A7C15)
@@ -29,7 +29,7 @@ def mix(x):
     return x ^ (x >> _B31)
 
 
-@jit
+@entry
 def stream_key(seed, slot):
     """Start of the random stream of process `slot`: streams of different slots or seeds share no pattern."""
     return mix(seed ^ mix((slot + ONE) * GOLDEN))
@@ -41,7 +41,7 @@ def access_kind(r, write):
     return WRITE if (((r * GOLDEN) >> _B32) * _HUNDRED) >> _B32 < write else READ
 
 
-@jit
+@entry
 def slice_runs(runs, t0, n, quantum, turns, places):
     """Time slices of one entry within ticks t0..t0+n. Returns how many rows of `runs` are filled.
 
@@ -65,7 +65,7 @@ def slice_runs(runs, t0, n, quantum, turns, places):
     return found
 
 
-@jit
+@entry
 def fill_trace(op, credit, runs, found, events, page_op):
     """Recorded program: `events` u64 = (count-1)<<32 | page<<8 | kind; `page_op` u64 = op word of each page, kind 0."""
     size = U(events.size)
@@ -80,7 +80,7 @@ def fill_trace(op, credit, runs, found, events, page_op):
                 e = ZERO
 
 
-@jit
+@entry
 def fill_uniform(op, credit, runs, found, par):
     """Every one of `pages` pages equally often (to 2^-32)."""
     key, base, write, pages = par[0], par[1], par[2], par[3]
@@ -93,7 +93,7 @@ def fill_uniform(op, credit, runs, found, par):
             x += GOLDEN
 
 
-@jit
+@entry
 def fill_zipf(op, credit, runs, found, par, table):
     """Page k in proportion to 1/(k+1)^exponent by the alias method (Walker 1977); `table` from `alias_table`."""
     key, base, write, pages = par[0], par[1], par[2], U(table.size)
@@ -110,7 +110,7 @@ def fill_zipf(op, credit, runs, found, par, table):
             x += GOLDEN
 
 
-@jit
+@entry
 def fill_sequential(op, credit, runs, found, par):
     """Pages in order, `repeat` accesses each, for ever."""
     key, base, write, pages, repeat = par[0], par[1], par[2], par[3], par[4]
@@ -130,7 +130,7 @@ def fill_sequential(op, credit, runs, found, par):
                     page = ZERO
 
 
-@jit
+@entry
 def fill_hotcold(op, credit, runs, found, par):
     """`percent` of the accesses go to the first `hot` pages, the others to the rest, when there is a rest."""
     key, base, write, pages, hot, percent = par[0], par[1], par[2], par[3], par[4], par[5]
@@ -148,7 +148,7 @@ def fill_hotcold(op, credit, runs, found, par):
             x += GOLDEN
 
 
-@jit
+@entry
 def fill_fork(op, credit, runs, found, par):
     """A process that forks again and again: `par` is the parent's, the child has the next slot.
 
@@ -178,7 +178,7 @@ def fill_fork(op, credit, runs, found, par):
                 phase = ZERO
 
 
-@jit
+@entry
 def fill_idle(op, credit, runs, found, par):
     """Halted: IDLE, no page."""
     word = par[1] + IDLE
@@ -188,7 +188,7 @@ def fill_idle(op, credit, runs, found, par):
             credit[i] = ZERO
 
 
-@jit
+@entry
 def _alias(weight, scaled, stack, table):
     """Fill `table` by Vose's (1991) construction, in integers. All arrays are u64 of one size; two are scratch.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from raw import from_python
 from test_layers import ROOT
 from test_tracefile import zipped
 
@@ -131,15 +132,16 @@ def test_a_rule_left_out_is_noticed(tmp_path):
 def test_a_cached_translation_serves_exactly_what_a_walk_would_allow():
     """For all rights, CR bits then and now, and accesses. A store through a leaf that is not dirty must walk once more."""
     kinds = [(kind, L.U(user)) for kind in (L.FETCH, L.READ, L.WRITE) for user in (0, 1)]
+    tlb_rights, error_code, allowed = map(from_python, (walk.tlb_rights, walk.error_code, tlb.allowed))
     for bits in range(8):
         have = L.U(bits & 1) * L.RW | L.U(bits >> 1 & 1) * L.US | L.U(bits >> 2) * L.NX
         for leaf in (L.ZERO, L.D):
             for filled in (L.ZERO, L.CR_WP):
-                value = walk.tlb_rights(have, leaf, L.ONE, filled)
+                value = tlb_rights(have, leaf, L.ONE, filled)
                 for cr in map(L.U, range(32)):
                     for kind, user in kinds:
-                        fault = walk.error_code(have, L.ZERO, L.ZERO, kind, user, cr, L.U(4))
-                        free = tlb.allowed(value, kind, user, cr)
+                        fault = error_code(have, L.ZERO, L.ZERO, kind, user, cr, L.U(4))
+                        free = allowed(value, kind, user, cr)
                         if kind == L.WRITE and (leaf == 0 or cr & L.CR_WP != filled):
                             assert fault == 0 or not free
                         else:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 from agree import _chain
+from raw import from_python
 
 from pagingviz import layout as L
 from pagingviz.core import tlb
@@ -113,7 +114,7 @@ def test_generations_start_again_without_changing_what_the_tlb_holds(warm):
     for tags in (c.t1t, c.t2t):
         tags[tags >> L.TLB_GEN_SHIFT == live] += L.U(1 << 27) << L.TLB_GEN_SHIFT
     s.tlb_gen[0] = live + L.U(1 << 27)
-    tlb.renew(s, c)
+    from_python(tlb.renew)(s, c)
     assert s.tlb_gen[0] == 1
     for tags, want in zip((c.t1t, c.t2t), before, strict=True):
         valid = tags >> L.TLB_GEN_SHIFT == 1

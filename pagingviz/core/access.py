@@ -150,7 +150,7 @@ def far_access(s, c, a, gva, kind, user, size, value):
     return access(s, c, a, gva, kind, user, size, value)
 
 
-@jit
+@far
 def store(s, c, a, gfn, i, value):
     """The guest kernel writes entry `i` of the table in frame `gfn` through its direct map. Returns DONE or BY_EMULATION.
 
@@ -188,7 +188,7 @@ def _store_halves(s, c, a, first, value, second, other):
     return r
 
 
-@jit
+@far
 def load_cr3(s, c, a, gfn):
     """MOV CR3: under shadow an exit (sh_update_cr3), otherwise the hardware's own. Flushes this vCPU's TLB.
 

@@ -1,5 +1,6 @@
 """The event record: the only way anything visible is told. Counters count, sentences and highlights read events."""
 
+from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.layout import LOOK_EVENTS, ONE, RING, RING_WORDS, U
 
@@ -17,10 +18,14 @@ def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     `gva` bytes; `gfn`, `mfn` frame numbers or NONE; `level` 0 (none) to 4; `detail` by kind (see portray.sentences).
     Raises MicroStop when this is the event at which the tick is opened.
     """
-    if kind <= LOOK_EVENTS:
-        if s.look == 0:
-            return
-    else:
+    if kind > LOOK_EVENTS or s.look != 0:
+        write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail)
+
+
+@far
+def write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
+    """The part of `emit` that is done only when there is an event to keep."""
+    if kind > LOOK_EVENTS:
         s.last_tick[kind] = s.ev_now
         if (s.stop_mask >> kind) & ONE:
             s.stop_hit = ONE

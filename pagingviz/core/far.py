@@ -3,12 +3,12 @@
 numba compiles the code of whatever a kernel calls into that kernel, over and over on the way up: three times the work for all
 of our kernels together. A far kernel is compiled once, its address stands in the machine's record (s.far, in the order of
 layout.FAR), and its callers jump there. Addresses belong to a process: they are no state, and `connect` writes them into each
-new record. In Python such a kernel is called as `name.kernel(...)`.
+new record.
 """
 
 import inspect
 
-from pagingviz.core.jit import PLAIN, jit
+from pagingviz.core.jit import INNER, PLAIN
 from pagingviz.layout import CPU_DTYPE, FAR, SYS_DTYPE
 
 if PLAIN:
@@ -38,7 +38,7 @@ else:
 
     def far(kernel):
         """As `jit`, for a kernel that is named in layout.FAR. Its first parameter is `s`; types follow from the names."""
-        dispatcher = jit(kernel)
+        dispatcher = numba.njit(cache=True, **INNER)(kernel)
         names = list(inspect.signature(kernel).parameters)
         wanted = tuple(_BY_NAME.get(name, types.uint64) for name in names)
         slot = _BY_NAME["s"].offset("far") + 8 * FAR.index(kernel.__name__)
@@ -65,7 +65,6 @@ else:
         scope = {"typer": typer}
         exec(f"def {kernel.__name__}(typing, {', '.join(names)}): return typer(typing, {', '.join(names)})", scope)  # noqa: S102
         caller = intrinsic(scope[kernel.__name__])
-        caller.kernel = dispatcher
         _far[kernel.__name__] = (dispatcher, wanted)
         return caller
 

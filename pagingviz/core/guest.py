@@ -85,7 +85,7 @@ def alloc_data(s, c, a):
     return gfn
 
 
-@jit
+@far
 def free_frame(s, c, a, gfn, data):
     """Give back a frame that held a table or (data=1) data; the last freed is the first to be used again."""
     if s.pv != ZERO and data == ZERO:
@@ -102,7 +102,7 @@ def free_frame(s, c, a, gfn, data):
     emit(s, a, EV_FRAME_FREE, c.id, ZERO, gfn, NONE, ZERO, ZERO)
 
 
-@jit
+@far
 def clear_frame(s, c, a, gfn):
     """clear_page through the direct map. A frame that may hold a table is cleared entry by entry, each store its own version.
 
@@ -175,7 +175,7 @@ def switch_to(s, c, a, proc):
         load_cr3(s, c, a, a[s.o_roots + proc])
 
 
-@jit
+@far
 def make_path(s, cpus, c, a, root, gva):
     """The L1 table of `gva` below `root`; missing tables are allocated, cleared and linked from the top down."""
     tab, level = root, s.guest_levels

@@ -1,13 +1,13 @@
 """Looking at the guest's memory without changing it, where numpy would need many small steps."""
 
-from pagingviz.core.jit import jit
+from pagingviz.core.jit import entry, jit
 from pagingviz.core.walk import get_entry, guest_frame
 from pagingviz.layout import ENTRIES, NONE, ONE, P, PSE, THREE, TWO, U, ZERO
 
 _FOUR = U(4)
 
 
-@jit
+@entry
 def mark_tables(r, a):
     """Set a[o_tmp + gfn] to 1 for every frame that holds a page table of the guest now, 0 for all others (zone frames only)."""
     s = r[0]

@@ -3,7 +3,7 @@
 from pagingviz.core import control, guest, pv
 from pagingviz.core.access import access
 from pagingviz.core.events import emit
-from pagingviz.core.jit import jit
+from pagingviz.core.jit import entry, jit
 from pagingviz.core.raw import raw_operation
 from pagingviz.core.recycle import alloc_p2m
 from pagingviz.core.shadow import make_monitor, make_snapshots, update_cr3
@@ -51,7 +51,7 @@ def operate(s, cpus, c, a, op, credit):
         guest.handle_fault(s, cpus, c, a, gva, r, op & OP_VMA_W, op & OP_VMA_X)
 
 
-@jit
+@entry
 def run(r, cpus, a, ops, credits):
     """Perform `ops` (uint64[n]) with `credits` (uint32[n]) from the present tick on. Returns how many ticks were done.
 
@@ -82,7 +82,7 @@ def run(r, cpus, a, ops, credits):
     return ops.size
 
 
-@jit
+@entry
 def command(r, cpus, a, code, value):
     """Carry out one hypervisor operation (layout.CMD_*) at the present tick; its events join that tick's."""
     s = r[0]
@@ -90,7 +90,7 @@ def command(r, cpus, a, code, value):
     control.command(s, cpus, a, code, value)
 
 
-@jit
+@entry
 def boot(r, cpus, a):
     """What stands before tick 0: pages the p2m has taken, each vCPU's snapshots and monitor table, its first CR3 load."""
     s = r[0]

@@ -6,7 +6,7 @@ and room in the sparse region for the entries of one row; tables below its zone 
 
 from pagingviz.core import tlb
 from pagingviz.core.access import access, load_cr3
-from pagingviz.core.jit import jit
+from pagingviz.core.jit import entry, jit
 from pagingviz.core.nested import attempt
 from pagingviz.core.walk import canonical, get_entry, put_entry
 from pagingviz.layout import CR_PG, EXIT, FAULT, GP, ONE, PAGE_BITS, THREE, TWO, U, ZERO
@@ -36,7 +36,7 @@ def _get(s, a, levels, pa):
     return get_entry(s, a, levels, pa >> PAGE_BITS, (pa & _OFFSET) >> (TWO if levels == TWO else THREE))
 
 
-@jit
+@entry
 def score(r, cpus, a, root, rows, pa, value, came, newly):
     """For each row: fresh tables, CR3 = frame `root`, an empty TLB, one access.
 
@@ -71,7 +71,7 @@ def score(r, cpus, a, root, rows, pa, value, came, newly):
             _put(s, a, c.levels, pa[j, k], ZERO)
 
 
-@jit
+@entry
 def score_nested(r, cpus, a, rows, pa, value, base, came, newly):
     """The same in two dimensions: guest tables and nested tables lie in one host memory, by frame, and nothing is cached.
 

@@ -12,7 +12,7 @@ from pagingviz.core.audit.nested import leaves
 from pagingviz.core.audit.pool import hashed, lists, references, slots
 from pagingviz.core.audit.sync import out_of_sync
 from pagingviz.core.audit.types import types
-from pagingviz.core.jit import jit
+from pagingviz.core.jit import entry
 from pagingviz.core.pool import shadowing
 from pagingviz.layout import BARE, HAP, PV, ZERO
 
@@ -54,7 +54,7 @@ RULES = (
 )
 
 
-@jit
+@entry
 def audit(r, cpus, a):
     """Check every rule that applies to the road. Returns 0 or code | where << 8 (where: a page, a frame or a vpn)."""
     s = r[0]
