@@ -72,14 +72,27 @@ OP_VMA_W, OP_VMA_X = U(1 << 3), U(1 << 4)
 OP_PROC_SHIFT, OP_PROC_MASK = U(5), U(31)
 OP_VPN_SHIFT = U(12)
 
-# ---- TLB: 64-entry 4-way and 1536-entry 12-way, true LRU (Skylake's sizes, facts: WikiChip)
-T1_SETS, T1_WAYS = U(16), U(4)
-T2_SETS, T2_WAYS = U(128), U(12)
+# ---- TLB: two levels, true LRU
+CORES = {  # core: sets and ways of both levels, for 4 KiB pages
+    "skylake": (16, 4, 128, 12),  # WikiChip and the optimisation manual; CPUID says 6 ways
+    "nehalem": (16, 4, 128, 4),  # Real World Technologies, "Inside Nehalem", April 2008
+    "zen": (1, 64, 128, 12),  # WikiChip: the first level fully associative, the second of 1536 entries; its ways are a guess
+}  # fmt: skip
+T1_SIZE, T2_SIZE = 64, 1536  # entries of the largest
 TLB_W, TLB_U, TLB_NX = U(1), U(2), U(4)  # TLB_W: anybody's store is allowed, and the leaf is dirty
 TLB_KW = U(8)  # the supervisor's store is allowed although RW is 0 (CR0.WP=0), and the leaf is dirty
 TLB_BIG, TLB_HUGE = U(16), U(32)  # a piece of a 2 or 4 MiB leaf, of a 1 GiB leaf: INVLPG drops all its pieces
 TLB_GFN_SHIFT = U(6)
 TLB_GEN_SHIFT = U(36)
+
+# ---- paging-structure caches, of linear and of guest-physical addresses, and the nested TLB: first entry, sets, ways. No maker
+# publishes them: the former have the sizes that the simulator ChampSim takes, the last is a guess.
+CACHES = {
+    "pde": (0, 4, 8), "pdpte": (32, 2, 4), "pml4e": (40, 1, 4),
+    "nested_pde": (44, 4, 8), "nested_pdpte": (76, 2, 4), "nested_pml4e": (84, 1, 4), "nested_tlb": (88, 4, 8),
+}  # fmt: skip
+PSC_SIZE = 120
+PSC_GEN_SHIFT = U(28)  # of a tag: a key has at most 28 bits, a gfn below MAXPHYADDR or a page number without its last level
 
 # ---- shadow pool (Xen mm/shadow/private.h: SH_type_*; hash buckets SHADOW_HASH_BUCKETS)
 (SH_FREE, SH_L1_32, SH_FL1_32, SH_L2_32, SH_L1_PAE, SH_FL1_PAE, SH_L2_PAE, SH_L1, SH_FL1, SH_L2, SH_L2H, SH_L3, SH_L4, SH_P2M,
@@ -193,7 +206,7 @@ PV_COUNTERS = (  # Xen's too, of hypercalls and what stands for them
 )  # fmt: skip
 OUR_COUNTERS = (
     "ops", "fetches", "reads", "writes", "merged_fetch", "merged_read", "merged_write",
-    "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "tlb_flush",
+    "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "tlb_flush", "walks", "walk_refs",
     "guest_faults", "pte_stores", "cr3_loads", "context_switches", "invlpg", "forks", "exits", "cow_breaks",
     "frames_allocated", "frames_freed", "ad_updates", "prefetched", "exits_page_fault", "exits_cr3", "exits_invlpg",
     "ept_misconfig", "ept_violation",
@@ -216,6 +229,7 @@ _u = [(name, "u8") for name in (
     "road", "vcpus", "frames", "zone", "pool_cap", "pv_pool", "superpages", "direct_map", "kslot", "processes", "clean_every",
     "tick", "crashed", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
+    "t1_sets", "t1_ways", "t2_sets", "t2_ways",
     "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
     # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: the processor may log
     # what becomes dirty; ept_ad: EPTP.AD, on while it does; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by
@@ -234,8 +248,8 @@ SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
      + [(name, "u8", MAX_VCPUS) for name in (
-         "cur", "cr3", "kroot", "uroot", "tlb_gen", "last_emul", "last_wr", "last_ok", "last_frame", "last_mfn", "tflags",
-         "event", "dying", "monitor", "pml_index")]
+         "cur", "cr3", "kroot", "uroot", "tlb_gen", "psc_gen", "npt_gen", "last_emul", "last_wr", "last_ok", "last_frame",
+         "last_mfn", "tflags", "event", "dying", "monitor", "pml_index")]
      + [("root", "u8", MAX_VCPUS * 4), ("oos", "u8", MAX_VCPUS * OOS_PAGES), ("oos_snap", "u8", MAX_VCPUS * OOS_PAGES),
         ("fix_page", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS), ("fix_off", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS),
         ("fix_next", "u8", MAX_VCPUS * OOS_PAGES), ("vtlb_page", "u8", MAX_VCPUS * VTLB),
@@ -247,9 +261,10 @@ SYS_DTYPE = np.dtype(
 # in all of them; w_next: the table to read next. n_*: the last walk of nested tables, x_*: the last exit (core/nested.py).
 CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf", "w_size", "w_rights", "w_missing", "w_rsvd", "w_l1e", "w_all", "w_any", "w_mask",
                "w_next", "w_err", "hw_err", "kept_flags", "pair_va", "pair_value", "pair_done",
-               "n_frame", "n_store", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
+               "n_frame", "n_store", "tlb_rights", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
 CPU_DTYPE = np.dtype(
     (np.record, [("id", "u8"), ("clock", "u8"), ("levels", "u8"), ("pdpte", "u8", 4), ("big_gen", "u8"),
                  ("w_tab", "u8", 4), ("w_ent", "u8", 4), ("n_at", "u8", 4), *[(name, "u8") for name in CPU_SCRATCH[2:]],
-                 ("t1t", "u8", 64), ("t1v", "u8", 64), ("t1s", "u8", 64),
-                 ("t2t", "u8", 1536), ("t2v", "u8", 1536), ("t2s", "u8", 1536)]), align=True)  # fmt: skip
+                 *[(name, "u8", T1_SIZE) for name in ("t1t", "t1v", "t1s")],
+                 *[(name, "u8", T2_SIZE) for name in ("t2t", "t2v", "t2s")],
+                 ("psc_t", "u8", PSC_SIZE), ("psc_s", "u8", PSC_SIZE)]), align=True)  # fmt: skip

@@ -35,6 +35,7 @@ _recycle, _pool, _propagate = _at("recycle", "shadow-pool"), _at("pool", "shadow
 _shadow, _emulate = _at("shadow", "shadow-pool", "guest-tables"), _at("emulate", "guest-tables", "shadow-pool")
 _p2m, _dirty, _guest = _at("p2m", "ept-npt"), _at("logdirty", "dirty-bitmap"), _at("guest", "machine", "guest-tables")
 _shadows, _nested, _npt = _at("shadows", "shadow-pool"), _at("nested", "ept-npt"), _at("npt", "ept-npt")
+_caches = _at("caches", "machine")
 _pv = _at("pv", "guest-tables", "machine")
 
 LEFT_OUT = (
@@ -129,9 +130,14 @@ LEFT_OUT = (
         "Only the guest's own stores and the A/D bits set for it make a frame dirty.",
     ),
     _tlb(
-        "paging-structure caches, global pages, PCID",
-        "SDM vol. 3, 4.10.2 and 4.10.3",
-        "A miss walks all levels, and every CR3 load empties the TLB.",
+        "global pages, PCID and VPID, entries of their own for large pages",
+        "SDM vol. 3, 4.10.1 and 4.10.2",
+        "Every CR3 load empties the TLB, and it holds a superpage in pieces of 4 KiB.",
+    ),
+    _caches(
+        "what a stale entry of a paging-structure cache does to a guest that does not flush; the walker's data caches",
+        "SDM vol. 3, 4.10.4.3",
+        "The caches tell which references a walk saves; what it finds is always read from the tables.",
     ),
     _guest(
         "interrupts, devices, system calls",

@@ -110,7 +110,8 @@ class Machine:
         s.xen, s.floor = L.XENS.index(sc.xen), sc.floor
         s.opt_l3 = s.shopt & L.SHOPT_LINUX_L3 if sc.road != "pv" else 0
         self.cpu["pair_va"] = L.NONE
-        s.tlb_gen[:] = 1
+        s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = L.CORES[sc.core]
+        s.tlb_gen[:] = s.psc_gen[:] = s.npt_gen[:] = 1
         self.cpu["id"], self.cpu["levels"] = np.arange(sc.vcpus), s.guest_levels
         gfn = np.arange(frames, dtype=np.uint64)
         place = permutation(frames) if sc.road != "bare" else gfn

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from pagingviz.layout import GUEST_LEVELS, GUESTS, HAPS, XENS
+from pagingviz.layout import CORES, GUEST_LEVELS, GUESTS, HAPS, XENS
 from pagingviz.fields import (
     DIRECT_MAPS,
     LOWMEM_BASE,
@@ -108,6 +108,7 @@ class Scenario:
     smap: int = _field("choice", 0, "CR4.SMAP: 1 keeps the kernel from touching user pages.", choices=(0, 1))
     nx: int = _field("choice", 1, "EFER.NXE: 1 lets pages forbid execution (not with guest=hvm32).", choices=(0, 1))
     pse: int = _field("choice", 1, "CR4.PSE: with guest=hvm32 1 allows 4 MiB pages.", choices=(0, 1))
+    core: str = _field("choice", "skylake", "Processor whose TLB sizes the vCPUs have.", choices=tuple(CORES))
     vcpus: int = _field("int", 1, "Virtual CPUs, a tick each in turn; programs are dealt out to them.", low=1, high=4)
     frames: int = _field("int", 256, "Guest memory in frames of 4 KiB.", low=64, high=MAX_FRAMES)
     pool: int = _field(

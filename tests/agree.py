@@ -14,12 +14,13 @@ from tests.model import Config, Model, Op
 FIELDS = {  # of a scenario, as small guests have them
     "road": "shadow", "hap": "ept", "pml": 0, "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0,
     "shopt": 511, "oos": 1, "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0,
-    "nx": 1, "pse": 1,
+    "nx": 1, "pse": 1, "core": "skylake",
 }  # fmt: skip
 
 
 _SHARED = (
     "road", "hap", "pml", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
+    "core",
 )  # fmt: skip
 
 
@@ -76,7 +77,8 @@ def differences(machine, model):
         if value != expect:
             out.append((name, *_only_where_different(value, expect)))
     counters = machine.counters()
-    ours = "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full"
+    ours = "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full",\
+        "walks", "walk_refs"
     for name in L.XEN_COUNTERS + ours:
         if counters[name] != want["counters"].get(name, 0):
             out.append((f"counter {name}", counters[name], want["counters"].get(name, 0)))
@@ -125,6 +127,7 @@ def _read(machine):
         "guest.words": {g: w for g, w in words.items() if w},
         "cr3": [int(g) for g in s.cr3[: int(s.vcpus)]], "cr": int(s.cr), "levels": [int(n) for n in machine.cpu["levels"]],
         "tlb": [_tlb(machine, v) for v in range(int(s.vcpus))],
+        "caches": [_caches(machine, v) for v in range(int(s.vcpus))],
     }  # fmt: skip
     if s.guest_levels == 3:
         state["pdptes"] = [[int(e) for e in machine.cpu[v].pdpte] for v in range(int(s.vcpus))]
@@ -154,7 +157,7 @@ def _tlb(machine, v):
     c, s = machine.cpu[v], machine.sys[0]
     p2m, gen, big = machine.view("p2m"), s.tlb_gen[v], 10 if c.levels == 2 else 9
     out = {}
-    for level, tags, values, ways in (("l1", c.t1t, c.t1v, 4), ("l2", c.t2t, c.t2v, 12)):
+    for level, tags, values, ways in (("l1", c.t1t, c.t1v, int(s.t1_ways)), ("l2", c.t2t, c.t2v, int(s.t2_ways))):
         out[level] = {}
         for k in np.flatnonzero(tags >> L.TLB_GEN_SHIFT == gen):
             val = values[k]
@@ -162,6 +165,18 @@ def _tlb(machine, v):
             out[level][int(k) // ways, int(k) % ways] = (
                 int(tags[k] & L.VPN_MASK), mfn, bool(val & L.TLB_W), bool(val & L.TLB_U), bool(val & L.TLB_NX),
                 bool(val & L.TLB_KW), 18 if val & L.TLB_HUGE else big if val & L.TLB_BIG else 0)  # fmt: skip
+    return out
+
+
+def _caches(machine, v):
+    c, s, out = machine.cpu[v], machine.sys[0], {}
+    for name, (first, sets, ways) in L.CACHES.items():
+        gen = (s.npt_gen if name.startswith("nested") else s.psc_gen)[v]
+        out[name] = {}
+        for k in range(sets * ways):
+            tag = int(c.psc_t[first + k])
+            if tag >> 28 == gen:
+                out[name][k // ways, k % ways] = (tag & (1 << 28) - 1, int(c.psc_s[first + k]))
     return out
 
 

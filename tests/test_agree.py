@@ -12,7 +12,7 @@ from model import EXIT, FETCH, FORK, IDLE, READ, WRITE, Op
 from model.invariants import broken_rule
 
 from pagingviz.core.audit import RULES, audit
-from pagingviz.layout import XEN_COUNTERS
+from pagingviz.layout import CORES, XEN_COUNTERS
 
 LINUX, LINUX420 = 0xFFFF_8800_0000_0000, 0xFFFF_8880_0000_0000
 ZONE = 96  # table frames: enough for four processes and a child that share a few L1 tables each
@@ -114,7 +114,8 @@ def agree(road, examples, hap="ept", **fields):
     reached = set()
     for number in range(examples):
         shape, run = drawn(random.Random(number))
-        machine, model = build(road=road, hap=hap, zone=ZONE, **shape, **fields)
+        core = list(CORES)[number % len(CORES)]
+        machine, model = build(road=road, hap=hap, zone=ZONE, core=core, **shape, **fields)
         for step in play(machine, model, run):
             if model.crashed:  # the two leave off in the midst of different steps
                 assert machine.sys[0].crashed == model.crashed

@@ -73,6 +73,7 @@ def _record(cases: Cases):
     sys, cpu = np.zeros(1, L.SYS_DTYPE).view(np.recarray), np.zeros(1, L.CPU_DTYPE).view(np.recarray)
     s = sys[0]
     s.vcpus, s.gib_leaves, s.tlb_gen[:] = 1, 1, 1
+    s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = L.CORES["skylake"]
     s.guest_levels = cpu["levels"] = LEVELS[cases.mode]
     s.maxphys = cases.maxphyaddr
     kind = (cases.acc + L.ONE) % L.THREE  # read, write, fetch to layout's fetch, read, write

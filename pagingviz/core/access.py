@@ -1,6 +1,7 @@
 """One guest access down the chosen road. The only place that dispatches on the road."""
 
 from pagingviz.core import shadow, tlb
+from pagingviz.core.caches import count_walk
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
@@ -32,28 +33,28 @@ def _finish(s, c, a, gva, kind):
 
 
 @jit
-def _miss_bare(s, c, a, gva, vpn, kind, user):
-    """Hardware walks the guest's own tables. Returns 0 with the translation in the TLB and c.w_leaf, or FAULT | error code."""
+def _miss_bare(s, c, a, gva, kind, user):
+    """Hardware walks the guest's own tables. Returns 0 with the translation in c.w_leaf and c.tlb_rights, or FAULT | code."""
     if c.levels == FOUR and plain(s, c, a, gva) and may(c.w_rights, kind, user, s.cr):
         if kind != WRITE or c.w_ent[0] & D:
-            tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, c.w_ent[0], ONE, s.cr))
+            c.tlb_rights = tlb_rights(c.w_rights, c.w_ent[0], ONE, s.cr)
             return ZERO
     err = walk(s, c, a, gva, kind, user)
     if err != ZERO:
         return err
     _finish(s, c, a, gva, kind)
-    tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr))
+    c.tlb_rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
     return ZERO
 
 
 @jit
-def _miss_shadow(s, c, a, gva, vpn, kind, user, size, value):
+def _miss_shadow(s, c, a, gva, kind, user, size, value):
     """Hardware walks the shadow; what it cannot finish exits to sh_page_fault. Also returns EMULATED: the store is done."""
     while True:
         leaf = shadow.hardware_walk(s, c, a, gva, kind, user)
         if leaf != ZERO:
             c.w_leaf = gfn_of(s, a, frame(leaf))
-            tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP))
+            c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP)
             return ZERO
         r = shadow.page_fault(s, c, a, gva, kind, user, size, value)
         if r != ZERO or s.crashed != ZERO:
@@ -61,7 +62,7 @@ def _miss_shadow(s, c, a, gva, vpn, kind, user, size, value):
 
 
 @jit
-def _miss_hap(s, c, a, gva, vpn, kind, user):
+def _miss_hap(s, c, a, gva, kind, user):
     """Hardware's two-dimensional walk, begun again after every exit. Returns as _miss_bare."""
     r = attempt(s, c, a, gva, kind, user)
     while r == EXIT:
@@ -71,12 +72,12 @@ def _miss_hap(s, c, a, gva, vpn, kind, user):
         r = attempt(s, c, a, gva, kind, user)
     if r == ZERO:
         rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
-        tlb.fill(s, c, vpn, c.w_leaf, rights if c.n_store != ZERO else rights & ~(TLB_W | TLB_KW))
+        c.tlb_rights = rights if c.n_store != ZERO else rights & ~(TLB_W | TLB_KW)
     return r
 
 
 @jit
-def _miss_pv(s, c, a, gva, vpn, kind, user, size, value):
+def _miss_pv(s, c, a, gva, kind, user, size, value):
     """Hardware walks the validated tables, or the shadows while log-dirty is on. Returns as _miss_shadow.
 
     A kernel's store to a page table that it may only read is tried first as such (x86/traps.c: fixup_page_fault); with shadows
@@ -84,7 +85,7 @@ def _miss_pv(s, c, a, gva, vpn, kind, user, size, value):
     """
     while True:
         if s.log_dirty == ZERO:
-            r = _miss_bare(s, c, a, gva, vpn, kind, user)
+            r = _miss_bare(s, c, a, gva, kind, user)
             if r == ZERO:
                 return ZERO
             perhaps = r & PF_P != ZERO
@@ -92,7 +93,7 @@ def _miss_pv(s, c, a, gva, vpn, kind, user, size, value):
             leaf = shadow.hardware_walk(s, c, a, gva, kind, user)
             if leaf != ZERO:
                 c.w_leaf = gfn_of(s, a, frame(leaf))
-                tlb.fill(s, c, vpn, c.w_leaf, tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP))
+                c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP)
                 return ZERO
             r, perhaps = ZERO, True
         if perhaps and kind == WRITE and user == ZERO and size != ZERO and ptwr(s, c, a, gva, size, value):
@@ -106,14 +107,22 @@ def _miss_pv(s, c, a, gva, vpn, kind, user, size, value):
 
 @far
 def miss(s, c, a, gva, vpn, kind, user, size, value):
-    """What the hardware does when the TLB does not help, by road. Returns as `access`, with c.w_leaf set when that is DONE."""
+    """What the hardware does when the TLB does not help, by road. Returns as `access`.
+
+    With DONE c.w_leaf is set, and the TLB holds the translation.
+    """
     if s.road == SHADOW:
-        return _miss_shadow(s, c, a, gva, vpn, kind, user, size, value)
-    if s.road == BARE:
-        return _miss_bare(s, c, a, gva, vpn, kind, user)
-    if s.road == PV:
-        return _miss_pv(s, c, a, gva, vpn, kind, user, size, value)
-    return _miss_hap(s, c, a, gva, vpn, kind, user)
+        r = _miss_shadow(s, c, a, gva, kind, user, size, value)
+    elif s.road == BARE:
+        r = _miss_bare(s, c, a, gva, kind, user)
+    elif s.road == PV:
+        r = _miss_pv(s, c, a, gva, kind, user, size, value)
+    else:
+        r = _miss_hap(s, c, a, gva, kind, user)
+    if r == DONE and s.crashed == ZERO:
+        count_walk(s, c, a, vpn)
+        tlb.fill(s, c, vpn, c.w_leaf, c.tlb_rights)
+    return r
 
 
 @jit

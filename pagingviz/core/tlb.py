@@ -1,6 +1,6 @@
 """The TLB: final translations only (no paging-structure caches, no global pages, no PCID).
 
-Two levels with true LRU, 64 entries 4-way and 1536 entries 12-way. An entry holds the virtual page number, tagged with the
+Two levels with true LRU, of the sizes of a named core (layout.CORES). An entry holds the virtual page number, tagged with the
 generation of its vCPU (a flush is one increment), the gfn it reaches, and the rights the walk found. TLB_W is set only when a
 store needs nothing more from the tables: writable at every level and the leaf already dirty. A superpage is held in pieces of
 4 KiB, and INVLPG of any address in it drops them all (SDM vol. 3, 4.10.4.1).
@@ -8,12 +8,11 @@ store needs nothing more from the tables: writable at every level and the leaf a
 
 from pagingviz.core.jit import jit
 from pagingviz.layout import (
-    CR_AC, CR_SMAP, CR_SMEP, CR_WP, FETCH, NONE, ONE, T1_SETS, T1_WAYS, T2_SETS, T2_WAYS, TLB_BIG, TLB_GEN_SHIFT,
-    TLB_GFN_SHIFT, TLB_HUGE, TLB_KW, TLB_NX, TLB_U, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
+    CR_AC, CR_SMAP, CR_SMEP, CR_WP, FETCH, NONE, ONE, T1_SIZE, T2_SIZE, TLB_BIG, TLB_GEN_SHIFT, TLB_GFN_SHIFT,
+    TLB_HUGE, TLB_KW, TLB_NX, TLB_U, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
 )  # fmt: skip
 
 _MANY = U(1 << 26)
-_SET1, _SET2 = T1_SETS - ONE, T2_SETS - ONE
 
 
 @jit
@@ -44,8 +43,8 @@ def lookup(s, c, vpn, kind, user):
     """gfn reached by `vpn`, or NONE on a miss. An entry without the rights asked for is a miss (hardware walks again)."""
     c.clock += ONE
     tag = (s.tlb_gen[c.id] << TLB_GEN_SHIFT) | vpn
-    k = (vpn & _SET1) * T1_WAYS
-    for w in range(k, k + T1_WAYS):
+    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    for w in range(k, k + s.t1_ways):
         if c.t1t[w] == tag:
             v = c.t1v[w]
             if not allowed(v, kind, user, s.cr):
@@ -53,8 +52,8 @@ def lookup(s, c, vpn, kind, user):
             c.t1s[w] = c.clock
             s.tlb_l1_hit += ONE
             return v >> TLB_GFN_SHIFT
-    k = (vpn & _SET2) * T2_WAYS
-    for w in range(k, k + T2_WAYS):
+    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    for w in range(k, k + s.t2_ways):
         if c.t2t[w] == tag:
             v = c.t2v[w]
             if not allowed(v, kind, user, s.cr):
@@ -69,10 +68,10 @@ def lookup(s, c, vpn, kind, user):
 @jit
 def fill1(s, c, tag, vpn, val):
     """Put a value into the first level: over the same page, else the first stale way, else the least recently used way."""
-    k = (vpn & _SET1) * T1_WAYS
+    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
     gen = tag >> TLB_GEN_SHIFT
     best, least = k, NONE
-    for w in range(k, k + T1_WAYS):
+    for w in range(k, k + s.t1_ways):
         t = c.t1t[w]
         if t == tag:
             best = w
@@ -90,10 +89,10 @@ def fill(s, c, vpn, gfn, rights):
     val = (gfn << TLB_GFN_SHIFT) | rights
     if rights & (TLB_BIG | TLB_HUGE):
         c.big_gen = s.tlb_gen[c.id]
-    k = (vpn & _SET2) * T2_WAYS
+    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
     gen = tag >> TLB_GEN_SHIFT
     best, least = k, NONE
-    for w in range(k, k + T2_WAYS):
+    for w in range(k, k + s.t2_ways):
         t = c.t2t[w]
         if t == tag:
             best = w
@@ -107,17 +106,18 @@ def fill(s, c, vpn, gfn, rights):
 
 @jit
 def drop(s, c, vpn):
-    """INVLPG: forget one page in both levels, and every piece of the superpages it may lie in."""
+    """INVLPG: forget one page in both levels, every piece of the superpages it may lie in, all paging-structure entries."""
+    s.psc_gen[c.id] += ONE
     if c.big_gen == s.tlb_gen[c.id]:
         _drop_pieces(c.t1t, c.t1v, vpn, s.tlb_gen[c.id], c.levels)
         _drop_pieces(c.t2t, c.t2v, vpn, s.tlb_gen[c.id], c.levels)
     tag = (s.tlb_gen[c.id] << TLB_GEN_SHIFT) | vpn
-    k = (vpn & _SET1) * T1_WAYS
-    for w in range(k, k + T1_WAYS):
+    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    for w in range(k, k + s.t1_ways):
         if c.t1t[w] == tag:
             c.t1t[w] = ZERO
-    k = (vpn & _SET2) * T2_WAYS
-    for w in range(k, k + T2_WAYS):
+    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    for w in range(k, k + s.t2_ways):
         if c.t2t[w] == tag:
             c.t2t[w] = ZERO
 
@@ -134,8 +134,9 @@ def _drop_pieces(tags, values, vpn, gen, levels):
 
 @jit
 def flush(s, vcpu):
-    """Forget everything one vCPU has cached: a new generation. Pages freed before now need no later flush of their own."""
+    """Forget all that one vCPU has cached of linear addresses: a new generation. Pages freed before now need no later flush."""
     s.tlb_gen[vcpu] += ONE
+    s.psc_gen[vcpu] += ONE
     s.flush_epoch += ONE
     s.tlb_flush += ONE
 
@@ -148,14 +149,15 @@ def renew(s, c):
     live = s.tlb_gen[c.id]
     s.tlb_gen[c.id] = ONE
     c.big_gen = ONE if c.big_gen == live else ZERO
-    for w in range(T1_SETS * T1_WAYS):
+    for w in range(T1_SIZE):
         c.t1t[w] = (ONE << TLB_GEN_SHIFT) | (c.t1t[w] & VPN_MASK) if c.t1t[w] >> TLB_GEN_SHIFT == live else ZERO
-    for w in range(T2_SETS * T2_WAYS):
+    for w in range(T2_SIZE):
         c.t2t[w] = (ONE << TLB_GEN_SHIFT) | (c.t2t[w] & VPN_MASK) if c.t2t[w] >> TLB_GEN_SHIFT == live else ZERO
 
 
 @jit
 def flush_all(s):
-    """The hypervisor flushes every vCPU of the domain (Xen: guest_flush_tlb_mask)."""
+    """The hypervisor flushes every vCPU of the domain (Xen: guest_flush_tlb_mask), guest-physical mappings too (INVEPT)."""
     for v in range(s.vcpus):
+        s.npt_gen[v] += ONE
         flush(s, v)

@@ -9,7 +9,8 @@ def tlb_entry(model, walk, gva, mfn, writable=True):
     ready = bool(walk.leaf.entry & D and writable)
     kernel = ready and not may_write and not model.cr & CR_WP
     return TlbEntry(gva >> 12 & (1 << 36) - 1, mfn, bool(may_write and ready), user_page, no_execute,
-                    kernel_write=kernel, big=walk.big)
+                    kernel_write=kernel, big=walk.big,
+                    tables={s.level: s.table for s in walk if s.table not in (None, model.identity)})
 
 
 class Bare:

@@ -66,6 +66,7 @@ class Config:
     zone: int = 24
     direct_map: int = 0xFFFF_8800_0000_0000
     vcpus: int = 1
+    core: str = "skylake"
     pool: int = 64
     superpages: int = 0
     clean_every: int = 0

@@ -111,6 +111,17 @@ class Hap:
             raise EptExit("violation", gfn)
         return entry.mfn + (gfn % 512 if entry.sp else 0), entry.w
 
+    def depth(self, gfn):
+        """Level of the leaf of a frame, 0 where no memory is."""
+        if gfn >= self.m.config.frames:
+            return 0
+        table = ROOT
+        for level in (4, 3, 2, 1):
+            entry = self.tables[table][slot_of(gfn, level)]
+            if level == 1 or entry.sp:
+                return level
+            table = entry.mfn
+
     def walk(self, gva, kind, user, size, value):
         """The two-dimensional walk, begun again after every exit."""
         while True:

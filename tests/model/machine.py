@@ -1,5 +1,6 @@
 """The machine: memory of the guest, vCPUs, one road, and everything a test wants to look at."""
 from .bare import Bare
+from .caches import Caches
 from .config import CR_NXE, CR_PG, CR_PGE, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, POOL_EMPTY, PSE, RAM_BASE, UNEXPECTED_FAULT, WRITE
 from .config import A, D, MachineCrash, P, U, W, machine_frame
 from .guest import MERGED, GuestKernel
@@ -20,9 +21,9 @@ class Vcpu:
     """levels: of the paging mode it is in, 2 while paging is off; cr3: guest frame of the loaded root; pdptes: the four
     registers of a PAE guest. The rest is used on the shadow road only and bears Xen's names (struct shadow_vcpu)."""
 
-    def __init__(self, number, levels):
+    def __init__(self, number, levels, core):
         self.number, self.levels = number, levels
-        self.tlb = Tlb()
+        self.tlb, self.caches = Tlb(core), Caches()
         self.cr3 = None
         self.pdptes = [0] * 4
         self.monitor = []              # pages of the monitor table
@@ -63,7 +64,7 @@ class Model:
         self.events = []                                                # (tick, name, vcpu, gva, gfn, level, detail)
         self.version = [0] * config.frames
         self.words = {g: {} for g in range(config.zone)}                # table frame -> {8-byte word: value}, absent = 0
-        self.vcpus = [Vcpu(k, self.guest_levels()) for k in range(config.vcpus)]
+        self.vcpus = [Vcpu(k, self.guest_levels(), config.core) for k in range(config.vcpus)]
         self.cpu = self.vcpus[0]
         self.current = None                                             # the vCPU whose action this is; None in a command
         self.p2m = {g: g if config.road == "bare" else machine_frame(g, config.frames) for g in range(config.frames)}
@@ -140,10 +141,25 @@ class Model:
             entry = self.road.walk(gva, kind, user, size, value)
             if entry is None:
                 return False
+            self.count_walk(vpn, entry)
             self.cpu.tlb.fill(entry)
         if kind == WRITE:
             self.store(self.gfn_of[entry.mfn], gva, size, value)
         return True
+
+    def count_walk(self, vpn, entry):
+        """References of the walk that has made `entry`: of the guest's own tables, or of a shadow (which has four levels or,
+        under registers, two)."""
+        cpu = self.cpu
+        cpu.caches.now = cpu.tlb.clock
+        bits = 10 if cpu.levels == 2 else 9
+        if entry.tables is None:
+            bits, top, size = 9, 4 if cpu.levels == 4 else 2, 1
+        else:
+            top, size = max(entry.tables, default=0), 1 + entry.big // bits
+        depth = self.road.depth if isinstance(self.road, Hap) else None
+        self.count("walks")
+        self.count("walk_refs", cpu.caches.walk(vpn, entry.tables, top, size, bits, depth, self.gfn_of[entry.mfn]))
 
     def store(self, gfn, gva, size, value):
         """A write of the guest arrives in memory."""
@@ -186,7 +202,8 @@ class Model:
         if (old ^ value) & CR_PG:
             for vcpu in self.vcpus:
                 vcpu.levels = self.guest_levels()
-        self.flush_tlbs()
+        for vcpu in self.vcpus:
+            self.flush_tlb(vcpu)
 
     def invlpg(self, gva):
         """The road says what its hardware drops: nothing, the page, or this vCPU's whole TLB."""
@@ -194,17 +211,21 @@ class Model:
         what = self.road.invlpg(gva)
         if what == "page":
             self.cpu.tlb.invlpg(gva >> 12 & (1 << 36) - 1)
+            self.cpu.caches.forget(nested=False)
         elif what == "all":
             self.flush_tlb(self.cpu)
 
     def flush_tlb(self, vcpu):
         vcpu.tlb.flush()
+        vcpu.caches.forget(nested=False)
         self.epoch += 1
 
     def flush_tlbs(self):
-        """The hypervisor flushes the TLBs of every vCPU."""
+        """The hypervisor flushes the TLBs of every vCPU, and what they know of guest-physical addresses."""
         for vcpu in self.vcpus:
             vcpu.tlb.flush()
+            vcpu.caches.forget(nested=False)
+            vcpu.caches.forget(nested=True)
         self.epoch += 1
 
     # ---- the guest's tables ----
@@ -302,6 +323,7 @@ class Model:
             "guest": self.guest_state(), "levels": [v.levels for v in self.vcpus],
             "crashed": self.crashed, "counters": dict(self.counters),
             "tlb": [{"l1": v.tlb.l1.contents(), "l2": v.tlb.l2.contents()} for v in self.vcpus],
+            "caches": [v.caches.contents() for v in self.vcpus],
             "cr": self.cr, "cr3": [v.cr3 for v in self.vcpus], "pdptes": [list(v.pdptes) for v in self.vcpus],
             "p2m": dict(self.p2m), "epoch": self.epoch,
             "log": {"on": log.on, "bits": set(log.bits), "dirty_count": log.dirty_count, "fault_count": log.fault_count,

@@ -18,6 +18,7 @@ class TlbEntry:
     stamp: int = 0
     kernel_write: bool = False
     big: int = 0
+    tables: dict | None = None  # of the walk that made it, where it was one of the guest's own: {level: frame}
 
     def lets(self, kind, user, cr):
         """May this access use the entry as it stands?"""
@@ -61,11 +62,14 @@ class TlbLevel:
                 for s, ways in enumerate(self.sets) for w, e in enumerate(ways) if e is not None}
 
 
-class Tlb:
-    """L1 of 64 entries before L2 of 1536."""
+SHAPES = {"skylake": ((16, 4), (128, 12)), "nehalem": ((16, 4), (128, 4)), "zen": ((1, 64), (128, 12))}  # (sets, ways) twice
 
-    def __init__(self):
-        self.l1, self.l2 = TlbLevel(16, 4), TlbLevel(128, 12)
+
+class Tlb:
+    """Two levels of the sizes of a core."""
+
+    def __init__(self, core="skylake"):
+        self.l1, self.l2 = (TlbLevel(*shape) for shape in SHAPES[core])
         self.clock = 0
 
     def lookup(self, vpn, kind, user, cr=CR_WP):
