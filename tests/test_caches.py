@@ -87,7 +87,8 @@ def test_cores_differ_in_their_tlb_only():
     """512 entries of the second level hold less than 1536: more walks, the same guest."""
     counts, guests = {}, []
     for core in L.CORES:
-        sim = Simulation(load("blackboard").replace(core=core, road="bare", trace="", work="uniform:1200", frames=2048, order=""))
+        uniform = load("blackboard").replace(core=core, road="bare", trace="", work="uniform:1200", frames=2048, order="")
+        sim = Simulation(uniform)
         sim.run(20_000)
         counts[core] = sim.counters()["walks"]
         guests.append(sim.machine.guest_digests())
