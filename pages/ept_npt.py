@@ -3,7 +3,7 @@
 from pagingviz.ui.place import map_page
 
 map_page(
-    "ept-npt",
+    ("ept-npt",),
     "EPT / NPT",
     (
         "Switching log-dirty on poisons one entry of the root, whatever the size of RAM: ept_invalidate_emt_subtree "

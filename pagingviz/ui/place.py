@@ -36,17 +36,20 @@ def machine_page(title: str) -> None:
         _slow(portray.BOARDS, None, ())
 
 
-def map_page(name: str, title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
+def map_page(boards: tuple[str, ...], title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
              below: Callable[[], None] | None = None) -> None:  # fmt: skip
-    """The page of one map. `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything."""
+    """The page of one map, or of a few that belong together; the first one names the page.
+
+    `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything.
+    """
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
                              label_visibility="collapsed")  # fmt: skip
     with st.container():
-        _live(title, (name,), name)
+        _live(title, boards, boards[0])
     with st.container():
-        _slow((name,), worth_knowing, curves)
+        _slow(boards, worth_knowing, curves)
     if below:
         below()
 
@@ -108,12 +111,14 @@ def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves
     if worth_knowing is None:
         return
     with st.container(key="slow"):
-        _same_grid(sim, plans[0], theme)
+        for plan in plans:
+            _same_grid(sim, plan, theme)
         come_into_view(st.session_state.get("view", LIVE), LIVE)
         _history(sim, curves, theme)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")
-        st.caption(portray.alt(sim, plans[0]))
+        for plan in plans:
+            st.caption(portray.alt(sim, plan))
         st.caption(f"State digest {sim.machine.digest()} at tick {sim.tick}.")
 
 
@@ -127,17 +132,18 @@ def _said(sim, plans) -> None:
 
 
 def _same_grid(sim, plan, theme: str) -> None:
-    """The paused, zoomable heatmap, or the table, of what the live map shows."""
+    """The paused, zoomable heatmap, or the table, of what one live map shows."""
     shown = st.session_state.get("view", LIVE)
     if shown == HEATMAP:
         from pagingviz import figures
 
         figure = figures.heatmap(portray.cells(sim, plan), plan, theme, portray.caption(sim, plan))
         name = f"{plan.id}-tick-{sim.tick}"
-        st.plotly_chart(figure, theme=None, key="heatmap", config=figures.config(name))
+        st.plotly_chart(figure, theme=None, key=f"heatmap-{plan.id}", config=figures.config(name))
     elif shown == TABLE:
         rows = portray.table(sim, plan)
-        st.dataframe(rows[:ROWS], height=420, key="table")
+        st.markdown(f"**{plan.title}** · {plan.unit}")
+        st.dataframe(rows[:ROWS], height=420, key=f"table-{plan.id}")
         if len(rows) > ROWS:
             st.caption(f"The first {ROWS:,} of {len(rows):,} rows.")
 
