@@ -116,7 +116,9 @@ def card(sim, plan, cell):
     every = ", all memory" if last - gfn + 1 == m.scenario.frames else ""
     rows = [("covers", f"gfn {gfn:#x}" + (f" to {last:#x}{every}" if last > gfn else "")),
             ("gpa", f"{gfn << 12:#x}" + (f" to {(last + 1 << 12) - 1:#x}" if last > gfn else ""))]  # fmt: skip
-    lit = {plan.id: [cell, *path_cells(m, plan, gfn, level + 1)]} | leaf_cells(sim, gfn, last)
+    start = int(plan.key[cell])
+    lit = {plan.id: [cell, *path_cells(m, plan, gfn, level + 1)]}
+    lit |= leaf_cells(sim, start, min(start + (per << 9 * (level - 1)), m.scenario.frames) - 1)
     if not there:
         why = f"No entry: the {_SIZE[step.level]} leaf at L{step.level} maps this, until a logged store splits it."
         return {"title": title, "chain": chain, "rows": rows, "why": why, "lit": lit}
