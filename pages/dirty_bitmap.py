@@ -3,7 +3,7 @@
 from pagingviz.ui.place import map_page
 
 map_page(
-    "dirty-bitmap",
+    ("dirty-bitmap",),
     "Dirty bitmap",
     (
         "CLEAN reads and clears the bitmap, and takes write access away again (on the shadow road by throwing all "

@@ -1,9 +1,10 @@
 """EPT / NPT: guest frame to machine frame."""
 
+from pagingviz.portray import TABLES, below_maps
 from pagingviz.ui.place import map_page
 
 map_page(
-    "ept-npt",
+    ("ept-npt", TABLES),
     "EPT / NPT",
     (
         "Switching log-dirty on poisons one entry of the root, whatever the size of RAM: ept_invalidate_emt_subtree "
@@ -15,5 +16,6 @@ map_page(
         "at a time, so every frame that is touched costs an exit, and one more when it is written. The guest's own page "
         "tables count as written whenever the processor walks them.",
     ),
-    ("ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pages_marked"),
+    ("ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full", "p2m_split", "pages_marked"),
+    tables=below_maps,
 )

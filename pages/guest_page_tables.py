@@ -3,7 +3,7 @@
 from pagingviz.ui.place import map_page
 
 map_page(
-    "guest-tables",
+    ("guest-tables",),
     "Guest page tables",
     (
         "A guest table is ordinary guest memory. On the shadow road the hypervisor lets nobody write to it unseen: "

@@ -4,7 +4,7 @@ from pagingviz.ui.place import map_page
 from pagingviz.ui.pool_size import pool_size
 
 map_page(
-    "shadow-pool",
+    ("shadow-pool",),
     "Shadow pool",
     (
         "When the pool is full, _shadow_prealloc unpins the root that was loaded longest ago, and everything that "

@@ -84,7 +84,7 @@ def history(ticks: np.ndarray, series: dict[str, np.ndarray], names: tuple[str, 
     figure = go.Figure()
     for k, name in enumerate(names):
         figure.add_scatter(x=ticks, y=series[name], name=name, mode="lines", line_shape="hv",
-                           line={"color": LINES[theme][k % 3], "dash": DASHES[k % 3], "width": 2})  # fmt: skip
+                           line={"color": LINES[theme][k % 3], "dash": DASHES[(k + k // 3) % 3], "width": 2})  # fmt: skip
     figure.add_vline(x=now, line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text=f"tick {now:,}",
                      annotation_position="bottom left")  # fmt: skip
     figure.update_layout(_layout(palette), height=260, showlegend=True, hovermode="x unified",

@@ -20,8 +20,8 @@ from pagingviz.workload import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
 SAMPLES = 512  # most points of a history
-HISTORY = ("exits_page_fault", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "guest_faults",
-           "tlb_miss", "pages_marked", "dirty_count", "free_pages", "total_pages", "cleans")  # fmt: skip
+HISTORY = ("exits_page_fault", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full", "p2m_split",
+           "guest_faults", "tlb_miss", "pages_marked", "dirty_count", "free_pages", "total_pages", "cleans")  # fmt: skip
 EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn", "mfn", "level", "detail")])
 
 
@@ -38,6 +38,7 @@ class Simulation:
         self.opened = None  # (k, n): the present tick is open at its k-th of n events
         self._tick, self._base = 0, None
         self._looked = None  # the present tick, when its events are kept in full
+        self._runs = [[0, 0, 0]]  # stretches of the event record without a gap: first event, the ticks it leads from and to
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
         self._checkpoints = Checkpoints()
         self._history, self._stride = [], 1
@@ -66,6 +67,24 @@ class Simulation:
         first = max(int(s.ev_tick), int(s.ev_n) - int(L.RING))
         rows = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
         return rows[np.arange(first, int(s.ev_n)) % int(L.RING)].view(EVENT_DTYPE).reshape(-1)
+
+    def past_events(self):
+        """(events up to the present tick as far back as the ring has them without a gap, oldest first; True if from tick 0).
+
+        The ring also holds what was run before going back in time: of each stretch only what leads to the next one counts.
+        """
+        n, end, need, parts = int(self.machine.sys[0].ev_n), int(self.machine.sys[0].ev_n), self._tick, []
+        rows = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
+        for k, (start, since, upto) in reversed(list(enumerate(self._runs))):
+            if since <= need <= (self._tick if k == len(self._runs) - 1 else upto):
+                first = max(start, n - int(L.RING))
+                part = rows[np.arange(first, end) % int(L.RING)].view(EVENT_DTYPE).reshape(-1)
+                parts.insert(0, part[(part["tick"] <= need) & ((part["tick"] > since) | (since == 0))])
+                need = since
+                if since == 0 or first > start:
+                    return np.concatenate(parts), first == start
+            end = start
+        return np.concatenate(parts), False
 
     def history(self):
         """(ticks int64[n], {name: int64[n]}): counters and gauges of HISTORY up to the furthest tick, evenly spaced."""
@@ -186,9 +205,18 @@ class Simulation:
 
     def _return(self, tick):
         """Jump to the latest checkpoint at or before `tick`."""
-        self._tick = self._checkpoints.restore(tick, self.machine)
+        was, self._tick = self._tick, self._checkpoints.restore(tick, self.machine)
+        self._begin_stretch(was, self._tick)
         self._looked = None
         self._obey(self._tick)
+
+    def _begin_stretch(self, was, tick):
+        """The event record goes on at `tick`, no longer at `was`, up to which it was complete."""
+        runs, n = self._runs, int(self.machine.sys[0].ev_n)
+        runs[-1][2] = was
+        runs.append([n, tick, tick])
+        while len(runs) > 1 and runs[1][0] <= n - int(L.RING) or len(runs) > int(L.RING):
+            runs.pop(0)
 
     def _perform(self, command):
         code = L.COMMANDS.index(command.name)
@@ -240,6 +268,7 @@ class Simulation:
         """From self._base (one tick before) run the present tick, up to its k-th event or to its end."""
         m, target = self.machine, self._tick
         m.restore(self._base)
+        self._begin_stretch(target - 1, target - 1)
         s = m.sys[0]
         s.look, s.ev_stop = 1, int(s.ev_n) + k if k else 0
         self._tick = target - 1

@@ -233,7 +233,7 @@ def test_the_home_page_fits_without_scrolling(open_page, theme):
 def test_the_plotly_heatmap_comes_with_the_switch(open_page):
     page = open_page("/shadow-pool?scenario=blackboard&tick=900", tick=900)
     page.get_by_role("radio", name="Plotly heatmap").click()
-    expect(page.locator(".st-key-heatmap")).to_have_count(1)
+    expect(page.locator(".st-key-heatmap-shadow-pool")).to_have_count(1)
     press(page, "ArrowRight", 901)
 
 

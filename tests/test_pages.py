@@ -85,7 +85,7 @@ def test_the_same_grid_as_plotly_and_as_a_table(warm, page):
 
 def shown_below(app):
     """Keys of the charts of the map itself, and "table" when its table is there."""
-    charts = {chart.key for chart in app.get("plotly_chart")} & {"history", "heatmap"}
+    charts = {chart.key.partition("-")[0] for chart in app.get("plotly_chart")} & {"history", "heatmap"}
     return charts | {"table" for table in app.dataframe if "letter" in table.value.columns}
 
 

@@ -7,6 +7,7 @@ from pagingviz.palette import (
     ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PENDING,
     PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
 )  # fmt: skip
+from pagingviz.portray import nested
 
 _P, _RW, _A, _D = (int(x) for x in (L.P, L.RW, L.A, L.D))
 _FRAME = int(L.FRAME_MASK)
@@ -28,7 +29,8 @@ _BIG = np.array([word(READ_ONLY, "s"), W_SUPER_RO, word(SUPERPAGE, "s"), W_SUPER
 
 def cells(sim, plan):
     """The grid of `plan` for the machine as it stands: uint16 (height, width)."""
-    draw = {"guest-tables": _guest, "shadow-pool": _pool, "ept-npt": _second, "dirty-bitmap": _bitmap}[plan.id]
+    draw = {"guest-tables": _guest, "shadow-pool": _pool, "ept-npt": _second, "dirty-bitmap": _bitmap,
+            "nested-tables": _tables}[plan.id]  # fmt: skip
     return draw(sim.machine, sim, plan).reshape(plan.height, plan.width)
 
 
@@ -249,6 +251,30 @@ def _nested_rank(machine):
     logged = (entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT == L.P2M_RAM_LOGDIRTY  # with PML such a leaf may be written
     rank = np.where(logged, 2, 0) + (level == 2)
     return np.where(pending, 4, rank)
+
+
+_ENTRY = np.array([W_FREE, W_TABLE, W_WRITE | PINNED, W_WRITE, W_READ | PINNED, W_READ, W_PENDING | PINNED, W_PENDING])
+_BIG_ENTRY = np.array([W_FREE, W_TABLE, W_SUPER | PINNED, W_SUPER, W_SUPER_RO | PINNED, W_SUPER_RO, W_PENDING | PINNED,
+                       W_PENDING])  # fmt: skip
+
+
+def _tables(machine, sim, plan):
+    """The entries of the nested tables themselves, each with what is stored in it, whatever waits above it."""
+    if plan.road != "hap":
+        return np.full(plan.key.size, HATCHED)
+    out = np.full(plan.key.size, NOTHING)
+    pool, found = machine.view("pool").reshape(-1, 512), nested.tables(machine)
+    for level, at, cells, per in plan.levels:
+        page, first = found[level]
+        code = nested.codes(machine, level, pool[page])
+        worst = np.zeros(cells, np.uint8)
+        share = min(per, 512)
+        code = code.reshape(page.size, 512 // share, share).max(axis=2)
+        cell = (first >> 9 * (level - 1))[:, None] // per + np.arange(512 // share)
+        inside = cell < cells
+        np.maximum.at(worst, cell[inside], code[inside])
+        out[at : at + cells] = (_ENTRY if level == 1 else _BIG_ENTRY)[worst]
+    return out
 
 
 def shadow_rights(machine):

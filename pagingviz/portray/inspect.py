@@ -3,28 +3,13 @@
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.portray.cells import entry_words, nested_leaves, head_pages, is_big, is_table, shadow_rights, targets
+from pagingviz.portray import nested, nested_tables
+from pagingviz.portray.cells import entry_words, head_pages, is_big, is_table, shadow_rights, targets
 from pagingviz.portray.events import TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
+from pagingviz.portray.plans import TABLES
 from pagingviz.portray.plans import plan as make_plan
 from pagingviz.portray.sentences import process_name
-
-
-def ept_flags(entry):
-    """An EPT entry's bits in words."""
-    rwx = "".join(c if entry & bit else "-" for bit, c in ((L.EPT_R, "r"), (L.EPT_W, "w"), (L.EPT_X, "x")))
-    kind = {0: "ram_rw", 2: "ram_logdirty"}.get(int((entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT), "?")
-    extra = [
-        name for bit, name in ((L.EPT_SP, "2 MiB"), (L.EPT_A, "a"), (L.EPT_D, "d"), (L.EPT_RECALC, "recalc")) if entry & bit
-    ]
-    emt = int((entry & L.EPT_EMT) >> L.U(3))
-    return f"{rwx} emt={emt} {kind} {' '.join(extra)}".strip()
-
-
-def npt_flags(entry):
-    """An NPT entry's bits in words."""
-    kind = {0: "ram_rw", 2: "ram_logdirty"}.get(int((entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT), "?")
-    return f"{flags(entry)} {kind}"
 
 
 def shadowed(m):
@@ -37,17 +22,22 @@ def _hex(x):
 
 
 def inspect(sim, plan, cell):
-    """What the card shows for flat cell number `cell`: {title, chain, rows [(name, value)], why, lit {board: [cells]}}."""
+    """What the card shows for flat cell number `cell`: {title, chain, rows [(name, value)], why, lit {board: [cells]}}.
+
+    With "why_tick" where the tick of the event is known that made it so.
+    """
     if not 0 <= cell < plan.width * plan.height:
         return None
     if plan.id == "guest-tables":
         return _entry(sim, plan, cell)
+    if plan.id == TABLES:
+        return nested_tables.card(sim, plan, cell)
     key = int(plan.key[cell])
     if key < 0:
         return None
     if plan.id == "shadow-pool":
         return pool_page(sim, plan, key, _lit)
-    return _gfn(sim, key, plan.per_cell)
+    return _gfn(sim, plan, key)
 
 
 def _entry(sim, plan, cell):
@@ -189,28 +179,31 @@ def _frame_rows(m, gfn):
         if info & int(L.DYING):
             rows.append(("dying", "yes: HVMOP_pagetable_dying"))
     if road == "hap":
-        entry, level, pending = nested_leaves(m)
-        words = npt_flags if m.sys[0].npt else ept_flags
-        rows.append((f"{m.scenario.hap.upper()} leaf", words(entry[gfn]) + f", level {int(level[gfn])}"))
-        rows.append(("recalculation", "pending on the path" if pending[gfn] else "none pending"))
+        rows += nested_tables.frame_rows(m, gfn)
     if is_table(m)[gfn]:
         rows.append(("holds", "a page table"))
     return rows
 
 
-def _gfn(sim, gfn, per_cell):
+def _gfn(sim, plan, gfn):
     """A guest frame (EPT/NPT map, dirty bitmap)."""
     m = sim.machine
     rows = _frame_rows(m, gfn)
-    if per_cell > 1:
-        rows.insert(0, ("first of", f"{per_cell} frames in this cell"))
+    if plan.per_cell > 1:
+        rows.insert(0, ("first of", f"{plan.per_cell} frames in this cell"))
     users = _mapped_by(sim, gfn)
     rows.append(("mapped at", ", ".join(users[:3]) or "by no process"))
+    why, tick = _why_frame(m, gfn), None
+    if m.scenario.road == "hap":
+        steps = nested.path(m, gfn)
+        told = next((step for step in steps if nested.pending(m, step.entry)), steps[-1])
+        tick = nested_tables.why_entry(sim, told.level, gfn, steps)[1]
     return {
         "title": f"gfn {gfn:#x}",
         "chain": [*users[:1], *_machine_chain(m, gfn)],
         "rows": rows,
-        "why": _why_frame(m, gfn),
+        "why": why,
+        "why_tick": tick,
         "lit": _lit(sim, gfn),
     }
 
@@ -222,15 +215,16 @@ def _why_frame(m, gfn):
     if s.log_dirty and m.dirty_bits()[gfn]:
         return "Its bit is set: a store, or an accessed/dirty update of the tables in it, since the last CLEAN."
     if road == "hap":
-        entry, _, pending = nested_leaves(m)
-        if pending[gfn]:
+        steps = nested.path(m, gfn)
+        entry = steps[-1].entry
+        if any(nested.pending(m, step.entry) for step in steps):
             how = "do_recalc" if m.sys[0].npt else "resolve_misconfig"
             return f"A change is pending on its path: the next access of any kind recomputes its type ({how})."
-        if (entry[gfn] & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT == L.P2M_RAM_LOGDIRTY and entry[gfn] & L.EPT_W:
-            if entry[gfn] & L.EPT_D:
+        if nested.kind(entry) == L.P2M_RAM_LOGDIRTY and entry & L.EPT_W:
+            if entry & L.EPT_D:
                 return "ram_logdirty, D set: the processor has logged it, its bit is set when the log is flushed."
             return "ram_logdirty, D clear: the next store needs no exit, the processor sets D and logs the address (PML)."
-        if not entry[gfn] & L.EPT_W:
+        if not entry & L.EPT_W:
             return "ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit."
         return "ram_rw: stores run at full speed."
     rank = int(shadow_rights(m)[gfn])
@@ -262,6 +256,8 @@ def _lit(sim, gfn):
         cell = gfn // p.per_cell
         if p.key[cell] >= 0:
             out[board] = [cell]
+    if m.scenario.road == "hap":
+        out[TABLES] = nested_tables.path_cells(m, make_plan(sim.scenario, sim.work, TABLES), gfn)
     p = make_plan(sim.scenario, sim.work, "guest-tables")
     found = []
     for e, _, value in entry_words(m, p):

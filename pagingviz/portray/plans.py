@@ -9,6 +9,8 @@ from pagingviz import layout as L
 from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 
 BOARDS = ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap")
+TABLES = "nested-tables"  # a board of its own page; the home page keeps its four
+MOST_OF_A_LEVEL = 256  # cells of one level of nested tables: so many can be read beside the leaf map
 LARGEST = 128 * 128  # cells of one map; more frames than that are shown several to a cell, and the plan says so
 DATA_CELLS = 32  # cells for the direct map of the data frames
 YOUNG, OLD = 16, 28
@@ -47,6 +49,7 @@ class Plan:
     per_cell: int = 1
     key: np.ndarray = field(default=None, repr=False)
     entries: tuple = field(default=(), repr=False)
+    levels: tuple = field(default=(), repr=False)  # of nested tables: (level, first cell, cells, entries in a cell)
 
 
 def plan(scenario, work, board, pages=None):
@@ -63,6 +66,8 @@ def plan(scenario, work, board, pages=None):
         return _pool(scenario.road, scenario.pool if pages is None else pages, _kinds(scenario, work))
     if board == "guest-tables":
         return _guest(scenario, work)
+    if board == TABLES:
+        return _tables(scenario.road, scenario.frames, scenario.hap, bool(scenario.superpages), bool(scenario.pml))
     return _frames(scenario.road, scenario.frames, board, bool(scenario.pml))
 
 
@@ -129,6 +134,34 @@ def _frames(road, frames, board, pml):
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()
     return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key)
+
+
+@lru_cache(maxsize=256)
+def _tables(road, frames, hap, superpages, pml):
+    """Nested tables, rows for each level. An entry's cell is where what it covers belongs: a table that comes has its place."""
+    if road != "hap":
+        unit = "no hypervisor on the bare road" if road == "bare" else f"no nested tables on the {road} road"
+        return Plan(TABLES, "Nested tables", unit, 32, 2, (), (), road, 1, np.full(64, -1))
+    blocks, row = [], 0
+    entries = [-(-frames // 512 ** (level - 1)) for level in (4, 3, 2, 1)]
+    per = [1 << max(0, (n - 1).bit_length() - MOST_OF_A_LEVEL.bit_length() + 1) for n in entries]
+    cells = [-(-n // k) for n, k in zip(entries, per, strict=True)]
+    width = 32
+    for level, n, k in zip((4, 3, 2, 1), cells, per, strict=True):
+        blocks.append((level, row * width, n, k))
+        row += -(-n // width)
+    key = np.full(row * width, -1)
+    for level, at, n, k in blocks:
+        key[at : at + n] = np.arange(n) * k << 9 * (level - 1)
+    labels = tuple((at // width, f"L{level}" + (f" ×{k:,}" if k > 1 else "")) for level, at, _, k in blocks)
+    several = [f"L{level}: {k:,} entries a cell" for level, _, _, k in blocks if k > 1]
+    unit = "1 cell = 1 entry" + "".join(f"; {text}" for text in several) + (", showing the worst of them" if several else "")
+    legend = (("T", TABLE, "leads to a table"),
+              ("W", WRITABLE, "leaf, writable; thick: D set" + (", else PML logs the next store" if pml else "")),
+              ("R", READ_ONLY, "leaf, read-only"), *((("S", SUPERPAGE, "superpage leaf"),) if superpages else ()),
+              ("?", PENDING, "recalculation waits in it"),
+              *(((".", FREE, "no entry: a larger leaf maps it"),) if superpages else ()))  # fmt: skip
+    return Plan(TABLES, f"{hap.upper()} tables", unit, width, row, labels, legend, road, 1, key, (), tuple(blocks))
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
+from pagingviz.portray import nested
 from pagingviz.portray.cells import cells
 from pagingviz.portray.events import TYPES, frame_text
 from pagingviz.portray.sentences import process_name, running
@@ -70,6 +71,14 @@ def caption(sim, plan):
         if sc.road == "pv" and not s.log_dirty:
             return "no EPT on this road, and no shadows now: the types of the guest's frames"
         return "no EPT on this road: how the shadows map each frame"
+    if plan.id == "nested-tables":
+        if sc.road == "pv":
+            return "no nested tables on this road: a PV guest's own tables hold machine frames"
+        if sc.road == "shadow":
+            return "no nested tables on this road: a shadow leads from the guest's address to the machine's in one go"
+        found = nested.counts(sim.machine)
+        waits = " · ".join(f"L{level} {waiting:,} of {n:,}" for level, (_, n, waiting) in found.items())
+        return f"{sum(pages for pages, _, _ in found.values()):,} table pages · pending: {waits}"
     if not s.log_dirty:
         return "log-dirty is off: no bitmap"
     tree = "its tree takes 4 pages or more of the pool" if s.tree_root != L.NONE else "its tree is not allocated yet"
@@ -106,6 +115,11 @@ def table(sim, plan):
         for cell, page in zip(e.cell.tolist(), e.page.tolist(), strict=True):
             who = process_name(sim, e.slot) if e.slot >= 0 else "kernel"
             where[cell] = {"process": who, "level": e.level, "gva": f"{page << 12 & (1 << 48) - 1:#x}"}
+    for level, at, n, per in plan.levels:
+        span = per << 9 * (level - 1)
+        for cell, first in enumerate(plan.key[at : at + n].tolist(), at):
+            last = min(first + span, sim.scenario.frames) - 1
+            where[cell] = {"level": level, "entries": per, "first gfn": hex(first), "last gfn": hex(last)}
     for i in np.flatnonzero((grid & FILL_MASK) > 1):
         code = int(grid[i])
         if code & FILL_MASK == 10:

@@ -18,11 +18,13 @@ import streamlit as st
 from pagingviz import portray
 from pagingviz.board import asked, board
 from pagingviz.left_out import left_out
+from pagingviz.simulation import Simulation
 from pagingviz.ui import link, session, sidebar
 from pagingviz.ui.follow import come_into_view, follow
 from pagingviz.ui.player import Look
 
 LIVE, HEATMAP, TABLE = VIEWS = ("Live map", "Plotly heatmap", "Table")
+Tables = Callable[[Simulation], list[tuple[str, list[dict], str]]]
 ROWS = 20_000  # of a table that travels to the browser
 
 
@@ -36,17 +38,21 @@ def machine_page(title: str) -> None:
         _slow(portray.BOARDS, None, ())
 
 
-def map_page(name: str, title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
-             below: Callable[[], None] | None = None) -> None:  # fmt: skip
-    """The page of one map. `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything."""
+def map_page(boards: tuple[str, ...], title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
+             below: Callable[[], None] | None = None, tables: Tables = lambda _: []) -> None:  # fmt: skip
+    """The page of one map, or of a few that belong together; the first one names the page.
+
+    `curves`: names of simulation.HISTORY for its chart; `tables` gives those under the maps, with headings and notes, for the
+    present state; `below` draws what stands under everything.
+    """
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
                              label_visibility="collapsed")  # fmt: skip
     with st.container():
-        _live(title, (name,), name)
+        _live(title, boards, boards[0])
     with st.container():
-        _slow((name,), worth_knowing, curves)
+        _slow(boards, worth_knowing, curves, tables)
     if below:
         below()
 
@@ -91,7 +97,8 @@ def _live(title: str, boards: tuple[str, ...], name: str) -> None:
 
 
 @st.fragment
-def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...], alone=False) -> None:
+def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...],
+          tables: Tables = lambda _: [], alone=False) -> None:  # fmt: skip
     """Everything that may be a moment behind the board. `alone`: there is no board to follow."""
     visit = session.current()
     if not alone:
@@ -108,12 +115,18 @@ def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves
     if worth_knowing is None:
         return
     with st.container(key="slow"):
-        _same_grid(sim, plans[0], theme)
+        for plan in plans:
+            _same_grid(sim, plan, theme)
         come_into_view(st.session_state.get("view", LIVE), LIVE)
+        for heading, rows, note in tables(sim):
+            st.markdown(f"**{heading}**")
+            st.table(rows)
+            st.caption(note)
         _history(sim, curves, theme)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")
-        st.caption(portray.alt(sim, plans[0]))
+        for plan in plans:
+            st.caption(portray.alt(sim, plan))
         st.caption(f"State digest {sim.machine.digest()} at tick {sim.tick}.")
 
 
@@ -127,17 +140,18 @@ def _said(sim, plans) -> None:
 
 
 def _same_grid(sim, plan, theme: str) -> None:
-    """The paused, zoomable heatmap, or the table, of what the live map shows."""
+    """The paused, zoomable heatmap, or the table, of what one live map shows."""
     shown = st.session_state.get("view", LIVE)
     if shown == HEATMAP:
         from pagingviz import figures
 
         figure = figures.heatmap(portray.cells(sim, plan), plan, theme, portray.caption(sim, plan))
         name = f"{plan.id}-tick-{sim.tick}"
-        st.plotly_chart(figure, theme=None, key="heatmap", config=figures.config(name))
+        st.plotly_chart(figure, theme=None, key=f"heatmap-{plan.id}", config=figures.config(name))
     elif shown == TABLE:
         rows = portray.table(sim, plan)
-        st.dataframe(rows[:ROWS], height=420, key="table")
+        st.markdown(f"**{plan.title}** · {plan.unit}")
+        st.dataframe(rows[:ROWS], height=420, key=f"table-{plan.id}")
         if len(rows) > ROWS:
             st.caption(f"The first {ROWS:,} of {len(rows):,} rows.")
 
@@ -145,7 +159,8 @@ def _same_grid(sim, plan, theme: str) -> None:
 def _history(sim, curves: tuple[str, ...], theme: str) -> None:
     from pagingviz import figures
 
-    other = {"ept": "npf_", "npt": "ept_"}[sim.scenario.hap]  # exits of the processor that this machine does not have
-    curves = tuple(name for name in curves if not name.startswith(other))
+    sc = sim.scenario
+    other = {"ept": "npf_", "npt": "ept_"}[sc.hap], "" if sc.pml else "pml_"  # exits that this machine does not have
+    curves = tuple(name for name in curves if not name.startswith(tuple(filter(None, other))))
     st.plotly_chart(figures.history(*sim.history(), curves, sim.tick, theme), theme=None, key="history",
                     config=figures.config("history"))  # fmt: skip

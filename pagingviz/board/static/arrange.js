@@ -21,8 +21,8 @@ export function arrange(view, panels) {
   // The inspector gets a column of its own where the cells lose nothing by it, so that way is tried first.
   const columns = panels.length > 1 && wide > TWO_COLUMNS_FROM ? 2 : 1;
   const ways = [{ side: false, columns }];
-  if (!present && wide > INSPECTOR_FROM) ways.unshift({ side: true, columns });
-  if (present && columns > 1) ways.push({ side: false, columns: 1 });
+  if (columns > 1 && (present || panels.length === 2)) ways.push({ side: false, columns: 1 });
+  if (!present && wide > INSPECTOR_FROM) ways.unshift(...ways.map((way) => ({ ...way, side: true })));
   const measured = ways.map((way) => measure(view, panels, way, present));
   const best = measured.reduce((a, b) => (b.score > a.score ? b : a));
   const alone = present && panels.length > 1 && Math.min(...best.pitches) < READABLE;
