@@ -211,7 +211,7 @@ class _Walker:
         return End("frame", gfn=gfn, frame=frame, at=len(self.references))
 
     def _nested(self, gpa, kind, final, column, again=False):
-        """core/nested.py: second, and reach. The host's frame, or None with self.end. `again`: to set A or D, the way is known."""
+        """core/nested.py: reach. The host's frame, or None with self.end. `again`: to set A or D, so the way is known."""
         s, gfn = self.s, gpa >> 12
         if gfn >= int(s.frames):
             self._store = True
