@@ -186,7 +186,7 @@ def _put_entry(s, c, a, e, level):
 
 @jit
 def _write(s, c, a, gva, gfn, i, value):
-    """paging_write_guest_entry: store, and while shadows are on propagate into them. What of the TLB is stale is the guest's care."""
+    """paging_write_guest_entry: store, and while shadows are on propagate into them. To flush is the guest's business."""
     put_entry(s, a, FOUR, gfn, i, value)
     a[s.o_ver + gfn] += ONE
     if s.log_dirty != ZERO:

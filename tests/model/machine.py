@@ -241,7 +241,7 @@ class Model:
         return entry & ~ADDRESS | self.p2m[frame(entry)] << 12
 
     def own(self, entry):
-        """The entry with the guest's own number of its frame, which a PV guest's lacks. Somebody else's frame is beyond all RAM."""
+        """The entry with the guest's own number of its frame, which a PV guest's lacks. Another's frame is beyond all RAM."""
         if self.config.road != "pv" or not entry & P:
             return entry
         return entry & ~ADDRESS | self.gfn_of.get(frame(entry), NOBODYS) << 12

@@ -57,7 +57,7 @@ class Pv(Shadow):
         return 1 <= self.type_of(self.m.gfn_of[mfn]) <= 4
 
     def get_page_type(self, gfn, kind):
-        """_get_page_type: one more use. A new table may be cached as writable: flush (Xen asks timestamps first; here are none)."""
+        """_get_page_type: one more use. A new table may be cached as writable: flush (Xen asks timestamps first)."""
         if self.uses.get(gfn):
             if self.kind[gfn] != kind:
                 self.refuse("a table, to be writable" if kind == WRITABLE else
