@@ -37,7 +37,7 @@ def hap_pages(frames: int) -> int:
 
 def least_real_pool(sc) -> int:
     """Pages that Xen gives a PV guest's shadows at first (shadow/common.c: sh_min_allocation)."""
-    return int(L.MIN_PAGES) * sc.vcpus + max(sc.frames >> 8, 6) + 1
+    return int(L.MIN_PAGES) * sc.vcpus + (sc.frames >> 8)
 
 
 _KERNEL = L.P | L.RW | L.A  # entries of the kernel's own tables

@@ -14,20 +14,20 @@ from tests.model import Config, Model, Op
 FIELDS = {  # of a scenario, as small guests have them
     "road": "shadow", "hap": "ept", "pml": 0, "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0,
     "shopt": 511, "oos": 1, "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0,
-    "nx": 1, "pse": 1, "core": "skylake",
+    "nx": 1, "pse": 1, "core": "skylake", "floor": 0,
 }  # fmt: skip
 
 
 _SHARED = (
     "road", "hap", "pml", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
-    "core",
+    "core", "floor",
 )  # fmt: skip
 
 
 def scenario_of(**fields):
     """What Machine asks of a scenario. `direct_map`: address of the guest's direct map (64-bit guests)."""
     direct_map = fields.pop("direct_map", 0xFFFF_8800_0000_0000)
-    scenario = SimpleNamespace(**FIELDS | fields, pool_cap=256, floor=0)
+    scenario = SimpleNamespace(**FIELDS | fields, pool_cap=256)
     scenario.direct_map_base = direct_map if scenario.guest == "hvm64" else 0xC000_0000
     scenario.guest_levels = {"hvm64": 4, "pae": 3, "hvm32": 2}[scenario.guest]
     return scenario
@@ -77,9 +77,9 @@ def differences(machine, model):
         if value != expect:
             out.append((name, *_only_where_different(value, expect)))
     counters = machine.counters()
-    ours = "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full",\
-        "walks", "walk_refs"
-    for name in L.XEN_COUNTERS + ours:
+    ours = ("tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full",
+            "walks", "walk_refs", "refused", "toggles")  # fmt: skip
+    for name in L.XEN_COUNTERS + L.PV_COUNTERS + ours:
         if counters[name] != want["counters"].get(name, 0):
             out.append((f"counter {name}", counters[name], want["counters"].get(name, 0)))
     return out
@@ -150,7 +150,9 @@ def _read(machine):
               "pool.free": _chain(machine, s.free_head, "pnext"),
               "pool.total_pages": int(s.total_pages), "pool.p2m_pages": int(s.p2m_pages)}  # fmt: skip
     assert frames == len(state["guest.versions"])
-    return state | (_shadows(machine) if road == "shadow" else {"ept": _ept(machine), "pml": machine.pml()})
+    if road == "hap":
+        return state | {"ept": _ept(machine), "pml": machine.pml()}
+    return state | _shadows(machine) | (_types(machine) if road == "pv" else _typecounts(machine))
 
 
 def _tlb(machine, v):
@@ -222,10 +224,27 @@ def _shadows(machine):
         "more": {p: (int(view("pkey")[p]), words[p]) for p in more},
         "chains": {p: _chain(machine, p, "pmore") for p in live if view("pmore")[p] != L.NONE},
         "pool.pinned": _chain(machine, s.pin_head, "pnext"), "pool.hash": chains, "pool.up": up, "pool.flags": flags,
-        "pool.typecount": {int(p2m[g]): int(info[g] & L.TYPECOUNT) for g in np.flatnonzero(info & L.TYPECOUNT)},
         "pool.dying": marked(L.DYING), "out_of_sync": marked(L.OOS), "may_write": marked(L.OOS_MAY_WRITE),
         "linux_l3": bool(s.opt_l3), "oos": oos, "vcpus": vcpus,
     }  # fmt: skip
+
+
+def _typecounts(machine):
+    s = machine.sys[0]
+    info, p2m = (machine.mem[int(at) : int(at) + int(s.frames) + 1] for at in (s.o_info, s.o_p2m))
+    return {"pool.typecount": {int(p2m[g]): int(info[g] & L.TYPECOUNT) for g in np.flatnonzero(info & L.TYPECOUNT)}}
+
+
+def _types(machine):
+    """What a PV guest's frames are used as, and the roots of each vCPU."""
+    s, info = machine.sys[0], machine.view("info")
+    types = {int(g): (int((info[g] & L.PGT_TYPE) >> L.PGT_SHIFT), int(info[g] & L.TYPECOUNT), bool(info[g] & L.PGT_PINNED))
+             for g in np.flatnonzero(info & (L.PGT_TYPE | L.TYPECOUNT | L.PGT_PINNED))}  # fmt: skip
+    roots = [tuple(None if root == L.NONE else int(root) for root in (s.kroot[v], s.uroot[v])) for v in range(int(s.vcpus))]
+    out = {"pv.types": types, "pv.roots": roots}
+    if not s.rows:
+        out["guest.user_roots"] = [None if r == L.NONE else int(r) for r in machine.view("uroots")[: machine.slots]]
+    return out
 
 
 def _ept(machine):

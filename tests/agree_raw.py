@@ -13,9 +13,10 @@ from tests.model import Livelock, Model, Raw, Row
 COMPARED = (
     "FIXUP", "NOT_SHADOW", "EMULATE", "EMULATE_UNSHADOW_USER", "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED",
     "WRMAP_BF",    "RESYNC_FULL", "RESYNC_ONLY", "PREALLOC_UNPIN", "UNSYNC", "GUEST_PF", "GP", "MARK_DIRTY",
+    "MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP",
 )  # fmt: skip
-WITH_LEVEL = set(COMPARED[:6])
-WITH_DETAIL = {"FIXUP", "EMULATE", "GUEST_PF"}
+WITH_LEVEL = {*COMPARED[:6], "MMU_UPDATE", "PTWR", "PIN"}
+WITH_DETAIL = {"FIXUP", "EMULATE", "GUEST_PF", "MMU_UPDATE", "PTWR", "PIN", "REFUSED"}
 NO_ADDRESS = {"WRMAP_BF", "RESYNC_FULL", "RESYNC_ONLY", "PREALLOC_UNPIN", "UNSYNC", "MARK_DIRTY"}
 NO_FRAME = {"NOT_SHADOW", "GUEST_PF", "GP"}
 NO_VCPU = {"PREALLOC_UNPIN", "MARK_DIRTY", "RESYNC_FULL", "RESYNC_ONLY", "WRMAP_BF"}
@@ -93,6 +94,7 @@ class Pair:
 
 def _plain(event):
     kind, vcpu, gva, gfn, level, detail = event
+    gfn = None if gfn == int(L.NONE) else gfn
     return (kind, None if kind in NO_VCPU else vcpu, None if kind in NO_ADDRESS else gva, None if kind in NO_FRAME else gfn,
             level if kind in WITH_LEVEL else None, detail if kind in WITH_DETAIL else None)  # fmt: skip
 

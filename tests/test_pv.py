@@ -154,11 +154,11 @@ def test_another_root_is_loaded_by_hypercall():
 
 def test_property_36_of_pv_shadows_come_with_log_dirty_and_go_with_it():
     """A2: mode 0, then shadow and log-dirty, then 0; the pool appears at Xen's minimum and returns but for the tree's pages."""
-    r = raw(floor=1, pool=192)
+    r = raw(floor=1, pool=192, frames=2048)
     assert r.s.total_pages == 0 and r.live() == {}
     for _ in range(2):
         r.do("enable")
-        assert r.s.total_pages + r.s.p2m_pages == 128 + 7, "sh_min_allocation of 128 frames"
+        assert r.s.total_pages + r.s.p2m_pages == 128 + 8, "sh_min_allocation of 8 MiB"
         assert r.live() == {int(L.SH_L4): 1} and r.top() is not None
         assert r.write(BASE)["shadow_fault_fixed"] == 1 and DATA in r.dirty()
         r.do("off")

@@ -14,13 +14,13 @@ from pagingviz.core.emulate import validate
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.shadow import update_cr3
+from pagingviz.core.shadow import invlpg, update_cr3
 from pagingviz.core.shadows import is_shadowed
 from pagingviz.core.walk import FOUR, get_entry, guest_frame, put_entry, read_path, reserved
 from pagingviz.core.writeable import remove_shadows
 from pagingviz.layout import (
     A, D, ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, NONE, ONE, P, PAGE_BITS, PGT_L1, PGT_NONE,
-    PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, SET_ERROR, SET_FLUSH, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
+    PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
 )  # fmt: skip
 
 _REFUSED, _COUNTED, _FRESH = ZERO, ONE, U(2)
@@ -68,6 +68,13 @@ def _uncount(s, c, a, gfn):
 
 
 @jit
+def _promote(s, c, a, gfn):
+    """What the first use as a table begins with: the frame may be in a TLB as writable, and it is dirtied (validate_page)."""
+    tlb.flush_all(s)
+    logdirty.mark(s, c, a, gfn)
+
+
+@jit
 def _hold_page(s, a, e):
     """get_page_from_l1e: a frame of the domain, and if the entry lets it be written one more use as writable."""
     gfn = guest_frame(s, a, e)
@@ -94,12 +101,12 @@ def _child(s, a, e):
 def hold(s, c, a, gfn, level):
     """get_page_type(PGT_l<level>): use the frame as a table; the first use validates it and all below it.
 
-    False: some entry is not allowed; nothing has changed then. A frame that becomes a table may be in a TLB as writable: flush.
+    False: some entry is not allowed; nothing has changed then but for the dirty bits of what was looked at.
     """
     r = _count(s, a, gfn, level)
     if r != _FRESH:
         return r == _COUNTED
-    tlb.flush_all(s)
+    _promote(s, c, a, gfn)
     s.t_page[level - ONE], s.t_idx[level - ONE] = gfn, ZERO
     at = level
     while True:
@@ -120,14 +127,17 @@ def hold(s, c, a, gfn, level):
             child = _child(s, a, e)
             r = _count(s, a, child, at - ONE) if child != NONE else _REFUSED
             if r == _FRESH:
+                _promote(s, c, a, child)
                 at -= ONE
                 s.t_page[at - ONE], s.t_idx[at - ONE] = child, ZERO
             if r != _REFUSED:
                 continue
         while at <= level:  # give back what the tables on the way have taken
             tab = s.t_page[at - ONE]
-            for k in range(s.t_idx[at - ONE] - ONE):
-                _put_entry(s, c, a, get_entry(s, a, FOUR, tab, U(k)), at)
+            k = s.t_idx[at - ONE] - ONE
+            while k != ZERO:
+                k -= ONE
+                _put_entry(s, c, a, get_entry(s, a, FOUR, tab, k), at)
             _uncount(s, c, a, tab)
             at += ONE
         return False
@@ -135,7 +145,10 @@ def hold(s, c, a, gfn, level):
 
 @far
 def drop(s, c, a, gfn, level):
-    """put_page_type of a table of `level`; with its last use it is devalidated: what its entries use is let go, and so on."""
+    """put_page_type of a table of `level`; with its last use it is devalidated: what its entries use is let go, and so on.
+
+    From the last entry on, of an L1 table from the first (demote_l1_table .. demote_l4_table).
+    """
     if not _uncount(s, c, a, gfn):
         return
     s.d_page[level - ONE], s.d_idx[level - ONE] = gfn, ZERO
@@ -148,7 +161,7 @@ def drop(s, c, a, gfn, level):
             at += ONE
             continue
         s.d_idx[at - ONE] = i + ONE
-        e = get_entry(s, a, FOUR, tab, i)
+        e = get_entry(s, a, FOUR, tab, i if at == ONE else _INDEX - i)
         if (e & P) == ZERO:
             continue
         if at == ONE:
@@ -173,15 +186,11 @@ def _put_entry(s, c, a, e, level):
 
 @jit
 def _write(s, c, a, gva, gfn, i, value):
-    """paging_write_guest_entry: store, and while shadows are on propagate into them (sh_write_guest_entry)."""
+    """paging_write_guest_entry: store, and while shadows are on propagate into them. To flush is the guest's business."""
     put_entry(s, a, FOUR, gfn, i, value)
     a[s.o_ver + gfn] += ONE
     if s.log_dirty != ZERO:
-        result = validate(s, c, a, gva, gfn, i * _EIGHT, _EIGHT)
-        if result & SET_FLUSH:
-            tlb.flush_all(s)
-        if result & SET_ERROR:
-            remove_shadows(s, c, a, gfn, ZERO, ZERO)
+        validate(s, c, a, gva, gfn, i * _EIGHT, _EIGHT)
 
 
 @far
@@ -211,9 +220,11 @@ def _refuse(s, c, a, gva, gfn, value):
 
 @far
 def mmu_update(s, c, a, gfn, i, value):
-    """do_mmu_update(MMU_NORMAL_PT_UPDATE), entry `i` of a frame: of a table by the rules of its level, of others as data."""
+    """do_mmu_update(MMU_NORMAL_PT_UPDATE), entry `i` of a frame: of a table by the rules of its level, of others as data.
+
+    A change above level 1 flushes every TLB, since linear maps may be built of it.
+    """
     s.calls_to_mmu_update += ONE
-    s.num_page_updates += ONE
     if gfn >= s.zone:
         _refuse(s, c, a, ZERO, gfn, value)
         return
@@ -226,6 +237,9 @@ def mmu_update(s, c, a, gfn, i, value):
     elif not modify(s, c, a, ZERO, gfn, i, value):
         _refuse(s, c, a, ZERO, gfn, value)
         return
+    elif kind != PGT_L1:
+        tlb.flush_all(s)
+    s.num_page_updates += ONE
     emit(s, a, EV_MMU_UPDATE, c.id, ZERO, gfn, NONE, kind, value)
 
 
@@ -256,9 +270,9 @@ def ptwr(s, c, a, gva, size, value):
     if size != _EIGHT:
         shift = _WORD if gva & FOUR else ZERO
         value = (get_entry(s, a, FOUR, gfn, i) & ~(_LOW32 << shift)) | ((value & _LOW32) << shift)
-    s.ptwr_emulations += ONE
     if not modify(s, c, a, gva, gfn, i, value):
         return False
+    s.ptwr_emulations += ONE
     emit(s, a, EV_PTWR, c.id, gva, gfn, NONE, ONE, value)
     return True
 
@@ -274,6 +288,7 @@ def pin(s, c, a, gfn, level):
         _refuse(s, c, a, ZERO, gfn, level)
         return
     a[s.o_info + gfn] |= PGT_PINNED
+    logdirty.mark(s, c, a, gfn)
     emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ONE)
 
 
@@ -288,6 +303,7 @@ def unpin(s, c, a, gfn):
     a[s.o_info + gfn] &= ~PGT_PINNED
     emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ZERO)
     drop(s, c, a, gfn, level)
+    logdirty.mark(s, c, a, gfn)
 
 
 @jit
@@ -339,7 +355,10 @@ def _remap(s, c, a, gfn, value):
     """Change the entry of `gfn` in the kernel's direct map (update_va_mapping with UVMF_INVLPG)."""
     gva = s.direct_map + (gfn << PAGE_BITS)
     update_va_mapping(s, c, a, gva, (a[s.o_p2m + gfn] << PAGE_BITS) | value)
-    tlb.drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)
+    if s.log_dirty != ZERO:
+        invlpg(s, c, a, gva)
+    else:
+        tlb.drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)
 
 
 @jit
@@ -371,16 +390,18 @@ def hold_root(s, c, a):
 
 @far
 def new_baseptr(s, c, a, gfn):
-    """MMUEXT_NEW_BASEPTR: load another root. Its use keeps it valid; the old one's ends when its shadow is no longer loaded."""
+    """MMUEXT_NEW_BASEPTR (new_guest_cr3): load another root. Its use keeps it valid; the old one's ends when its shadow is no
+    longer loaded. The same root again is a flush and no more."""
     s.calls_to_mmuext_op += ONE
     s.cr3_loads += ONE
     old = s.kroot[c.id]
-    if gfn != old:
-        if gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
-            _refuse(s, c, a, ZERO, gfn, ZERO)
-            return
+    if gfn == old:
+        tlb.flush(s, c.id)
+    elif gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
+        _refuse(s, c, a, ZERO, gfn, ZERO)
+        return
+    else:
         s.kroot[c.id] = gfn
-    _load(s, c, a, gfn)
-    if gfn != old:
+        _load(s, c, a, gfn)
         drop(s, c, a, old, FOUR)
     emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])

@@ -29,9 +29,8 @@ def min_allocation(s):
     if s.floor == ZERO:
         return ZERO
     extra = s.frames >> U(8)
-    if extra < U(6):
-        extra = U(6)
-    extra += ONE
+    if s.pv == ZERO:
+        extra = (extra if extra > U(6) else U(6)) + ONE
     return min_acceptable(s) + (s.p2m_pages if s.p2m_pages > extra else extra)
 
 

@@ -13,6 +13,7 @@ FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6   # kinds of an operatio
 
 # Codes of the rows of a raw guest's program; the first three are the kinds of access.
 RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR = range(3, 11)
+RAW_UPDATE_VA, RAW_MMU_UPDATE, RAW_PIN, RAW_UNPIN, RAW_FLUSH, RAW_GRANT_WRITE, RAW_GRANT_UNMAP = range(11, 18)
 
 POOL_EMPTY, UNEXPECTED_FAULT, HUNG = 1, 2, 3              # values of Model.crashed
 
@@ -56,7 +57,7 @@ class Raw:
 @dataclass(frozen=True)
 class Config:
     """frames: guest frames; zone: frames [0, zone) that may hold page tables; pool: shadow pool pages; processes:
-    slots of the guest's kernel; raw: the guest given entry by entry instead of that kernel.
+    slots of the guest's kernel; floor: the pool of a PV guest has Xen's minimum; raw: the guest given entry by entry.
 
     commands: (tick, name, argument), done in order before the operation of that tick."""
     road: str = "bare"
@@ -79,6 +80,7 @@ class Config:
     shopt: int = 0x1FF
     oos: int = 1
     xen: str = "4.17"
+    floor: int = 0
     raw: Raw | None = None
 
     @property

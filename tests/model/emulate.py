@@ -161,7 +161,15 @@ class Emulation:
 
     # ---- validation ----
     def validate_write(self, gmfn, offset, size):
-        """validate_guest_pt_write, sh_validate_guest_entry: re-propagate what was touched into each shadow of the frame."""
+        """validate_guest_pt_write."""
+        result = self.validate_entries(gmfn, offset, size)
+        if result & FLUSH:
+            self.m.flush_tlbs()
+        if result & ERROR:
+            self.remove_shadows(gmfn, fast=False, must=False)
+
+    def validate_entries(self, gmfn, offset, size):
+        """sh_validate_guest_entry: re-propagate what was touched into each shadow of the frame. SHADOW_SET_* bits."""
         m, result = self.m, 0
         m.log.mark(m.gfn_of[gmfn])
         for kind, level in VALIDATED:
@@ -173,16 +181,13 @@ class Emulation:
         for bit in range(3):
             if result >> bit & 1:
                 self.flag(SET_CHANGED + bit)
-        if result & FLUSH:
-            m.flush_tlbs()
-        if result & ERROR:
-            self.remove_shadows(gmfn, fast=False, must=False)
+        return result
 
     def validate(self, level, table, slot, smfn):
         """validate_glNe for one entry. SHADOW_SET_* bits."""
         m, levels = self.m, LEVELS_OF[self.pages[smfn].type]
         m.count(f"shadow_validate_gl{level}e_calls")
-        guest_entry = m.entry(table, slot, levels)
+        guest_entry = m.own(m.entry(table, slot, levels))
         if level == 1:
             page, k, target = self.pages[smfn].chain[slot >> 9], slot & 511, self.target_of(guest_entry, levels)
             result = self.set_l1e(page, k, self.propagate(1, guest_entry, target, "prefetch", levels))
@@ -208,7 +213,7 @@ class Emulation:
     def remove_shadows(self, gmfn, fast, must):
         """sh_remove_shadows: unpin a root, follow the up pointer of the others;
         when thorough, search the hash for more parents."""
-        if not self.is_page_table(gmfn):
+        if not self.is_shadowed(gmfn):
             return
         self.m.count("shadow_unshadow")
         for kind in UNSHADOWED:
@@ -223,7 +228,7 @@ class Emulation:
                 self.m.count("shadow_up_pointer" if only else "shadow_unshadow_bf")
             if not fast and kind in self.flags.get(gmfn, ()) and kind in PARENT:
                 self.clear_parents(smfn, PARENT[kind])
-        if must and self.is_page_table(gmfn):
+        if must and self.is_shadowed(gmfn):
             self.m.domain_crash()
         self.m.flush_tlbs()
 

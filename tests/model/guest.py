@@ -92,6 +92,35 @@ class GuestKernel:
         for slot, entry in entries.items():
             self.m.put_bytes(table, slot * size, size, entry)
 
+    # ---- what the PV road has otherwise: frames in entries, roots, and the leave to write to a table ----
+    def at(self, g):
+        """The part of an entry that names a frame."""
+        return self.m.localised(g << 12 | P) & ~P
+
+    def target(self, entry):
+        return frame(self.m.own(entry))
+
+    def enter(self, user):
+        pass
+
+    def becomes_table(self, g):
+        pass
+
+    def free_root(self, root):
+        self.free(root)
+
+    def load(self, root):
+        self.m.load_cr3(root)
+
+    def reload(self, root):
+        self.wherever(root, self.m.load_cr3, root)
+
+    def runs(self, vcpu, root):
+        return vcpu.cr3 == root
+
+    def all_roots(self):
+        return [root for root in self.roots if root is not None]
+
     # ---- the kernel's own accesses, all through the direct map ----
     def store(self, g, i, value):
         """Store entry i of table frame g. A 32-bit kernel writes a PAE entry in two halves, the upper one first when the entry
@@ -136,16 +165,17 @@ class GuestKernel:
 
     def switch(self, p):
         """Run process p from now on; its root is made when it first runs."""
+        self.enter(user=False)
         if self.roots[p] is None:
             self.roots[p] = self.new_root()
-        self.m.load_cr3(self.roots[p])
+        self.load(self.roots[p])
         self.cur[self.m.cpu.number] = p
 
     def wherever(self, root, action, *arguments):
         """Do it on every vCPU that has `root` loaded: the work of an interrupt from one to the others."""
         here = self.m.cpu
         for vcpu in self.m.vcpus:
-            if vcpu.cr3 == root:
+            if self.runs(vcpu, root):
                 self.m.cpu = self.m.current = vcpu
                 action(*arguments)
         self.m.cpu = self.m.current = here
@@ -165,11 +195,12 @@ class GuestKernel:
             if not self.m.entry(table, slot) & P:
                 g = self.alloc_table()
                 self.clear_frame(g)
+                self.becomes_table(g)
                 register = level == 3 == self.levels                 # a PDPTE has no rights, and must be loaded
-                self.store(table, slot, g << 12 | (P if register else TABLE))
+                self.store(table, slot, self.at(g) | (P if register else TABLE))
                 if register:
-                    self.wherever(root, self.m.load_cr3, root)
-            table = frame(self.m.entry(table, slot))
+                    self.reload(root)
+            table = self.target(self.m.entry(table, slot))
         return table
 
     # ---- operations ----
@@ -191,6 +222,7 @@ class GuestKernel:
         if op.kind == FORK:
             return self.fork(op.proc)
         while True:
+            self.enter(user=True)
             try:
                 self.m.access(op.vpn << 12, op.kind, True)
                 return
@@ -199,6 +231,7 @@ class GuestKernel:
 
     def page_fault(self, op, fault):
         """The guest's #PF handler: demand paging and copy-on-write; anything else is a bug."""
+        self.enter(user=False)
         self.m.count("n_guest_faults")
         self.faults.append((fault.gva, fault.error))
         self.m.event("GUEST_PF", fault.gva, detail=fault.error)
@@ -209,18 +242,18 @@ class GuestKernel:
             self.share[f] = 1
             self.clear_frame(f)
             nx = NX if self.levels > 2 and self.m.cr & CR_NXE and not op.vma_x else 0
-            self.store(table, guest_index(self.levels, fault.gva, 1), f << 12 | P | U | (W if op.vma_w else 0) | nx)
+            self.store(table, guest_index(self.levels, fault.gva, 1), self.at(f) | P | U | (W if op.vma_w else 0) | nx)
             return
         table, slot = self.leaf_table(root, fault.gva), guest_index(self.levels, fault.gva, 1)
         old = self.m.entry(table, slot)
         if not (fault.error & W and old & COW):
             raise MachineCrash(UNEXPECTED_FAULT)
-        f = frame(old)
+        f = self.target(old)
         if self.share[f] > 1:
             n = self.alloc_data()
             self.touch(f, READ)
             self.clear_frame(n)
-            self.store(table, slot, n << 12 | P | W | U | old & NX)
+            self.store(table, slot, self.at(n) | P | W | U | old & NX)
             self.share[f] -= 1
             self.share[n] = 1
         else:
@@ -235,7 +268,7 @@ class GuestKernel:
             if level == 1:
                 yield here, table, i
             else:
-                yield from self.leaves(frame(self.m.entry(table, i)), level - 1, here)
+                yield from self.leaves(self.target(self.m.entry(table, i)), level - 1, here)
 
     def present(self, table, level):
         """Slots of the process's own present entries."""
@@ -246,6 +279,7 @@ class GuestKernel:
         """Child = parent + 1 gets the same frames; whatever was writable becomes copy-on-write in both."""
         child = parent + 1
         assert self.roots[child] is None, "fork into a living process"
+        self.enter(user=False)
         self.roots[child] = self.new_root()
         for gva, table, slot in self.leaves(self.roots[parent]):
             child_table = self.leaf_table(self.roots[child], gva)
@@ -254,22 +288,23 @@ class GuestKernel:
                 entry = entry & ~W | COW
                 self.store(table, slot, entry)
             self.store(child_table, slot, entry & ~(A | D))
-            self.share[frame(entry)] += 1
-        self.wherever(self.roots[parent], self.m.load_cr3, self.roots[parent])
+            self.share[self.target(entry)] += 1
+        self.reload(self.roots[parent])
 
     def exit(self, child):
         """Everything of the child goes back, leaf entries first, each table after what it holds."""
         if self.roots[child] is None:
             return
+        self.enter(user=False)
         if self.cur[self.m.cpu.number] == child:
             self.switch(child - 1)
         self.free_children(self.roots[child], self.levels)
-        self.free(self.roots[child])
+        self.free_root(self.roots[child])
         self.roots[child] = None
 
     def free_children(self, table, level):
         for i in self.present(table, level):
-            target = frame(self.m.entry(table, i))
+            target = self.target(self.m.entry(table, i))
             if level > 1:
                 self.free_children(target, level - 1)
             self.store(table, i, 0)
@@ -292,10 +327,9 @@ class GuestKernel:
             for i in range(4 if level == 3 == self.levels else self.slots) if level > 1 else ():
                 entry = self.m.entry(table, i)
                 if entry & P and not (entry & PSE and level <= 3):
-                    add(frame(entry), level - 1)
-        for root in self.roots:
-            if root is not None:
-                add(root, self.levels)
+                    add(self.target(entry), level - 1)
+        for root in self.all_roots():
+            add(root, self.levels)
         return live
 
     def first_root(self):

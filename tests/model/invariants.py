@@ -5,13 +5,14 @@ from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
 from .hap import RAM_RW, ROOT, slot_of
-from .kinds import FL1S, L1S, L2S, L2_32, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
+from .kinds import FL1S, FREE, L1S, L2S, L2_32, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
+from .pv import WRITABLE
 from .walk import is_leaf
 
 
 def broken_rule(model):
     """The first broken rule in words, or "" when all hold."""
-    rules = {"shadow": shadow_rules, "hap": hap_rules}.get(model.config.road, lambda m: ())
+    rules = {"shadow": shadow_rules, "hap": hap_rules, "pv": pv_rules}.get(model.config.road, lambda m: ())
     return next((text for holds, text in rules(model) if not holds), "")
 
 
@@ -100,6 +101,39 @@ def oos_rules(m, pool):
                 places = {(p, s) for p, page in pool.pages.items() if page.type in L1S | FL1S
                           for s, e in page.entries.items() if e & P and e & W and frame(e) == gmfn}
                 yield places <= set(v.fixups[k].places), "14: a writable mapping is not remembered"
+
+
+def pv_rules(m):
+    """Types are what the uses add up to; no shadow lets more through than the tables, and none outlives log-dirty."""
+    road, uses = m.road, Counter()
+    for v in m.vcpus:
+        uses.update((root, 4) for root in (v.kernel_root, v.user_root) if root is not None)
+    uses.update((gfn, road.type_of(gfn)) for gfn in road.pins)
+    for gfn in range(m.config.zone):
+        level = road.type_of(gfn)
+        if 1 <= level <= 4:
+            for entry in road.table_entries(gfn):
+                if level > 1 or entry & W:
+                    uses[frame(m.own(entry)), level - 1 or WRITABLE] += 1
+    yield dict(uses) == {(g, road.kind[g]): n for g, n in road.uses.items()}, "32: types differ from the uses"
+    live = {s: p for s, p in road.pages.items() if 0 < p.type <= L4_64}
+    idle = not m.log.tree and all(page.type == FREE for page in road.pages.values())
+    yield m.log.on or idle, "36: shadows without log-dirty"
+    for smfn, page in live.items():
+        level = level_of(page.type)
+        yield road.type_of(m.gfn_of[page.key]) == level, f"21: shadow {smfn} of what is no table of its level"
+        for _, slot, entry in road.present(smfn):
+            guest, where = m.entry(m.gfn_of[page.key], slot), f"shadow {smfn} slot {slot}"
+            yield guest & P and guest & A and entry & U, f"1: {where} present, guest entry not"
+            yield guest & W or not entry & W, f"4: {where} writable, guest entry not"
+            if level > 1:
+                child = road.pages[frame(entry)]
+                yield (level_of(child.type), child.key) == (level - 1, frame(guest)), f"6: {where}: wrong child"
+                continue
+            yield frame(entry) == frame(guest), f"6: {where} maps another frame than the guest"
+            known = m.log.failed or m.gfn_of[frame(entry)] in m.log.bits
+            yield not entry & W or guest & D and known, f"29: {where} writable, frame not dirty"
+    yield not m.log.missing(), "30: a written frame is not marked"
 
 
 def hap_rules(m):

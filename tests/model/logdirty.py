@@ -59,4 +59,5 @@ class LogDirty:
         a lost write would break a migration."""
         if not self.on or self.failed:                       # then PEEK and CLEAN fail, and nobody is misled
             return set()
-        return {g for g, v in enumerate(self.model.version) if v != self.clean_version[g] and g not in self.bits}
+        told = self.bits | self.model.granted                # what another domain stores is marked when its mapping goes
+        return {g for g, v in enumerate(self.model.version) if v != self.clean_version[g] and g not in told}

@@ -2,19 +2,23 @@
 from .bare import Bare
 from .caches import Caches
 from .config import CR_NXE, CR_PG, CR_PGE, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, POOL_EMPTY, PSE, RAM_BASE, UNEXPECTED_FAULT, WRITE
-from .config import A, D, MachineCrash, P, U, W, machine_frame
+from .config import ADDRESS, A, D, MachineCrash, P, U, W, frame, machine_frame
 from .guest import MERGED, GuestKernel
 from .hap import Hap
 from .npt import HapNpt
 from .pml import HapPml
 from .logdirty import LogDirty
 from .kinds import entry_of
+from .pv import Pv
+from .pvguest import PvKernel
 from .raw import RawGuest
 from .shadow import Shadow
 from .tlb import Tlb
 from .walk import Mode, PageFault, ad_bits, canonical, guest_walk, reserved, GeneralProtection
 
-ROADS = {"bare": Bare, "shadow": Shadow, "hap": Hap}
+NOBODYS = (1 << 28) - 1            # a frame number that no machine here has
+
+ROADS = {"bare": Bare, "pv": Pv, "shadow": Shadow, "hap": Hap}
 
 
 class Vcpu:
@@ -25,6 +29,7 @@ class Vcpu:
         self.number, self.levels = number, levels
         self.tlb, self.caches = Tlb(core), Caches()
         self.cr3 = None
+        self.kernel_root = self.user_root = None      # of a PV guest: its own root, and its user mode's
         self.pdptes = [0] * 4
         self.monitor = []              # pages of the monitor table
         self.slots = [None] * 4        # shadow_table: one root, or the four L2 shadows of a PAE guest
@@ -71,7 +76,8 @@ class Model:
         self.identity = config.frames                                   # "frame" of the table Xen gives a guest without paging
         self.gfn_of = {m: g for g, m in self.p2m.items()} | {RAM_BASE + config.frames: self.identity}
         self.log = LogDirty(self)
-        self.guest = RawGuest(self) if config.raw else GuestKernel(self)
+        self.granted = set()                                            # frames that another domain may be writing to
+        self.guest = RawGuest(self) if config.raw else (PvKernel if config.road == "pv" else GuestKernel)(self)
         self.guest.boot()
         kind = HapNpt if config.hap == "npt" else HapPml if config.pml else Hap
         self.road = (kind if config.road == "hap" else ROADS[config.road])(self)
@@ -80,7 +86,8 @@ class Model:
 
     def boot(self, vcpu):
         self.road.boot(vcpu)
-        self.load_cr3(self.guest.first_root(), vcpu)
+        if vcpu.cr3 is None:
+            self.load_cr3(self.guest.first_root(), vcpu)
 
     # ---- moving ----
     def tick(self, op=None):
@@ -242,11 +249,26 @@ class Model:
         return self.cr if self.cr & CR_PG else self.cr & ~(CR_SMEP | CR_SMAP | CR_NXE) | CR_WP | CR_PSE
 
     def mode(self, levels=None):
-        return Mode(levels or self.levels, self.effective_cr(), self.config.maxphys, self.config.road == "shadow")
+        return Mode(levels or self.levels, self.effective_cr(), self.config.maxphys, self.config.road in ("shadow", "pv"))
 
     def guest_walk(self, vcpu, gva, kind, user, read=None):
         root = vcpu.cr3 if self.cr & CR_PG else self.identity
-        return guest_walk(self.mode(), root, vcpu.pdptes, gva, kind, user, read or self.entry)
+        return guest_walk(self.mode(), root, vcpu.pdptes, gva, kind, user, read or self.own_entry)
+
+    def localised(self, entry):
+        """A PV guest's entry for one that names a guest frame: it holds the machine frame. Others' stay as they are."""
+        if self.config.road != "pv" or not entry & P:
+            return entry
+        return entry & ~ADDRESS | self.p2m[frame(entry)] << 12
+
+    def own(self, entry):
+        """The entry with the guest's own number of its frame, which a PV guest's lacks. Another's frame is beyond all RAM."""
+        if self.config.road != "pv" or not entry & P:
+            return entry
+        return entry & ~ADDRESS | self.gfn_of.get(frame(entry), NOBODYS) << 12
+
+    def own_entry(self, table, slot):
+        return self.own(self.entry(table, slot))
 
     def mfn(self, table):
         """Machine frame of a guest table, the identity table included."""

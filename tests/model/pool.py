@@ -153,8 +153,12 @@ class Pool(References):
             del self.flags[gmfn]
         self.flag(DEMOTE)
 
-    def is_page_table(self, mfn):
+    def is_shadowed(self, mfn):
         return bool(self.flags.get(mfn))
+
+    def is_page_table(self, mfn):
+        """sh_mfn_is_a_page_table: of an HVM guest's frame, whether it is shadowed."""
+        return self.is_shadowed(mfn)
 
     # ---- pinned roots ----
     def pin(self, smfn):

@@ -1,6 +1,8 @@
 """A guest given entry by entry: its tables, and a program of one row a tick. It has no kernel: a fault ends the row."""
-from .config import FETCH, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT, RAW_INVLPG, RAW_NOP, RAW_STORE, RAW_XEN_WRITE, READ, WRITE
-from .config import Row
+from .config import (
+    FETCH, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT, RAW_FLUSH, RAW_GRANT_UNMAP, RAW_GRANT_WRITE, RAW_INVLPG, RAW_MMU_UPDATE,
+    RAW_NOP, RAW_PIN, RAW_STORE, RAW_UNPIN, RAW_UPDATE_VA, RAW_XEN_WRITE, READ, WRITE, Row,
+)  # fmt: skip
 from .walk import GeneralProtection, PageFault
 
 IDLE_ROW = Row(RAW_NOP)
@@ -20,10 +22,13 @@ class RawGuest:
         size = 4 if self.m.config.levels == 2 else 8
         for table, entries in self.raw.tables.items():
             for slot, entry in entries.items():
-                self.m.put_bytes(table, slot * size, size, entry)
+                self.m.put_bytes(table, slot * size, size, self.m.localised(entry))
 
     def first_root(self):
         return self.raw.cr3
+
+    def first_user_root(self):
+        return None
 
     def row(self, tick):
         """The row of that tick, or None after the last one."""
@@ -58,7 +63,7 @@ class RawGuest:
             kind = WRITE if row.code == RAW_STORE else row.code
             m.access(row.va, kind, bool(row.user), row.size if row.code == RAW_STORE else 0, row.value)
         elif row.code == RAW_CR3:
-            m.load_cr3(row.value)
+            (m.road.new_baseptr if m.config.road == "pv" else m.load_cr3)(row.value)
         elif row.code == RAW_INVLPG:
             m.invlpg(row.va)
         elif row.code == RAW_XEN_WRITE:
@@ -69,10 +74,37 @@ class RawGuest:
             m.road.pagetable_dying(row.value)
         elif row.code == RAW_CR:
             m.set_cr(row.value)
+        elif row.code == RAW_GRANT_WRITE:
+            m.version[row.value] += 1
+            m.granted.add(row.value)
+        elif row.code == RAW_GRANT_UNMAP:
+            m.granted.discard(row.value)
+            m.log.mark(row.value)
+            m.event("GRANT_UNMAP", gfn=row.value)
+        elif m.config.road == "pv":
+            self.hypercall(row)
+
+    def hypercall(self, row):
+        """What only a PV guest can ask for. `size` of an update_va_mapping: its page is to be forgotten (UVMF_INVLPG)."""
+        road, gfn = self.m.road, row.va >> 12
+        if row.code == RAW_UPDATE_VA:
+            if road.update_va_mapping(row.va, row.value) and row.size:
+                self.m.invlpg(row.va)
+        elif row.code == RAW_MMU_UPDATE:
+            road.mmu_update(gfn, row.va >> 3 & 511, row.value)
+        elif row.code == RAW_PIN:
+            road.pin_table(gfn, row.value)
+        elif row.code == RAW_UNPIN:
+            road.unpin_table(gfn)
+        elif row.code == RAW_FLUSH:
+            road.flush_local()
 
     def xen_write(self, gva):
         """hvm_copy_to_guest_linear: the hypervisor walks as a supervisor's write; what it cannot translate it leaves."""
         try:
+            if self.m.config.road == "pv":                # it walks what is loaded, and its faults are fixed like the guest's
+                self.m.access(gva, WRITE, False)
+                return
             gfn = self.m.road.xen_write(gva)
         except (PageFault, GeneralProtection):
             return

@@ -174,7 +174,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         """Does the guest entry read for this step differ from memory now (shadow_check_gwalk, shadow_check_gl1e)?"""
         if step.table is None:
             return step.entry != self.m.cpu.pdptes[step.slot]
-        return step.entry != self.m.entry(step.table, step.slot)
+        return step.entry != self.m.own_entry(step.table, step.slot)
 
     def remove_write_accesses(self, gva, gw):
         """gw_remove_write_accesses: (something was removed, a table was resynced so walk again)."""
@@ -264,7 +264,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
             if gw.big:
                 guest_entry = gw.l1e + (i << 12)
             else:
-                guest_entry = self.m.entry(gw.leaf.table, gw.leaf.slot + i)
+                guest_entry = self.m.own_entry(gw.leaf.table, gw.leaf.slot + i)
                 if guest_entry & P and (not guest_entry & A or (guest_entry & W and not guest_entry & D)):
                     return
             self.set_l1e(sl1, first + i, self.propagate(1, guest_entry, self.target_of(guest_entry), PREFETCHED))

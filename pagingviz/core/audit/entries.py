@@ -160,6 +160,6 @@ def typecounts(s, a):
                 return says(11, gfn)
             if n != remembered(s, a, U(gfn)):
                 return says(27, gfn)
-        if s.log_dirty != ZERO and not logdirty.is_dirty(s, a, U(gfn)):
+        if s.log_dirty != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, U(gfn)):
             return says(12, gfn)
     return ZERO
