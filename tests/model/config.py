@@ -68,6 +68,7 @@ class Config:
     vcpus: int = 1
     pool: int = 64
     superpages: int = 0
+    clean: str = "blow"
     clean_every: int = 0
     processes: int = 8
     commands: tuple = ()

@@ -78,7 +78,7 @@ class RawGuest:
             return
         if gfn < self.m.config.frames:
             self.m.version[gfn] += 1
-            self.m.log.mark(gfn)
+            self.m.log.mark(gfn, "xen")
 
     def live_tables(self):
         """Frames reachable as tables from the loaded roots are the guest's own affair here: all that hold a word."""
