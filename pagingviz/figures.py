@@ -134,8 +134,8 @@ def ledger(entries, by: str, here, crossings, theme: str) -> go.Figure:
                                line={"color": LINES[theme][k], "width": width, "dash": DASHES[2 if part else 0]},
                                hovertemplate=said + more + ": %{y:,} cycles<extra></extra>")  # fmt: skip
     for a, b in crossings:
-        figure.add_vrect(x0=getattr(a, by), x1=getattr(b, by), fillcolor=palette.hatch, opacity=0.6, line_width=0, layer="below",
-                         annotation_text="crossover", annotation_position="bottom right")  # fmt: skip
+        figure.add_vrect(x0=getattr(a, by), x1=getattr(b, by), fillcolor=palette.hatch, opacity=0.6, line_width=0,
+                         layer="below", annotation_text="crossover", annotation_position="bottom right")  # fmt: skip
     figure.add_vline(x=getattr(here, by), line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text="chosen",
                      annotation_position="top left")  # fmt: skip
     what = {"write": "percent of accesses that write", "pool": "pages of the pool", "ticks": "ticks of a round"}[by]

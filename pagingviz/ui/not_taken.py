@@ -1,4 +1,4 @@
-"""Below the dirty bitmap: the road not taken. CLEAN by searching all shadows, against blow and rebuild, counted for this work."""
+"""Below the dirty bitmap: the road not taken. CLEAN by searching all shadows, against blow and rebuild, counted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pagingviz.ui.jobs import finished, job
 
 _LENGTHS = (200, 500, 1000, 2000, 5000, 10_000)
 _WHY = """
-Under HAP one table says which guest frames may be written. A shadow maps guest **virtual** addresses to machine frames, so "take
-write access away from this frame" asks the question backwards: which entries lead to it? Xen keeps no list; it counts writable
-mappings (the typecount) and can search: a guess where known kernels map their memory, the shadow of the last hit, then every L1
-shadow (`sh_remove_write_access`). For one page table that is cheap. For all of RAM it is one search for each frame, with the guest
-paused. Throwing everything away (`shadow_blow_tables`) takes the same short time whatever was written, and loses nothing but
-time: the guest's own tables hold the whole truth, and its faults bring back what it still needs.
+Under HAP one table says which guest frames may be written. A shadow maps guest **virtual** addresses to machine frames, so
+"take write access away from this frame" asks the question backwards: which entries lead to it? Xen keeps no list. It counts
+writable mappings (the typecount) and can search: a guess where known kernels map their memory, the shadow of the last hit, then
+every L1 shadow (`sh_remove_write_access`). For one page table that is cheap; for all of RAM it is one search for each frame,
+with the guest paused. Throwing everything away (`shadow_blow_tables`) takes the same short time whatever was written, and loses
+nothing but time: the guest's own tables hold the whole truth, and its faults bring back what it still needs. (One sweep over
+all L1 shadows, frame or no frame, could do without the searches; Xen has none, and calls its way heavy-handed itself.)
 """
 _ROWS = (  # label, counter, in the pause, in the rounds
     ("frames searched for", "frames_revoked", True, False),
@@ -42,8 +43,8 @@ def road_not_taken() -> None:
         st.subheader("The road not taken")
         st.markdown(_WHY)
         if visit.scenario.road not in ("shadow", "pv"):
-            st.markdown("There are shadows on the shadow road, and on the PV road while log-dirty is on: choose road=shadow in the "
-                        "sidebar to see both ledgers.")  # fmt: skip
+            st.markdown("There are shadows on the shadow road, and on the PV road while log-dirty is on: choose road=shadow in "
+                        "the sidebar to see both ledgers.")  # fmt: skip
             return
         try:
             scenario, ticks = _chosen(visit)
@@ -60,7 +61,7 @@ def _chosen(visit: session.Visit):
     left, middle, right = st.columns(3)
     pool = left.select_slider("Pages of the pool", pools, high, key=f"ledger-pool-{high}-{now.least_pool}")
     if now.generators:
-        write = middle.slider("Percent of a generator's accesses that write", 0, 100, now.write, 5, key=f"ledger-write-{now.write}")
+        write = middle.slider("Percent of accesses that write", 0, 100, now.write, key=f"ledger-write-{now.write}")
     else:
         write = now.write
         middle.markdown("Recorded programs decide themselves what they write: the length of a round sets the dirty rate.")
@@ -81,8 +82,9 @@ def _ledgers(visit: session.Visit, scenario, ticks: int) -> None:
         return
     st.markdown(_in_words(here))
     st.dataframe(_table(here), hide_index=True, height="content", key="ledger-table")
-    st.caption("Cycles by the table of costs: " + "; ".join(
-        f"{row.what} {row.cycles:,} ({row.source})" for row in costs.COSTS if row.key in ledger.priced(here.blow.run, 4)) + ".")  # fmt: skip
+    used = ledger.priced(here.blow.run, here.blow.levels)
+    rows = (f"{row.what} {row.cycles:,} ({row.source})" for row in costs.COSTS if row.key in used)
+    st.caption(f"Cycles by the table of costs: {'; '.join(rows)}.")
     over = st.segmented_control("Both roads against", ("Dirty rate", "Pool size"), default="Dirty rate", required=True,
                                 key="ledger-over")  # fmt: skip
     rate = over != "Pool size"
@@ -106,8 +108,8 @@ def _in_words(here: ledger.Entry) -> str:
     (stop_b, go_b), (stop_r, go_r) = blow.cycles(), revoke.cycles()
     frames, looked = revoke.pause["frames_revoked"], revoke.pause["entries_searched"]
     cheaper = "Blow and rebuild is cheaper" if stop_b + go_b < stop_r + go_r else "Searching is cheaper in all"
-    equal = "the same frames dirty at every CLEAN and the same guest at the end" if (
-        blow.bits == revoke.bits and blow.guest == revoke.guest) else "not the same frames: one of the roads is wrong"  # fmt: skip
+    same = blow.bits == revoke.bits and blow.guest == revoke.guest
+    equal = "the same frames dirty at every CLEAN and the same guest at the end" if same else "different things: one is wrong"
     return (f"{ledger.ROUNDS} CLEANs, each followed by {here.ticks:,} ticks; both roads find {equal}. The search looks at "
             f"{looked:,} entries for {frames:,} writable frames while the domain is **paused for {stop_r:,} cycles**; blow "
             f"destroys {blow.pause['shadow_free']:,} shadows in {stop_b:,}. Afterwards the emptied guest takes "
@@ -140,5 +142,5 @@ def _crossover(entries, crossings, by: str) -> str:
         always = bool(alive) and sum(alive[0].blow.cycles()) < sum(alive[0].revoke.cycles())
         return f"One road is cheaper everywhere on this line: {'blow and rebuild' if always else 'the search'}."
     a, b = crossings[0]
-    return (f"**The crossover** lies between {getattr(a, by)}{unit} and {getattr(b, by)}{unit}. The search pays for frames times "
-            "shadows, blow for what is touched again. In Xen nobody weighs the two: the pause must be short in every case.")  # fmt: skip
+    return (f"**The crossover** lies between {getattr(a, by)}{unit} and {getattr(b, by)}{unit}. The search pays for frames "
+            "times shadows, blow for what is touched again. Xen weighs nothing: its pause is short in every case.")  # fmt: skip
