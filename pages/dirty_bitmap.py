@@ -1,5 +1,6 @@
 """Dirty bitmap: which frames were written since the last CLEAN."""
 
+from pagingviz.ui.not_taken import road_not_taken
 from pagingviz.ui.place import map_page
 
 map_page(
@@ -12,4 +13,5 @@ map_page(
         "paging_mark_pfn_dirty.",
     ),
     ("dirty_count", "pages_marked", "cleans"),
+    below=road_not_taken,
 )

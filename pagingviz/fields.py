@@ -68,7 +68,10 @@ def items(what: str, value: object, limit: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Command:
-    """A hypervisor or test command at a tick; `arg` is the pool size for `pool` and 0 for all others."""
+    """A hypervisor or test command at a tick.
+
+    `arg`: the pool size for `pool`; for `dm` the first frame, and above bit 32 how many; 0 for all others.
+    """
 
     name: str
     arg: int
@@ -77,6 +80,9 @@ class Command:
     @property
     def text(self) -> str:
         """The command without its tick, e.g. `clean` or `pool:64`."""
+        if self.name == "dm":
+            first, n = self.arg & 0xFFFF_FFFF, self.arg >> 32
+            return f"dm:{first}" if n == 1 else f"dm:{first}:{n}"
         return f"{self.name}:{self.arg}" if self.name == "pool" else self.name
 
 
@@ -85,8 +91,8 @@ def pool_cap(pool: int) -> int:
     return max(256, min(4 * pool, pool + 1024))
 
 
-def parse_command(text: str, tick: int = 0, cap: int = pool_cap(POOL_HIGH)) -> Command:
-    """`clean` or `pool:64` to a Command at `tick`; `cap` is the largest pool size allowed."""
+def parse_command(text: str, tick: int = 0, cap: int = pool_cap(POOL_HIGH), frames: int = MAX_FRAMES) -> Command:
+    """`clean` or `pool:64` to a Command at `tick`; `cap` is the largest pool size allowed, `frames` the guest's memory."""
     if not isinstance(text, str):
         raise ScenarioError(f"A command must be text, not {quote(text)}.")
     name, colon, arg = text.partition(":")
@@ -94,19 +100,24 @@ def parse_command(text: str, tick: int = 0, cap: int = pool_cap(POOL_HIGH)) -> C
         raise one_of("The command", name, COMMANDS)
     if name == "pool":
         return Command(name, integer("The size in the command pool:N", arg, POOL_LOW, cap), tick)
+    if name == "dm":
+        first, more, count = arg.partition(":")
+        gfn = integer("The frame in the command dm:GFN", first, 0, frames - 1)
+        n = integer(f"The number of frames in the command dm:{gfn}:N", count, 1, frames - gfn) if more else 1
+        return Command(name, gfn | n << 32, tick)
     if colon:
         raise ScenarioError(f"The command {name} takes no value, so {quote(text)} cannot be used.")
     return Command(name, 0, tick)
 
 
-def parse_do(text: str, cap: int = pool_cap(POOL_HIGH)) -> tuple[Command, ...]:
+def parse_do(text: str, cap: int = pool_cap(POOL_HIGH), frames: int = MAX_FRAMES) -> tuple[Command, ...]:
     """`enable@300,pool:64@1200` to Commands sorted by tick; those of one tick keep their written order."""
     commands = []
     for item in items("do", text, MAX_COMMANDS):
         what, at, tick = item.partition("@")
         if not at:
             raise ScenarioError(f"do needs COMMAND@TICK, such as clean@900, not {quote(item)}.")
-        commands.append(parse_command(what, integer(f"The tick in do={quote(item)}", tick, 0, MAX_TICK), cap))
+        commands.append(parse_command(what, integer(f"The tick in do={quote(item)}", tick, 0, MAX_TICK), cap, frames))
     return tuple(sorted(commands, key=lambda command: command.tick))
 
 

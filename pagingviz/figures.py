@@ -120,6 +120,34 @@ def pool_curve(points, cliff, pool: int, ticks: int, theme: str) -> go.Figure:
     return figure
 
 
+def ledger(entries, by: str, here, crossings, theme: str) -> go.Figure:
+    """Cycles of both roads (ledger.Entry each) against `by`, a field of Entry; a line at the entry `here`, crossings shaded."""
+    palette = PALETTES[theme]
+    alive = [entry for entry in entries if not entry.crashed]
+    x = [getattr(entry, by) for entry in alive]
+    figure = go.Figure()
+    for k, (name, said) in enumerate((("blow", "blow and rebuild: what Xen does"), ("revoke", "search all shadows"))):
+        sides = [getattr(entry, name) for entry in alive]
+        for part, width, more in ((1, 1, ", in the pause alone"), (0, 3, "")):
+            y = [side.cycles()[0] if part else sum(side.cycles()) for side in sides]
+            figure.add_scatter(x=x, y=y, name=said + more, mode="lines+markers", marker={"size": 4 if part else 8},
+                               line={"color": LINES[theme][k], "width": width, "dash": DASHES[2 if part else 0]},
+                               hovertemplate=said + more + ": %{y:,} cycles<extra></extra>")  # fmt: skip
+    for a, b in crossings:
+        figure.add_vrect(x0=getattr(a, by), x1=getattr(b, by), fillcolor=palette.hatch, opacity=0.6, line_width=0,
+                         layer="below", annotation_text="crossover", annotation_position="bottom right")  # fmt: skip
+    figure.add_vline(x=getattr(here, by), line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text="chosen",
+                     annotation_position="top left")  # fmt: skip
+    what = {"write": "percent of accesses that write", "pool": "pages of the pool", "ticks": "ticks of a round"}[by]
+    figure.update_layout(_layout(palette), height=380, showlegend=True, hovermode="x unified",
+                         title={"text": f"Cycles of the CLEANs and the rounds after them, against {what}"})  # fmt: skip
+    figure.update_layout(legend={"y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left"}, margin_b=110)
+    figure.update_xaxes(title={"text": what, "font_size": 13}, gridcolor=palette.hatch, zeroline=False,
+                        type="log" if by == "ticks" else "linear")  # fmt: skip
+    figure.update_yaxes(gridcolor=palette.hatch, zeroline=False, rangemode="tozero")
+    return figure
+
+
 def _layout(palette: Palette) -> dict:
     return {
         "paper_bgcolor": palette.ground, "plot_bgcolor": palette.ground,

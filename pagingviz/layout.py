@@ -34,6 +34,7 @@ FAULT = U(1 << 62)  # marks a kernel's return value as "guest page fault, error 
 GP = U(1 << 61)  # a kernel's return value: #GP(0) in the guest
 EXIT = U(1 << 60)  # a kernel's return value: a VM exit that the nested tables caused; which one, c.x_kind says
 X_NPF, X_VIOLATION, X_MISCONFIG, X_PML_FULL = U(4), U(5), U(6), U(7)
+EPT_FINAL, NPF_FINAL = U(1 << 8), U(1 << 32)  # of their information: the access itself, not one to a guest table on the way
 
 # ---- what of CR0, CR4, EFER and EFLAGS decides a walk (s.cr; one value for the domain)
 CR_WP, CR_SMEP, CR_SMAP, CR_NXE, CR_AC, CR_PGE, CR_PSE, CR_PG = (U(1 << i) for i in range(8))
@@ -154,6 +155,12 @@ GRANTED = U(1 << 56)  # another domain holds a writable mapping: its stores are 
 # ---- log-dirty tree (Xen mm/paging.c): leaf of 32768 bits, nodes of 512
 LEAF_BITS = U(15)
 
+# ---- the history of a frame's bit (a[o_dround + gfn], ours): in the low half the round in which it was last set, plus one (0:
+# never); above it who set it then (one of MARKS); above that how many times it was set, once a round at most
+DR_ROUND, DR_CAUSE_SHIFT, DR_CAUSE, DR_ROUNDS_SHIFT = U(0xFFFF_FFFF), U(32), U(7), U(36)
+MARKS = ("nobody", "store", "walk", "emulated", "xen", "log", "device")
+(_, MK_STORE, MK_WALK, MK_EMULATED, MK_XEN, MK_LOG, MK_DEVICE) = (U(i) for i in range(len(MARKS)))
+
 # ---- event kinds: every visible change is one event. Names are Xen's trace or function names where one exists.
 EVENTS = (
     "NONE", "ACCESS", "TLB_MISS", "GUEST_WALK", "AD_UPDATE", "PREFETCH",  # 1..5: only kept while somebody looks
@@ -164,6 +171,7 @@ EVENTS = (
     "MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP",
     "EPT_MISCONFIG", "EPT_VIOLATION", "NPF_RECALC", "HVM_NPF", "P2M_SPLIT", "PML_FULL", "PML_FLUSH",
     "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED", "NO_MEMORY",
+    "REVOKE", "MODIFIED_MEMORY",
 )  # fmt: skip
 EV = {name: U(i) for i, name in enumerate(EVENTS)}
 (_, EV_ACCESS, EV_TLB_MISS, EV_GUEST_WALK, EV_AD_UPDATE, EV_PREFETCH,
@@ -174,14 +182,14 @@ EV = {name: U(i) for i, name in enumerate(EVENTS)}
  EV_MMU_UPDATE, EV_PTWR, EV_PIN, EV_REFUSED, EV_GRANT_UNMAP,
  EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_NPF_RECALC, EV_HVM_NPF, EV_P2M_SPLIT, EV_PML_FULL, EV_PML_FLUSH,
  EV_MARK_DIRTY, EV_TREE_ALLOC, EV_ENABLE, EV_PEEK, EV_CLEAN, EV_OFF, EV_BLOW, EV_SET_ALLOCATION, EV_TLB_FLUSH,
- EV_IGNORED, EV_NO_MEMORY) = EV.values()  # fmt: skip
+ EV_IGNORED, EV_NO_MEMORY, EV_REVOKE, EV_MODIFIED_MEMORY) = EV.values()  # fmt: skip
 LOOK_EVENTS = U(5)  # kinds up to this one are recorded only while s.look is set
 RING = U(4096)  # events kept
 RING_WORDS = U(8)  # tick, kind, vcpu, gva, gfn, mfn, level, detail
 
 # ---- commands of the journal
-COMMANDS = ("enable", "peek", "clean", "off", "blow", "pool", "flush")
-(CMD_ENABLE, CMD_PEEK, CMD_CLEAN, CMD_OFF, CMD_BLOW, CMD_POOL, CMD_FLUSH) = (U(i) for i in range(len(COMMANDS)))
+COMMANDS = ("enable", "peek", "clean", "off", "blow", "pool", "flush", "dm")  # dm: GFN | N << 32
+(CMD_ENABLE, CMD_PEEK, CMD_CLEAN, CMD_OFF, CMD_BLOW, CMD_POOL, CMD_FLUSH, CMD_DM) = (U(i) for i in range(len(COMMANDS)))
 
 # ---- counters. Xen's own perf-counter names (asm/perfc_defn.h) first; the rest are ours.
 XEN_COUNTERS = (
@@ -213,6 +221,8 @@ OUR_COUNTERS = (
     "npf_recalc", "npf_write", "p2m_split", "pml_full", "pml_logged", "pages_marked", "enables", "peeks", "cleans", "offs",
     "blows",
     "unhooks", "ignored", "refused", "toggles", "no_memory",
+    # searches of L1 shadows for a frame, Xen's own and those of a CLEAN that revokes; frames_revoked: of the latter only
+    "shadows_searched", "entries_searched", "entries_stripped", "frames_revoked", "device_writes",
 )  # fmt: skip
 COUNTERS = XEN_COUNTERS + PV_COUNTERS + OUR_COUNTERS
 
@@ -227,6 +237,7 @@ ARENA = (  # name, meaning
 )  # fmt: skip
 _u = [(name, "u8") for name in (
     "road", "vcpus", "frames", "zone", "pool_cap", "pv_pool", "superpages", "direct_map", "kslot", "processes", "clean_every",
+    "revoke",  # CLEAN takes write access away frame by frame instead of throwing all shadows away (the road Xen does not take)
     "tick", "crashed", "kl3", "ttop", "dtop", "recycled", "tdata", "fault_hash",
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "t1_sets", "t1_ways", "t2_sets", "t2_ways",
@@ -239,7 +250,8 @@ _u = [(name, "u8") for name in (
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip
 # Kernels that others call through an address in s.far (core/far.py), in the order in which they need each other.
-FAR = ("write_event", "destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "remove_write_access", "remove_shadows",
+FAR = ("write_event", "destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "_brute_force", "remove_write_access",
+       "remove_shadows",
        "_resync", "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "hold",
        "drop", "modify", "mmu_update", "update_va_mapping", "ptwr", "pin", "unpin", "new_baseptr", "toggle", "second",
        "handle_exit", "miss", "far_access", "store", "load_cr3", "clear_frame", "free_frame", "make_path", "handle_fault",

@@ -102,6 +102,7 @@ class Machine:
         s.cr = L.CR_PG | sum(bit for bit, on in switches if on)
         s.pv_pool = sc.pool
         s.pool_cap, s.superpages, s.clean_every = cap, sc.superpages, sc.clean_every
+        s.revoke = sc.clean == "revoke"
         s.direct_map, s.processes = sc.direct_map_base, self.slots
         s.free_head = s.free_tail = s.pin_head = s.pin_tail = s.tree_root = s.hap_root = L.NONE
         for name in ("root", "kroot", "uroot", "last_emul", "last_wr", "monitor", "oos", "oos_snap", "fix_page", "vtlb_page"):

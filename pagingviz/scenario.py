@@ -148,11 +148,16 @@ class Scenario:
         low=0xFFFF800000000000,
         high=0xFFFFFFFFC0000000,
     )
+    clean: str = _field(
+        "choice", "blow", "What CLEAN does to shadows: blow, as Xen does, throws all away; revoke searches all of them for "
+        "every writable frame and takes write access away.", choices=("blow", "revoke"),
+    )
     clean_every: int = _field(
         "int", 0, "While log-dirty is on, a CLEAN by itself every so many ticks; 0: none.", low=0, high=MAX_TICK
     )
     do: str = _field(
-        "do", "", "Commands at ticks: enable, clean, peek, off, blow, pool:N, flush; e.g. enable@300,pool:64@1200."
+        "do", "", "Commands at ticks: enable, clean, peek, off, blow, pool:N, flush, and dm:GFN[:N], a device that writes N "
+        "frames from GFN on; e.g. enable@300,pool:64@1200.",
     )
     name: str = HOME
     sentence: str = ""
@@ -177,7 +182,7 @@ class Scenario:
             raise ScenarioError(f"trace and work together must name 1 to {MAX_ENTRIES} entries, not {entries}.")
         if max(self.turns) >= entries:
             raise ScenarioError(f"order names entry {max(self.turns)}, but entries are numbered 0 to {entries - 1}.")
-        parse_do(self.do, self.pool_cap)
+        parse_do(self.do, self.pool_cap, self.frames)
         if self.guest != "hvm64" and self.frames > LOWMEM_FRAMES:
             raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {self.frames}.")
         if self.guest == "hvm32" and self.direct_map_pages == "large" and not self.pse:

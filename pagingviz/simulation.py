@@ -182,7 +182,7 @@ class Simulation:
     def command(self, text):
         """Carry out a command ("clean", "pool:64") now and write it into the journal. Raises ScenarioError."""
         self.close()
-        command = parse_command(text, self._tick, self.scenario.pool_cap)
+        command = parse_command(text, self._tick, self.scenario.pool_cap, self.scenario.frames)
         bisect.insort(self.journal, command, key=lambda c: c.tick)
         self._checkpoints.forget(self._tick)
         self._history = [row for row in self._history if row[0] < self._tick]

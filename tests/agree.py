@@ -13,14 +13,15 @@ from tests.model import Config, Model, Op
 
 FIELDS = {  # of a scenario, as small guests have them
     "road": "shadow", "hap": "ept", "pml": 0, "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0,
+    "clean": "blow",
     "shopt": 511, "oos": 1, "xen": "4.17", "guest": "hvm64", "direct_map_pages": "small", "wp": 1, "smep": 0, "smap": 0,
     "nx": 1, "pse": 1, "core": "skylake", "floor": 0,
 }  # fmt: skip
 
 
 _SHARED = (
-    "road", "hap", "pml", "frames", "vcpus", "superpages", "clean_every", "shopt", "oos", "xen", "guest", "direct_map_pages",
-    "core", "floor",
+    "road", "hap", "pml", "frames", "vcpus", "superpages", "clean", "clean_every", "shopt", "oos", "xen", "guest",
+    "direct_map_pages", "core", "floor",
 )  # fmt: skip
 
 
@@ -78,7 +79,8 @@ def differences(machine, model):
             out.append((name, *_only_where_different(value, expect)))
     counters = machine.counters()
     ours = ("tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full",
-            "walks", "walk_refs", "refused", "toggles")  # fmt: skip
+            "walks", "walk_refs", "refused", "toggles", "shadows_searched", "entries_searched", "entries_stripped",
+            "frames_revoked", "device_writes")  # fmt: skip
     for name in L.XEN_COUNTERS + L.PV_COUNTERS + ours:
         if counters[name] != want["counters"].get(name, 0):
             out.append((f"counter {name}", counters[name], want["counters"].get(name, 0)))
@@ -94,7 +96,7 @@ def _only_where_different(a, b):
 
 _NORMAL = {
     "tlb": lambda vcpus: [{level: {k: v[:5] + v[6:] for k, v in t[level].items()} for level in ("l1", "l2")} for t in vcpus],
-    "log.stamp": lambda stamp: {g: r + 1 for g, r in stamp.items()},
+    "log.stamp": lambda stamp: {g: (r + 1, L.MARKS.index(by), n) for g, (r, by, n) in stamp.items()},
     "guest.share": lambda share: {g: n for g, n in share.items() if n},
     "pool.typecount": lambda counts: {m: n for m, n in counts.items() if n},
 }
@@ -146,7 +148,7 @@ def _read(machine):
     bits = set(np.flatnonzero(machine.dirty_bits()).tolist())
     state |= {"log.on": bool(s.log_dirty), "log.bits": bits, "log.dirty_count": int(s.dirty_count),
               "log.fault_count": int(s.fault_count), "log.round": int(s.dirty_round),
-              "log.stamp": {g: r for g, r in enumerate(view("dround").tolist()) if r},
+              "log.stamp": {g: (r & 0xFFFF_FFFF, r >> 32 & 7, r >> 36) for g, r in enumerate(view("dround").tolist()) if r},
               "pool.free": _chain(machine, s.free_head, "pnext"),
               "pool.total_pages": int(s.total_pages), "pool.p2m_pages": int(s.p2m_pages)}  # fmt: skip
     assert frames == len(state["guest.versions"])

@@ -20,7 +20,7 @@ from pagingviz.core import (
 )  # fmt: skip
 from pagingviz.core.jit import PLAIN
 from pagingviz.layout import (
-    D, FAULT, NONE, ONE, P, PSE, READ, RW, SH_L1, SH_L3, SH_L4, SHOPT_OUT_OF_SYNC, TWO, TYPE_OF_LEVEL, U, US, ZERO,
+    D, FAULT, NONE, ONE, P, PSE, READ, RW, SH_L1, SH_L3, SH_L4, SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO, TYPE_OF_LEVEL, U, US, ZERO,
 )  # fmt: skip
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
@@ -232,6 +232,17 @@ def shadow_the_child(s, c, a, at, gent, level, levels):
         links.make_shadow(s, c, a, walk.frame(gent), kind)
 
 
+def first_shadow_only(_kernel):
+    """A search that believes the first L1 shadow it meets to be the only one."""
+
+    def mutant(s, c, a, mfn, gfn):
+        pages = [int(p) for p in range(int(s.pool_cap)) if SH_LEVEL[int(a[s.o_ptype + U(p)])] == ONE]
+        if pages:
+            writeable._strip_all(s, c, a, U(pages[0]), mfn, gfn)
+
+    return mutant
+
+
 FOUR, TWO_LEVELS = {"levels": 4}, {"levels": 2}
 OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments of the property's test
     1: (emulate, "validate", skip, FOUR),
@@ -303,6 +314,11 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "write access left": ("shadow", shadow, "remove_write_access", refuse),
     "no validation": ("shadow", emulate, "validate", skip),
     "reference kept": ("shadow", shadows, "put_ref", skip),
+    "none, revoke": ("shadow revoke", control, "clean", same),
+    "no search": ("shadow revoke", writeable, "_brute_force", skip),
+    "one shadow searched": ("shadow revoke", writeable, "_brute_force", first_shadow_only),
+    "no flush after the search": ("shadow revoke", writeable, "revoke_all", without(writeable, "flush_all")),
+    "no search, pv": ("pv revoke", writeable, "_brute_force", skip),
     "none, npt": ("hap npt", control, "clean", same),
     "no flush after CLEAN, npt": ("hap npt", control, "poison_root", without(p2m, "flush_all")),
     "no poison, npt": ("hap npt", npt, "postpone", skip),
@@ -341,9 +357,9 @@ def noticed(test, module, name, mutate, arguments):
 
 
 def verdict(road):
-    """[first broken rule or "", most frames stored to since the last CLEAN whose bit was clear]. `road`: with npt or pml."""
+    """[first broken rule or "", most frames stored to since a CLEAN whose bit was clear]. `road`: with npt, pml or revoke."""
     name, *more = road.split()
-    fields = {"npt": {"hap": "npt"}, "pml": {"pml": 1}}
+    fields = {"npt": {"hap": "npt"}, "pml": {"pml": 1}, "revoke": {"clean": "revoke"}}
     simulation = Simulation(SMALL.replace(road=name, **{k: v for word in more for k, v in fields[word].items()}))
     rule, lost = "", 0
     for tick in range(1, LOOKS[-1] + 1):

@@ -71,6 +71,7 @@ def drawn(rng):
         "seed": rng.randrange(10**6),
         "do": "enable@50000", "order": "", "clean_every": 0, "pool": 4096,
     }  # fmt: skip
+    fields["clean"] = rng.choice(["blow", "blow", "revoke"])
     fields["pml"] = rng.randrange(2) if fields["hap"] == "ept" else 0
     if road == "pv":
         fields |= {"guest": "hvm64", "direct_map_pages": "4k", "smep": 0, "smap": 0, "wp": 1}

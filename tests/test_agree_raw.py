@@ -31,13 +31,14 @@ shapes = st.fixed_dictionaries({
     "pool": st.sampled_from([16, 24, 32, 48, 100]),                      # beyond what the vCPUs need to exist
     "shopt": st.one_of(st.sampled_from([511, 511, 511] + [511 ^ 1 << bit for bit in range(9)]), st.integers(0, 511)),
     "oos": st.sampled_from([1, 1, 1, 0]),
-    "xen": st.sampled_from(["4.17", "master"]),
+    "xen": st.sampled_from(["4.17", "master"]), "clean": st.sampled_from(["blow", "revoke"]),
 })  # fmt: skip
 SWITCHES = [USUAL] * 6 + [USUAL ^ WP, USUAL | SMEP | SMAP, USUAL ^ NXE, USUAL | SMAP | AC, 0, WP]
 commands = st.one_of(
     st.sampled_from([("enable", None), ("enable", None), ("clean", None), ("peek", None), ("off", None), ("blow", None),
                      ("flush", None)]),
-    st.tuples(st.just("pool"), st.integers(20, 80)))  # fmt: skip
+    st.tuples(st.just("pool"), st.integers(20, 80)),
+    st.tuples(st.just("dm"), st.builds(lambda gfn, n: gfn | n << 32, st.integers(0, 150), st.integers(1, 8))))  # fmt: skip
 journals = st.lists(st.tuples(st.integers(0, ROWS - 1), commands), max_size=12)
 seeds = st.integers(0, 2**40)
 
@@ -56,7 +57,7 @@ def play(pairs, rows, journal):
         for at, (name, arg) in journal:
             if at == t:
                 for pair in pairs:
-                    if pair.model.config.road != "bare":
+                    if pair.model.config.road != "bare" or name == "dm":
                         pair.command(name, arg)
                 yield t, name
         for pair in pairs:
@@ -72,9 +73,11 @@ def drawn(r, kinds, switches):
     shape = {
         "vcpus": r.choice([1, 1, 2, 3]), "pool": r.choice([16, 24, 32, 48, 100]), "oos": r.choice([1, 1, 1, 0]),
         "shopt": r.choice([511, 511, 511, 511 ^ 1 << r.randrange(9), r.randrange(512)]), "xen": r.choice(["4.17", "master"]),
+        "clean": r.choice(["blow", "blow", "revoke"]),
     }  # fmt: skip
     words = [(name, None) for name in ("enable", "enable", "clean", "peek", "off", "blow", "flush")]
-    journal = [(r.randrange(ROWS), r.choice([*words, ("pool", r.randrange(20, 81))]))
+    journal = [(r.randrange(ROWS),
+                r.choice([*words, ("pool", r.randrange(20, 81)), ("dm", r.randrange(150) | r.randint(1, 8) << 32)]))
                for _ in range(r.choice([0, 0, 2, 5, 12]))]  # fmt: skip
     return shape, r.choice(kinds), r.randrange(2**40), r.choice(switches), r.random() < 0.5, journal
 

@@ -7,13 +7,19 @@ sh_clean_dirty_bitmap, shadow_set_allocation), hap/hap.c. The domain is paused m
 from pagingviz.core import logdirty, recycle, shadow
 from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
+from pagingviz.core.oos import resync_all
 from pagingviz.core.p2m import pml_flush_all, poison_root
 from pagingviz.core.pool import shadowing
+from pagingviz.core.shadows import is_page_table
 from pagingviz.core.tlb import flush_all
+from pagingviz.core.writeable import remove_shadows, revoke_all
 from pagingviz.layout import (
-    BARE, CMD_BLOW, CMD_CLEAN, CMD_ENABLE, CMD_FLUSH, CMD_OFF, CMD_PEEK, CMD_POOL, EV_CLEAN, EV_ENABLE, EV_IGNORED,
-    EV_NO_MEMORY, EV_OFF, EV_PEEK, EV_SET_ALLOCATION, EV_TLB_FLUSH, HAP, HUNG, NONE, ONE, PV, SHADOW, ZERO,
+    BARE, CMD_BLOW, CMD_CLEAN, CMD_DM, CMD_ENABLE, CMD_FLUSH, CMD_OFF, CMD_PEEK, CMD_POOL, EV_CLEAN, EV_ENABLE, EV_IGNORED,
+    EV_MODIFIED_MEMORY, EV_NO_MEMORY, EV_OFF, EV_PEEK, EV_SET_ALLOCATION, EV_TLB_FLUSH, HAP, HUNG, MK_DEVICE, NONE, ONE, PV,
+    SHADOW, U, ZERO,
 )  # fmt: skip
+
+_FRAME, _COUNT_SHIFT = U(0xFFFF_FFFF), U(32)  # of the value of dm:GFN:N
 
 
 @jit
@@ -36,7 +42,9 @@ def command(s, cpus, a, code, value):
 @jit
 def _carry_out(s, cpus, a, code, value):
     c = cpus[0]
-    if code == CMD_FLUSH:
+    if code == CMD_DM:
+        _modified_memory(s, c, a, value & _FRAME, value >> _COUNT_SHIFT)
+    elif code == CMD_FLUSH:
         flush_all(s)
         emit(s, a, EV_TLB_FLUSH, ZERO, ZERO, NONE, NONE, ZERO, ZERO)
     elif s.road == BARE:
@@ -65,6 +73,27 @@ def _carry_out(s, cpus, a, code, value):
     elif code == CMD_POOL:
         recycle.set_allocation(s, c, a, value)
         emit(s, a, EV_SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
+
+
+@jit
+def _modified_memory(s, c, a, first, n):
+    """A device has written `n` frames from `first` on, and the device model tells (hvm/dm.c: modified_memory).
+
+    While log-dirty is on each is marked and loses its shadows ("most probably not page tables any more"). The stores come by
+    DMA: they see no table, cause no fault, and happen on the bare road too. A PV guest's device writes through a grant: never
+    to a page table, and the mark comes when the grant ends, here at once.
+    """
+    for k in range(n):
+        gfn = first + U(k)
+        if s.pv != ZERO and is_page_table(s, a, gfn):
+            continue
+        a[s.o_ver + gfn] += ONE
+        s.device_writes += ONE
+        if s.log_dirty != ZERO:
+            logdirty.mark(s, c, a, gfn, MK_DEVICE)
+            if s.pv == ZERO:
+                remove_shadows(s, c, a, gfn, ONE, ZERO)
+    emit(s, a, EV_MODIFIED_MEMORY, ZERO, ZERO, first, NONE, ZERO, n)
 
 
 @jit
@@ -119,15 +148,19 @@ def _enable(s, cpus, a, code):
 def clean(s, cpus, a):
     """CLEAN: the bitmap is read and zeroed, then write access goes away, all within one pause (sh_clean_dirty_bitmap).
 
-    What the processor has logged is in the bitmap by then.
+    What the processor has logged is in the bitmap by then. clean=revoke keeps the shadows and searches them: tables that are
+    out of sync come back first, with the bits gone already, so that nothing they map is made writable again.
     """
     s.cleans += ONE
     had = s.dirty_count
     logdirty.clear(s, a)
-    if s.road != HAP:
+    if s.road == HAP:
+        poison_root(s, a)
+    elif s.revoke == ZERO:
         recycle.blow(s, cpus[0], a)
     else:
-        poison_root(s, a)
+        resync_all(s, cpus[0], a, False, True, True)
+        revoke_all(s, cpus[0], a)
     emit(s, a, EV_CLEAN, ZERO, ZERO, NONE, NONE, ZERO, had)
 
 

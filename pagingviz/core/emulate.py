@@ -19,11 +19,11 @@ from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame, get_entry, guest_frame, needs_ad, put_entry, reserved, set_ad, walk
 from pagingviz.core.writeable import remove_shadows
 from pagingviz.layout import (
-    DYING, EV_EARLY_UNSHADOW, EV_EMULATE, EV_EMULATE_UNSHADOW_EVTINJ, EV_EMULATE_UNSHADOW_UNHANDLED, EV_VALIDATE, FETCH, FL1_OF,
-    FLAGS_SHIFT, NONE, ONE, P, PAGE_BITS, PF_I, PF_P, PF_W, PSE, RAW_FETCH, RAW_NOP, RAW_READ, RAW_STORE, RAW_WRITE, READ,
-    SET_ERROR, SET_FLUSH, SF_EARLY_UNSHADOW, SF_FULL_PT, SF_LAST_FAILED, SF_SECOND_PT, SF_SET_CHANGED_SHIFT, SH_GUEST_LEVELS,
-    SH_L2_32, SH_L2_PAE, SH_L4, SH_LEVEL, SHADOW, SHADOW_FLAGS, SHOPT_EARLY_UNSHADOW, SHOPT_FAST_EMULATION, SHOPT_SKIP_VERIFY,
-    SHOPT_VIRTUAL_TLB, THREE, TWO, TYPE_OF_LEVEL, U, VTLB, WRITE, ZERO,
+    DYING, EV_EARLY_UNSHADOW, EV_EMULATE, EV_EMULATE_UNSHADOW_EVTINJ, EV_EMULATE_UNSHADOW_UNHANDLED, EV_VALIDATE, FETCH,
+    FL1_OF, FLAGS_SHIFT, MK_EMULATED, MK_WALK, MK_XEN, NONE, ONE, P, PAGE_BITS, PF_I, PF_P, PF_W, PSE, RAW_FETCH, RAW_NOP,
+    RAW_READ, RAW_STORE, RAW_WRITE, READ, SET_ERROR, SET_FLUSH, SF_EARLY_UNSHADOW, SF_FULL_PT, SF_LAST_FAILED, SF_SECOND_PT,
+    SF_SET_CHANGED_SHIFT, SH_GUEST_LEVELS, SH_L2_32, SH_L2_PAE, SH_L4, SH_LEVEL, SHADOW, SHADOW_FLAGS, SHOPT_EARLY_UNSHADOW,
+    SHOPT_FAST_EMULATION, SHOPT_SKIP_VERIFY, SHOPT_VIRTUAL_TLB, THREE, TWO, TYPE_OF_LEVEL, U, VTLB, WRITE, ZERO,
 )  # fmt: skip
 
 RETRY, EMULATED = ZERO, ONE  # what the fault path returns besides FAULT | error code
@@ -81,7 +81,7 @@ def walk_and_mark(s, c, a, gva, kind, user):
     while level >= c.w_size:
         if needs_ad(c, level, kind):
             set_ad(s, c, a, level, gva, kind)
-            logdirty.mark(s, c, a, c.w_tab[level - ONE])
+            logdirty.mark(s, c, a, c.w_tab[level - ONE], MK_WALK)
         level -= ONE
     return True
 
@@ -111,12 +111,12 @@ def _validate_upper(s, c, a, at, gent, level, levels):
 
 
 @far
-def validate(s, c, a, gva, gfn, offset, size):
+def validate(s, c, a, gva, gfn, offset, size, cause):
     """sh_validate_guest_entry: mark, then propagate the written entries again into every shadow of the frame, L1 first.
 
-    `offset`, `size`: bytes written in the frame. Never makes shadows. Returns SET_* bits.
+    `offset`, `size`: bytes written in the frame; `cause`: by whom (layout.MK_*). Never makes shadows. Returns SET_* bits.
     """
-    logdirty.mark(s, c, a, gfn)
+    logdirty.mark(s, c, a, gfn, cause)
     result = ZERO
     for levels in (TWO, THREE, _FOUR):
         width = _FOUR if levels == TWO else _EIGHT
@@ -197,9 +197,9 @@ def write(s, c, a, gva, gfn, size, value):
     narrow, wide = flags & _SHF_32 != ZERO, flags & ~_SHF_32 != ZERO
     skip = (was | value) & ONE == ZERO and ((not narrow and offset & U(7) == ZERO) or (not wide and size == _FOUR))
     if skip and s.shopt & SHOPT_SKIP_VERIFY:
-        logdirty.mark(s, c, a, gfn)
+        logdirty.mark(s, c, a, gfn, MK_EMULATED)
     else:
-        result = validate(s, c, a, gva, gfn, offset, size)
+        result = validate(s, c, a, gva, gfn, offset, size, MK_EMULATED)
         if result & SET_FLUSH:
             flush_all(s)
         if result & SET_ERROR:
@@ -213,7 +213,7 @@ def hypervisor_write(s, c, a, gva):
     gfn = gva_to_gfn(s, c, a, gva, WRITE)
     if gfn != NONE and gfn < s.frames:
         a[s.o_ver + gfn] += ONE
-        logdirty.mark(s, c, a, gfn)
+        logdirty.mark(s, c, a, gfn, MK_XEN)
 
 
 # ---- the emulator's exit
@@ -263,7 +263,7 @@ def _data_write(s, c, a, gfn):
     """An emulated store of plain data, less than four bytes of a page that is no table."""
     a[s.o_ver + gfn] += ONE
     reset_early_unshadow(s, c)
-    logdirty.mark(s, c, a, gfn)
+    logdirty.mark(s, c, a, gfn, MK_EMULATED)
     s.gt_version += ONE
 
 

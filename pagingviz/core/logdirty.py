@@ -9,7 +9,9 @@ from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at
 from pagingviz.core.recycle import alloc_p2m, free_p2m
-from pagingviz.layout import ENTRIES, EV_MARK_DIRTY, EV_TREE_ALLOC, LEAF_BITS, NONE, ONE, THREE, U, ZERO
+from pagingviz.layout import (
+    DR_CAUSE_SHIFT, DR_ROUNDS_SHIFT, ENTRIES, EV_MARK_DIRTY, EV_TREE_ALLOC, LEAF_BITS, NONE, ONE, THREE, U, ZERO,
+)  # fmt: skip
 
 _SIX, _WORD, _INDEX = U(6), U(63), U(511)
 
@@ -65,8 +67,11 @@ def _grow(s, c, a, gfn):
 
 
 @jit
-def mark(s, c, a, gfn):
-    """paging_mark_pfn_dirty: set the bit of `gfn`; dirty_count counts only real changes. No-op while log-dirty is off."""
+def mark(s, c, a, gfn, cause):
+    """paging_mark_pfn_dirty: set the bit of `gfn`; dirty_count counts only real changes. No-op while log-dirty is off.
+
+    `cause` (layout.MK_*) is remembered when the bit goes from 0 to 1: once a round, so the rounds count themselves.
+    """
     if s.log_dirty == ZERO:
         return
     page = leaf_of(s, a, gfn)
@@ -82,8 +87,9 @@ def mark(s, c, a, gfn):
         a[at] |= mask
         s.dirty_count += ONE
         s.pages_marked += ONE
-        a[s.o_dround + gfn] = s.dirty_round + ONE  # 0 = never
-        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, a[s.o_p2m + gfn], ZERO, s.dirty_count)
+        rounds = (a[s.o_dround + gfn] >> DR_ROUNDS_SHIFT) + ONE
+        a[s.o_dround + gfn] = (s.dirty_round + ONE) | cause << DR_CAUSE_SHIFT | rounds << DR_ROUNDS_SHIFT
+        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, a[s.o_p2m + gfn], cause, s.dirty_count)
 
 
 @jit

@@ -13,18 +13,18 @@ from pagingviz.core.walk import (
     FOUR, RSVD_1G, RSVD_2M, begin, frame, identity, index, judge, may, needs_ad, plain, set_ad, step,
 )  # fmt: skip
 from pagingviz.layout import (
-    A, CR_PG, D, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RWX, EPT_SP, EPT_W, EPT_X, EXIT, FETCH, NX, ONE, P, PAGE_BITS,
-    PF_I, PF_P, PF_RSVD, PF_U, PF_W, PML_ENTRIES, PSE, READ, RW, SUPERPAGE_FRAMES, THREE, TWO, U, US, WRITE, X_MISCONFIG,
-    X_NPF, X_PML_FULL, X_VIOLATION, ZERO,
+    A, CR_PG, D, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_FINAL, EPT_R, EPT_RWX, EPT_SP, EPT_W, EPT_X, EXIT, FETCH, NPF_FINAL,
+    NX, ONE, P, PAGE_BITS, PF_I, PF_P, PF_RSVD, PF_U, PF_W, PML_ENTRIES, PSE, READ, RW, SUPERPAGE_FRAMES, THREE, TWO, U, US,
+    WRITE, X_MISCONFIG, X_NPF, X_PML_FULL, X_VIOLATION, ZERO,
 )  # fmt: skip
 
 _INDEX, _TOP = U(511), U(1 << 52)
 _RSVD_EPT_TABLE = U(0x78)  # bits 6:3 of an entry that points to a table
 _BIT12 = U(1 << 12)  # the PAT bit of an ordinary superpage, reserved in EPT's
 _GIB_FRAMES = SUPERPAGE_FRAMES * SUPERPAGE_FRAMES
-_LINEAR, _FINAL = U(1 << 7), U(1 << 8)  # of an EPT violation's qualification
+_LINEAR = U(1 << 7)  # of an EPT violation's qualification
 _RIGHTS_SHIFT = U(3)
-_NPF_FINAL, _NPF_TABLE = U(1 << 32), U(1 << 33)  # of an NPF's EXITINFO1
+_NPF_TABLE = U(1 << 33)  # of an NPF's EXITINFO1
 _OFFSET = U(0xFFF)
 
 
@@ -78,7 +78,7 @@ def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
     """Describe an exit in c.x_*: kind, guest-physical address, and the exit qualification or EXITINFO1."""
     c.x_gpa, c.x_access = gpa, kind
     if s.npt != ZERO:
-        q = PF_U | (_NPF_FINAL if final != ZERO else _NPF_TABLE)
+        q = PF_U | (NPF_FINAL if final != ZERO else _NPF_TABLE)
         if present:
             q |= PF_P
         if malformed:
@@ -91,7 +91,7 @@ def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
     elif malformed:
         c.x_kind, c.x_info = X_MISCONFIG, ZERO
     else:
-        c.x_kind, c.x_info = X_VIOLATION, need | rights << _RIGHTS_SHIFT | _LINEAR | (_FINAL if final != ZERO else ZERO)
+        c.x_kind, c.x_info = X_VIOLATION, need | rights << _RIGHTS_SHIFT | _LINEAR | (EPT_FINAL if final != ZERO else ZERO)
     return EXIT
 
 

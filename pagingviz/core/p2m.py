@@ -16,9 +16,9 @@ from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
-    EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_P2M_SPLIT, EV_PML_FLUSH,
-    EV_PML_FULL, HUNG, NONE, ONE,
-    P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P, PML_ENTRIES, SUPERPAGE_FRAMES, U, X_MISCONFIG, X_NPF, X_PML_FULL, ZERO,
+    EPT_FINAL, EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_P2M_SPLIT, EV_PML_FLUSH,
+    EV_PML_FULL, HUNG, MK_LOG, MK_STORE, MK_WALK, NONE, NPF_FINAL, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P,
+    PML_ENTRIES, SUPERPAGE_FRAMES, U, X_MISCONFIG, X_NPF, X_PML_FULL, ZERO,
 )  # fmt: skip
 
 _INDEX = U(511)
@@ -190,7 +190,7 @@ def pml_flush(s, c, a, v):
     for k in range(first, PML_ENTRIES):
         gfn = a[s.o_pml + v * PML_ENTRIES + U(k)] >> PAGE_BITS
         change_type_one(s, c, a, gfn)
-        logdirty.mark(s, c, a, gfn)
+        logdirty.mark(s, c, a, gfn, MK_LOG)
     s.pml_index[v] = PML_ENTRIES - ONE
     if first != PML_ENTRIES:
         flush_all(s)
@@ -217,7 +217,7 @@ def _handle_npf(s, c, a, gva, gfn):
         emit(s, a, EV_NPF_RECALC, c.id, gva, gfn, NONE, c.x_info, n)
         return
     s.npf_write += ONE
-    logdirty.mark(s, c, a, gfn)
+    logdirty.mark(s, c, a, gfn, MK_STORE if c.x_info & NPF_FINAL else MK_WALK)
     changed = npt.change_type_one(s, c, a, gfn)
     flush_all(s)
     emit(s, a, EV_HVM_NPF, c.id, gva, gfn, a[s.o_p2m + gfn] if changed else NONE, c.x_info, c.x_gpa)
@@ -244,6 +244,6 @@ def handle_exit(s, c, a, gva):
         return
     s.ept_violation += ONE
     emit(s, a, EV_EPT_VIOLATION, c.id, gva, gfn, frame(a[find_leaf(s, a, gfn)]), c.x_info, c.x_access)
-    logdirty.mark(s, c, a, gfn)
+    logdirty.mark(s, c, a, gfn, MK_STORE if c.x_info & EPT_FINAL else MK_WALK)
     if change_type_one(s, c, a, gfn):
         flush_all(s)

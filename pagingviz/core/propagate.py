@@ -10,7 +10,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import guest_frame
 from pagingviz.layout import (
-    A, CR_NXE, CR_PG, CR_PSE, D, NONE, NX, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, TWO, US, ZERO,
+    A, CR_NXE, CR_PG, CR_PSE, D, MK_STORE, NONE, NX, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, TWO, US, ZERO,
 )  # fmt: skip
 
 _COPIED = P | RW | US | A
@@ -53,7 +53,7 @@ def propagate_l1(s, c, a, gent, demand_write):
         flags &= ~RW
     if s.log_dirty != ZERO:
         if demand_write:
-            logdirty.mark(s, c, a, gfn)
+            logdirty.mark(s, c, a, gfn, MK_STORE)
         elif flags & RW and not logdirty.is_dirty(s, a, gfn):
             flags &= ~RW
     return (a[s.o_p2m + gfn] << PAGE_BITS) | flags

@@ -19,8 +19,8 @@ from pagingviz.core.shadows import is_shadowed
 from pagingviz.core.walk import FOUR, get_entry, guest_frame, put_entry, read_path, reserved
 from pagingviz.core.writeable import remove_shadows
 from pagingviz.layout import (
-    A, D, ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, NONE, ONE, P, PAGE_BITS, PGT_L1, PGT_NONE,
-    PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
+    A, D, ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, MK_EMULATED, MK_XEN, NONE, ONE, P, PAGE_BITS,
+    PGT_L1, PGT_NONE, PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
 )  # fmt: skip
 
 _REFUSED, _COUNTED, _FRESH = ZERO, ONE, U(2)
@@ -61,7 +61,7 @@ def _uncount(s, c, a, gfn):
     if was == PGT_WRITABLE:
         return False
     if s.log_dirty != ZERO:
-        logdirty.mark(s, c, a, gfn)
+        logdirty.mark(s, c, a, gfn, MK_XEN)
         if is_shadowed(s, a, gfn):
             remove_shadows(s, c, a, gfn, ZERO, ONE)
     return True
@@ -71,7 +71,7 @@ def _uncount(s, c, a, gfn):
 def _promote(s, c, a, gfn):
     """What the first use as a table begins with: the frame may be in a TLB as writable, and it is dirtied (validate_page)."""
     tlb.flush_all(s)
-    logdirty.mark(s, c, a, gfn)
+    logdirty.mark(s, c, a, gfn, MK_XEN)
 
 
 @jit
@@ -185,16 +185,16 @@ def _put_entry(s, c, a, e, level):
 
 
 @jit
-def _write(s, c, a, gva, gfn, i, value):
+def _write(s, c, a, gva, gfn, i, value, cause):
     """paging_write_guest_entry: store, and while shadows are on propagate into them. To flush is the guest's business."""
     put_entry(s, a, FOUR, gfn, i, value)
     a[s.o_ver + gfn] += ONE
     if s.log_dirty != ZERO:
-        validate(s, c, a, gva, gfn, i * _EIGHT, _EIGHT)
+        validate(s, c, a, gva, gfn, i * _EIGHT, _EIGHT, cause)
 
 
 @far
-def modify(s, c, a, gva, gfn, i, value):
+def modify(s, c, a, gva, gfn, i, value, cause):
     """do_mmu_update, MMU_NORMAL_PT_UPDATE: entry `i` of a table by the rules of its level, of another frame as data."""
     level = type_of(s, a, gfn)
     if value & P:
@@ -206,7 +206,7 @@ def modify(s, c, a, gva, gfn, i, value):
         if not held:
             return False
     old = get_entry(s, a, FOUR, gfn, i)
-    _write(s, c, a, gva, gfn, i, value)
+    _write(s, c, a, gva, gfn, i, value, cause)
     _put_entry(s, c, a, old, level)
     return True
 
@@ -233,8 +233,8 @@ def mmu_update(s, c, a, gfn, i, value):
         s.writable_mmu_updates += ONE
         put_entry(s, a, FOUR, gfn, i, value)
         a[s.o_ver + gfn] += ONE
-        logdirty.mark(s, c, a, gfn)
-    elif not modify(s, c, a, ZERO, gfn, i, value):
+        logdirty.mark(s, c, a, gfn, MK_XEN)
+    elif not modify(s, c, a, ZERO, gfn, i, value, MK_XEN):
         _refuse(s, c, a, ZERO, gfn, value)
         return
     elif kind != PGT_L1:
@@ -248,7 +248,7 @@ def update_va_mapping(s, c, a, gva, value):
     """do_update_va_mapping: the L1 entry of an address in the loaded tables. False: refused."""
     s.calls_to_update_va += ONE
     read_path(s, c, a, gva)
-    if c.w_missing > ONE or not modify(s, c, a, gva, c.w_tab[0], (gva >> PAGE_BITS) & _INDEX, value):
+    if c.w_missing > ONE or not modify(s, c, a, gva, c.w_tab[0], (gva >> PAGE_BITS) & _INDEX, value, MK_XEN):
         _refuse(s, c, a, gva, NONE, value)
         return False
     emit(s, a, EV_MMU_UPDATE, c.id, gva, c.w_tab[0], NONE, ONE, value)
@@ -270,7 +270,7 @@ def ptwr(s, c, a, gva, size, value):
     if size != _EIGHT:
         shift = _WORD if gva & FOUR else ZERO
         value = (get_entry(s, a, FOUR, gfn, i) & ~(_LOW32 << shift)) | ((value & _LOW32) << shift)
-    if not modify(s, c, a, gva, gfn, i, value):
+    if not modify(s, c, a, gva, gfn, i, value, MK_EMULATED):
         return False
     s.ptwr_emulations += ONE
     emit(s, a, EV_PTWR, c.id, gva, gfn, NONE, ONE, value)
@@ -288,7 +288,7 @@ def pin(s, c, a, gfn, level):
         _refuse(s, c, a, ZERO, gfn, level)
         return
     a[s.o_info + gfn] |= PGT_PINNED
-    logdirty.mark(s, c, a, gfn)
+    logdirty.mark(s, c, a, gfn, MK_XEN)
     emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ONE)
 
 
@@ -303,7 +303,7 @@ def unpin(s, c, a, gfn):
     a[s.o_info + gfn] &= ~PGT_PINNED
     emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ZERO)
     drop(s, c, a, gfn, level)
-    logdirty.mark(s, c, a, gfn)
+    logdirty.mark(s, c, a, gfn, MK_XEN)
 
 
 @jit

@@ -14,7 +14,7 @@ from pagingviz.core.shadow import update_modes
 from pagingviz.core.tlb import flush
 from pagingviz.core.walk import load_pdptes
 from pagingviz.layout import (
-    CR_PG, CR_PGE, CR_PSE, CR_SMEP, EV_ACCESS, EV_GP, EV_GRANT_UNMAP, EV_GUEST_PF, FAULT, FETCH, GP, GRANTED, NONE, ONE,
+    CR_PG, CR_PGE, CR_PSE, CR_SMEP, EV_ACCESS, EV_GP, EV_GRANT_UNMAP, EV_GUEST_PF, FAULT, FETCH, GP, GRANTED, MK_XEN, NONE, ONE,
     PAGE_BITS, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT, RAW_FETCH, RAW_FLUSH, RAW_GRANT_UNMAP, RAW_GRANT_WRITE, RAW_INVLPG,
     RAW_MMU_UPDATE, RAW_PIN, RAW_READ, RAW_STORE, RAW_UNPIN, RAW_UPDATE_VA, RAW_XEN_WRITE, READ, SHADOW, THREE, TWO, U, WRITE,
     ZERO,
@@ -62,7 +62,7 @@ def raw_operation(s, cpus, a, row):
         a[s.o_info + value] |= GRANTED
     elif code == RAW_GRANT_UNMAP:
         a[s.o_info + value] &= ~GRANTED
-        logdirty.mark(s, c, a, value)
+        logdirty.mark(s, c, a, value, MK_XEN)
         emit(s, a, EV_GRANT_UNMAP, c.id, ZERO, value, NONE, ZERO, ZERO)
     elif s.pv != ZERO:
         _hypercall(s, c, a, code, va, value, size)

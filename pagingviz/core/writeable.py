@@ -14,11 +14,13 @@ from pagingviz.core.shadows import has_shadow, has_up, hash_lookup, is_page_tabl
 from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    ENTRIES, EV_UNSHADOW, EV_WRMAP, EV_WRMAP_BF, HASH_BUCKETS, NONE, OOS_MAY_WRITE, ONE, P, PAGE_BITS, RW, SF_GUESS_FOUND,
-    SF_WRMAP, SH_GUEST_LEVELS, SH_L2_32, SH_LEVEL, SHOPT_WRITABLE_HEURISTIC, THREE, TWO, TYPE_OF_LEVEL, TYPECOUNT, U, ZERO,
+    ENTRIES, EV_REVOKE, EV_UNSHADOW, EV_WRMAP, EV_WRMAP_BF, FRAME_MASK, HASH_BUCKETS, NONE, OOS_MAY_WRITE, ONE, P, PAGE_BITS,
+    PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, RW, SF_GUESS_FOUND, SF_WRMAP, SH_GUEST_LEVELS, SH_L2_32, SH_LEVEL,
+    SHOPT_WRITABLE_HEURISTIC, THREE, TWO, TYPE_OF_LEVEL, TYPECOUNT, U, ZERO,
 )  # fmt: skip
 
 _FOUR, _INDEX = U(4), U(511)
+_WANTED = FRAME_MASK | P | RW
 _VA64 = U((1 << 48) - 1)
 _LOWMEM = U(0x38000)  # frames of Linux' lowmem on 32-bit: 896 MiB
 _LOWMEM_BASE = U(0xC0000000)
@@ -134,24 +136,43 @@ def _guesses(s, c, a, gfn, mfn, level, va):
 
 
 @jit
+def _maps_writable(s, a, page, mfn):
+    """Whether any entry of one page does: the same question in a form that the processor answers several entries at a time."""
+    want, hits, o = mfn << PAGE_BITS | P | RW, ZERO, entry_at(s, page, ZERO)
+    for i in range(o, o + ENTRIES):
+        hits += ONE if a[i] & _WANTED == want else ZERO
+    return hits != ZERO
+
+
+@jit
 def _strip_all(s, c, a, head, mfn, gfn):
-    """sh_rm_write_access_from_l1: strip every entry of one L1 shadow that maps `mfn`. True once the typecount is zero."""
+    """sh_rm_write_access_from_l1: strip every entry of one L1 shadow that maps `mfn`. True once the typecount is zero.
+
+    A PV guest's typecounts are not of its shadows: its search never ends early.
+    """
+    s.shadows_searched += ONE
     page = head
     while page != NONE:
+        if not _maps_writable(s, a, page, mfn):
+            s.entries_searched += ENTRIES
+            page = a[s.o_pmore + page]
+            continue
         o = entry_at(s, page, ZERO)
         for i in range(o, o + ENTRIES):
+            s.entries_searched += ONE
             e = a[i]
             if e & P and e & RW and frame(e) == mfn:
                 strip(s, c, a, i)
+                s.entries_stripped += ONE
                 if s.foreign == ZERO and s.shopt & SHOPT_WRITABLE_HEURISTIC:
                     s.last_wr[c.id] = head
-                if typecount(s, a, gfn) == ZERO:
+                if typecount(s, a, gfn) == ZERO and s.pv == ZERO:
                     return True
         page = a[s.o_pmore + page]
     return False
 
 
-@jit
+@far
 def _brute_force(s, c, a, mfn, gfn):
     """Walk the whole hash over all L1 and fl1 shadows (hash_foreach) until no writable mapping of the frame is left."""
     for b in range(HASH_BUCKETS):
@@ -199,6 +220,29 @@ def remove_write_access(s, c, a, gfn, level, va):
         _brute_force(s, c, a, mfn, gfn)
     emit(s, a, EV_WRMAP, c.id, ZERO, gfn, mfn, level, how)
     return True
+
+
+# ---- the road that CLEAN does not take
+
+
+@jit
+def revoke_all(s, c, a):
+    """sh_remove_write_access for every frame that may be written, each by its own search of all L1 shadows (no guesses), flush.
+
+    Not in Xen, whose CLEAN throws the shadows away instead (sh_clean_dirty_bitmap). Before it nothing may be out of sync. Of a
+    PV guest, whose shadows have no typecounts, a frame may be written while its type is PGT_writable_page.
+    """
+    before = s.entries_searched
+    for gfn in range(s.frames):
+        info = a[s.o_info + gfn]
+        if info & TYPECOUNT == ZERO or (s.pv != ZERO and (info & PGT_TYPE) != PGT_WRITABLE << PGT_SHIFT):
+            continue
+        s.frames_revoked += ONE
+        mfn = a[s.o_p2m + gfn]
+        _brute_force(s, c, a, mfn, U(gfn))
+        emit(s, a, EV_WRMAP, c.id, ZERO, U(gfn), mfn, ZERO, THREE)
+    flush_all(s)
+    emit(s, a, EV_REVOKE, ZERO, ZERO, NONE, NONE, ZERO, s.entries_searched - before)
 
 
 # ---- removing shadows

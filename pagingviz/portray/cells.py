@@ -307,7 +307,7 @@ def _bitmap(machine, sim, plan):
     s = machine.sys[0]
     if s.log_dirty:
         rank[is_table(machine)] = 1
-        rank[(machine.view("dround") == s.dirty_round) & (s.dirty_round > 0)] = 2
+        rank[(machine.view("dround") & L.DR_ROUND == s.dirty_round) & (s.dirty_round > 0)] = 2
         rank[[gfn for log in machine.pml() for gfn in log]] = 3
         rank[machine.dirty_bits()] = 4
     return _ranked(plan, rank, np.array([W_FREE, W_TABLE, W_BEFORE, W_LOGGED, W_DIRTY]))

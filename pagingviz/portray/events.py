@@ -56,7 +56,7 @@ TOLD = {
     "UNSHADOW": "all shadows of gfn {gfn} are removed",
     "PROMOTE": "gfn {gfn} gets a {shadow} shadow, page {mfn}",
     "DEMOTE": "the {shadow} shadow of gfn {gfn}, page {mfn}, is destroyed",
-    "WRMAP": "write access to table gfn {gfn} is removed",
+    "WRMAP": "write access to gfn {gfn} is removed",
     "WRMAP_BF": "all L1 shadows are searched for writers of gfn {gfn}",
     "PREALLOC_UNPIN": "root gfn {gfn} is unpinned to free pages",
     "PREALLOC_UNHOOK": "loaded root gfn {gfn} is unhooked to free pages",
@@ -74,7 +74,7 @@ TOLD = {
     "P2M_SPLIT": "the 2 MiB leaf at gfn {gfn} is split",
     "PML_FULL": "page-modification log full: {detail} addresses are marked",
     "PML_FLUSH": "{detail} addresses of a page-modification log are marked",
-    "MARK_DIRTY": "the dirty bit of gfn {gfn} is set",
+    "MARK_DIRTY": "the dirty bit of gfn {gfn} is set: {mark}",
     "TREE_ALLOC": "the bitmap's tree grows by a level-{level} page",
     "ENABLE": "log-dirty on",
     "PEEK": "PEEK",
@@ -85,7 +85,14 @@ TOLD = {
     "TLB_FLUSH": "TLB flush",
     "IGNORED": "refused: nothing changes",
     "NO_MEMORY": "fails: for some bit no page of the tree could be had",
+    "REVOKE": "no frame is mapped writable any more: {detail} entries were looked at",
+    "MODIFIED_MEMORY": "the device model tells of {detail} frames written from gfn {gfn} on",
 }
+
+MARKED_BY = dict(enumerate((  # by layout.MK_*: who set a bit
+    "nobody", "a store of the guest", "accessed/dirty bits of the table in it", "an emulated store",
+    "the hypervisor's own write", "the processor's log", "the device model",
+)))  # fmt: skip
 
 
 def event_text(e):
@@ -93,6 +100,6 @@ def event_text(e):
     kind = L.EVENTS[int(e["kind"])]
     text = TOLD[kind].format(
         gfn=frame_text(e["gfn"]), mfn=frame_text(e["mfn"]), level=int(e["level"]) & _LOW, detail=int(e["detail"]),
-        shadow=TYPES.get(int(e["detail"]), ""),
+        shadow=TYPES.get(int(e["detail"]), ""), mark=MARKED_BY.get(int(e["level"]), ""),
     )  # fmt: skip
     return f"{text} ({path_flags(e)})" if path_flags(e) else text

@@ -90,7 +90,7 @@ def _tell_command(sim, events):
         what = {"peek": "PEEK", "clean": "CLEAN"}[L.COMMANDS[int(e["detail"])]]
         text = f"{what} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so."
         return text, "paging.c: paging_log_dirty_op"
-    e = _first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "TLB_FLUSH", "IGNORED")
+    e = _first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
     if e is None:
         return None
     kind, n = L.EVENTS[int(e["kind"])], int(e["detail"])
@@ -101,6 +101,11 @@ def _tell_command(sim, events):
         logged = int(events["detail"][events["kind"] == L.EV["PML_FLUSH"]].sum())
         before = f"{logged} logged pages are marked first, " if logged else ""
         how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
+        search = _first(events, "REVOKE")
+        if search is not None:
+            taken = int(np.count_nonzero((events["kind"] == L.EV["WRMAP"]) & (events["level"] == 0)))
+            how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
+            return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
         return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
     if kind == "ENABLE" and sim.scenario.road == "pv":
         pages = int(sim.machine.sys[0].total_pages + sim.machine.sys[0].p2m_pages)
@@ -125,6 +130,13 @@ def _tell_command(sim, events):
             f"All shadows are blown away: {freed} pages freed; loaded roots stay, empty and unpinned.",
             "common.c: shadow_blow_tables",
         )
+    if kind == "MODIFIED_MEMORY":
+        m = sim.machine
+        seen = "their bits are set" if m.sys[0].log_dirty else "no bitmap is kept now"
+        if sim.scenario.road == "bare":
+            seen = "nobody keeps a bitmap"
+        what = f"gfn {frame_text(e['gfn'])}" if n == 1 else f"{n} frames from gfn {frame_text(e['gfn'])} on"
+        return f"A device has written {what}: {seen}.", "hvm/dm.c: modified_memory"
     if kind == "SET_ALLOCATION":
         return f"The shadow pool is set to {n} pages.", "common.c: shadow_set_allocation"
     if kind == "TLB_FLUSH":

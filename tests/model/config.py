@@ -70,6 +70,7 @@ class Config:
     core: str = "skylake"
     pool: int = 64
     superpages: int = 0
+    clean: str = "blow"
     clean_every: int = 0
     processes: int = 8
     commands: tuple = ()

@@ -137,7 +137,7 @@ class Emulation:
         small, large = any(LEVELS_OF[t] == 2 for t in kinds), any(LEVELS_OF[t] != 2 for t in kinds)
         harmless = not small and not gva & 7 and size <= 8 or not large and not gva & 3 and size <= 4
         if self.shopt & SKIP_VERIFY and was_clear and not self.byte_at(gfn, gva) & P and harmless:
-            m.log.mark(gfn)
+            m.log.mark(gfn, "emulated")
         else:
             self.validate_write(gmfn, gva & 4095, max(size, 1))
         self.gtable_dirty_version += 1
@@ -168,10 +168,10 @@ class Emulation:
         if result & ERROR:
             self.remove_shadows(gmfn, fast=False, must=False)
 
-    def validate_entries(self, gmfn, offset, size):
+    def validate_entries(self, gmfn, offset, size, by="emulated"):
         """sh_validate_guest_entry: re-propagate what was touched into each shadow of the frame. SHADOW_SET_* bits."""
         m, result = self.m, 0
-        m.log.mark(m.gfn_of[gmfn])
+        m.log.mark(m.gfn_of[gmfn], by)
         for kind, level in VALIDATED:
             if kind not in self.flags.get(gmfn, ()):
                 continue

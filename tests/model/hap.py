@@ -132,13 +132,15 @@ class Hap:
 
     def attempt(self, gva, kind, user):
         """Reads of the guest's tables, the guest's rights, A/D updates top down, the access itself;
-        each through EPT."""
+        each through EPT. writer: who it is, should one exit as a store."""
+        self.writer = "walk"
         def read(table, slot):
             if table < self.m.config.frames:                          # where no memory is, nothing exits
                 self.translate(table, self.reads_of_tables_write)
             return self.m.entry(table, slot)
         walk = self.m.guest_walk(self.m.cpu, gva, kind, user, read)
         self.m.set_accessed_dirty(walk, kind, before=lambda table: self.translate(table, True))
+        self.writer = "store"
         mfn, ept_writable = self.translate(walk.gfn, kind == WRITE)
         return tlb_entry(self.m, walk, gva, mfn, ept_writable)
 
@@ -154,7 +156,7 @@ class Hap:
         """hap_gva_to_gfn: Xen walks the guest's tables itself, without EPT; the tables it writes are marked."""
         self.m.count("guest_walk")
         walk = self.m.guest_walk(self.m.cpu, gva, WRITE, False)
-        self.m.set_accessed_dirty(walk, WRITE, after=self.m.log.mark)
+        self.m.set_accessed_dirty(walk, WRITE, after=self.m.log.walked)
         return walk.gfn
 
     # ---- exits ----
@@ -164,7 +166,7 @@ class Hap:
         if exit_.reason == "misconfig":
             self.resolve_misconfig(exit_.gfn)
         else:
-            self.m.log.mark(exit_.gfn)
+            self.m.log.mark(exit_.gfn, self.writer)
             self.make_writable(exit_.gfn)
             self.m.flush_tlbs()
 
@@ -242,6 +244,9 @@ class Hap:
 
     def pagetable_dying(self, gfn):
         pass
+
+    def written_by_device(self, gfn):
+        """Nothing depends on what is in a frame."""
 
     def invlpg(self, gva):
         return "page"

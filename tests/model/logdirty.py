@@ -11,13 +11,13 @@ class LogDirty:
         self.on = False
         self.bits = set()
         self.dirty_count = self.fault_count = self.round = self.failed = 0
-        self.stamp = {}           # gfn -> round in which its bit was last set
+        self.stamp = {}           # gfn -> (round in which its bit was last set, who set it then, how many times it was set)
         self.clean_version = {}   # gfn -> version at enable or at the last CLEAN
         self.tree = {}            # path of indices from the root, () = root itself -> pool page
 
-    def mark(self, gfn):
+    def mark(self, gfn, by):
         """paging_mark_pfn_dirty: missing nodes are made from the root down, then the bit goes 0 -> 1 at most once
-        a round."""
+        a round. by: "store", "walk" (A and D of a guest's table), "emulated" store, "xen", "log" (PML), "device"."""
         if not self.on:
             return
         path = (gfn >> 33 & 511, gfn >> 24 & 511, gfn >> 15 & 511)
@@ -31,8 +31,12 @@ class LogDirty:
         if gfn not in self.bits:
             self.bits.add(gfn)
             self.dirty_count += 1
-            self.stamp[gfn] = self.round
+            self.stamp[gfn] = self.round, by, self.stamp.get(gfn, (0, "", 0))[2] + 1
             self.model.event("MARK_DIRTY", gfn=gfn)
+
+    def walked(self, gfn):
+        """The hypervisor's walk has set A or D in the table."""
+        self.mark(gfn, "walk")
 
     def clean(self):
         """The bitmap's part of CLEAN: bits and both counters to zero, the tree stays."""

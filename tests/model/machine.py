@@ -107,7 +107,8 @@ class Model:
             self.command("clean")
 
     def command(self, name, argument=None):
-        """enable, clean, peek, off, blow, pool (argument: pages), flush: operations of another domain.
+        """enable, clean, peek, off, blow, pool (argument: pages), flush, dm (argument: frame, above bit 32
+        how many): what others do.
 
         What does not apply leaves an IGNORED event and nothing else."""
         if self.crashed:
@@ -115,12 +116,24 @@ class Model:
         before, self.current = self.current, None
         if name == "flush":
             self.flush_tlbs()
+        elif name == "dm":
+            self.guarded(self.device_writes, argument & 0xFFFF_FFFF, argument >> 32)
         elif name in ("enable", "clean", "peek", "off") and self.log.on == (name == "enable"):
             self.event("IGNORED", detail=name)  # -EINVAL: already on, or not on
         else:
             self.event("COMMAND", detail=name)
             self.guarded(self.road.command, name, argument)
         self.current = before
+
+    def device_writes(self, first, n):
+        """XEN_DMOP_modified_memory, told by the device model once the device has written: n frames from `first` on."""
+        self.event("MODIFIED_MEMORY", gfn=first)
+        for gfn in range(first, first + n):
+            self.version[gfn] += 1
+            self.count("device_writes")
+            if self.log.on:
+                self.log.mark(gfn, "device")
+                self.road.written_by_device(gfn)
 
     def guarded(self, work, *arguments):
         try:

@@ -69,7 +69,7 @@ class HapNpt(Hap):
             self.m.count("npf_recalc")
         else:
             self.m.count("npf_write")
-            self.m.log.mark(exit_.gfn)
+            self.m.log.mark(exit_.gfn, self.writer)
             self.make_writable(exit_.gfn)
         self.m.flush_tlbs()
 

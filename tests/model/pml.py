@@ -51,7 +51,7 @@ class HapPml(Hap):
             self.resolve_misconfig(gfn)
             if self.leaf_of(gfn).type == RAM_LOGDIRTY:
                 self.make_writable(gfn)
-            self.m.log.mark(gfn)
+            self.m.log.mark(gfn, "log")
         if log:
             self.m.flush_tlbs()
         log.clear()

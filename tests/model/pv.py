@@ -68,7 +68,7 @@ class Pv(Shadow):
         if kind == WRITABLE:
             return
         self.m.flush_tlbs()
-        self.m.log.mark(gfn)                                     # validate_page
+        self.m.log.mark(gfn, "xen")                                     # validate_page
         taken = []
         try:
             for entry in self.table_entries(gfn):
@@ -89,7 +89,7 @@ class Pv(Shadow):
         del self.uses[gfn]
         if kind == WRITABLE:
             return
-        self.m.log.mark(gfn)                                     # devalidate_page
+        self.m.log.mark(gfn, "xen")                                     # devalidate_page
         self.remove_shadows(self.m.p2m[gfn], fast=False, must=True)
         for entry in self.table_entries(gfn) if kind == 1 else reversed(self.table_entries(gfn)):
             self.put_page(entry, kind)
@@ -173,7 +173,7 @@ class Pv(Shadow):
             shift, mask = gva % 8 * 8, (1 << 8 * size) - 1
             value = self.m.entry(gfn, slot) & ~(mask << shift) | (value & mask) << shift
         try:
-            self.modify(gfn, slot, value)
+            self.modify(gfn, slot, value, "emulated")
         except Refused:
             self.reasons.add("store to an L1")
             return False
@@ -192,20 +192,20 @@ class Pv(Shadow):
                 return None
             table = frame(self.m.own(entry))
 
-    def modify(self, gfn, slot, value):
+    def modify(self, gfn, slot, value, by="xen"):
         """mod_l1_entry .. mod_l4_entry: the new use is taken, the entry written, the old use ended."""
         level = self.kind[gfn]
         if value & P:
             self.get_page(value, level)
         old = self.m.entry(gfn, slot)
-        self.write_guest_entry(gfn, slot, value)
+        self.write_guest_entry(gfn, slot, value, by)
         self.put_page(old, level)
 
-    def write_guest_entry(self, gfn, slot, value):
+    def write_guest_entry(self, gfn, slot, value, by="xen"):
         """paging_write_guest_entry; with shadows on they follow (shadow_write_guest_entry). No flush: that is the guest's."""
         self.m.set_word(gfn, slot, value)
         if self.m.log.on:
-            self.validate_entries(self.m.p2m[gfn], slot * 8, 8)
+            self.validate_entries(self.m.p2m[gfn], slot * 8, 8, by)
 
     # ---- extended operations
     def pin_table(self, gfn, level):
@@ -218,7 +218,7 @@ class Pv(Shadow):
                 self.put_page_type(gfn)
                 self.refuse("pinned already")
             self.pins.add(gfn)
-            self.m.log.mark(gfn)
+            self.m.log.mark(gfn, "xen")
             self.m.event("PIN", 0, gfn, level, 1)
         return self.hypercall("calls_to_mmuext_op", work, 0, gfn, level)
 
@@ -230,7 +230,7 @@ class Pv(Shadow):
             self.pins.discard(gfn)
             self.m.event("PIN", 0, gfn, self.kind[gfn], 0)
             self.put_page_type(gfn)
-            self.m.log.mark(gfn)
+            self.m.log.mark(gfn, "xen")
         return self.hypercall("calls_to_mmuext_op", work, 0, gfn, 0)
 
     def new_baseptr(self, gfn):

@@ -79,7 +79,7 @@ class RawGuest:
             m.granted.add(row.value)
         elif row.code == RAW_GRANT_UNMAP:
             m.granted.discard(row.value)
-            m.log.mark(row.value)
+            m.log.mark(row.value, "xen")
             m.event("GRANT_UNMAP", gfn=row.value)
         elif m.config.road == "pv":
             self.hypercall(row)
@@ -110,7 +110,7 @@ class RawGuest:
             return
         if gfn < self.m.config.frames:
             self.m.version[gfn] += 1
-            self.m.log.mark(gfn)
+            self.m.log.mark(gfn, "xen")
 
     def live_tables(self):
         """Frames reachable as tables from the loaded roots are the guest's own affair here: all that hold a word."""

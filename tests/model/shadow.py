@@ -167,7 +167,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         """sh_walk_guest_tables: the tables whose A or D it writes are marked in the log."""
         self.m.count("guest_walk")
         gw = self.m.guest_walk(self.m.cpu, gva, kind, user)
-        self.m.set_accessed_dirty(gw, kind, after=self.m.log.mark)
+        self.m.set_accessed_dirty(gw, kind, after=self.m.log.walked)
         return gw
 
     def changed(self, step):
@@ -244,7 +244,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
                 flags &= ~W
             log, gfn = self.m.log, self.m.gfn_of[target]
             if log.on and fetch == DEMAND_WRITE:
-                log.mark(gfn)
+                log.mark(gfn, "store")
             elif log.on and gfn not in log.bits:
                 flags &= ~W
         return target << 12 | flags
@@ -367,8 +367,12 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         return self.gva_to_gfn(gva, WRITE)
 
     # ---- commands ----
+    def written_by_device(self, gfn):
+        """It is most probably no page table any more."""
+        self.remove_shadows(self.m.p2m[gfn], fast=True, must=False)
+
     def command(self, name, argument):
-        log = self.m.log
+        m, log = self.m, self.m.log
         if name == "enable":                    # sh_enable_log_dirty
             self.blow()
             log.on = True
@@ -376,7 +380,11 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
             log.note_truth()
         elif name == "clean":                   # sh_clean_dirty_bitmap
             log.clean()
-            self.blow()
+            if m.config.clean == "blow":
+                self.blow()
+            else:
+                self.resync_all(m.vcpus[0], skip=False, this=True, others=True)
+                self.revoke_all()
             log.note_truth()
         elif name == "off":                     # paging_log_dirty_disable
             log.on = False

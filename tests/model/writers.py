@@ -72,6 +72,20 @@ class Writers:
             m.domain_crash()
         return True
 
+    def revoke_all(self):
+        """What CLEAN does instead of blow with clean=revoke: every frame that may be written is searched for in every L1
+        shadow, one frame after the other, until nothing maps it writable."""
+        m = self.m
+        for gfn in range(m.config.frames):
+            gmfn = m.p2m[gfn]
+            if not self.typecount.get(gmfn):
+                continue
+            m.count("frames_revoked")
+            for smfn in [s for chain in self.buckets for s in chain]:
+                if self.pages[smfn].type in L1S | FL1S and self.clear_writable(smfn, gmfn):
+                    break
+        m.flush_tlbs()
+
     def guess(self, curr, gva, gmfn):
         """sh_guess_wrmap: is gmfn mapped writable at this address of the loaded shadow? Then no more."""
         leaf = (steps := self.path(curr, gva))[-1]
@@ -84,15 +98,20 @@ class Writers:
     def clear_writable(self, sl1, gmfn):
         """sh_rm_write_access_from_l1: take W from the mappings of gmfn in one L1 shadow, in order of slots, until none is
         left anywhere. True then."""
-        curr = self.m.current
+        m, curr, chain = self.m, self.m.current, self.pages[sl1].chain
+        m.count("shadows_searched")
+        looked_at, done = 512 * len(chain), False
         for page, slot, entry in self.present(sl1):
             if entry & W and frame(entry) == gmfn:
                 self.set_l1e(page, slot, entry & ~W)
+                m.count("entries_stripped")
                 if self.shopt & GUESSES and curr is not None:
                     curr.last_writeable = sl1
                 if not self.typecount.get(gmfn):
-                    return True
-        return False
+                    looked_at, done = 512 * chain.index(page) + slot + 1, True
+                    break
+        m.count("entries_searched", looked_at)
+        return done
 
     def remove_write_access_at(self, gmfn, page, slot):
         """sh_rm_write_access_from_sl1p: one remembered place, which may have become something else since."""
