@@ -177,10 +177,12 @@ class Maker:
         ], (34, 14, 10, 12, 4, 4, 7, 3, 3, 3, 1, 1))[0]()  # fmt: skip
 
 
-def random_pv_guest(seed, vcpus, length):
-    """A Guest that follows from the seed."""
+def random_pv_guest(seed, vcpus, length, nx):
+    """A Guest that follows from the seed. nx: EFER.NXE is on; without it no table may hold the bit, but the program tries."""
     maker = Maker(seed, vcpus)
     root, program = maker.build(), []
     while len(program) < length:
         program += maker.rows()
+    if not nx:
+        maker.tables = {frame: {k: e & ~NX for k, e in entries.items()} for frame, entries in maker.tables.items()}
     return Guest(maker.tables, root, program)

@@ -3,15 +3,27 @@
 All guests are drawn from their number, the same ones everywhere. Run as a program with PAGINGVIZ_PLAIN=1 it prints what the
 comparison says of kernels with one rule broken on purpose."""
 
+import json
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
-from agree_raw import Pair
+from agree_raw import Pair, Row
+from model.config import RAW_STORE
 from model.invariants import broken_rule
-from pvgen import FRAMES, ZONE, random_pv_guest
+from mutants import beforehand, broken, refuse, same, skip, without
+from pvgen import DIRECT, FRAMES, ZONE, random_pv_guest
 from test_agree import agree as agree_kernels
 from test_agree_raw import play
 
+from pagingviz.core import control, logdirty, propagate, pv, raw, recycle, shadow, tlb
 from pagingviz.core.audit import RULES, audit
+from pagingviz.core.jit import PLAIN
+from pagingviz.layout import CR_NXE, CR_PG, CR_PSE, CR_WP, PV_COUNTERS, US, ZERO
+
+ROOT = Path(__file__).resolve().parents[1]
 
 ROWS = 110
 
@@ -20,11 +32,13 @@ def drawn(number):
     """(fields of a Pair, journal) of raw guest `number`."""
     r = random.Random(number)
     vcpus = r.choice([1, 1, 2, 3, 4])
-    guest = random_pv_guest(r.randrange(2**40), vcpus, ROWS)
+    nx = r.random() < 0.7
+    guest = random_pv_guest(r.randrange(2**40), vcpus, ROWS, nx)
     fields = {
         "frames": FRAMES, "zone": ZONE, "vcpus": vcpus, "pool": 4 * vcpus + r.choice([12, 14, 18, 30, 60]),
         "shopt": r.choice([511, 511, 511, r.randrange(512)]), "oos": r.randrange(2), "xen": r.choice(["4.17", "master"]),
-        "floor": int(r.random() < 0.1), "tables": guest.tables, "cr3": guest.cr3, "program": guest.program,
+        "floor": int(r.random() < 0.2), "tables": guest.tables, "cr3": guest.cr3, "program": guest.program,
+        "cr": int(CR_WP | CR_PSE | CR_PG | (CR_NXE if nx else ZERO)),
     }  # fmt: skip
     words = [(name, None) for name in ("enable", "enable", "clean", "clean", "peek", "off", "blow", "flush")]
     journal = [(r.randrange(8), ("enable", None))] * (r.random() < 0.7) + [
@@ -49,3 +63,95 @@ def compare(numbers):
         reasons |= pair.model.road.reasons
         events.update(name for _, name, *_ in pair.model.events)
     return counters, reasons, events, rows
+
+
+REASONS = {  # why a call is refused, or a store to an L1 table not carried out
+    "a frame without contents", "a frame without contents as a table", "a table of another level", "a table, to be writable",
+    "no L1 table there", "not pinned", "pinned already", "reserved bits", "somebody else's frame", "store to an L1",
+    "superpage", "writable, to be a table",
+}  # fmt: skip
+EVENTS = {"MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP", "GUEST_PF", "GP", "FIXUP", "NOT_SHADOW", "MARK_DIRTY",
+          "PREALLOC_UNPIN", "COMMAND", "IGNORED", "NO_MEMORY"}  # fmt: skip
+MOVED = {*PV_COUNTERS, "refused", "enables", "peeks", "cleans", "offs", "blows", "no_memory", "cr3_loads", "shadow_fault_fixed",
+         "shadow_fault_bail_real_fault", "shadow_prealloc_1", "shadow_prealloc_2", "shadow_unshadow", "shadow_invlpg",
+         "shadow_alloc_tlbflush", *(f"shadow_validate_gl{level}e_calls" for level in (1, 2, 3, 4))}  # fmt: skip
+
+
+def test_raw_pv_guests_equal_the_model():
+    counters, reasons, events, rows = compare(range(45))
+    assert reasons == REASONS and EVENTS - events == set() and MOVED - counters == set()
+    assert rows > 4000
+
+
+def test_pv_kernels_equal_the_model():
+    """The guest's kernel with its processes: fork, copy on write, exit, two roots each."""
+    assert agree_kernels("pv", 16) >= {
+        "forks", "exits", "cow_breaks", "toggles", "calls_to_mmuext_op", "calls_to_update_va", "shadow_prealloc_1",
+        "shadow_fault_fixed", "pages_marked", "enables", "cleans", "offs"}  # fmt: skip
+
+
+def test_a_store_across_two_entries_is_not_carried_out():
+    fields, _ = drawn(0)
+    store = Row(RAW_STORE, DIRECT + 4 * 4096 + 4, 0, 8)
+    pair = Pair(road="pv", **fields | {"program": [store]})
+    pair.step()
+    assert pair.differences() == [] and pair.machine.sys[0].guest_faults == 1 and pair.machine.sys[0].ptwr_emulations == 0
+
+
+# ---- rules of PV broken on purpose
+
+
+def same_root_loads_its_shadow(s, c, a, gfn):
+    if gfn == s.kroot[c.id] and s.log_dirty:
+        pv.update_cr3(s, c, a, c.id)
+
+
+MUTANTS = {  # the kernel (module, name) and what becomes of it
+    "none": (pv, "drop", same),
+    "a new table is not dirtied": (pv, "_promote", without(logdirty, "mark")),
+    "a new table is not flushed": (pv, "_promote", without(tlb, "flush_all")),
+    "a pin is not dirtied": (pv, "pin", without(logdirty, "mark")),
+    "an unpinned table is not dirtied": (pv, "unpin", without(logdirty, "mark")),
+    "a table that goes is not dirtied": (pv, "_uncount", without(logdirty, "mark")),
+    "writable uses are not counted": (pv, "_hold_page", lambda _: lambda *_: True),
+    "uses are not ended": (pv, "_put_page", skip),
+    "tables are not let go": (pv, "drop", skip),
+    "failure is not undone": (pv, "hold", without(pv, "_put_entry")),
+    "reserved bits are allowed": (pv, "reserved", skip),
+    "shadows do not follow": (pv, "_write", without(pv, "validate")),
+    "no writable page tables": (pv, "ptwr", refuse),
+    "no flush above level 1": (pv, "mmu_update", without(tlb, "flush_all")),
+    "the same root loads its shadow": (pv, "new_baseptr", beforehand(same_root_loads_its_shadow)),
+    "U is not forced": (propagate, "_copied", lambda kernel: lambda s, e: kernel(s, e) & ~US | e & US),
+    "a grant's end is not marked": (raw, "raw_operation", without(logdirty, "mark")),
+    "the pool is kept": (control, "_off", without(recycle, "set_allocation")),
+    "snapshots are kept": (control, "_off", without(shadow, "disable")),
+}  # fmt: skip
+
+
+def caught_by(numbers):
+    """Number of the first guest that shows a difference, or None."""
+    for number in numbers:
+        try:
+            compare([number])
+        except AssertionError:
+            return number
+    return None
+
+
+def test_each_rule_broken_on_purpose_is_caught():
+    quiet = {"PAGINGVIZ_PLAIN": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore::RuntimeWarning"}
+    process = subprocess.run([sys.executable, __file__], env=os.environ | quiet, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
+    found = json.loads(process.stdout)
+    assert [name for name, number in found.items() if number is None] == ["none"]
+    assert set(found) == set(MUTANTS)
+
+
+if __name__ == "__main__":
+    assert PLAIN
+    found = {}
+    for name, (module, kernel, mutate) in MUTANTS.items():
+        with broken(module, kernel, mutate):
+            found[name] = caught_by(range(2 if name == "none" else 12))
+    print(json.dumps(found))
