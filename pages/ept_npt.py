@@ -1,4 +1,4 @@
-"""EPT / NPT: guest frame to machine frame."""
+"""EPT / NPT: guest frame to machine frame, and the tables that say so."""
 
 from pagingviz.portray import TABLES, below_maps
 from pagingviz.ui.place import map_page
@@ -7,6 +7,8 @@ map_page(
     ("ept-npt", TABLES),
     "EPT / NPT",
     (
+        "Two maps of the same thing: the first shows every frame with all that waits above it, as an access would find it, the"
+        " second every entry with only what is stored in it. Point at a frame, and its way through L4, L3, L2 and L1 lights up.",
         "Switching log-dirty on poisons one entry of the root, whatever the size of RAM: ept_invalidate_emt_subtree "
         "makes it misconfigured on purpose, and resolve_misconfig pushes the mark down one level at a time, where the"
         " guest walks.",

@@ -237,6 +237,34 @@ def test_the_plotly_heatmap_comes_with_the_switch(open_page):
     press(page, "ArrowRight", 901)
 
 
+def test_a_frame_lights_up_its_way_through_the_tables_and_back(open_page):
+    """Also in presenter mode, where the two boards are chosen by their number."""
+    address = "/ept-npt?scenario=blackboard&road=hap&tick=300&do=enable@100"
+    page = open_page(address, tick=300)
+    leaves, tables = (page.locator(f'canvas[data-board="{name}"]') for name in ("ept-npt", "nested-tables"))
+
+    def lit(board):
+        return board.locator("xpath=..").locator("path.lit").get_attribute("d").count("M")
+
+    def click(board, rows, row, column):  # both have 32 columns, at the right
+        box = board.bounding_box()
+        pitch = box["height"] / rows
+        board.click(position={"x": box["width"] - (31.5 - column) * pitch, "y": (row + 0.5) * pitch})
+
+    click(leaves, 8, 2, 9)
+    expect(page.locator(".card")).to_contain_text("a store now")
+    assert (lit(leaves), lit(tables)) == (1, 4)
+    page.keyboard.press("Escape")
+    click(tables, 11, 0, 0)
+    expect(page.locator(".card")).to_contain_text("leaves below")
+    assert lit(leaves) == 256
+    page = open_page(f"{address}&present=1", tick=300)
+    for key, shown in (("2", "nested-tables"), ("1", "ept-npt")):
+        page.keyboard.press(key)
+        expect(page.locator("canvas[data-board]:visible")).to_have_count(1)
+        expect(page.locator(f'canvas[data-board="{shown}"]')).to_be_visible()
+
+
 def test_presenter_mode_shows_nothing_but_the_board(open_page):
     page = open_page(f"{HOME}&present=1", tick=900)
     wait_quiet(page)

@@ -22,7 +22,7 @@ def grid_of(figure, shape):
 
 
 @pytest.mark.parametrize("road", ["bare", "shadow", "hap"])
-@pytest.mark.parametrize("board", portray.BOARDS)
+@pytest.mark.parametrize("board", [*portray.BOARDS, portray.TABLES])
 def test_live_grid_and_plotly_grid_are_equal(warm, road, board):
     sim = Simulation(load("blackboard").replace(road=road))
     for tick in (0, 340, 2800):

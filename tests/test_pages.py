@@ -83,6 +83,22 @@ def test_the_same_grid_as_plotly_and_as_a_table(warm, page):
     assert not app.exception
 
 
+def test_the_tables_of_ept_are_counted_below_their_maps(warm):
+    """ENABLE's and CLEAN's entries, exits by cause, pages by level; both boards as heatmaps and as tables."""
+    app = visit("ept_npt", road="hap", pml="1", tick="500", do="enable@100")
+    assert [list(table.value)[1] for table in app.table] == ["counter", "pool pages"]
+    assert {"ept_misconfig", "ept_violation", "pml_full"} <= set(app.table[0].value["counter"])
+    assert list(app.table[1].value["level"]) == ["L4", "L3", "L2", "L1"]
+    said = " ".join(text.value for text in app.caption)
+    assert "ENABLE at tick 100: 1; CLEAN at tick 400: 1" in said and "EPT tables at tick 500" in said
+    app.session_state["view"] = "Plotly heatmap"
+    assert {"heatmap-ept-npt", "heatmap-nested-tables"} <= {chart.key for chart in app.run().get("plotly_chart")}
+    app.session_state["view"] = "Table"
+    shown = [table.value for table in app.run().dataframe if "letter" in table.value.columns]
+    assert [len(rows) for rows in shown] == [256, 259] and set(shown[1]["level"]) == {1, 2, 3, 4}
+    assert not app.exception and not visit("ept_npt", tick="500").table
+
+
 def shown_below(app):
     """Keys of the charts of the map itself, and "table" when its table is there."""
     charts = {chart.key.partition("-")[0] for chart in app.get("plotly_chart")} & {"history", "heatmap"}

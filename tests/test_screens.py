@@ -14,9 +14,24 @@ def name_of(path: str) -> str:
     return path.strip("/") or "machine"
 
 
+VIEWS = {  # the same page of another machine
+    "ept-npt-ept": "/ept-npt?scenario=blackboard&road=hap&do=enable@100,clean@200&tick=205",
+    "ept-npt-npt": "/ept-npt?scenario=blackboard&road=hap&hap=npt&do=enable@100,clean@200&tick=300",
+    "ept-npt-pml": "/ept-npt?scenario=rounds&road=hap&superpages=1&pml=1&tick=6000",
+}
+
+
 def address(path: str, theme: str) -> str:
     """The page at the fixed tick of the blackboard, paused, dirty logging on so that every map has something."""
     return f"{path}?scenario=blackboard&tick={TICK}&do=enable@100,clean@200&theme={theme}"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", VIEWS)
+def test_another_machine_looks_as_accepted(open_page, name, theme):
+    page = open_page(f"{VIEWS[name]}&theme={theme}", tick=int(VIEWS[name].rpartition("=")[2]))
+    check_canvases(page, f"{name}-{theme}")
+    check_page(page, f"{name}-{theme}")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -110,7 +110,7 @@ def test_processes_of_every_guest_kind(warm, guest, big):
     assert {"T", "W"} <= set(shown) and ("S" in shown) == (big == "large")
     used = {e.slot: e for e in plan.entries if e.level == 1}
     assert any(shown[cell] in "WRwr" for cell in used[0].cell)
-    for board in portray.BOARDS:
+    for board in (*portray.BOARDS, portray.TABLES):
         plan, grid, shown = letters(sim, board)
         for cell in range(grid.size):
             portray.inspect(sim, plan, cell)
@@ -131,7 +131,7 @@ def test_guests_of_other_kinds(warm, levels, kinds):
     sim = simulation(work, frames=2048)
     sim.seek(2)
     assert sim.machine.live_tables().tolist() == sorted(tables)
-    for board in portray.BOARDS:
+    for board in (*portray.BOARDS, portray.TABLES):
         plan, grid, shown = letters(sim, board)
         for cell in range(grid.size):
             portray.inspect(sim, plan, cell)

@@ -37,6 +37,46 @@ def many_checkpoints(monkeypatch):
     monkeypatch.setattr(simulation, "CHUNK", 7)
 
 
+# ---- events of the past
+
+
+@pytest.mark.parametrize("road", ["shadow", "hap"])
+def test_events_of_the_past_have_no_gap_and_no_other_past(road, many_checkpoints):
+    """After any way through time they are, to the last one, those of a fresh machine with the same journal."""
+    dice, sim = np.random.default_rng(5), new(road, frames=256)
+
+    def kept(events):
+        return [tuple(e) for e in events[events["kind"] > L.LOOK_EVENTS].tolist()]
+
+    whole = 0
+    for n in range(36):
+        move = dice.integers(7)
+        if move < 3:
+            sim.seek(int(dice.integers(400)))
+        elif move == 3:
+            sim.run(int(dice.integers(40)))
+        elif move == 4:
+            sim.back(int(dice.integers(20)))
+        elif move == 5 and sim.tick:
+            sim.micro(int(dice.integers(1, 9)))
+            sim.close()
+        elif n % 4 == 0:
+            sim.command("clean")
+        told, complete = sim.past_events()
+        fresh = new(road, frames=256, do=sim.script())
+        fresh.run(sim.tick)
+        truth, _ = fresh.past_events()
+        told, truth = kept(told), kept(truth)
+        assert truth[len(truth) - len(told) :] == told and (not complete or len(told) == len(truth))
+        whole += complete
+    assert whole >= 10
+    sim.run(9000)
+    told, complete = sim.past_events()
+    fresh = new(road, frames=256, do=sim.script())
+    fresh.run(sim.tick)
+    assert not complete and len(told) > 2000 and kept(told) == kept(fresh.past_events()[0])[-len(told) :]
+
+
 # ---- seek, run, back
 
 

@@ -153,7 +153,7 @@ def _tables(road, frames, hap, superpages, pml):
     key = np.full(row * width, -1)
     for level, at, n, k in blocks:
         key[at : at + n] = np.arange(n) * k << 9 * (level - 1)
-    labels = tuple((at // width, f"L{level}" + (f" ×{k:,}" if k > 1 else "")) for level, at, _, k in blocks)
+    labels = tuple((at // width, f"L{level}" + (f" x{k:,}" if k > 1 else "")) for level, at, _, k in blocks)
     several = [f"L{level}: {k:,} entries a cell" for level, _, _, k in blocks if k > 1]
     unit = "1 cell = 1 entry" + "".join(f"; {text}" for text in several) + (", showing the worst of them" if several else "")
     legend = (("T", TABLE, "leads to a table"),
