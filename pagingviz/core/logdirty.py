@@ -7,6 +7,7 @@ An HVM guest's pfn is its gfn. Left out: bits are never cleared by physmap chang
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import mfn_of, place
 from pagingviz.core.pool import entry_at
 from pagingviz.core.recycle import alloc_p2m, free_p2m
 from pagingviz.layout import ENTRIES, EV_MARK_DIRTY, EV_TREE_ALLOC, LEAF_BITS, NONE, ONE, THREE, U, ZERO
@@ -82,8 +83,8 @@ def mark(s, c, a, gfn):
         a[at] |= mask
         s.dirty_count += ONE
         s.pages_marked += ONE
-        a[s.o_dround + gfn] = s.dirty_round + ONE  # 0 = never
-        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, a[s.o_p2m + gfn], ZERO, s.dirty_count)
+        a[s.o_dround + place(s, gfn)] = s.dirty_round + ONE  # 0 = never
+        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, mfn_of(s, a, gfn), ZERO, s.dirty_count)
 
 
 @jit
@@ -131,9 +132,9 @@ def clear(s, a):
 
 @jit
 def count_afresh(s, a):
-    """Remember every frame's version: the ground truth against which `missing` is judged."""
-    for gfn in range(s.frames):
-        a[s.o_cver + gfn] = a[s.o_ver + gfn]
+    """Remember every kept frame's version: the ground truth against which `missing` is judged."""
+    for k in range(s.kept):
+        a[s.o_cver + k] = a[s.o_ver + k]
 
 
 @jit

@@ -3,20 +3,20 @@
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.portray.cells import entry_words, nested_leaves, head_pages, is_big, is_table, shadow_rights, targets
+from pagingviz.frames import machine_frames
+from pagingviz.portray.cells import entry_words, head_pages, is_big, nested_leaves, shadow_rights, targets
 from pagingviz.portray.events import TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import plan as make_plan
 from pagingviz.portray.sentences import process_name
+from pagingviz.portray.several import LEAF_SIZES, counts
 
 
 def ept_flags(entry):
     """An EPT entry's bits in words."""
     rwx = "".join(c if entry & bit else "-" for bit, c in ((L.EPT_R, "r"), (L.EPT_W, "w"), (L.EPT_X, "x")))
     kind = {0: "ram_rw", 2: "ram_logdirty"}.get(int((entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT), "?")
-    extra = [
-        name for bit, name in ((L.EPT_SP, "2 MiB"), (L.EPT_A, "a"), (L.EPT_D, "d"), (L.EPT_RECALC, "recalc")) if entry & bit
-    ]
+    extra = [name for bit, name in ((L.EPT_A, "a"), (L.EPT_D, "d"), (L.EPT_RECALC, "recalc")) if entry & bit]
     emt = int((entry & L.EPT_EMT) >> L.U(3))
     return f"{rwx} emt={emt} {kind} {' '.join(extra)}".strip()
 
@@ -69,7 +69,7 @@ def _entry(sim, plan, cell):
         shadow = _shadow_entry(m, tab, index, e.level) if tab >= 0 else None
         if shadow is not None:
             rows.append(("shadow entry", flags(shadow)))
-        big = bool(is_big(e.level, v)) or tab == _PIECE
+        big = bool(is_big(e.level, v)) or tab in _PIECES
         chain = [f"gva {gva:#x}", _step(m, e.level, index, v, tab)]
         lit = {plan.id: [cell]}
         if v & L.P:
@@ -84,12 +84,12 @@ def _entry(sim, plan, cell):
     return None
 
 
-_PIECE = -2  # table frame of what lies under a superpage (portray.cells.entry_words)
+_PIECES = {-2: 2, -3: 3}  # table frame of what lies under a superpage (portray.cells.entry_words), and that one's level
 
 
 def _table_text(m, tab, index):
     """Which table an entry is in, and the state of that table."""
-    if tab == _PIECE:
+    if tab in _PIECES:
         return "none: a piece of a superpage"
     if tab < 0:
         return "no table yet"
@@ -104,15 +104,15 @@ def _superpage(m, level):
 
 def _step(m, level, index, v, tab):
     """The walk's step at this entry."""
-    if tab == _PIECE:
-        return f"piece {index} of a {_superpage(m, 2)} page"
+    if tab in _PIECES:
+        return f"piece {index} of a {_superpage(m, _PIECES[tab])} page"
     size = f" = {_superpage(m, level)} page" if is_big(level, v) else ""
     return f"L{level}[{index}]{size}"
 
 
 def _why_big(m, v, level, tab):
     """Why a superpage's cell is as it is."""
-    size = _superpage(m, 2 if tab == _PIECE else level)
+    size = _superpage(m, _PIECES.get(tab, level))
     if m.scenario.road != "shadow":
         return f"One entry maps {size}: the walk ends here, and no L1 table is needed."
     first = int((v & L.FRAME_MASK) >> L.PAGE_BITS) & ~(1023 if m.sys[0].guest_levels == 2 else 511)
@@ -160,7 +160,7 @@ def _machine_chain(m, gfn):
     """gpa -> mpa of a frame, as this road does it."""
     if m.scenario.road == "bare":
         return [f"gpa = mpa {gfn << 12:#x}"]
-    mfn = int(m.view("p2m")[gfn])
+    mfn = int(machine_frames(m.scenario, np.array([gfn], np.uint64))[0])
     return [f"gpa {gfn << 12:#x}", f"p2m → mfn {mfn:#x}", f"mpa {mfn << 12:#x}"]
 
 
@@ -169,10 +169,11 @@ _PGT = ("none", "PGT_l1_page_table", "PGT_l2_page_table", "PGT_l3_page_table", "
 
 def _frame_rows(m, gfn):
     """What the machine knows about a guest frame."""
-    rows = [("gfn", _hex(gfn)), ("stores so far", f"{int(m.view('ver')[gfn]):,}")]
-    road = m.scenario.road
+    road, place = m.scenario.road, int(m.kept.places(gfn))
+    stores = f"{int(m.view('ver')[place]):,}" if place < m.kept.count else "none: this work never touches it"
+    rows = [("gfn", _hex(gfn)), ("stores so far", stores)]
     if road != "bare":
-        rows.append(("dirty bit", "1" if m.dirty_bits()[gfn] else "0"))
+        rows.append(("dirty bit", "1" if gfn in m.dirty_frames() else "0"))
     if road == "pv":
         info = int(m.view("info")[gfn])
         kind = (info & int(L.PGT_TYPE)) >> int(L.PGT_SHIFT)
@@ -189,11 +190,12 @@ def _frame_rows(m, gfn):
         if info & int(L.DYING):
             rows.append(("dying", "yes: HVMOP_pagetable_dying"))
     if road == "hap":
-        entry, level, pending = nested_leaves(m)
+        (entry,), (level,), (pending,) = nested_leaves(m, [gfn])
         words = npt_flags if m.sys[0].npt else ept_flags
-        rows.append((f"{m.scenario.hap.upper()} leaf", words(entry[gfn]) + f", level {int(level[gfn])}"))
-        rows.append(("recalculation", "pending on the path" if pending[gfn] else "none pending"))
-    if is_table(m)[gfn]:
+        size = LEAF_SIZES.get(int(level), "none")
+        rows.append((f"{m.scenario.hap.upper()} leaf", f"{size}, level {int(level)}: {words(entry)}"))
+        rows.append(("recalculation", "pending on the path" if pending else "none pending"))
+    if gfn in m.live_tables():
         rows.append(("holds", "a page table"))
     return rows
 
@@ -203,7 +205,7 @@ def _gfn(sim, gfn, per_cell):
     m = sim.machine
     rows = _frame_rows(m, gfn)
     if per_cell > 1:
-        rows.insert(0, ("first of", f"{per_cell} frames in this cell"))
+        rows = counts(m, gfn, per_cell) + rows
     users = _mapped_by(sim, gfn)
     rows.append(("mapped at", ", ".join(users[:3]) or "by no process"))
     return {
@@ -219,19 +221,20 @@ def _why_frame(m, gfn):
     s, road = m.sys[0], m.scenario.road
     if road == "bare":
         return "No hypervisor: the guest's frames are the machine's frames."
-    if s.log_dirty and m.dirty_bits()[gfn]:
+    if s.log_dirty and gfn in m.dirty_frames():
         return "Its bit is set: a store, or an accessed/dirty update of the tables in it, since the last CLEAN."
     if road == "hap":
-        entry, _, pending = nested_leaves(m)
-        if pending[gfn]:
+        (entry,), (level,), (pending,) = nested_leaves(m, [gfn])
+        if pending:
             how = "do_recalc" if m.sys[0].npt else "resolve_misconfig"
             return f"A change is pending on its path: the next access of any kind recomputes its type ({how})."
-        if (entry[gfn] & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT == L.P2M_RAM_LOGDIRTY and entry[gfn] & L.EPT_W:
-            if entry[gfn] & L.EPT_D:
+        if (entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT == L.P2M_RAM_LOGDIRTY and entry & L.EPT_W:
+            if entry & L.EPT_D:
                 return "ram_logdirty, D set: the processor has logged it, its bit is set when the log is flushed."
             return "ram_logdirty, D clear: the next store needs no exit, the processor sets D and logs the address (PML)."
-        if not entry[gfn] & L.EPT_W:
-            return "ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit."
+        if not entry & L.EPT_W:
+            more = f", and the {LEAF_SIZES[int(level)]} leaf is split" if level > 1 else ""
+            return f"ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit{more}."
         return "ram_rw: stores run at full speed."
     rank = int(shadow_rights(m)[gfn])
     if road == "pv" and not s.log_dirty:

@@ -52,11 +52,11 @@ class LogDirty:
         self.bits.clear()
 
     def note_truth(self):
-        self.clean_version = dict(enumerate(self.model.version))
+        self.clean_version = dict(self.model.version)
 
     def missing(self):
         """Frames stored to since enable or the last CLEAN whose bit is clear. Must be empty:
         a lost write would break a migration."""
         if not self.on or self.failed:                       # then PEEK and CLEAN fail, and nobody is misled
             return set()
-        return {g for g, v in enumerate(self.model.version) if v != self.clean_version[g] and g not in self.bits}
+        return {g for g, v in self.model.version.items() if v != self.clean_version.get(g, 0) and g not in self.bits}
