@@ -14,7 +14,7 @@ from pagingviz import layout as L
 from pagingviz.fields import MAX_FRAMES
 
 GIB_BITS, CHUNK_BITS = 18, 9  # frames in a leaf of 1 GiB and of 2 MiB, as powers of two
-MAX_RUNS = 16  # each may split a 1 GiB leaf, and a split one costs 2 MiB of tables
+MAX_RUNS = 8  # each may split a 1 GiB leaf, which costs 2 MiB of tables in every checkpoint
 
 
 @dataclass(frozen=True)

@@ -192,10 +192,10 @@ class Scenario:
             raise ScenarioError("pml=1 needs hap=ept: a processor with NPT has no page-modification log.")
         if self.road == "pv" and self.guest != "hvm64":
             raise ScenarioError("road=pv takes 64-bit guests only (guest=hvm64).")
-        if self.direct_map_pages == "huge" and (self.guest != "hvm64" or self.road not in ("bare", "hap")):
-            raise ScenarioError("direct_map_pages=huge needs guest=hvm64 and road=bare or hap: nothing else has 1 GiB pages.")
         if self.frames > MAX_FRAMES:
             self._check_large()
+        if self.direct_map_pages == "huge" and (self.guest != "hvm64" or self.road not in ("bare", "hap")):
+            raise ScenarioError("direct_map_pages=huge needs guest=hvm64 and road=bare or hap: nothing else has 1 GiB pages.")
         if self.road == "pv" and self.direct_map_pages == "large":
             raise ScenarioError("road=pv needs direct_map_pages=4k: Xen gives a PV guest no superpages.")
         if self.road in ("pv", "shadow") and self.pool < self.least_pool:

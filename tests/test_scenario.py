@@ -117,7 +117,7 @@ def test_only_ept_has_a_page_modification_log():
         {"road": 2},
         {"pml": True},
         {"superpages": "yes"},
-        {"superpages": 2},
+        {"superpages": 3},
         {"vcpus": 5},
         {"frames": 63},
         {"frames": 262145},
