@@ -86,6 +86,15 @@ def test_h23_h24_a_store_splits_a_gib_and_nothing_else_does(kind, pages, found):
 
 
 @kinds
+def test_one_store_splits_what_the_rule_says(kind):
+    """Word by word as the slow model has it: which tables, of which pages, and every child in them."""
+    p = gib(kind)
+    p.do("enable")
+    p.touch(BASE, WRITE)
+    assert p.s.p2m_split and leaves(p.m)[0][3] == 0
+
+
+@kinds
 def test_h12_h13_enable_and_clean_write_the_root_alone(kind):
     p = after(gib(kind), BASE)
     for name in ("enable", "clean"):

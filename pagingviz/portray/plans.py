@@ -12,6 +12,7 @@ from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, PENDING, R
 
 BOARDS = ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap")
 LARGEST = int(L.CELLS)  # cells of one map; more frames than that are shown several to a cell, and the plan says so
+SIZE = -2  # a legend's entry about the size of a cell: it has no fill code
 DATA_CELLS = 32  # cells for the direct map of the data frames
 YOUNG, OLD = 16, 28
 
@@ -135,6 +136,8 @@ def _frames(road, frames, board, pml, superpages):
     if road == "bare":
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()
+    elif k > 1:
+        title, legend = f"{title}, 1 cell = {_size(k)}", (*legend, ("", SIZE, f"1 cell = {k:,} frames: the worst of them"))
     return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key)
 
 
