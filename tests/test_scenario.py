@@ -296,6 +296,8 @@ CHANGES = st.fixed_dictionaries(
 @given(st.sampled_from(names()), CHANGES)
 def test_query_round_trip(name, changes):
     changes = {"order": "", "trace": "gzip", **changes}
+    if load(name).direct_map_pages == "huge":  # a large guest: neither shadows nor small leaves
+        changes = {key: value for key, value in changes.items() if key not in ("road", "superpages")}
     scenario = load(name).replace(**changes)
     query = scenario.to_query()
     assert from_mapping(query) == scenario
