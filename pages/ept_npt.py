@@ -7,13 +7,13 @@ map_page(
     ("ept-npt", TABLES),
     "EPT / NPT",
     (
-        "Two maps of the same thing: the first shows every frame with all that waits above it, as an access would find it, the"
-        " second every entry with only what is stored in it. Point at a frame, and its way through L4, L3, L2 and L1 lights up.",
-        "Switching log-dirty on poisons one entry of the root, whatever the size of RAM: ept_invalidate_emt_subtree "
+        "Two maps of the same thing: the first shows every frame with all that waits above it, as an access would find it, "
+        "the second every entry with only what is stored in it. Point at a frame, and its way from L4 to L1 lights up.",
+        "Switching log-dirty on poisons one entry of the root for each 512 GiB of RAM: ept_invalidate_emt_subtree "
         "makes it misconfigured on purpose, and resolve_misconfig pushes the mark down one level at a time, where the"
         " guest walks.",
         "A store to a ram_logdirty leaf is an EPT violation: the frame is marked dirty and its leaf becomes ram_rw "
-        "again, so each frame costs one exit a round; a 2 MiB leaf is split first.",
+        "again, so each frame costs one exit a round; a superpage is split first, EPT's whole, NPT's on the way alone.",
         "AMD's NPT (hap=npt) knows no misconfiguration: do_recalc finds the mark (US taken away) and settles it for one leaf "
         "at a time, so every frame that is touched costs an exit, and one more when it is written. The guest's own page "
         "tables count as written whenever the processor walks them.",

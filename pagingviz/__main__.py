@@ -162,7 +162,7 @@ def _trace_item(item: str, files: dict[str, bytes]) -> str:
     return key
 
 
-ENDS = {1: "crashed, no page for a shadow", 2: "guest kernel bug", 3: "it hangs, no page to split a superpage"}
+ENDS = {1: "crashed, no page for a shadow", 2: "guest kernel bug", 3: "it hangs, too few pages to split a superpage"}
 
 
 def _report(simulation: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 from pagingviz.layout import COMMANDS
 
 MAX_TICK = 10**9
-MAX_FRAMES = 262144  # 1 GiB
+MAX_FRAMES = 262144  # 1 GiB: of a guest on any road
+MOST_FRAMES = 268435456  # 1 TiB: of one that the hardware alone translates for
 MAX_ENTRIES = 16  # programs and generators of one scenario: with two slots a fork, at most layout.MAX_PROCESSES slots
 MAX_COMMANDS = 256
 POOL_LOW, POOL_HIGH = 16, 4096

@@ -16,7 +16,8 @@ ENTRY_BITS = U(9)
 PAGE_BITS = U(12)
 MAX_VCPUS = 4
 MAX_PROCESSES = 32
-RAM_BASE = U(0x10000)  # mfn of the first frame of guest RAM; below it the hypervisor's own pool pages
+RAM_BASE = U(0x10000)  # mfn of the first frame of guest RAM (s.ram_base if that has 1 GiB leaves); below it the pool's pages
+CELLS = U(128 * 128)  # of a map at most: frames beyond that are shown several to a cell
 ZONE_SLACK = U(8)  # frames of the table zone beyond what tables can need: so many may serve as data at a time
 SUPERPAGE_FRAMES = U(512)  # 4 KiB frames in a 2 MiB leaf
 
@@ -39,6 +40,7 @@ EPT_FINAL, NPF_FINAL = U(1 << 8), U(1 << 32)  # of their information: the access
 # ---- what of CR0, CR4, EFER and EFLAGS decides a walk (s.cr; one value for the domain)
 CR_WP, CR_SMEP, CR_SMAP, CR_NXE, CR_AC, CR_PGE, CR_PSE, CR_PG = (U(1 << i) for i in range(8))
 MAXPHYADDR = U(40)  # physical-address bits, unless s.maxphys says otherwise
+MAXPHYADDR_SERVER = U(46)  # where 1 TiB is not enough
 
 # ---- EPT entry (Xen asm/hvm/vmx/vmx.h: ept_entry_t)
 EPT_R, EPT_W, EPT_X, EPT_RWX = U(1), U(2), U(4), U(7)
@@ -228,7 +230,7 @@ COUNTERS = XEN_COUNTERS + PV_COUNTERS + OUR_COUNTERS
 
 # ---- the machine's record. Offsets (o_*) are word indexes into the arena.
 ARENA = (  # name, meaning
-    "ver", "cver", "info", "p2m", "m2p", "share", "dround",  # by gfn (m2p: by mfn - RAM_BASE)
+    "ver", "cver", "info", "p2m", "m2p", "share", "dround",  # by gfn, of kept frames (m2p: by mfn - RAM_BASE)
     "tstack", "dstack", "roots", "uroots",  # guest kernel: free stacks, process roots (of a PV guest for its user mode, too)
     "sparse",  # n_sparse pairs (physical address of an 8-byte word, the word): tables outside the zone
     "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore",  # by pool page
@@ -245,6 +247,9 @@ _u = [(name, "u8") for name in (
     # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: the processor may log
     # what becomes dirty; ept_ad: EPTP.AD, on while it does; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by
     # host frame
+    # kept: frames that have words in the regions by frame: all if spread is 0, else 2**run_bits of every 2**spread;
+    # ram_*: where the machine frames lie (frames.py); kslots: L3 tables of the direct map
+    "kept", "spread", "run_bits", "ram_base", "ram_shift", "ram_whole", "kslots",
     "pv", "npt", "pml", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
     "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",

@@ -100,14 +100,14 @@ LEFT_OUT = (
         "An EPT entry grants read, write and execute to user and supervisor alike, and every EPT fault is an exit.",
     ),
     _npt(
-        "1 GiB leaves of NPT",
+        "a TLB flush for every NPT entry that is written",
         "mm/p2m-pt.c: p2m_pt_set_entry",
-        "The largest leaf is 2 MiB; a TLB flush for every entry that is written (Xen 4.17) is one flush for each exit here.",
+        "Xen 4.17 flushes entry by entry; here one flush follows each exit.",
     ),
     _p2m(
-        "1 GiB leaves, and types other than ram_rw and ram_logdirty",
-        "mm/p2m-ept.c: ept_set_entry",
-        "No ballooning, paging, sharing or device memory: the p2m changes by log-dirty only.",
+        "types other than ram_rw and ram_logdirty, and log-dirty of a part of memory",
+        "mm/p2m-ept.c: ept_set_entry; mm/p2m.c: p2m_change_type_range",
+        "No ballooning, paging, sharing or device memory: the p2m changes by log-dirty only, a pending superpage as a whole.",
     ),
     _pv(
         "linear (self) maps, superpages and foreign frames of PV guests, and the slots of an L4 that are Xen's own",

@@ -6,41 +6,21 @@ which are not state.
 """
 
 import hashlib
-import math
 
 import numpy as np
 
+from pagingviz import boot
 from pagingviz import layout as L
 from pagingviz.core import run as kernels
 from pagingviz.core.far import connect
 from pagingviz.core.look import mark_tables
+from pagingviz.frames import hap_pages, kept, machine_frames, placing
 from pagingviz.rawguest import RawWork
-
-
-def permutation(frames: int) -> np.ndarray:
-    """mfn - RAM_BASE of every gfn, uint64[frames]: scattered for toy guests, whole 2 MiB chunks in another order otherwise."""
-    gfn = np.arange(frames, dtype=np.uint64)
-    if frames < 512:
-        step = next(k for k in (5, 7, 1) if math.gcd(k, frames) == 1)
-        return (gfn * L.U(step) + L.U(3)) % L.U(frames)
-    whole = frames // 512
-    moved = ((gfn >> L.U(9)) + L.ONE) % L.U(whole) << L.U(9) | gfn & L.U(511)
-    return np.where(gfn < L.U(whole * 512), moved, gfn)
-
-
-def hap_pages(frames: int) -> int:
-    """HAP pool: every EPT table if all leaves were 4 KiB, plus the log-dirty tree, rounded up to 8."""
-    l1, l2 = -(-frames // 512), -(-frames // 512**2)
-    leaves = -(-frames // (1 << 15))
-    return -(-(2 + l2 + l1 + 3 + leaves) // 8) * 8
 
 
 def least_real_pool(sc) -> int:
     """Pages that Xen gives a PV guest's shadows at first (shadow/common.c: sh_min_allocation)."""
     return int(L.MIN_PAGES) * sc.vcpus + (sc.frames >> 8)
-
-
-_KERNEL = L.P | L.RW | L.A  # entries of the kernel's own tables
 
 
 class Machine:
@@ -68,17 +48,19 @@ class Machine:
         s = self.sys[0]
         frames, zone = sc.frames, work.zone
         cap = {"bare": 0, "pv": max(sc.pool_cap, least_real_pool(sc)), "shadow": sc.pool_cap,
-               "hap": work.hap_pool or hap_pages(frames)}[sc.road]  # fmt: skip
-        sizes = dict.fromkeys(("ver", "cver", "info", "p2m", "m2p", "share", "dround"), frames)
+               "hap": hap_pages(sc, work) if sc.road == "hap" else 0}[sc.road]  # fmt: skip
+        self.kept = keep = kept(frames, work)
+        sizes = dict.fromkeys(("ver", "cver", "info", "share", "dround"), keep.count)
+        sizes |= dict.fromkeys(("p2m", "m2p"), 0 if keep.spread else frames)
         spare = dict.fromkeys(("info", "p2m", "m2p"), 1)  # for the frame after the last: the identity table of CR0.PG=0
-        sizes |= {"tstack": zone, "dstack": frames - zone, "roots": L.MAX_PROCESSES + 1,
+        sizes |= {"tstack": zone, "dstack": keep.count - zone, "roots": L.MAX_PROCESSES + 1,
                   "uroots": L.MAX_PROCESSES + 1, "sparse": 0}
         sizes |= dict.fromkeys(
             ("ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore"), cap)
         sizes |= {"hash": int(L.HASH_BUCKETS), "tables": zone * 512, "pool": cap * 512,
                   "pml": sc.vcpus * 512 if sc.road == "hap" and sc.pml else 0,
                   "prog": work.program.size,
-                  "ring": int(L.RING * L.RING_WORDS), "tmp": max(frames, cap)}
+                  "ring": int(L.RING * L.RING_WORDS), "tmp": max(keep.count, cap, int(L.CELLS))}
         self._region, at = {}, 0
         for name in L.ARENA:
             self._region[name] = (at, sizes[name])
@@ -86,8 +68,11 @@ class Machine:
             at += sizes[name] + spare.get(name, 0)
         self.mem = np.zeros(at, np.uint64)
         s.road, s.vcpus, s.frames, s.zone = L.ROADS.index(sc.road), sc.vcpus, frames, zone
+        s.kept, s.spread, s.run_bits = keep.count, keep.spread, keep.bits
+        s.ram_base, s.ram_shift, s.ram_whole = placing(sc) if sc.road != "bare" else (0, 0, 0)
         s.host_nxe = 1
-        beyond = L.U((1 << 52) - (1 << int(L.MAXPHYADDR)))  # what a usual entry of a nested table looks like (core/nested.py)
+        maxphys = int(L.MAXPHYADDR if s.ram_base + frames <= 1 << int(L.MAXPHYADDR - L.PAGE_BITS) else L.MAXPHYADDR_SERVER)
+        beyond = L.U((1 << 52) - (1 << maxphys))  # what a usual entry of a nested table looks like (core/nested.py)
         s.pml, s.pml_index[:] = sc.road == "hap" and sc.pml, L.PML_ENTRIES - L.ONE
         s.pv, s.npt = sc.road == "pv", L.HAPS.index(sc.hap)
         if sc.hap == "ept":
@@ -96,7 +81,7 @@ class Machine:
         else:
             s.table_plain, s.leaf_plain = L.P | L.RW | L.US | L.A, L.P | L.US | L.A
             s.table_mask, s.leaf_mask = s.table_plain | L.PSE | L.NX | beyond, s.leaf_plain | beyond
-        s.guest_levels, s.maxphys = sc.guest_levels, L.MAXPHYADDR
+        s.guest_levels, s.maxphys = sc.guest_levels, maxphys
         s.gib_leaves = sc.road in ("bare", "hap")  # guest_can_use_l3_superpages: not on shadows
         switches = (L.CR_WP, sc.wp), (L.CR_SMEP, sc.smep), (L.CR_SMAP, sc.smap), (L.CR_NXE, sc.nx), (L.CR_PSE, sc.pse)
         s.cr = L.CR_PG | sum(bit for bit, on in switches if on)
@@ -114,10 +99,10 @@ class Machine:
         s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = L.CORES[sc.core]
         s.tlb_gen[:] = s.psc_gen[:] = s.npt_gen[:] = 1
         self.cpu["id"], self.cpu["levels"] = np.arange(sc.vcpus), s.guest_levels
-        gfn = np.arange(frames, dtype=np.uint64)
-        place = permutation(frames) if sc.road != "bare" else gfn
-        self.view("p2m")[:] = place + (L.RAM_BASE if sc.road != "bare" else L.ZERO)
-        self.view("m2p")[place] = gfn
+        if not keep.spread:
+            gfn = np.arange(frames, dtype=np.uint64)
+            self.view("p2m")[:] = mfn = machine_frames(sc, gfn)
+            self.view("m2p")[mfn - s.ram_base] = gfn
         for name, value in (("p2m", L.RAM_BASE + L.U(frames)), ("m2p", L.U(frames))):
             self.mem[sum(self._region[name])] = value  # the spare frame
         self.view("hash")[:] = L.NONE
@@ -129,70 +114,18 @@ class Machine:
 
     def _boot_guest(self, sc):
         """What the boot loader leaves behind: direct map, root of process 0, free stacks. No accesses."""
-        s, frames, zone = self.sys[0], sc.frames, int(self.sys[0].zone)
-        root = {"hvm64": self._boot_hvm64, "pae": self._boot_pae, "hvm32": self._boot_hvm32}[sc.guest](sc)
+        s, zone = self.sys[0], int(self.sys[0].zone)
+        root = {"hvm64": boot.hvm64, "pae": boot.pae, "hvm32": boot.hvm32}[sc.guest](self, sc)
         self.view("roots")[0] = last = root
         if s.pv:
             self.view("uroots")[0] = last = root + 1
         free = np.arange(zone - 1, last, -1, dtype=np.uint64)
         self.view("tstack")[: free.size] = free
-        s.ttop, s.dtop = free.size, frames - zone
-        self.view("dstack")[:] = np.arange(frames - 1, zone - 1, -1, dtype=np.uint64)
+        s.ttop, s.dtop = free.size, self.kept.count - zone
+        self.view("dstack")[:] = self.kept.frames()[:zone - 1:-1]  # the lowest first
         if s.pv:  # a PV kernel may not write to its tables, and they hold machine frames
             self.view("tables")[1024 + np.arange(last + 1)] &= ~L.RW  # the direct map's L1 tables begin at frame 2
             self._localise()
-
-    def _boot_hvm64(self, sc):
-        """Frame 0 the kernel's L3, 1 its L2, then its L1s, then the first root."""
-        s, dm = self.sys[0], sc.direct_map_base
-        tables = self.view("tables").reshape(-1, 512)
-        s.kl3, s.kslot = 0, dm >> 39 & 511
-        tables[0, dm >> 30 & 511] = L.U(1 << 12) | _KERNEL
-        root = self._map_ram(sc, tables[1], dm >> 21 & 511, 2)
-        tables[root, int(s.kslot)] = _KERNEL  # frame 0
-        return root
-
-    def _boot_pae(self, sc):
-        """Frame 0 the kernel's L2, then its L1s, then the first root, whose last entry is the kernel's."""
-        s, tables = self.sys[0], self.view("tables").reshape(-1, 512)
-        s.kl3, s.kslot = 0, 3
-        root = self._map_ram(sc, tables[0], 0, 1)
-        tables[root, 3] = L.P  # frame 0; a top entry has no rights
-        return root
-
-    def _map_ram(self, sc, l2, first_slot, first_l1):
-        """The direct map in 8-byte entries from `first_slot` of table `l2` on; returns the first frame not used for it."""
-        nx = L.NX if sc.nx else L.ZERO
-        gfn = np.arange(sc.frames, dtype=np.uint64)
-        chunks = -(-sc.frames // 512)
-        if sc.direct_map_pages == "large":
-            l2[first_slot : first_slot + chunks] = gfn[::512] << L.PAGE_BITS | _KERNEL | L.D | L.PSE | nx
-            return first_l1
-        tables = self.view("tables").reshape(-1, 512)
-        for k in range(chunks):
-            l2[first_slot + k] = L.U((first_l1 + k) << 12) | _KERNEL
-            part = gfn[k * 512 : (k + 1) * 512]
-            tables[first_l1 + k, : part.size] = part << L.PAGE_BITS | _KERNEL | L.D | nx
-        return first_l1 + chunks
-
-    def _boot_hvm32(self, sc):
-        """Frame 0 the template of all roots, then the kernel's L1s, then the first root: the kernel's quarter copied."""
-        s = self.sys[0]
-        tables = self.view("tables").view(np.uint32).reshape(-1, 1024)
-        gfn = np.arange(sc.frames, dtype=np.uint64)
-        chunks = -(-sc.frames // 1024)
-        s.kl3, s.kslot = 0, chunks  # here: how many entries of the template are the direct map
-        large = sc.direct_map_pages == "large"
-        for k in range(chunks):
-            part = gfn[k * 1024 : (k + 1) * 1024]
-            if large:
-                tables[0, 768 + k] = part[0] << L.PAGE_BITS | _KERNEL | L.D | L.PSE
-            else:
-                tables[0, 768 + k] = L.U((1 + k) << 12) | _KERNEL
-                tables[1 + k, : part.size] = part << L.PAGE_BITS | _KERNEL | L.D
-        root = 1 if large else 1 + chunks
-        tables[root] = tables[0]
-        return root
 
     def _boot_raw(self, work):
         """A guest given entry by entry: its words, its root, its program."""
@@ -223,11 +156,12 @@ class Machine:
         self.view("pprev")[:pages] = index - L.ONE  # index 0 wraps to NONE
         self.view("pnext")[:pages] = index + L.ONE
         self.view("pnext")[pages - 1] = L.NONE
-        s.free_head, s.free_tail, s.free_pages, s.total_pages, s.pool_used = 0, pages - 1, pages, pages, pages
+        s.free_head, s.free_tail, s.free_pages, s.total_pages = 0, pages - 1, pages, pages
+        s.pool_used = 0 if s.spread else pages
         if sc.road == "hap":
-            self._build_p2m(sc, work.small_chunks)
+            boot.nested(self, sc, work.small_chunks)
 
-    def _take(self, kind, key, level=0):
+    def take(self, kind, key, level=0):
         """Take the head of the free list at build time; EPT tables leave the part of the pool that can be recycled."""
         s = self.sys[0]
         page = int(s.free_head)
@@ -237,34 +171,9 @@ class Machine:
         if kind == L.SH_P2M:
             s.total_pages -= 1
             s.p2m_pages += 1
+        s.pool_used = max(int(s.pool_used), page + 1)
         self.view("ptype")[page], self.view("pkey")[page], self.view("pref")[page] = kind, key, level
         return page
-
-    def _build_p2m(self, sc, small):
-        """The domain builder populates guest RAM (p2m_set_entry): 2 MiB leaves where alignment allows, 4 KiB otherwise.
-
-        `small`: numbers of 2 MiB chunks that are mapped by 4 KiB leaves all the same.
-        """
-        s, pool, p2m = self.sys[0], self.view("pool").reshape(-1, 512), self.view("p2m")
-        if sc.hap == "ept":
-            flags, table = L.EPT_RWX | L.EPT_WB | L.EPT_A | L.EPT_D | L.EPT_SVE, L.EPT_RWX | L.EPT_A | L.EPT_SVE
-        else:
-            flags = table = L.P | L.RW | L.US | L.A | L.D
-        kind = int(L.SH_P2M)
-        root, l3 = self._take(kind, L.ZERO, 4), self._take(kind, L.ZERO, 3)
-        s.hap_root = root
-        pool[root, 0] = L.U(l3 << 12) | table
-        for start in range(0, sc.frames, 512):
-            if start % 512**2 == 0:
-                l2 = self._take(kind, start, 2)
-                pool[l3, start >> 18 & 511] = L.U(l2 << 12) | table
-            part = p2m[start : start + 512]
-            if sc.superpages and part.size == 512 and start >> 9 not in small:
-                pool[l2, start >> 9 & 511] = part[0] << L.PAGE_BITS | flags | L.EPT_SP
-            else:
-                l1 = self._take(kind, start, 1)
-                pool[l2, start >> 9 & 511] = L.U(l1 << 12) | table
-                pool[l1, : part.size] = part << L.PAGE_BITS | flags
 
     # ---- looking
 
@@ -353,23 +262,22 @@ class Machine:
         entries = words.view(np.uint32) if self.scenario.guest == "hvm32" else words
         return int(np.count_nonzero(entries & bit.astype(entries.dtype)))
 
-    def dirty_bits(self):
-        """The log-dirty bitmap as bool[frames]."""
-        s, frames = self.sys[0], self.scenario.frames
-        bits = np.zeros(frames, bool)
+    def dirty_frames(self):
+        """Frames whose log-dirty bit is set: int64[n], ascending. What it costs follows from the tree, not from RAM."""
+        s, pool = self.sys[0], self.view("pool").reshape(-1, 512)
         if s.tree_root == L.NONE or self.scenario.road == "bare":
-            return bits
-        pool = self.view("pool").reshape(-1, 512)
-        page = int(s.tree_root)
-        for _ in range(2):  # guests below 64 GiB use entry 0 of the two upper nodes
-            page = int(pool[page, 0]) - 1
-            if page < 0:
-                return bits
-        for k, child in enumerate(pool[page, : -(-frames // (1 << 15))]):
-            if child:
-                leaf = np.unpackbits(pool[int(child) - 1].view(np.uint8), bitorder="little").astype(bool)
-                part = bits[k << 15 : (k + 1) << 15]
-                part[:] = leaf[: part.size]
+            return np.zeros(0, np.int64)
+        below = [(int(s.tree_root), 0)]  # pages of a level, with the first frame of each
+        for shift in (33, 24, 15):
+            below = [(int(pool[page, i]) - 1, first + (i << shift)) for page, first in below
+                     for i in np.flatnonzero(pool[page]).tolist()]  # fmt: skip
+        bits = [first + np.flatnonzero(np.unpackbits(pool[page].view(np.uint8), bitorder="little")) for page, first in below]
+        return np.concatenate(bits) if bits else np.zeros(0, np.int64)
+
+    def dirty_bits(self):
+        """The log-dirty bitmap of a small guest as bool[frames]."""
+        bits = np.zeros(self.scenario.frames, bool)
+        bits[self.dirty_frames()] = True
         return bits
 
     def pml(self):
@@ -384,9 +292,9 @@ class Machine:
         What another domain stores through a mapping of its own is marked when that ends, and what the processor has logged
         when its log is flushed; till then it does not count. Nor does what no page of the tree could be had for: CLEAN fails.
         """
-        s = self.sys[0]
-        bits = self.dirty_bits()
-        told = (self.view("ver") == self.view("cver")) | bits | (self.view("info") & L.GRANTED != 0)
-        told[[gfn for logged in self.pml() for gfn in logged]] = True
+        s, dirty = self.sys[0], self.dirty_frames()
+        told = (self.view("ver") == self.view("cver")) | (self.view("info") & L.GRANTED != 0)
+        for gfn in (dirty, [gfn for logged in self.pml() for gfn in logged]):
+            told[self.kept.places(gfn)] = True
         missing = int(np.count_nonzero(~told)) if s.log_dirty and not s.failed_allocs else 0
-        return {"on": bool(s.log_dirty), "dirty": int(np.count_nonzero(bits)), "missing": missing}
+        return {"on": bool(s.log_dirty), "dirty": int(dirty.size), "missing": missing}

@@ -17,7 +17,7 @@ PINNED = 1 << 13  # thick edge
 CROSSED = 1 << 14  # recycled in this tick
 CHANGED = 1 << 15  # outlined: changed in this tick
 
-LETTERS = " .RWDdTOS?4321mlfoPEFrws+"  # letter index = position
+LETTERS = " .RWDdTOS?4321mlfoPEFrws+G"  # letter index = position
 
 ABSENT, FREE, READ_ONLY, WRITABLE, DIRTY, DIRTY_BEFORE, TABLE, OUT_OF_SYNC, SUPERPAGE, PENDING = range(10)
 BLANK = 10  # padding: not drawn at all

@@ -43,6 +43,7 @@ class RawWork:
     """
 
     slots, processes, small_chunks, hap_pool = 0, (), (), 0
+    need_frames = 0  # every frame is kept
 
     def __init__(self, *, levels: int = 4, zone: int, frames: int, cr3: int, tables: Mapping[int, Mapping[int, int]],
                  program: Iterable[tuple], cr: int = _CR, p2m_pages: int = 0):  # fmt: skip

@@ -26,6 +26,7 @@ from pagingviz.fields import (
     MAX_ENTRIES,
     MAX_FRAMES,
     MAX_TICK,
+    MOST_FRAMES,
     POOL_HIGH,
     POOL_LOW,
     Command,
@@ -101,7 +102,8 @@ class Scenario:
         "choice", "hvm64", "Paging mode of the guest: 64-bit, 32-bit PAE, or 32-bit with two levels.", choices=GUESTS
     )
     direct_map_pages: str = _field(
-        "choice", "4k", "Pages of the kernel's direct map; large: 2 MiB, or 4 MiB with guest=hvm32.", choices=("4k", "large")
+        "choice", "4k", "Pages of the kernel's direct map; large: 2 MiB, or 4 MiB with guest=hvm32; huge: 1 GiB.",
+        choices=("4k", "large", "huge"),
     )
     wp: int = _field("choice", 1, "CR0.WP: 0 lets the kernel write to read-only pages.", choices=(0, 1))
     smep: int = _field("choice", 0, "CR4.SMEP: 1 keeps the kernel from running user pages.", choices=(0, 1))
@@ -110,7 +112,10 @@ class Scenario:
     pse: int = _field("choice", 1, "CR4.PSE: with guest=hvm32 1 allows 4 MiB pages.", choices=(0, 1))
     core: str = _field("choice", "skylake", "Processor whose TLB sizes the vCPUs have.", choices=tuple(CORES))
     vcpus: int = _field("int", 1, "Virtual CPUs, a tick each in turn; programs are dealt out to them.", low=1, high=4)
-    frames: int = _field("int", 256, "Guest memory in frames of 4 KiB.", low=64, high=MAX_FRAMES)
+    frames: int = _field(
+        "int", 256, f"Guest memory in frames of 4 KiB; more than {MAX_FRAMES} on the bare and hap roads only.",
+        low=64, high=MOST_FRAMES,
+    )
     pool: int = _field(
         "int", 64, "Pages of the shadow pool; real Xen never goes below 128 a vCPU.", low=POOL_LOW, high=POOL_HIGH
     )
@@ -125,7 +130,9 @@ class Scenario:
     floor: int = _field(
         "choice", 0, "1: the shadow pool has Xen's own minimum size; 0: a toy pool may be smaller.", choices=(0, 1)
     )
-    superpages: int = _field("choice", 0, "1: the hap road maps whole 2 MiB chunks with one leaf.", choices=(0, 1))
+    superpages: int = _field(
+        "choice", 0, "1: the hap road maps whole 2 MiB chunks with one leaf; 2: also whole GiBs.", choices=(0, 1, 2)
+    )
     trace: str = _field(
         "traces", "gzip", "Recorded programs, separated by commas: shipped names, or the sha256 of an uploaded file."
     )
@@ -191,10 +198,26 @@ class Scenario:
             raise ScenarioError("pml=1 needs hap=ept: a processor with NPT has no page-modification log.")
         if self.road == "pv" and self.guest != "hvm64":
             raise ScenarioError("road=pv takes 64-bit guests only (guest=hvm64).")
+        if self.frames > MAX_FRAMES:
+            self._check_large()
+        if self.direct_map_pages == "huge" and (self.guest != "hvm64" or self.road not in ("bare", "hap")):
+            raise ScenarioError("direct_map_pages=huge needs guest=hvm64 and road=bare or hap: nothing else has 1 GiB pages.")
         if self.road == "pv" and self.direct_map_pages == "large":
             raise ScenarioError("road=pv needs direct_map_pages=4k: Xen gives a PV guest no superpages.")
         if self.road in ("pv", "shadow") and self.pool < self.least_pool:
             raise ScenarioError(f"pool must be at least {self.least_pool} for this guest, not {self.pool}.")
+
+    def _check_large(self) -> None:
+        """What a guest of more than MAX_FRAMES frames needs."""
+        what = f"frames={self.frames}, more than {MAX_FRAMES}, needs"
+        if self.road not in ("bare", "hap"):
+            raise ScenarioError(f"{what} road=bare or hap: on road={self.road} the hypervisor keeps words for every frame.")
+        if self.direct_map_pages == "4k":
+            raise ScenarioError(f"{what} direct_map_pages=large or huge.")
+        if self.road == "hap" and not self.superpages:
+            raise ScenarioError(f"{what} superpages=1 or 2: its nested tables alone would fill this computer.")
+        if self.direct_map_base + (self.frames << 12) > 1 << 64:
+            raise ScenarioError(f"direct_map={self.direct_map} leaves no room for a map of {self.frames} frames below 2^64.")
 
     @property
     def least_pool(self) -> int:

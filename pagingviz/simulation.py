@@ -54,7 +54,7 @@ class Simulation:
 
     @property
     def crashed(self):
-        """0, 1 the domain crashed (no page for a shadow), 2 a bug of the guest kernel, 3 it hangs (no page to split a leaf)."""
+        """0, 1 the domain crashed (no page for a shadow), 2 a bug of the guest kernel, 3 it hangs (a leaf cannot be split)."""
         return int(self.machine.sys[0].crashed)
 
     def counters(self):

@@ -9,6 +9,7 @@ from pagingviz.core import run
 from pagingviz.core.audit import audit
 from pagingviz.core.far import compile_far
 from pagingviz.core.jit import compiling
+from pagingviz.core.look import nested_cells
 from pagingviz.machine import Machine
 from pagingviz.scenario import load
 from pagingviz.workload import Work
@@ -46,6 +47,7 @@ def _steps():
     machine = Machine(scenario, work)
     a = machine.mem
     machine.live_tables()
+    nested_cells(machine.sys, machine.cpu, a, L.ZERO, L.ZERO)
     yield 0.05
     run.command(machine.sys, machine.cpu, a, L.U(L.CMD_FLUSH), L.ZERO)
     yield 0.06

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pagingviz import generators as kernels
+from pagingviz.frames import kernel_tables
 from pagingviz.fields import LOWMEM_BASE, MAX_FRAMES, Generator, ScenarioError
 from pagingviz.layout import IDLE, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X, OP_VPN_SHIFT, ZONE_SLACK, U
 from pagingviz.scenario import Scenario, shipped_traces
@@ -185,8 +186,7 @@ class Work:
     def _tables(self, frames: int) -> int:
         """Most page-table frames in use at once: the kernel's direct map, each process's root and its lower levels."""
         guest = self.scenario.guest
-        upper, l1_shift = {"hvm64": (2, 9), "pae": (1, 9), "hvm32": (1, 10)}[guest]
-        kernel = upper + (-(-frames // (1 << l1_shift)) if self.scenario.direct_map_pages == "4k" else 0)
+        kernel = sum(kernel_tables(self.scenario, frames))
         shifts = {"hvm64": (9, 18, 27), "pae": (9, 18), "hvm32": (10,)}[guest]
         roots = 2 if self.scenario.road == "pv" else 1  # one for the kernel, one for user mode
         return kernel + sum(roots + sum(np.unique(p.pages >> U(n)).size for n in shifts) for p in self.processes)

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 
+import test_gib
 import test_properties
 import test_properties_in_time as in_time
 import test_pml
@@ -16,11 +17,12 @@ import test_properties_pool
 
 from pagingviz.core import (
     control, emulate, entries, guest, links, logdirty, nested, npt, oos, p2m, pool, propagate, pv, recycle, shadow, shadows,
-    walk, writeable,
+    split, walk, writeable,
 )  # fmt: skip
 from pagingviz.core.jit import PLAIN
 from pagingviz.layout import (
-    D, FAULT, NONE, ONE, P, PSE, READ, RW, SH_L1, SH_L3, SH_L4, SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO, TYPE_OF_LEVEL, U, US, ZERO,
+    D, FAULT, NONE, ONE, P, P2M_RAM_LOGDIRTY, PSE, READ, RW, SH_L1, SH_L3, SH_L4, SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO,
+    TYPE_OF_LEVEL, U, US, ZERO,
 )  # fmt: skip
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
@@ -141,6 +143,19 @@ def as_if_allowed(kernel):
         answer = kernel(s, *arguments)
         s.shopt = switches
         return answer
+
+    return mutant
+
+
+def only_the_way(_kernel):
+    """ept_split_super_page that leaves the children beside the way as they are."""
+
+    def mutant(s, c, a, at, gfn):
+        e, level = a[at], split.level_of(s, a, at)
+        child = e if level > TWO else p2m.leaf_entry(s, walk.frame(e), P2M_RAM_LOGDIRTY, ZERO)
+        a[at] = p2m.table_entry(split.table_of(s, c, a, child, level - ONE, split.first_frame(gfn, level)))
+        split.told(s, a, gfn, walk.frame(a[at]), level, ONE)
+        return level == TWO or mutant(s, c, a, p2m.find_leaf(s, a, gfn), gfn)
 
     return mutant
 
@@ -296,6 +311,16 @@ OF_PML = {  # the test that must fail and its arguments, then what is broken
                              nested, "_reach_tables", as_if_not_logging_hardware),
 }  # fmt: skip
 
+_SPLIT = test_gib.test_one_store_splits_what_the_rule_says
+OF_GIB = {  # the same, for 1 GiB leaves
+    "EPT splits only the way": (_SPLIT, {"kind": "ept"}, p2m, "split", only_the_way),
+    "NPT's children a frame apart": (_SPLIT, {"kind": "npt"}, npt, "table_of",
+                                     given(lambda s, c, a, child, level, gfn: (s, c, a, child, ONE, gfn))),
+    "a page of the pool is enough": (test_gib.test_a_pool_that_cannot_give_the_pages_hangs_the_guest,
+                                     {"kind": "ept", "left": 516, "found": {1: 0, 2: 0, 3: 1}},
+                                     p2m, "enough", given(lambda s, pages: (s, ONE))),
+}  # fmt: skip
+
 SMALL = load("blackboard").replace(
     frames=128, pool=40, trace="", work="fork:5,hotcold:12", order="", quantum=30, write=60, clean_every=10,
     do="enable@20", oos=0)  # fmt: skip
@@ -375,15 +400,16 @@ def verdict(road):
 
 def main(*numbers):
     assert PLAIN
-    found, wanted = {"properties": {}, "pml": {}, "roads": {}, "seconds": {}}, [int(n) for n in numbers]
+    found, wanted = {"properties": {}, "pml": {}, "gib": {}, "roads": {}, "seconds": {}}, [int(n) for n in numbers]
     for number, (module, name, mutate, arguments) in OF_PROPERTY.items():
         if not wanted or number in wanted:
             began = time.process_time()
             found["properties"][number] = noticed(property_test(number), module, name, mutate, arguments)
             found["seconds"][number] = round(time.process_time() - began, 1)
-    for name, (test, arguments, module, kernel, mutate) in OF_PML.items():
-        if not wanted:
-            found["pml"][name] = noticed(test, module, kernel, mutate, arguments)
+    for table, mutants in (("pml", OF_PML), ("gib", OF_GIB)):
+        for name, (test, arguments, module, kernel, mutate) in mutants.items():
+            if not wanted:
+                found[table][name] = noticed(test, module, kernel, mutate, arguments)
     for name, (road, module, attribute, mutate) in ON_A_ROAD.items():
         if not wanted:
             began = time.process_time()

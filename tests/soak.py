@@ -62,7 +62,7 @@ def drawn(rng):
     road = rng.choice(["shadow", "shadow", "hap", "hap", "pv"])
     work = rng.choice(["fork:300,hotcold:2000:200:90", "zipf:6000:0.99", "uniform:3000,fork:80", "sequential:4000,hotcold:900"])
     fields = {
-        "road": road, "hap": rng.choice(["ept", "npt"]), "superpages": rng.randrange(2),
+        "road": road, "hap": rng.choice(["ept", "npt"]), "superpages": rng.randrange(3),
         "guest": rng.choice(["hvm64", "pae", "hvm32"]), "direct_map_pages": rng.choice(["4k", "large"]),
         "vcpus": rng.choice([1, 1, 2, 4]), "oos": rng.choice([0, 1, 1]), "shopt": rng.choice([511, 511, rng.randrange(512)]),
         "xen": rng.choice(["4.17", "master"]), "wp": rng.choice([1, 1, 1, 0]), "smep": rng.randrange(2),
@@ -73,6 +73,9 @@ def drawn(rng):
     }  # fmt: skip
     fields["clean"] = rng.choice(["blow", "blow", "revoke"])
     fields["pml"] = rng.randrange(2) if fields["hap"] == "ept" else 0
+    if road == "hap" and fields["superpages"] == 2:  # sizes at which there are 1 GiB leaves; the last two keep what is touched
+        fields |= {"guest": "hvm64", "frames": rng.choice([1 << 18, (1 << 24) + 300, 1 << 28]),
+                   "direct_map_pages": rng.choice(["large", "huge"])}  # fmt: skip
     if road == "pv":
         fields |= {"guest": "hvm64", "direct_map_pages": "4k", "smep": 0, "smap": 0, "wp": 1}
     least = load("blackboard").replace(**fields).least_pool
@@ -92,7 +95,7 @@ def draw(ticks):
         want, have = bare.machine.guest_digests(), simulation.machine.guest_digests()
         same = want["faults"] == have["faults"] if scenario.road == "pv" else want == have
         assert same, f"drawn guest {number} differs: {fields}"
-        names = {"shadow": ("oos", "shopt", "pool"), "hap": ("hap", "pml", "superpages"), "pv": ("shopt", "pool")}
+        names = {"shadow": ("oos", "shopt", "pool"), "hap": ("hap", "pml", "superpages", "frames"), "pv": ("shopt", "pool")}
         words = ", ".join(str(fields[key]) for key in ("road", "guest", "direct_map_pages", "vcpus", *names[scenario.road]))
         print(f"drawn {number:3}: {DRAWN:,} ticks, {audits} audits, equal to bare ({words}), "
               f"{time.process_time() - began:.1f} s CPU", flush=True)  # fmt: skip

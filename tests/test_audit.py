@@ -360,6 +360,7 @@ def test_the_audit_changes_nothing():
 
 TRAPPED, WRITABLE, BIT = RULES[16], RULES[12], RULES[14]
 LOGS = ("log not flushed before CLEAN", "log emptied and not marked", "walks that only read")
+SPLITS = ("EPT splits only the way", "NPT's children a frame apart", "a page of the pool is enough")
 BUG = "the guest's kernel met a fault it cannot explain"
 CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are lost)
     "none, shadow": ({""}, False),
@@ -421,6 +422,11 @@ def test_a_broken_log_is_noticed(found, mutant):
     assert found["pml"][mutant] != ""
 
 
+@pytest.mark.parametrize("mutant", SPLITS)
+def test_a_broken_split_is_noticed(found, mutant):
+    assert found["gib"][mutant] != ""
+
+
 @pytest.mark.parametrize("mutant", CAUGHT)
 def test_a_rule_left_out_is_noticed(found, mutant):
     rules, losing = CAUGHT[mutant]
@@ -430,5 +436,5 @@ def test_a_rule_left_out_is_noticed(found, mutant):
 
 
 def test_every_mutant_is_judged_and_in_time(found):
-    assert set(found["roads"]) == set(CAUGHT) and set(found["pml"]) == set(LOGS)
+    assert set(found["roads"]) == set(CAUGHT) and set(found["pml"]) == set(LOGS) and set(found["gib"]) == set(SPLITS)
     assert sum(found["seconds"].values()) < 60, "CPU seconds"

@@ -12,6 +12,7 @@ from model.invariants import broken_rule
 
 from pagingviz import layout as L
 from pagingviz.core.audit import RULES, audit
+from pagingviz.core.jit import PLAIN
 
 BASE = 0x10000
 
@@ -22,13 +23,14 @@ class Pair:
     def __init__(self, road="shadow", frames=128, zone=64, pool=64, **fields):
         self.m, self.model = build(zone=zone, road=road, frames=frames, pool=pool, **fields)
         self.s, self.view = self.m.sys[0], self.m.view
+        self.audited = not PLAIN or frames < 512**2
 
     def _moved(self, act, *arguments):
         before = self.m.counters()
         act(self.m, self.model, *arguments)
         assert differences(self.m, self.model) == []
         assert broken_rule(self.model) == ""
-        assert RULES[int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF] == ""
+        assert not self.audited or RULES[int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF] == ""
         return {name: n - before[name] for name, n in self.m.counters().items() if n != before[name]}
 
     def touch(self, vpn, kind=READ, proc=0):

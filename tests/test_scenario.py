@@ -117,7 +117,7 @@ def test_only_ept_has_a_page_modification_log():
         {"road": 2},
         {"pml": True},
         {"superpages": "yes"},
-        {"superpages": 2},
+        {"superpages": 3},
         {"vcpus": 5},
         {"frames": 63},
         {"frames": 262145},
@@ -296,6 +296,8 @@ CHANGES = st.fixed_dictionaries(
 @given(st.sampled_from(names()), CHANGES)
 def test_query_round_trip(name, changes):
     changes = {"order": "", "trace": "gzip", **changes}
+    if load(name).direct_map_pages == "huge":  # a large guest: neither shadows nor small leaves
+        changes = {key: value for key, value in changes.items() if key not in ("road", "superpages")}
     scenario = load(name).replace(**changes)
     query = scenario.to_query()
     assert from_mapping(query) == scenario

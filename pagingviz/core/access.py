@@ -5,6 +5,7 @@ from pagingviz.core.caches import count_walk
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import place
 from pagingviz.core.nested import attempt, reach
 from pagingviz.core.p2m import handle_exit
 from pagingviz.core.pool import gfn_of, shadowing
@@ -145,7 +146,7 @@ def access(s, c, a, gva, kind, user, size, value):
             return r
         gfn = c.w_leaf
     if kind == WRITE and gfn < s.frames:
-        a[s.o_ver + gfn] += ONE
+        a[s.o_ver + place(s, gfn)] += ONE
         if size == EIGHT:
             put_entry(s, a, FOUR, gfn, (gva >> THREE) & (ENTRIES - ONE), value)
         elif size != ZERO:

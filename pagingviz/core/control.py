@@ -42,7 +42,9 @@ def command(s, cpus, a, code, value):
 @jit
 def _carry_out(s, cpus, a, code, value):
     c = cpus[0]
-    if code == CMD_DM:
+    if code == CMD_DM and s.spread != ZERO:
+        _ignore(s, a, code)
+    elif code == CMD_DM:
         _modified_memory(s, c, a, value & _FRAME, value >> _COUNT_SHIFT)
     elif code == CMD_FLUSH:
         flush_all(s)

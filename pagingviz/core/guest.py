@@ -12,6 +12,7 @@ from pagingviz.core.access import DONE, far_access, invlpg, load_cr3, store
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import place
 from pagingviz.core.pv import enter, flush_local, load_roots, pin, protect, unpin, unprotect
 from pagingviz.core.walk import get_entry, guest_frame, index, put_entry
 from pagingviz.layout import (
@@ -79,7 +80,7 @@ def alloc_data(s, c, a):
     else:
         s.crashed = BUG
         return ZERO
-    a[s.o_share + gfn] = ONE
+    a[s.o_share + place(s, gfn)] = ONE
     s.frames_allocated += ONE
     emit(s, a, EV_FRAME_ALLOC, c.id, ZERO, gfn, NONE, ZERO, ZERO)
     return gfn
@@ -132,7 +133,8 @@ def new_root(s, c, a):
     elif s.guest_levels == THREE:
         store(s, c, a, root, s.kslot, (s.kl3 << PAGE_BITS) | P)
     else:
-        store(s, c, a, root, s.kslot, at_frame(s, a, s.kl3) | P | RW | A)
+        for k in range(s.kslots):
+            store(s, c, a, root, s.kslot + U(k), at_frame(s, a, s.kl3 + U(k)) | P | RW | A)
     return root
 
 
@@ -237,13 +239,13 @@ def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
         return
     gfn = guest_frame(s, a, old)
     s.cow_breaks += ONE
-    if a[s.o_share + gfn] > ONE:
+    if a[s.o_share + place(s, gfn)] > ONE:
         new = alloc_data(s, c, a)
         far_access(s, c, a, s.direct_map + (gfn << PAGE_BITS), READ, ZERO, ZERO, ZERO)
         clear_frame(s, c, a, new)
         emit(s, a, EV_COW_BREAK, c.id, gva, gfn, NONE, ZERO, new)
         store(s, c, a, tab, i, at_frame(s, a, new) | P | RW | US | (old & NX))
-        a[s.o_share + gfn] -= ONE
+        a[s.o_share + place(s, gfn)] -= ONE
     else:
         emit(s, a, EV_COW_BREAK, c.id, gva, gfn, NONE, ZERO, gfn)
         store(s, c, a, tab, i, (old & ~(COW | A | D)) | RW)
@@ -301,7 +303,7 @@ def _copy_l1(s, cpus, c, a, root, table, gva):
             e = (read(s, a, table, i) & ~RW) | COW
             store(s, c, a, table, i, e)
         store(s, c, a, mine, i, e & ~(A | D))
-        a[s.o_share + guest_frame(s, a, e)] += ONE
+        a[s.o_share + place(s, guest_frame(s, a, e))] += ONE
 
 
 @far
@@ -364,6 +366,6 @@ def _zap_l1(s, c, a, table):
             continue
         store(s, c, a, table, i, ZERO)
         gfn = guest_frame(s, a, e)
-        a[s.o_share + gfn] -= ONE
-        if a[s.o_share + gfn] == ZERO:
+        a[s.o_share + place(s, gfn)] -= ONE
+        if a[s.o_share + place(s, gfn)] == ZERO:
             free_frame(s, c, a, gfn, ONE)

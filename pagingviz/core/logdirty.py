@@ -7,6 +7,7 @@ An HVM guest's pfn is its gfn. Left out: bits are never cleared by physmap chang
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import mfn_of, place
 from pagingviz.core.pool import entry_at
 from pagingviz.core.recycle import alloc_p2m, free_p2m
 from pagingviz.layout import (
@@ -87,9 +88,10 @@ def mark(s, c, a, gfn, cause):
         a[at] |= mask
         s.dirty_count += ONE
         s.pages_marked += ONE
-        rounds = (a[s.o_dround + gfn] >> DR_ROUNDS_SHIFT) + ONE
-        a[s.o_dround + gfn] = (s.dirty_round + ONE) | cause << DR_CAUSE_SHIFT | rounds << DR_ROUNDS_SHIFT
-        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, a[s.o_p2m + gfn], cause, s.dirty_count)
+        k = s.o_dround + place(s, gfn)
+        rounds = (a[k] >> DR_ROUNDS_SHIFT) + ONE
+        a[k] = (s.dirty_round + ONE) | cause << DR_CAUSE_SHIFT | rounds << DR_ROUNDS_SHIFT
+        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, mfn_of(s, a, gfn), cause, s.dirty_count)
 
 
 @jit
@@ -137,9 +139,9 @@ def clear(s, a):
 
 @jit
 def count_afresh(s, a):
-    """Remember every frame's version: the ground truth against which `missing` is judged."""
-    for gfn in range(s.frames):
-        a[s.o_cver + gfn] = a[s.o_ver + gfn]
+    """Remember every kept frame's version: the ground truth against which `missing` is judged."""
+    for k in range(s.kept):
+        a[s.o_cver + k] = a[s.o_ver + k]
 
 
 @jit

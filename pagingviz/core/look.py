@@ -1,10 +1,14 @@
 """Looking at the guest's memory without changing it, where numpy would need many small steps."""
 
 from pagingviz.core.jit import entry, jit
-from pagingviz.core.walk import get_entry, guest_frame
-from pagingviz.layout import ENTRIES, NONE, ONE, P, PSE, THREE, TWO, U, ZERO
+from pagingviz.core.pool import entry_at
+from pagingviz.core.walk import frame, get_entry, guest_frame
+from pagingviz.layout import (
+    ENTRIES, ENTRY_BITS, EPT_EMT, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, NONE, ONE, P, P2M_RAM_LOGDIRTY, PSE, THREE,
+    TWO, U, US, ZERO,
+)  # fmt: skip
 
-_FOUR = U(4)
+_FOUR, _PENDING = U(4), U(6)
 
 
 @entry
@@ -69,3 +73,50 @@ def _mark_l1s(s, a, l2, levels):
         l1 = _table(s, a, get_entry(s, a, levels, l2, U(i)), TWO)
         if l1 != NONE:
             a[s.o_tmp + l1] = ONE
+
+
+@jit
+def nested_cells(r, cpus, a, shift, cells):
+    """a[o_tmp + n] = the worst state of any of the 2**shift frames of cell n, n < cells, from the nested tables (HAP road).
+
+    State: level of the leaf - 1, plus 3 for ram_logdirty; 6: a change is pending on the path. Nothing below a pending entry or
+    a leaf is looked at, so the cost follows from the tables that there are, not from RAM. Depth first, with the tables on the
+    way in c.w_tab and the next entry of each in c.w_ent.
+    """
+    s, c = r[0], cpus[0]
+    for i in range(s.o_tmp, s.o_tmp + cells):
+        a[i] = ZERO
+    if s.hap_root == NONE:
+        return
+    level, gfn = _FOUR, ZERO
+    c.w_tab[3], c.w_ent[3] = s.hap_root, ZERO
+    while True:
+        if c.w_ent[level - ONE] == ENTRIES:
+            if level == _FOUR:
+                return
+            level += ONE
+            gfn &= ~((ONE << (ENTRY_BITS * level)) - ONE)
+            continue
+        i = c.w_ent[level - ONE]
+        c.w_ent[level - ONE] = i + ONE
+        e = a[entry_at(s, c.w_tab[level - ONE], i)]
+        present, waits = e & EPT_RWX, (e & EPT_EMT) == EPT_EMT
+        if s.npt != ZERO:
+            present, waits = e & P, (e & US) == ZERO
+        if present == ZERO:
+            continue
+        bits = ENTRY_BITS * (level - ONE)
+        if waits or level == ONE or e & EPT_SP:
+            logged = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT == P2M_RAM_LOGDIRTY
+            state = _PENDING if waits else level - ONE + (THREE if logged else ZERO)
+            first = s.o_tmp + ((gfn + (i << bits)) >> shift)
+            last = first if bits <= shift else first + (ONE << (bits - shift)) - ONE
+            if last >= s.o_tmp + cells:  # a table's entry reaches beyond the end of memory
+                last = s.o_tmp + cells - ONE
+            for at in range(first, last + ONE):
+                if a[at] < state:
+                    a[at] = state
+            continue
+        gfn += i << bits
+        level -= ONE
+        c.w_tab[level - ONE], c.w_ent[level - ONE] = frame(e), ZERO

@@ -2,17 +2,16 @@
 
 Source: Xen mm/p2m-pt.c (p2m_type_to_flags, p2m_pt_change_entry_type_global, do_recalc, p2m_next_level), mm/p2m.c
 (p2m_change_type_one). Unlike EPT, a pending change is carried out for the one leaf that was touched. The hardware's walk is in
-nested.py. Left out: 1 GiB leaves, p2m types other than ram_rw and ram_logdirty.
+nested.py. Left out: p2m types other than ram_rw and ram_logdirty.
 """
 
-from pagingviz.core.events import emit
 from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at
-from pagingviz.core.recycle import alloc_p2m
+from pagingviz.core.split import enough, first_frame, level_of, table_of, told
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
-    A, D, ENTRIES, ENTRY_BITS, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EV_P2M_SPLIT, FRAME_MASK, HUNG, NONE, NPT_RECALC, ONE, P,
-    P2M_RAM_LOGDIRTY, P2M_RAM_RW, PSE, RW, SUPERPAGE_FRAMES, U, US, ZERO,
+    A, D, ENTRIES, ENTRY_BITS, EPT_TYPE_MASK, EPT_TYPE_SHIFT, FRAME_MASK, NPT_RECALC, ONE, P, P2M_RAM_LOGDIRTY, P2M_RAM_RW,
+    PSE, RW, TWO, U, US, ZERO,
 )  # fmt: skip
 
 _INDEX = U(511)
@@ -59,7 +58,7 @@ def recalculated(s, e):
 
 @jit
 def place(s, a, gfn):
-    """Arena index of the leaf of `gfn`: at level 1 or, for a 2 MiB leaf, level 2."""
+    """Arena index of the leaf of `gfn`: at level 1 or, for a superpage, level 2 or 3."""
     page, shift = s.hap_root, U(27)
     while True:
         at = entry_at(s, page, (gfn >> shift) & _INDEX)
@@ -99,19 +98,14 @@ def change_type_one(s, c, a, gfn):
     at = place(s, a, gfn)
     if kind_of(a[at]) != P2M_RAM_LOGDIRTY:
         return False
-    if a[at] & PSE:
-        e, first = a[at], gfn & ~(SUPERPAGE_FRAMES - ONE)
-        page = alloc_p2m(s, c, a, first)
-        if page == NONE:  # as in p2m.split
-            s.crashed = HUNG
+    while a[at] & PSE:  # p2m_next_level: only the leaf on the path, a level at a time; the others keep their size
+        e, level = a[at], level_of(s, a, at)
+        if not enough(s, ONE):
             return False
-        a[s.o_pref + page] = ONE  # for a p2m table: its level
-        o = entry_at(s, page, ZERO)
-        for i in range(ENTRIES):
-            a[o + i] = (e + (i << U(12))) & ~PSE  # the children keep type and rights (p2m_next_level)
+        child = e & ~PSE if level == TWO else e  # type and rights stay
+        page = table_of(s, c, a, child, level - ONE, first_frame(gfn, level))
         a[at] = (page << U(12)) | P | RW | US | A | D
-        s.p2m_split += ONE
-        emit(s, a, EV_P2M_SPLIT, ZERO, ZERO, first, page, U(2), kind_of(e))
-        at = o + (gfn & _INDEX)
+        told(s, a, gfn, page, level, ONE)
+        at = place(s, a, gfn)
     a[at] = (a[at] & FRAME_MASK) | leaf_flags(P2M_RAM_RW)
     return True

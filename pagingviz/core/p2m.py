@@ -2,23 +2,24 @@
 
 Source: Xen mm/p2m-ept.c (ept_invalidate_emt_subtree, resolve_misconfig, ept_split_super_page), mm/p2m.c
 (p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). The hardware's walk is in nested.py,
-NPT in npt.py. EPTP.AD is on while PML is: then a walk's references to guest tables are writes. Left out: 1 GiB leaves, p2m
-types other than ram_rw/ram_logdirty.
+NPT in npt.py. EPTP.AD is on while PML is: then a walk's references to guest tables are writes. Left out: p2m types other than
+ram_rw and ram_logdirty.
 """
 
 from pagingviz.core import logdirty, npt
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import mfn_of
 from pagingviz.core.pool import entry_at
-from pagingviz.core.recycle import alloc_p2m
+from pagingviz.core.split import enough, first_frame, level_of, table_of, told
 from pagingviz.core.tlb import flush_all
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
     ENTRIES, ENTRY_BITS, EPT_A, EPT_D, EPT_EMT, EPT_R, EPT_RECALC, EPT_RWX, EPT_SP, EPT_SVE, EPT_TYPE_MASK, EPT_TYPE_SHIFT,
-    EPT_FINAL, EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_P2M_SPLIT, EV_PML_FLUSH,
-    EV_PML_FULL, HUNG, MK_LOG, MK_STORE, MK_WALK, NONE, NPF_FINAL, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P,
-    PML_ENTRIES, SUPERPAGE_FRAMES, U, X_MISCONFIG, X_NPF, X_PML_FULL, ZERO,
+    EPT_FINAL, EPT_W, EPT_WB, EPT_X, EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_HVM_NPF, EV_NPF_RECALC, EV_PML_FLUSH, EV_PML_FULL,
+    MK_LOG, MK_STORE, MK_WALK, NONE, NPF_FINAL, ONE, P2M_RAM_LOGDIRTY, P2M_RAM_RW, PAGE_BITS, PF_P, PML_ENTRIES,
+    SUPERPAGE_FRAMES, TWO, U, X_MISCONFIG, X_NPF, X_PML_FULL, ZERO,
 )  # fmt: skip
 
 _INDEX = U(511)
@@ -91,7 +92,7 @@ def recalculated(s, e):
 def resolve_misconfig(s, a, gfn):
     """resolve_misconfig: push the poison down along the path of `gfn`, fixing all 512 leaves of a 4 KiB table at once.
 
-    A poisoned 2 MiB leaf is retyped whole. Returns the number of entries written.
+    A poisoned superpage is retyped whole. Returns the number of entries written.
     """
     n = ZERO
     page = s.hap_root
@@ -138,23 +139,23 @@ def find_leaf(s, a, gfn):
 
 @jit
 def split(s, c, a, at, gfn):
-    """ept_split_super_page: replace the 2 MiB leaf at arena index `at` by a table of 512 children of the same type.
+    """ept_split_super_page: the superpage leaf at arena index `at` becomes 4 KiB leaves of the same type, every one of them.
 
-    False: the pool has no page; nothing has changed, and the store that wants it is repeated for ever.
+    A 1 GiB leaf takes 1 + 512 pages at once. False: the pool does not have them; nothing has changed.
     """
-    e = a[at]
-    page = alloc_p2m(s, c, a, gfn & ~(SUPERPAGE_FRAMES - ONE))
-    if page == NONE:
-        s.crashed = HUNG
+    e, level = a[at], level_of(s, a, at)
+    pages = ONE if level == TWO else ONE + ENTRIES
+    if not enough(s, pages):
         return False
-    a[s.o_pref + page] = ONE  # for an EPT table: its level
-    kind = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT
-    o = entry_at(s, page, ZERO)
-    for i in range(ENTRIES):
-        a[o + i] = leaf_entry(s, frame(e) + i, kind, ZERO)
+    kind, first, mfn = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT, first_frame(gfn, level), frame(e)
+    page = table_of(s, c, a, leaf_entry(s, mfn, kind, EPT_SP if level != TWO else ZERO), level - ONE, first)
+    if level != TWO:
+        for i in range(ENTRIES):
+            on = U(i) * SUPERPAGE_FRAMES
+            child = leaf_entry(s, mfn + on, kind, ZERO)
+            a[entry_at(s, page, U(i))] = table_entry(table_of(s, c, a, child, ONE, first + on))
     a[at] = table_entry(page)
-    s.p2m_split += ONE
-    emit(s, a, EV_P2M_SPLIT, ZERO, ZERO, gfn & ~(SUPERPAGE_FRAMES - ONE), page, U(2), kind)
+    told(s, a, gfn, page, level, pages)
     return True
 
 
@@ -220,7 +221,7 @@ def _handle_npf(s, c, a, gva, gfn):
     logdirty.mark(s, c, a, gfn, MK_STORE if c.x_info & NPF_FINAL else MK_WALK)
     changed = npt.change_type_one(s, c, a, gfn)
     flush_all(s)
-    emit(s, a, EV_HVM_NPF, c.id, gva, gfn, a[s.o_p2m + gfn] if changed else NONE, c.x_info, c.x_gpa)
+    emit(s, a, EV_HVM_NPF, c.id, gva, gfn, mfn_of(s, a, gfn) if changed else NONE, c.x_info, c.x_gpa)
 
 
 @far

@@ -69,6 +69,8 @@ def _take(s, a, key):
     if a[s.o_pepoch + page] == s.flush_epoch:
         s.shadow_alloc_tlbflush += ONE
         flush_all(s)
+    if page >= s.pool_used:  # of a large guest's pool only what has ever been used is state
+        s.pool_used = page + ONE
     o = entry_at(s, page, ZERO)
     for i in range(o, o + ENTRIES):
         a[i] = ZERO

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pagingviz import layout as L
+from pagingviz.core.look import nested_cells
 from pagingviz.palette import (
     ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PENDING,
     PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
@@ -23,6 +24,8 @@ W_FREE, W_TABLE = word(FREE, "."), word(TABLE, "T")
 W_DIRTY, W_BEFORE, W_LOGGED = word(DIRTY, "D"), word(DIRTY_BEFORE, "d"), word(PENDING, "l")
 W_READ, W_WRITE, W_PENDING = word(READ_ONLY, "R"), word(WRITABLE, "W"), word(PENDING, "?")
 W_SUPER, W_SUPER_RO, W_OOS = word(SUPERPAGE, "S"), word(READ_ONLY, "S"), word(OUT_OF_SYNC, "O")
+W_GIB, W_GIB_RO = word(SUPERPAGE, "G"), word(READ_ONLY, "G")
+_NESTED = np.array([W_WRITE, W_SUPER, W_GIB, W_READ, W_SUPER_RO, W_GIB_RO, W_PENDING])  # by state, core/look.py: nested_cells
 _LEAF = np.array([word(READ_ONLY, "r"), word(READ_ONLY, "R"), word(WRITABLE, "w"), word(WRITABLE, "W")])  # RW*2 + A
 _BIG = np.array([word(READ_ONLY, "s"), W_SUPER_RO, word(SUPERPAGE, "s"), W_SUPER])
 
@@ -43,13 +46,6 @@ def _ranked(plan, rank, words):
         pad[: rank.size] = rank
         rank = pad.reshape(n, plan.per_cell).max(axis=1)
     out[:n] = words[rank]
-    return out
-
-
-def is_table(machine):
-    """Frames that hold a page table of the guest now: bool (frames,)."""
-    out = np.zeros(machine.scenario.frames, bool)
-    out[machine.live_tables()] = True
     return out
 
 
@@ -84,12 +80,13 @@ def targets(machine, value):
 def entry_words(machine, plan):
     """Every entry on the guest map with its present value: list of (Entries, table frame int64[n] or -1, value uint64[n]).
 
-    Below a superpage there is no table: its pieces have frame -2 and the value an L1 entry would have, with PSE set.
+    Below a superpage there is no table: its pieces have frame -2 (of 1 GiB: -3) and the value an entry would have there, with
+    PSE set.
     """
     s, roots = machine.sys[0], machine.view("roots")
     live = roots[roots != L.NONE]
     top = int(s.guest_levels)
-    out, above = [], {}
+    out, above, parts = [], {}, {}
     for e in plan.entries:
         pieces = None
         if e.frame >= 0:
@@ -98,38 +95,36 @@ def entry_words(machine, plan):
             root = roots[e.slot]
             frame = np.full(e.index.size, -1 if root == L.NONE else int(root))
         elif e.slot < 0 and e.level == 3 and top == 4:
-            frame = np.full(e.index.size, int(s.kl3))
+            frame = int(s.kl3) + e.parent
         elif e.slot < 0 and e.level == top:
             frame = np.full(e.index.size, int(live[0]) if live.size else -1)
         else:
             upper = above[e.slot][e.parent]
             frame = np.where(upper & L.P != 0, targets(machine, upper), -1)
             big = is_big(e.level + 1, upper)
-            some = bool(big.any())
-            if some:
-                frame[big] = -2
-            if e.level == 1 and some:
-                pieces = np.where(big, upper + (e.index.astype(np.uint64) << L.PAGE_BITS), L.ZERO)
+            if e.level < 3 and big.any():
+                frame[big] = np.where(parts[e.slot][e.parent] == -3, -3, -3 if e.level == 2 else -2)[big]
+                pieces = upper + (e.index.astype(np.uint64) << L.U(12 + 9 * (e.level - 1)))
         value = guest_entries(machine, frame, e.index)
         if pieces is not None:
-            value = np.where(frame == -2, pieces, value)
-        above[e.slot] = value
+            value = np.where(frame < -1, pieces, value)
+        above[e.slot], parts[e.slot] = value, frame
         out.append((e, frame, value))
     return out
 
 
 def _guest(machine, sim, plan):
     out = np.full(plan.height * plan.width, NOTHING)
-    info = machine.view("info")
-    table = is_table(machine)
-    about = np.zeros(info.size + 1, np.uint16)  # by frame, one for what lies beyond: table word with its thick edge, or 0
-    about[:-1][table] = W_TABLE
+    info, live, zone = machine.view("info"), machine.live_tables(), int(machine.sys[0].zone)
+    about = np.zeros(info.size + 1, np.uint16)  # by kept frame, one for all others: table word with its thick edge, or 0
+    about[live] = W_TABLE
     about[:-1][info & L.SHADOW_FLAGS != 0] = W_TABLE | PINNED
     about[:-1][info & L.OOS != 0] = W_OOS | PINNED
-    tables = np.where(table, about[:-1], 0)
+    tables = np.zeros(zone + 1, np.uint16)  # by frame of the zone, one for all others
+    tables[live] = about[live]
     for e, _, value in entry_words(machine, plan):
         present = value & L.P != 0
-        known = about[np.minimum(targets(machine, value), info.size)]
+        known = about[machine.kept.places(targets(machine, value))]
         if e.slot >= 0 or e.frame >= 0 or e.level > 1:
             kind = ((value >> L.ONE & L.ONE) * L.TWO + (value >> L.U(5) & L.ONE)).astype(np.intp)
             thick = np.where(value & L.D != 0, PINNED, 0).astype(np.uint16)
@@ -140,7 +135,7 @@ def _guest(machine, sim, plan):
             elif e.slot < 0:
                 words = np.where(known != 0, known, words)
         else:  # the direct map: which of these frames hold tables, and how are they shadowed
-            worst = np.maximum.reduceat(tables, np.cumsum(e.span) - e.span)
+            worst = tables[np.minimum(np.cumsum(e.span) - e.span, zone)]  # a cell for each frame of the zone
             plain = np.where(value & L.PSE != 0, W_SUPER, W_WRITE) | PINNED
             words = np.where(worst != 0, worst, plain)
         out[e.cell] = np.where(present, words, W_FREE)
@@ -182,6 +177,8 @@ def stale_shadows(machine, n):
     kind = machine.view("ptype")[head].astype(np.intp)
     key = machine.view("pkey")[head]
     l1 = np.isin(kind, (L.SH_L1_32, L.SH_L1_PAE, L.SH_L1))
+    if not l1.any():
+        return l1
     gfn = machine.view("m2p")[np.where(l1, key - L.RAM_BASE, L.ZERO).astype(np.intp)].astype(np.intp)
     return l1 & (machine.view("info")[np.minimum(gfn, machine.scenario.frames - 1)] & L.OOS != 0)
 
@@ -224,15 +221,22 @@ def _second(machine, sim, plan):
     if plan.road == "bare":
         return np.full(plan.key.size, HATCHED)
     if plan.road == "hap":
-        return _ranked(plan, _nested_rank(machine), np.array([W_WRITE, W_SUPER, W_READ, W_SUPER_RO, W_PENDING]))
+        n = int(np.count_nonzero(plan.key >= 0))
+        nested_cells(machine.sys, machine.cpu, machine.mem, L.U(plan.per_cell.bit_length() - 1), L.U(n))
+        out = np.full(plan.key.size, NOTHING)
+        out[:n] = _NESTED[machine.view("tmp")[:n].astype(np.intp)]
+        return out
     rank = shadow_rights(machine)
     return _ranked(plan, rank, np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS]))
 
 
-def nested_leaves(machine):
-    """Every frame's leaf of EPT or NPT: (entry uint64[n], level int[n], pending bool[n]: somewhere on its path)."""
+def nested_leaves(machine, gfn=None):
+    """Each frame's leaf of EPT or NPT: (entry uint64[n], level int[n], pending bool[n]: somewhere on its path).
+
+    `gfn`: int[n]; all frames unless given, which is for small guests.
+    """
     pool, s = machine.view("pool").reshape(-1, 512), machine.sys[0]
-    gfn = np.arange(machine.scenario.frames)
+    gfn = np.arange(machine.scenario.frames) if gfn is None else np.asarray(gfn)
     page = np.full(gfn.size, int(s.hap_root))
     entry, level = np.zeros(gfn.size, np.uint64), np.zeros(gfn.size, int)
     pending, open_ = np.zeros(gfn.size, bool), np.ones(gfn.size, bool)
@@ -244,13 +248,6 @@ def nested_leaves(machine):
         open_ &= (e & L.EPT_SP == 0) & (e & L.EPT_RWX != 0)
         page = np.where(open_ & (at > 1), ((e & L.FRAME_MASK) >> L.PAGE_BITS).astype(np.int64), page)
     return entry, level, pending
-
-
-def _nested_rank(machine):
-    entry, level, pending = nested_leaves(machine)
-    logged = (entry & L.EPT_TYPE_MASK) >> L.EPT_TYPE_SHIFT == L.P2M_RAM_LOGDIRTY  # with PML such a leaf may be written
-    rank = np.where(logged, 2, 0) + (level == 2)
-    return np.where(pending, 4, rank)
 
 
 _ENTRY = np.array([W_FREE, W_TABLE, W_WRITE | PINNED, W_WRITE, W_READ | PINNED, W_READ, W_PENDING | PINNED, W_PENDING])
@@ -303,11 +300,12 @@ def shadow_rights(machine):
 def _bitmap(machine, sim, plan):
     if plan.road == "bare":
         return np.full(plan.key.size, HATCHED)
-    rank = np.zeros(machine.scenario.frames, np.intp)
+    out = np.where(plan.key < 0, NOTHING, W_FREE)
     s = machine.sys[0]
     if s.log_dirty:
-        rank[is_table(machine)] = 1
-        rank[(machine.view("dround") & L.DR_ROUND == s.dirty_round) & (s.dirty_round > 0)] = 2
-        rank[[gfn for log in machine.pml() for gfn in log]] = 3
-        rank[machine.dirty_bits()] = 4
-    return _ranked(plan, rank, np.array([W_FREE, W_TABLE, W_BEFORE, W_LOGGED, W_DIRTY]))
+        before = machine.kept.frames()[(machine.view("dround") & L.DR_ROUND == s.dirty_round) & (s.dirty_round > 0)]
+        logged = [gfn for log in machine.pml() for gfn in log]
+        for word_, gfn in ((W_TABLE, machine.live_tables()), (W_BEFORE, before), (W_LOGGED, logged),
+                           (W_DIRTY, machine.dirty_frames())):  # fmt: skip  # the worst last
+            out[np.asarray(gfn, np.intp) // plan.per_cell] = word_
+    return out

@@ -71,7 +71,7 @@ TOLD = {
     "EPT_VIOLATION": "EPT violation: store to gfn {gfn}",
     "NPF_RECALC": "NPF at gfn {gfn}: {detail} pending changes carried out",
     "HVM_NPF": "NPF: store to gfn {gfn}, guest-physical address {detail:#x}",
-    "P2M_SPLIT": "the 2 MiB leaf at gfn {gfn} is split",
+    "P2M_SPLIT": "the {size} leaf at gfn {gfn} is split: {detail} of the pool's pages",
     "PML_FULL": "page-modification log full: {detail} addresses are marked",
     "PML_FLUSH": "{detail} addresses of a page-modification log are marked",
     "MARK_DIRTY": "the dirty bit of gfn {gfn} is set: {mark}",
@@ -101,5 +101,6 @@ def event_text(e):
     text = TOLD[kind].format(
         gfn=frame_text(e["gfn"]), mfn=frame_text(e["mfn"]), level=int(e["level"]) & _LOW, detail=int(e["detail"]),
         shadow=TYPES.get(int(e["detail"]), ""), mark=MARKED_BY.get(int(e["level"]), ""),
+        size={2: "2 MiB", 3: "1 GiB"}.get(int(e["level"]), ""),
     )  # fmt: skip
     return f"{text} ({path_flags(e)})" if path_flags(e) else text

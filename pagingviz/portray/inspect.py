@@ -3,13 +3,15 @@
 import numpy as np
 
 from pagingviz import layout as L
+from pagingviz.frames import machine_frames
 from pagingviz.portray import nested, nested_tables
-from pagingviz.portray.cells import entry_words, head_pages, is_big, is_table, shadow_rights, targets
+from pagingviz.portray.cells import entry_words, head_pages, is_big, shadow_rights, targets
 from pagingviz.portray.events import TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import TABLES
 from pagingviz.portray.plans import plan as make_plan
 from pagingviz.portray.sentences import process_name
+from pagingviz.portray.several import counts
 
 
 def shadowed(m):
@@ -59,7 +61,7 @@ def _entry(sim, plan, cell):
         shadow = _shadow_entry(m, tab, index, e.level) if tab >= 0 else None
         if shadow is not None:
             rows.append(("shadow entry", flags(shadow)))
-        big = bool(is_big(e.level, v)) or tab == _PIECE
+        big = bool(is_big(e.level, v)) or tab in _PIECES
         chain = [f"gva {gva:#x}", _step(m, e.level, index, v, tab)]
         lit = {plan.id: [cell]}
         if v & L.P:
@@ -74,12 +76,12 @@ def _entry(sim, plan, cell):
     return None
 
 
-_PIECE = -2  # table frame of what lies under a superpage (portray.cells.entry_words)
+_PIECES = {-2: 2, -3: 3}  # table frame of what lies under a superpage (portray.cells.entry_words), and that one's level
 
 
 def _table_text(m, tab, index):
     """Which table an entry is in, and the state of that table."""
-    if tab == _PIECE:
+    if tab in _PIECES:
         return "none: a piece of a superpage"
     if tab < 0:
         return "no table yet"
@@ -94,15 +96,15 @@ def _superpage(m, level):
 
 def _step(m, level, index, v, tab):
     """The walk's step at this entry."""
-    if tab == _PIECE:
-        return f"piece {index} of a {_superpage(m, 2)} page"
+    if tab in _PIECES:
+        return f"piece {index} of a {_superpage(m, _PIECES[tab])} page"
     size = f" = {_superpage(m, level)} page" if is_big(level, v) else ""
     return f"L{level}[{index}]{size}"
 
 
 def _why_big(m, v, level, tab):
     """Why a superpage's cell is as it is."""
-    size = _superpage(m, 2 if tab == _PIECE else level)
+    size = _superpage(m, _PIECES.get(tab, level))
     if m.scenario.road != "shadow":
         return f"One entry maps {size}: the walk ends here, and no L1 table is needed."
     first = int((v & L.FRAME_MASK) >> L.PAGE_BITS) & ~(1023 if m.sys[0].guest_levels == 2 else 511)
@@ -150,7 +152,7 @@ def _machine_chain(m, gfn):
     """gpa -> mpa of a frame, as this road does it."""
     if m.scenario.road == "bare":
         return [f"gpa = mpa {gfn << 12:#x}"]
-    mfn = int(m.view("p2m")[gfn])
+    mfn = int(machine_frames(m.scenario, np.array([gfn], np.uint64))[0])
     return [f"gpa {gfn << 12:#x}", f"p2m → mfn {mfn:#x}", f"mpa {mfn << 12:#x}"]
 
 
@@ -159,10 +161,11 @@ _PGT = ("none", "PGT_l1_page_table", "PGT_l2_page_table", "PGT_l3_page_table", "
 
 def _frame_rows(m, gfn):
     """What the machine knows about a guest frame."""
-    rows = [("gfn", _hex(gfn)), ("stores so far", f"{int(m.view('ver')[gfn]):,}")]
-    road = m.scenario.road
+    road, place = m.scenario.road, int(m.kept.places(gfn))
+    stores = f"{int(m.view('ver')[place]):,}" if place < m.kept.count else "none: this work never touches it"
+    rows = [("gfn", _hex(gfn)), ("stores so far", stores)]
     if road != "bare":
-        rows.append(("dirty bit", "1" if m.dirty_bits()[gfn] else "0"))
+        rows.append(("dirty bit", "1" if gfn in m.dirty_frames() else "0"))
     if road == "pv":
         info = int(m.view("info")[gfn])
         kind = (info & int(L.PGT_TYPE)) >> int(L.PGT_SHIFT)
@@ -180,7 +183,7 @@ def _frame_rows(m, gfn):
             rows.append(("dying", "yes: HVMOP_pagetable_dying"))
     if road == "hap":
         rows += nested_tables.frame_rows(m, gfn)
-    if is_table(m)[gfn]:
+    if gfn in m.live_tables():
         rows.append(("holds", "a page table"))
     return rows
 
@@ -190,7 +193,7 @@ def _gfn(sim, plan, gfn):
     m = sim.machine
     rows = _frame_rows(m, gfn)
     if plan.per_cell > 1:
-        rows.insert(0, ("first of", f"{plan.per_cell} frames in this cell"))
+        rows = counts(m, gfn, plan.per_cell) + rows
     users = _mapped_by(sim, gfn)
     rows.append(("mapped at", ", ".join(users[:3]) or "by no process"))
     why, tick = _why_frame(m, gfn), None
@@ -212,7 +215,7 @@ def _why_frame(m, gfn):
     s, road = m.sys[0], m.scenario.road
     if road == "bare":
         return "No hypervisor: the guest's frames are the machine's frames."
-    if s.log_dirty and m.dirty_bits()[gfn]:
+    if s.log_dirty and gfn in m.dirty_frames():
         return "Its bit is set: a store, or an accessed/dirty update of the tables in it, since the last CLEAN."
     if road == "hap":
         steps = nested.path(m, gfn)
@@ -225,7 +228,9 @@ def _why_frame(m, gfn):
                 return "ram_logdirty, D set: the processor has logged it, its bit is set when the log is flushed."
             return "ram_logdirty, D clear: the next store needs no exit, the processor sets D and logs the address (PML)."
         if not entry & L.EPT_W:
-            return "ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit."
+            leaf = nested_tables.SIZES[steps[-1].level]
+            more = f", and the {leaf} leaf is split" if steps[-1].level > 1 else ""
+            return f"ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit{more}."
         return "ram_rw: stores run at full speed."
     rank = int(shadow_rights(m)[gfn])
     if road == "pv" and not s.log_dirty:

@@ -9,7 +9,7 @@ from pagingviz.portray.plans import plan as make_plan
 from pagingviz.portray.pool_page import flags
 
 MOST_LIT = 1024  # cells of the leaf map that an entry lights up; above it covers most of the map anyway
-_SIZE = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB", 4: "512 GiB"}
+SIZES = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB", 4: "512 GiB"}
 _EMT = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB", 7: "poison"}
 _BELOW = ("pending", "logged", "writable")
 _RESOLVER = {False: "resolve_misconfig", True: "do_recalc"}
@@ -42,7 +42,7 @@ def frame_rows(m, gfn):
     leaf, waits = steps[-1], _waiting(m, steps)
     stored, real = nested.kind(leaf.entry), nested.effective(m, steps)
     kind = nested.KINDS.get(real, "?")
-    rows = [(f"{m.scenario.hap.upper()} leaf", f"{_SIZE[leaf.level]}, L{leaf.level}: {_rights(m, leaf.entry)}"),
+    rows = [(f"{m.scenario.hap.upper()} leaf", f"{SIZES[leaf.level]}, L{leaf.level}: {_rights(m, leaf.entry)}"),
             ("p2m type", kind if stored == real else f"{kind} (p2m_recalc_type), stored {nested.KINDS.get(stored, '?')}"),
             ("recalculation", f"pending at {waits}" if waits else "none pending")]  # fmt: skip
     if m.sys[0].pml:
@@ -120,14 +120,14 @@ def card(sim, plan, cell):
     lit = {plan.id: [cell, *path_cells(m, plan, gfn, level + 1)]}
     lit |= leaf_cells(sim, start, min(start + (per << 9 * (level - 1)), m.scenario.frames) - 1)
     if not there:
-        why = f"No entry: the {_SIZE[step.level]} leaf at L{step.level} maps this, until a logged store splits it."
+        why = f"No entry: the {SIZES[step.level]} leaf at L{step.level} maps this, until a logged store splits it."
         return {"title": title, "chain": chain, "rows": rows, "why": why, "lit": lit}
     rows += [("table page", f"{step.page:#x} of the pool, entry {step.index}"), *_bits(m, level, step.entry)]
     above = any(nested.pending(m, s.entry) for s in steps[:-1])
     rows.append(("recalculation", "waits in this entry" if nested.pending(m, step.entry) else
                  f"waits above, at {_waiting(m, steps[:-1])}" if above else "none"))  # fmt: skip
     if nested.is_leaf(level, step.entry):
-        chain.append(f"{_SIZE[level]} leaf → mfn {int(nested.target(step.entry)):#x}")
+        chain.append(f"{SIZES[level]} leaf → mfn {int(nested.target(step.entry)):#x}")
         if m.sys[0].pml:
             rows.append(("PML", pml_words(m, gfn, steps)))
     else:
@@ -244,7 +244,7 @@ def below_maps(sim):
              for name, words, what in causes if name != "pml_full" or s.pml]  # fmt: skip
     found = nested.counts(m)
     levels = [{"level": f"L{level}", "pool pages": f"{pages:,}", "entries": f"{n:,}", "pending": f"{waits:,}",
-               "one entry covers": _SIZE[level]} for level, (pages, n, waits) in found.items()]  # fmt: skip
+               "one entry covers": SIZES[level]} for level, (pages, n, waits) in found.items()]  # fmt: skip
     tree = int(s.p2m_pages) - sum(pages for pages, _, _ in found.values())
     note = f"The log-dirty bitmap's tree takes {tree:,} more; {int(s.free_pages):,} pages of the pool are free."
     return [("Exits by cause", exits, _touched(sim, found)), ("Pages of the HAP pool, by level", levels, note)]

@@ -6,12 +6,15 @@ from functools import lru_cache
 import numpy as np
 
 from pagingviz import layout as L
+from pagingviz.fields import MAX_FRAMES
+from pagingviz.frames import hap_pages
 from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 
 BOARDS = ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap")
 TABLES = "nested-tables"  # a board of its own page; the home page keeps its four
 MOST_OF_A_LEVEL = 256  # cells of one level of nested tables: so many can be read beside the leaf map
-LARGEST = 128 * 128  # cells of one map; more frames than that are shown several to a cell, and the plan says so
+LARGEST = int(L.CELLS)  # cells of one map; more frames than that are shown several to a cell, and the plan says so
+SIZE = -2  # a legend's entry about the size of a cell: it has no fill code
 DATA_CELLS = 32  # cells for the direct map of the data frames
 YOUNG, OLD = 16, 28
 
@@ -56,9 +59,7 @@ def plan(scenario, work, board, pages=None):
     """The plan of a board for a machine of this scenario; `pages`: pool pages to show when the pool was made larger."""
     if board == "shadow-pool":
         if scenario.road == "hap":
-            from pagingviz.machine import hap_pages
-
-            pages = work.hap_pool or hap_pages(scenario.frames)
+            pages = hap_pages(scenario, work)
         if scenario.road == "pv" and scenario.floor:
             from pagingviz.machine import least_real_pool
 
@@ -68,7 +69,7 @@ def plan(scenario, work, board, pages=None):
         return _guest(scenario, work)
     if board == TABLES:
         return _tables(scenario.road, scenario.frames, scenario.hap, bool(scenario.superpages), bool(scenario.pml))
-    return _frames(scenario.road, scenario.frames, board, bool(scenario.pml))
+    return _frames(scenario.road, scenario.frames, board, bool(scenario.pml), scenario.superpages)
 
 
 def _kinds(scenario, work):
@@ -89,7 +90,7 @@ def _kinds(scenario, work):
 
 def big_direct_map(scenario):
     """Whether the guest's kernel maps memory with superpages."""
-    return scenario.direct_map_pages == "large"
+    return scenario.direct_map_pages != "4k"
 
 
 def _width(cells):
@@ -105,15 +106,21 @@ def _share(frames):
     return k
 
 
+def _size(frames):
+    """Memory of so many frames in words, a power of two."""
+    kib = 4 * frames
+    return f"{kib} KiB" if kib < 1024 else f"{kib >> 10} MiB"
+
+
 @lru_cache(maxsize=256)
-def _frames(road, frames, board, pml):
+def _frames(road, frames, board, pml, superpages):
     k = _share(frames)
     n = -(-frames // k)
     width = _width(n)
     key = np.full(-(-n // width) * width, -1)
     key[:n] = np.arange(n) * k
     what = "bit" if board == "dirty-bitmap" else "guest frame of 4 KiB"
-    unit = f"1 cell = 1 {what}" if k == 1 else f"1 cell = {k} {what}s, showing the worst of them"
+    unit = f"1 cell = 1 {what}" if k == 1 else f"1 cell = {_size(k)} = {k:,} frames, showing the worst of them"
     if board == "dirty-bitmap":
         title = "Dirty bitmap"
         legend = (("D", DIRTY, "written since the last CLEAN"), ("d", DIRTY_BEFORE, "in the round before"),
@@ -121,8 +128,9 @@ def _frames(road, frames, board, pml):
                   ("T", TABLE, "page table, clean"), (".", FREE, "clean"))  # fmt: skip
     elif road == "hap":
         title = "EPT / NPT"
+        gib = (("G", SUPERPAGE, "1 GiB leaf"),) if superpages == 2 else ()
         legend = (("W", WRITABLE, "ram_rw"), ("R", READ_ONLY, "ram_logdirty: no write unseen"), ("S", SUPERPAGE, "2 MiB leaf"),
-                  ("?", PENDING, "recalculation pending"))  # fmt: skip
+                  *gib, ("?", PENDING, "recalculation pending"))  # fmt: skip
     else:
         title = "EPT / NPT"
         legend = (("W", WRITABLE, "mapped writable"), ("R", READ_ONLY, "mapped read-only"),
@@ -133,6 +141,8 @@ def _frames(road, frames, board, pml):
     if road == "bare":
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()
+    elif k > 1:
+        title, legend = f"{title}, 1 cell = {_size(k)}", (*legend, ("", SIZE, f"1 cell = {k:,} frames: the worst of them"))
     return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key)
 
 
@@ -286,21 +296,24 @@ class _Sheet:
         """The direct map: its upper entries, then the leaves: one a cell where tables may lie, data frames summed up."""
         self._line("kernel")
         first, bits = direct_map >> 12, self.bits
-        l1s = -(-frames // (1 << bits))
-        for level, n in ((3, 1), (2, l1s)):
-            if level > self.levels:
-                continue
-            index = self._index(first >> bits * (level - 1), level) + np.arange(n)
-            if level == 3 and self.levels == 3:
-                index &= 3
-            page = first + np.arange(n) * (1 << bits if level == 2 else 0)
-            self.entries.append(Entries(-1, level, np.zeros(n, int), index, page, self._place(n)))
-            self._gap()
-        self._line()
         share = -(-(frames - zone) // DATA_CELLS)
         gfn = np.concatenate([np.arange(zone), np.arange(zone, frames, share)])
         span = np.diff(np.append(gfn, frames))
-        self.entries.append(Entries(-1, 1, gfn >> bits, gfn & (1 << bits) - 1, first + gfn, self._place(gfn.size), span))
+        l1s = np.arange(-(-frames >> bits)) if frames <= MAX_FRAMES else np.unique(gfn >> bits)  # of more only those shown
+        gibs = np.unique(l1s >> bits) if self.levels > 2 else ()
+        for level, tables in ((3, gibs), (2, l1s)):
+            if level > self.levels:
+                continue
+            page = first + (tables << bits * (level - 1))
+            above = np.zeros(tables.size, int)
+            if level < self.levels:
+                above += (page >> 27) - (first >> 27) if level == 3 else np.searchsorted(gibs, tables >> bits)
+            index = self._index(page >> bits * (level - 1), level) & (3 if level == self.levels == 3 else ~0)
+            self.entries.append(Entries(-1, level, above, index, page, self._place(tables.size)))
+            self._gap()
+        self._line()
+        above = np.searchsorted(l1s, gfn >> bits)
+        self.entries.append(Entries(-1, 1, above, gfn & (1 << bits) - 1, first + gfn, self._place(gfn.size), span))
         self._line()
 
     def table(self, shown):

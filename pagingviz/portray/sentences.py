@@ -67,7 +67,7 @@ def who_runs(sim, vcpu):
 def sentence(sim):
     """(what happened in this tick, where the rule comes from): plain words from the event record."""
     if sim.crashed == L.HUNG and not _count(sim.events(), "NO_MEMORY"):
-        text = "The guest hangs: its store needs a 2 MiB leaf split, and the pool has no page left; it is repeated for ever."
+        text = "The guest hangs: its store needs a leaf split, and the pool lacks the pages; it is repeated for ever."
         return text, "p2m-ept.c: ept_split_super_page"
     if sim.crashed and sim.crashed != L.HUNG:
         return ("The domain has crashed: no page could be had for a shadow.", "shadow/common.c: shadow_prealloc")
@@ -115,11 +115,11 @@ def _tell_command(sim, events):
         text = "Log-dirty off: shadow paging ends, its pool goes back, and CR3 points to the guest's own table again."
         return text, "shadow/common.c: shadow_one_bit_disable"
     if kind == "ENABLE":
-        how = (
-            f"{n} root entry of {hap} is poisoned, whatever the size of RAM"
-            if hap
-            else "all shadows are blown away and CR3 is reloaded"
-        )
+        how = "all shadows are blown away and CR3 is reloaded"
+        if hap:
+            how = f"{n} root entry of {hap} is poisoned, whatever the size of RAM"
+        if hap and n > 1:
+            how = f"{n} root entries of {hap} are poisoned, one for each 512 GiB"
         return f"Log-dirty on: {how}; nothing can be written unseen.", "paging.c: paging_log_dirty_enable"
     if kind == "OFF":
         return "Log-dirty off: the bitmap's tree goes back to the pool.", "paging.c: paging_log_dirty_disable"
@@ -241,7 +241,7 @@ def _tell_exit(sim, events):
         return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
     e = _first(events, "EPT_VIOLATION")
     if e is not None:
-        split = "; the 2 MiB leaf is split" if _count(events, "P2M_SPLIT") else ""
+        split = _split(events)
         n = _count(events, "EPT_VIOLATION")
         more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
         return (
@@ -256,7 +256,7 @@ def _tell_exit(sim, events):
         )
     e = _first(events, "HVM_NPF")
     if e is not None:
-        split = "; the 2 MiB leaf is split" if _count(events, "P2M_SPLIT") else ""
+        split = _split(events)
         n, again = _count(events, "HVM_NPF"), _count(events, "NPF_RECALC")
         more = f"; {n} frames so far, as reading a guest table counts as a store to it" if n > 1 else ""
         before = f", after {again} exit{'s' if again > 1 else ''} for pending changes" if again else ""
@@ -279,6 +279,17 @@ def _tell_exit(sim, events):
             "common.c: sh_remove_write_access",
         )
     return None
+
+
+def _split(events):
+    """What became of the superpage leaf in the way of a store, "" when there was none."""
+    split = events[events["kind"] == L.EV["P2M_SPLIT"]]
+    if not split.size:
+        return ""
+    if split["level"].max() < 3:
+        return "; the 2 MiB leaf is split"
+    how = "into 4 KiB leaves, all of it" if split["level"].min() == 3 else "on the way to this frame"
+    return f"; the 1 GiB leaf is split {how}: {int(split['detail'].sum())} pages of the pool"
 
 
 _PIN = ("table gfn {} is no longer pinned: without another use it is no table any more",

@@ -58,7 +58,8 @@ def caption(sim, plan):
             left = f"; {int(s.total_pages)} pages of the bitmap's tree are left" if s.total_pages else ""
             return f"no shadows: they come with log-dirty{left}"
         if sc.road == "hap":
-            return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {int(s.p2m_split)} superpages split"
+            split = f"{int(s.p2m_split)} superpage{'s' if s.p2m_split != 1 else ''} split"
+            return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {split}"
         total = int(s.total_pages + s.p2m_pages)
         toy = ", a toy: real Xen's floor is 128 a vCPU" if total < 128 * sc.vcpus else ""
         return f"{int(s.free_pages)} of {total} pages free{toy} · recycled {int(s.shadow_prealloc_1)} times"

@@ -123,7 +123,7 @@ class Model:
 
     def dirty(self) -> frozenset[int]:
         """Frames whose bit is set in the log-dirty bitmap."""
-        return frozenset(np.flatnonzero(self.machine.dirty_bits()).tolist())
+        return frozenset(self.machine.dirty_frames().tolist())
 
     @property
     def dirty_count(self) -> int:

@@ -36,7 +36,8 @@ SHOPT_HELP = {
 LABELS = {
     "guest": "guest paging", "direct_map_pages": "kernel's direct map", "vcpus": "vCPUs", "wp": "CR0.WP", "smep": "CR4.SMEP",
     "smap": "CR4.SMAP", "nx": "EFER.NXE", "pse": "CR4.PSE", "xen": "version of Xen", "oos": "out-of-sync tables",
-    "floor": "Xen's own minimum pool", "frames": "guest frames", "pool": "shadow pool pages", "superpages": "2 MiB superpages",
+    "floor": "Xen's own minimum pool", "frames": "guest frames", "pool": "shadow pool pages",
+    "superpages": "superpages (1: 2 MiB, 2: also 1 GiB)",
     "hap": "nested tables", "pml": "page-modification log (EPT)", "trace": "recorded programs",
     "work": "generators", "write": "writes of generators (%)",
 }  # fmt: skip

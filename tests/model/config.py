@@ -75,7 +75,7 @@ class Config:
     processes: int = 8
     commands: tuple = ()
     guest: str = "hvm64"
-    direct_map_pages: str = "small"
+    direct_map_pages: str = "4k"
     cr: int = CR_WP | CR_NXE | CR_PSE | CR_PG
     maxphys: int = 40
     shopt: int = 0x1FF
@@ -119,9 +119,13 @@ def guest_index(levels, gva, level):
     return index(gva, level) & (3 if levels == level == 3 else 511)
 
 
-def machine_frame(gfn, frames):
-    """The machine frame of guest frame `gfn`:
-    scattered when small, whole 2 MiB chunks kept together when large (they may be superpages)."""
+def machine_frame(gfn, frames, superpages=0):
+    """The machine frame of guest frame `gfn`: scattered when small, whole 2 MiB chunks kept together when large (they may be
+    superpages), whole GiBs where those may be."""
+    gib = 512**2
+    if superpages == 2 and frames >= gib:
+        whole = frames // gib * gib
+        return gib + ((gfn + gib) % whole if gfn < whole else gfn)
     if frames < 512:
         factor = 5 if gcd(5, frames) == 1 else 7 if gcd(7, frames) == 1 else 1
         return RAM_BASE + (gfn * factor + 3) % frames

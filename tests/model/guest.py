@@ -78,7 +78,7 @@ class GuestKernel:
         """The direct map, in entries of `directory` from slot `first` on: tables of small pages, or large ones."""
         nx = NX if self.levels > 2 and self.m.cr & CR_NXE else 0
         for k, start in enumerate(range(0, self.frames, self.slots)):
-            if self.m.config.direct_map_pages == "large":
+            if self.m.config.direct_map_pages == "large" and start + self.slots <= self.frames:
                 directory[first + k] = start << 12 | KERNEL | D | PSE | nx
                 continue
             kl1 = self.alloc_table()

@@ -2,6 +2,8 @@
 a second table from guest frames to machine frames, walked by the hardware at every step."""
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from .bare import tlb_entry
 from .config import HUNG, WRITE, MachineCrash
 
@@ -55,8 +57,44 @@ def slot_of(gfn, level):
     return gfn >> 9 * (level - 1) & 511
 
 
+def inside(gfn, level):
+    """Number of `gfn` within a leaf of that level."""
+    return gfn % 512 ** (level - 1)
+
+
+class Table(dict):
+    """slot -> entry, absent ones left out. After a split: 512 leaves that differ by their frames alone until one is looked at;
+    `rest` is the first of those nobody has looked at, `step` how many frames each maps."""
+
+    def __init__(self, entries=(), rest=None, step=1):
+        super().__init__(entries)
+        self.rest, self.step = rest, step
+
+    def __missing__(self, slot):
+        if self.rest is None:
+            raise KeyError(slot)
+        entry = self[slot] = self.untouched(slot)
+        return entry
+
+    def untouched(self, slot):
+        return replace(self.rest, mfn=self.rest.mfn + slot * self.step)
+
+    def each(self):
+        """Everything there is to change when all entries change."""
+        return [*self.values()] + [self.rest] * (self.rest is not None)
+
+    def words(self):
+        """The table as it stands in memory."""
+        out = np.zeros(512, np.uint64)
+        if self.rest is not None:
+            out[:] = np.uint64(self.rest.raw()) + (np.arange(512, dtype=np.uint64) * np.uint64(self.step) << np.uint64(12))
+        for slot, entry in self.items():
+            out[slot] = entry.raw()
+        return out.tobytes()
+
+
 class Hap:
-    """tables: pool page -> {slot: Ept}. Pool pages come from the head of the free list and go back to its tail."""
+    """tables: pool page -> Table of Ept. Pool pages come from the head of the free list and go back to its tail."""
 
     def __init__(self, model):
         self.m = model
@@ -66,13 +104,12 @@ class Hap:
         self.free, self.out, self.most = list(range(self.size)), [], self.size
         self.tree_pages = set()
         self.global_logdirty = False
-        self.tables = {self.free.pop(0): {}}
-        for gfn in range(frames):
-            chunk = model.config.superpages and gfn // 512 < frames // 512
-            if not chunk:
-                self.build(gfn, 1)
-            elif gfn % 512 == 0:
-                self.build(gfn, 2)
+        self.tables = {self.free.pop(0): Table()}
+        gfn, sizes = 0, (1, 512, 512**2)[: model.config.superpages + 1]
+        while gfn < frames:
+            size = max(size for size in sizes if gfn % size == 0 and gfn + size <= frames)
+            self.build(gfn, sizes.index(size) + 1)
+            gfn += size
 
     def build(self, gfn, leaf_level):
         """One leaf at its level, with the tables above it made when first needed."""
@@ -81,9 +118,9 @@ class Hap:
             entry = self.tables[table].get(slot_of(gfn, level))
             if entry is None:
                 entry = self.tables[table][slot_of(gfn, level)] = self.pointer(self.free.pop(0))
-                self.tables[entry.mfn] = {}
+                self.tables[entry.mfn] = Table()
             table = entry.mfn
-        self.tables[table][slot_of(gfn, leaf_level)] = self.leaf(self.m.p2m[gfn], int(leaf_level == 2))
+        self.tables[table][slot_of(gfn, leaf_level)] = self.leaf(self.m.p2m[gfn], int(leaf_level > 1))
 
     def leaf(self, mfn, sp):
         """What the domain builder writes."""
@@ -109,7 +146,7 @@ class Hap:
             table = entry.mfn
         if write and not entry.w:
             raise EptExit("violation", gfn)
-        return entry.mfn + (gfn % 512 if entry.sp else 0), entry.w
+        return entry.mfn + inside(gfn, level), entry.w
 
     def depth(self, gfn):
         """Level of the leaf of a frame, 0 where no memory is."""
@@ -175,7 +212,7 @@ class Hap:
 
     def poison(self, table, recalc):
         """ept_invalidate_emt_subtree: one table only; what lies below is reached when somebody goes there."""
-        for entry in self.tables[table].values():
+        for entry in self.tables[table].each():
             entry.emt = POISON
             entry.recalc |= recalc
 
@@ -191,7 +228,7 @@ class Hap:
                 entry.emt = entry.recalc = 0
             table = entry.mfn
         if self.tables[table][slot_of(gfn, 1)].emt == POISON:
-            for entry in self.tables[table].values():
+            for entry in self.tables[table].each():
                 self.recompute(entry)
 
     def recompute(self, entry):
@@ -206,19 +243,29 @@ class Hap:
         for level in (4, 3, 2):
             slot = slot_of(gfn, level)
             if self.tables[table][slot].sp:
-                self.split(table, slot)
+                self.split(table, slot, level)
             table = self.tables[table][slot].mfn
         self.tables[table][slot_of(gfn, 1)].retype(RAM_RW)
 
-    def split(self, table, slot):
-        """ept_split_super_page: 512 small leaves of the same type in a new table. Without a page for it the store that
-        wants it is repeated for ever."""
-        if not self.free:
+    def split(self, table, slot, level):
+        """ept_split_super_page: 4 KiB leaves of the same type for all of it, in new tables. Without the pages for them the
+        store that wants it is repeated for ever."""
+        if len(self.free) < (1 if level == 2 else 513):
             raise MachineCrash(HUNG)
         big, page = self.tables[table][slot], self.free.pop(0)
-        self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
         self.tables[table][slot] = Ept(mfn=page)
-        self.m.event("P2M_SPLIT", gfn=page)
+        if level == 2:
+            self.tables[page] = self.small_leaves(big)
+        else:
+            self.tables[page] = Table()
+            for i in range(512):
+                low = self.free.pop(0)
+                self.tables[page][i] = Ept(mfn=low)
+                self.tables[low] = self.small_leaves(replace(big, mfn=big.mfn + 512 * i))
+        self.m.count("splits")
+
+    def small_leaves(self, big):
+        return Table(rest=replace(big, sp=0))
 
     # ---- pool, CR3, commands ----
     def new_tree_page(self):
@@ -287,10 +334,10 @@ class Hap:
             self.size += 1
 
     def state(self):
-        """`ept`: {(pool page, slot): raw entry} of the present entries."""
+        """`ept`: {pool page: the bytes of the table in it}."""
         used = len(self.tables) + len(self.tree_pages)
         types = {page: "free" for page in self.free} | {page: "out" for page in self.out}
         types |= {page: "ept" for page in self.tables} | {page: "tree" for page in self.tree_pages}
-        ept = {(table, slot): entry.raw() for table, entries in self.tables.items() for slot, entry in entries.items()}
+        ept = {page: table.words() for page, table in self.tables.items()}
         pool = {"types": types, "free": list(self.free), "total_pages": self.size - used, "p2m_pages": used}
         return {"shadows": {}, "ept": ept, "pml": [], "pool": pool}

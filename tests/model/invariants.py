@@ -4,7 +4,7 @@ Each text begins with the rule's number in our two lists of such properties, one
 from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
-from .hap import RAM_RW, ROOT, slot_of
+from .hap import RAM_RW, ROOT, inside, slot_of
 from .kinds import FL1S, FREE, L1S, L2S, L2_32, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
 from .pv import WRITABLE
 from .walk import is_leaf
@@ -136,11 +136,17 @@ def pv_rules(m):
     yield not m.log.missing(), "30: a written frame is not marked"
 
 
+def worth_a_look(m):
+    """All frames; of a guest of 1 GiB or more those that were touched, and one of every 509."""
+    frames = m.config.frames
+    return range(frames) if frames < 512**2 else sorted({*m.version, *m.log.bits, *range(0, frames, 509)})
+
+
 def hap_rules(m):
     """No lost bit, rights by type, and every guest frame keeps its machine frame."""
     logs = getattr(m.road, "logs", None)                                    # with PML: what the processor has still to tell
     waiting = {gfn for log in logs or () for gfn in log}
-    for gfn in range(m.config.frames):
+    for gfn in worth_a_look(m):
         table, poisoned = ROOT, False
         for level in (4, 3, 2, 1):
             entry = m.road.tables[table][slot_of(gfn, level)]
@@ -148,7 +154,7 @@ def hap_rules(m):
             if level == 1 or entry.sp:
                 break
             table = entry.mfn
-        yield entry.mfn + (gfn % 512 if entry.sp else 0) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
+        yield entry.mfn + inside(gfn, level) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
         told = logs and not entry.sp and (not entry.d or gfn in waiting)
         yield entry.fits() or told, f"15: leaf of gfn {gfn} has rights of another type"
         trusted = entry.type == RAM_RW and not poisoned

@@ -56,7 +56,7 @@ class LogDirty:
         self.bits.clear()
 
     def note_truth(self):
-        self.clean_version = dict(enumerate(self.model.version))
+        self.clean_version = dict(self.model.version)
 
     def missing(self):
         """Frames stored to since enable or the last CLEAN whose bit is clear. Must be empty:
@@ -64,4 +64,4 @@ class LogDirty:
         if not self.on or self.failed:                       # then PEEK and CLEAN fail, and nobody is misled
             return set()
         told = self.bits | self.model.granted                # what another domain stores is marked when its mapping goes
-        return {g for g, v in enumerate(self.model.version) if v != self.clean_version[g] and g not in told}
+        return {g for g, v in self.model.version.items() if v != self.clean_version.get(g, 0) and g not in told}

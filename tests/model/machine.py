@@ -1,4 +1,6 @@
 """The machine: memory of the guest, vCPUs, one road, and everything a test wants to look at."""
+from collections import Counter
+
 from .bare import Bare
 from .caches import Caches
 from .config import CR_NXE, CR_PG, CR_PGE, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, POOL_EMPTY, PSE, RAM_BASE, UNEXPECTED_FAULT, WRITE
@@ -67,12 +69,13 @@ class Model:
         self.epoch = 0                                                  # counts TLB flushes, to age freed pool pages
         self.counters = {}
         self.events = []                                                # (tick, name, vcpu, gva, gfn, level, detail)
-        self.version = [0] * config.frames
+        self.version = Counter()                                        # by frame: stores so far
         self.words = {g: {} for g in range(config.zone)}                # table frame -> {8-byte word: value}, absent = 0
         self.vcpus = [Vcpu(k, self.guest_levels(), config.core) for k in range(config.vcpus)]
         self.cpu = self.vcpus[0]
         self.current = None                                             # the vCPU whose action this is; None in a command
-        self.p2m = {g: g if config.road == "bare" else machine_frame(g, config.frames) for g in range(config.frames)}
+        self.p2m = {g: g if config.road == "bare" else machine_frame(g, config.frames, config.superpages)
+                    for g in range(config.frames)}  # fmt: skip
         self.identity = config.frames                                   # "frame" of the table Xen gives a guest without paging
         self.gfn_of = {m: g for g, m in self.p2m.items()} | {RAM_BASE + config.frames: self.identity}
         self.log = LogDirty(self)
@@ -344,7 +347,7 @@ class Model:
     def guest_state(self):
         """What the guest itself can see: the same on every road."""
         return {
-            "versions": dict(enumerate(self.version)),
+            "versions": {g: n for g, n in self.version.items() if n},
             "words": {t: dict(w) for t, w in self.words.items() if w},
             **self.guest.state(),
         }
@@ -360,7 +363,7 @@ class Model:
             "tlb": [{"l1": v.tlb.l1.contents(), "l2": v.tlb.l2.contents()} for v in self.vcpus],
             "caches": [v.caches.contents() for v in self.vcpus],
             "cr": self.cr, "cr3": [v.cr3 for v in self.vcpus], "pdptes": [list(v.pdptes) for v in self.vcpus],
-            "p2m": dict(self.p2m), "epoch": self.epoch,
+            "p2m": self.p2m, "epoch": self.epoch,
             "log": {"on": log.on, "bits": set(log.bits), "dirty_count": log.dirty_count, "fault_count": log.fault_count,
                     "round": log.round, "stamp": dict(log.stamp), "tree": dict(log.tree), "missing": log.missing()},
             **self.road.state(),

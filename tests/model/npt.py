@@ -3,7 +3,7 @@ tables counts as stores to them."""
 from dataclasses import dataclass, replace
 
 from .config import HUNG, MachineCrash
-from .hap import Hap, RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, slot_of
+from .hap import Hap, RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, Table, inside, slot_of
 
 
 @dataclass
@@ -61,7 +61,7 @@ class HapNpt(Hap):
             table = entry.mfn
         if not entry.us or (write and not entry.rw):
             raise EptExit("npf", gfn)
-        return entry.mfn + (gfn % 512 if entry.sp else 0), rw & entry.rw
+        return entry.mfn + inside(gfn, level), rw & entry.rw
 
     def handle(self, exit_):
         """VMEXIT_NPF: pending changes first; where there are none it is a store to a logged page."""
@@ -74,7 +74,7 @@ class HapNpt(Hap):
         self.m.flush_tlbs()
 
     def poison(self, table, recalc):
-        for entry in self.tables[table].values():
+        for entry in self.tables[table].each():
             entry.mark()
 
     def do_recalc(self, gfn):
@@ -99,7 +99,7 @@ class HapNpt(Hap):
         return done
 
     def make_writable(self, gfn):
-        """p2m_change_type_one(logdirty -> rw) for 4 KiB."""
+        """p2m_change_type_one(logdirty -> rw) for 4 KiB: of a superpage only what is on the way is split, level by level."""
         table = ROOT
         for level in (4, 3, 2):
             slot = slot_of(gfn, level)
@@ -108,9 +108,9 @@ class HapNpt(Hap):
                 if not self.free:
                     raise MachineCrash(HUNG)
                 page = self.free.pop(0)
-                self.tables[page] = {i: replace(big, mfn=big.mfn + i, sp=0) for i in range(512)}
+                self.tables[page] = Table(rest=replace(big, sp=int(level == 3)), step=512 ** (level - 2))
                 self.tables[table][slot] = Npt(page)
-                self.m.event("P2M_SPLIT", gfn=page)
+                self.m.count("splits")
             table = self.tables[table][slot].mfn
         entry = self.tables[table][slot_of(gfn, 1)]
         entry.type, entry.rw = RAM_RW, 1

@@ -66,10 +66,10 @@ class HapPml(Hap):
         super().recompute(entry)
         self.let_store(entry)
 
-    def split(self, table, slot):
-        super().split(table, slot)
-        for entry in self.tables[self.tables[table][slot].mfn].values():
-            self.let_store(entry)
+    def small_leaves(self, big):
+        table = super().small_leaves(big)
+        self.let_store(table.rest)
+        return table
 
     def let_store(self, entry):
         """A small leaf of a logged page may be written: the processor tells."""

@@ -3,6 +3,7 @@ import { el, say, svg } from "./dom.js";
 import { CHANGED, CROSSED, PINNED, Painter, fillOf, letterOf } from "./paint.js";
 
 const RAMP = -1; // legend entry for the whole age ramp
+const SIZE = -2; // legend entry about the size of a cell: words alone
 const MOST_OUTLINES = 256; // of changed cells too small to carry theirs
 
 export class Panel {
@@ -48,6 +49,7 @@ export class Panel {
   }
 
   legendEntry([letter, code, text], palette) {
+    if (code === SIZE) return el("li", {}, text);
     const swatch = el("span", { class: code === 0 ? "swatch hatched" : code === RAMP ? "swatch ramp" : "swatch", "aria-hidden": "true" }, letter.trim());
     if (code === RAMP) swatch.style.background = `linear-gradient(90deg, ${palette.fill.slice(16, 32).join(",")})`;
     else if (code > 0) Object.assign(swatch.style, { background: palette.fill[code], color: palette.ink[code], borderColor: palette.edge[code] });

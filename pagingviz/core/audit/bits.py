@@ -3,6 +3,7 @@
 from pagingviz.core import logdirty
 from pagingviz.core.audit.says import in_pml, says
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import frame_at
 from pagingviz.layout import EV_CLEAN, EV_ENABLE, GRANTED, ONE, U, ZERO
 
 
@@ -15,11 +16,12 @@ def bitmap(s, a):
     if s.failed_allocs != ZERO:  # then PEEK and CLEAN fail, and nobody is misled
         return ZERO
     n = ZERO
-    for gfn in range(s.frames):
-        dirty = logdirty.is_dirty(s, a, U(gfn))
+    for k in range(s.kept):
+        gfn = frame_at(s, U(k))
+        dirty = logdirty.is_dirty(s, a, gfn)
         if dirty:
             n += ONE
-        elif a[s.o_ver + gfn] != a[s.o_cver + gfn] and a[s.o_info + gfn] & GRANTED == ZERO and not in_pml(s, a, U(gfn)):
+        elif a[s.o_ver + k] != a[s.o_cver + k] and a[s.o_info + k] & GRANTED == ZERO and not in_pml(s, a, gfn):
             return says(14, gfn)
     left = s.offs != ZERO and s.last_tick[EV_CLEAN] < s.last_tick[EV_ENABLE]
     return ZERO if n == s.dirty_count or (left and n < s.dirty_count) else says(13, n)

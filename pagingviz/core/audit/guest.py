@@ -7,6 +7,7 @@ hypervisor owes, whatever the guest does.
 from pagingviz.core import logdirty
 from pagingviz.core.audit.says import clear_tmp, in_pml, says
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import frame_at, place
 from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import get_entry, guest_frame, read_path
 from pagingviz.layout import (
@@ -22,13 +23,13 @@ def shares(s, cpus, a):
     """share[gfn] == user entries of all processes that map it, walked through every table of their trees."""
     if s.rows != ZERO:
         return ZERO
-    clear_tmp(s, a, s.frames)
+    clear_tmp(s, a, s.kept)
     for proc in range(s.processes):
         if a[s.o_roots + proc] != NONE:
             _count(s, cpus[0], a, a[s.o_roots + proc])
-    for gfn in range(s.frames):
-        if a[s.o_tmp + gfn] != a[s.o_share + gfn]:
-            return says(19, gfn)
+    for k in range(s.kept):
+        if a[s.o_tmp + k] != a[s.o_share + k]:
+            return says(19, frame_at(s, U(k)))
     return ZERO
 
 
@@ -50,7 +51,7 @@ def _count(s, c, a, root):
         if (e & P) == ZERO:
             continue
         if depth + ONE == s.guest_levels:
-            a[s.o_tmp + guest_frame(s, a, e)] += ONE
+            a[s.o_tmp + place(s, guest_frame(s, a, e))] += ONE
         else:
             depth += ONE
             c.w_tab[depth], c.w_ent[depth] = guest_frame(s, a, e), ZERO

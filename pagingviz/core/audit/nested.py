@@ -1,10 +1,12 @@
-"""Every frame's leaf of EPT or NPT."""
+"""The leaf of EPT or NPT of every frame that is kept."""
 
 from pagingviz.core import logdirty, npt
 from pagingviz.core.audit.says import in_pml, says
 from pagingviz.core.jit import jit
+from pagingviz.core.kept import frame_at, mfn_of
 from pagingviz.core.p2m import index, poisoned, recalculated
 from pagingviz.core.pool import entry_at
+from pagingviz.core.split import first_frame
 from pagingviz.core.walk import frame
 from pagingviz.layout import (
     EPT_D, EPT_RECALC, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EPT_W, NPT_RECALC, ONE, P, P2M_RAM_LOGDIRTY, PSE, RW, U,
@@ -17,47 +19,49 @@ def leaves(s, a):
     """[H14 H15 H23] Each frame's leaf: right mfn, logdirty never writable, effectively ram_rw only with its bit set."""
     if s.npt != ZERO:
         return _npt_leaves(s, a)
-    for gfn in range(s.frames):
+    for k in range(s.kept):
+        gfn = frame_at(s, U(k))
         page, level, recalc = s.hap_root, U(4), ZERO
         while True:
-            e = a[entry_at(s, page, index(U(gfn), level))]
+            e = a[entry_at(s, page, index(gfn, level))]
             if poisoned(e):
                 recalc |= e & EPT_RECALC
             if level == ONE or (e & EPT_SP) != ZERO or (e & EPT_RWX) == ZERO:
                 break
             page = frame(e)
             level -= ONE
-        inside = U(gfn) & U(511) if level == U(2) else ZERO
-        if (e & EPT_RWX) == ZERO or frame(e) + inside != a[s.o_p2m + gfn]:
+        inside = gfn - first_frame(gfn, level)
+        if (e & EPT_RWX) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
             return says(17, gfn)
         logged = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT == P2M_RAM_LOGDIRTY
         free = e & EPT_W if s.pml == ZERO or level != ONE else e & EPT_D  # with PML a store is free once D is set
-        if logged and free != ZERO and not in_pml(s, a, U(gfn)):
+        if logged and free != ZERO and not in_pml(s, a, gfn):
             return says(18, gfn)
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)
             free = now & EPT_W if s.pml == ZERO or level != ONE else now & EPT_D
-            if free != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, U(gfn)) and not in_pml(s, a, U(gfn)):
+            if free != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn) and not in_pml(s, a, gfn):
                 return says(12, gfn)
     return ZERO
 
 
 @jit
 def _npt_leaves(s, a):
-    for gfn in range(s.frames):
+    for k in range(s.kept):
+        gfn = frame_at(s, U(k))
         page, shift, waits = s.hap_root, U(27), False
-        e = a[entry_at(s, page, (U(gfn) >> shift) & U(511))]
+        e = a[entry_at(s, page, (gfn >> shift) & U(511))]
         while shift != ZERO and (e & PSE) == ZERO and (e & P) != ZERO:
             waits = waits or npt.pending(e)
             page, shift = frame(e), shift - U(9)
-            e = a[entry_at(s, page, (U(gfn) >> shift) & U(511))]
-        inside = U(gfn) & U(511) if shift != ZERO else ZERO
-        if (e & P) == ZERO or frame(e) + inside != a[s.o_p2m + gfn]:
+            e = a[entry_at(s, page, (gfn >> shift) & U(511))]
+        inside = gfn & ((ONE << shift) - ONE)
+        if (e & P) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
             return says(17, gfn)
         if npt.kind_of(e) == P2M_RAM_LOGDIRTY and (e & RW) != ZERO:
             return says(18, gfn)
         if s.log_dirty != ZERO:
             now = npt.recalculated(s, e & ~NPT_RECALC if waits else e)
-            if (now & RW) != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, U(gfn)):
+            if (now & RW) != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn):
                 return says(12, gfn)
     return ZERO
