@@ -10,6 +10,8 @@ Linear and combined ones (one vCPU's linear addresses, under HAP with the host's
 them with any INVLPG; those of guest-physical addresses stay at MOV CR3 and go when the hypervisor flushes (INVEPT).
 """
 
+import numpy as np
+
 from pagingviz.core.jit import jit
 from pagingviz.core.pool import entry_at
 from pagingviz.core.walk import FOUR, frame
@@ -19,16 +21,17 @@ from pagingviz.layout import (
 
 _BITS32 = U(10)
 _INDEX = U(511)
-_BASE, _SETS, _WAYS = (U([cache[k] for cache in CACHES.values()]) for k in range(3))
+_BASE, _SETS, _WAYS = (np.array([cache[k] for cache in CACHES.values()], np.uint64) for k in range(3))
+_PDE, _NESTED_PDE, _NESTED_TLB = (tuple(map(U, CACHES[name])) for name in ("pde", "nested_pde", "nested_tlb"))
 NESTED = U(3)  # place of the nested caches among CACHES, after the linear ones; the nested TLB is the last
 
 
 @jit
-def _knows(c, cache, gen, key):
-    """Whether that cache holds `key`; a key that is held becomes the most recently used of its set."""
+def _knows(c, base, sets, ways, gen, key):
+    """Whether the cache of that shape holds `key`; a key that is held becomes the most recently used of its set."""
     tag = (gen << PSC_GEN_SHIFT) | key
-    k = _BASE[cache] + (key & (_SETS[cache] - ONE)) * _WAYS[cache]
-    for w in range(k, k + _WAYS[cache]):
+    k = base + (key & (sets - ONE)) * ways
+    for w in range(k, k + ways):
         if c.psc_t[w] == tag:
             c.psc_s[w] = c.clock
             return True
@@ -51,7 +54,10 @@ def _learn(c, cache, gen, key):
 def _first(c, first_cache, gen, page, bits, top, size):
     """Level of the first table that a walk from `top` to a leaf of level `size` must read; what it reads above is learnt."""
     level = size
-    while level < top and not _knows(c, first_cache + level - ONE, gen, page >> (bits * level)):
+    while level < top:
+        cache = first_cache + level - ONE
+        if _knows(c, _BASE[cache], _SETS[cache], _WAYS[cache], gen, page >> (bits * level)):
+            break
         level += ONE
     for k in range(size, level):
         _learn(c, first_cache + U(k) - ONE, gen, page >> (bits * U(k)))
@@ -64,7 +70,7 @@ def _nested(s, c, a, gfn):
     if gfn >= s.frames:
         return ZERO
     gen = s.npt_gen[c.id]
-    if _knows(c, NESTED + NESTED, gen, gfn):
+    if _knows(c, _NESTED_TLB[0], _NESTED_TLB[1], _NESTED_TLB[2], gen, gfn):
         return ZERO
     _learn(c, NESTED + NESTED, gen, gfn)
     page, size = s.hap_root, FOUR
@@ -74,6 +80,8 @@ def _nested(s, c, a, gfn):
             break
         page = frame(e)
         size -= ONE
+    if size == ONE and _knows(c, _NESTED_PDE[0], _NESTED_PDE[1], _NESTED_PDE[2], gen, gfn >> ENTRY_BITS):
+        return ONE
     return _first(c, NESTED, gen, gfn, ENTRY_BITS, FOUR, size) - size + ONE
 
 
@@ -85,15 +93,19 @@ def count_walk(s, c, a, vpn):
     PAE's top is in registers. While the guest does not page, only the nested tables (HAP) or a shadow are walked.
     """
     s.walks += ONE
+    gen = s.psc_gen[c.id]
     guest = s.road == BARE or s.road == HAP or (s.pv != ZERO and s.log_dirty == ZERO)
     refs = ZERO
     if not guest:
-        top = FOUR if c.levels == FOUR else TWO
-        refs = _first(c, ZERO, s.psc_gen[c.id], vpn, ENTRY_BITS, top, ONE)
+        refs = ONE
+        if not _knows(c, _PDE[0], _PDE[1], _PDE[2], gen, vpn >> ENTRY_BITS):
+            refs = _first(c, ZERO, gen, vpn, ENTRY_BITS, FOUR if c.levels == FOUR else TWO, ONE)
     elif s.cr & CR_PG:
         top = c.levels if c.levels != THREE else TWO
         bits = _BITS32 if c.levels == TWO else ENTRY_BITS
-        level = _first(c, ZERO, s.psc_gen[c.id], vpn, bits, top, c.w_size)
+        level = ONE
+        if c.w_size != ONE or not _knows(c, _PDE[0], _PDE[1], _PDE[2], gen, vpn >> bits):
+            level = _first(c, ZERO, gen, vpn, bits, top, c.w_size)
         refs = level - c.w_size + ONE
         if s.road == HAP:
             if level == top:  # no cache gives the host's frame of the first table
