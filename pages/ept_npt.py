@@ -8,7 +8,7 @@ map_page(
     "EPT / NPT",
     (
         "Two maps of the same thing: the first shows every frame with all that waits above it, as an access would find it, the"
-        " second every entry with only what is stored in it. Point at a frame, and its way through L4, L3, L2 and L1 lights up.",
+        " second every entry with only what is stored in it. Point at a frame, and its way through the levels lights up.",
         "Switching log-dirty on poisons one entry of the root, whatever the size of RAM: ept_invalidate_emt_subtree "
         "makes it misconfigured on purpose, and resolve_misconfig pushes the mark down one level at a time, where the"
         " guest walks.",
