@@ -23,8 +23,6 @@ W_FREE, W_TABLE = word(FREE, "."), word(TABLE, "T")
 W_DIRTY, W_BEFORE, W_LOGGED = word(DIRTY, "D"), word(DIRTY_BEFORE, "d"), word(PENDING, "l")
 W_READ, W_WRITE, W_PENDING = word(READ_ONLY, "R"), word(WRITABLE, "W"), word(PENDING, "?")
 W_SUPER, W_SUPER_RO, W_OOS = word(SUPERPAGE, "S"), word(READ_ONLY, "S"), word(OUT_OF_SYNC, "O")
-_LEAF = np.array([word(READ_ONLY, "r"), word(READ_ONLY, "R"), word(WRITABLE, "w"), word(WRITABLE, "W")])  # RW*2 + A
-_BIG = np.array([word(READ_ONLY, "s"), W_SUPER_RO, word(SUPERPAGE, "s"), W_SUPER])
 
 
 def cells(sim, plan):
@@ -58,14 +56,15 @@ def is_table(machine):
 
 def guest_entries(machine, frame, index):
     """Entries `index` of the guest tables in `frame` (int arrays; a frame without kept contents reads 0): uint64[n]."""
-    s, words = machine.sys[0], machine.view("tables").reshape(-1, 512)
+    s, words = machine.sys[0], machine.view("tables")
     kept = (frame >= 0) & (frame < int(s.zone))
-    at = np.where(kept, frame, 0)
+    every = bool(kept.all())
+    at = frame if every else np.where(kept, frame, 0)
     if s.guest_levels == 2:
-        value = words[at, index >> 1] >> (index & 1).astype(np.uint64) * L.U(32) & L.U(0xFFFFFFFF)
+        value = words.view("<u4")[(at << 10) + index].astype(np.uint64)
     else:
-        value = words[at, index]
-    return np.where(kept, value, L.ZERO)
+        value = words[(at << 9) + index]
+    return value if every else np.where(kept, value, L.ZERO)
 
 
 def is_big(level, value):
@@ -102,20 +101,37 @@ def entry_words(machine, plan):
         elif e.slot < 0 and e.level == top:
             frame = np.full(e.index.size, int(live[0]) if live.size else -1)
         else:
-            upper = above[e.slot][e.parent]
-            frame = np.where(upper & L.P != 0, targets(machine, upper), -1)
+            upper = above[e.slot]  # few entries, with many below each: what they say is read once
+            below = np.where(upper & L.P != 0, targets(machine, upper), -1)
             big = is_big(e.level + 1, upper)
             some = bool(big.any())
             if some:
-                frame[big] = -2
+                below[big] = -2
+            frame = below[e.parent]
             if e.level == 1 and some:
-                pieces = np.where(big, upper + (e.index.astype(np.uint64) << L.PAGE_BITS), L.ZERO)
+                pieces = np.where(frame == -2, upper[e.parent] + (e.index.astype(np.uint64) << L.PAGE_BITS), L.ZERO)
         value = guest_entries(machine, frame, e.index)
         if pieces is not None:
             value = np.where(frame == -2, pieces, value)
         above[e.slot] = value
         out.append((e, frame, value))
     return out
+
+
+def _word_of(flags, level):
+    """The word of a guest entry of `level` by its low eight bits; of one that leads to a table whatever is known of that."""
+    if not flags & int(L.P):
+        return W_FREE
+    big = flags & int(L.PSE) and level < 4  # at level 1: a piece of a superpage (entry_words)
+    if level > 1 and not big:
+        return W_TABLE
+    fill = (SUPERPAGE if big else WRITABLE) if flags & _RW else READ_ONLY
+    letter = ("S" if big else "W") if flags & _RW else ("S" if big else "R")
+    return word(fill, letter if flags & _A else letter.lower()) | (PINNED if flags & _D else 0)
+
+
+_LOW = L.U(0xFF)
+_WORDS = np.array([[_word_of(flags, level) for flags in range(256)] for level in range(5)], np.uint16)  # [level, low bits]
 
 
 def _guest(machine, sim, plan):
@@ -128,22 +144,16 @@ def _guest(machine, sim, plan):
     about[:-1][info & L.OOS != 0] = W_OOS | PINNED
     tables = np.where(table, about[:-1], 0)
     for e, _, value in entry_words(machine, plan):
-        present = value & L.P != 0
-        known = about[np.minimum(targets(machine, value), info.size)]
-        if e.slot >= 0 or e.frame >= 0 or e.level > 1:
-            kind = ((value >> L.ONE & L.ONE) * L.TWO + (value >> L.U(5) & L.ONE)).astype(np.intp)
-            thick = np.where(value & L.D != 0, PINNED, 0).astype(np.uint16)
-            big = (value & L.PSE != 0) & present if e.level == 1 else is_big(e.level, value)
-            words = (np.where(big, _BIG[kind], _LEAF[kind]) if big.any() else _LEAF[kind]) | thick
-            if e.level > 1:
-                words = np.where(big, words, np.where(known != 0, known, W_TABLE))
-            elif e.slot < 0:
-                words = np.where(known != 0, known, words)
-        else:  # the direct map: which of these frames hold tables, and how are they shadowed
+        low = (value & _LOW).astype(np.intp)
+        words = _WORDS[e.level][low]
+        if e.slot < 0 and e.level == 1 and e.frame < 0:  # the direct map: which of its frames hold tables, how shadowed?
             worst = np.maximum.reduceat(tables, np.cumsum(e.span) - e.span)
-            plain = np.where(value & L.PSE != 0, W_SUPER, W_WRITE) | PINNED
-            words = np.where(worst != 0, worst, plain)
-        out[e.cell] = np.where(present, words, W_FREE)
+            plain = np.where(low & int(L.PSE) != 0, W_SUPER, W_WRITE) | PINNED
+            words = np.where(words == W_FREE, W_FREE, np.where(worst != 0, worst, plain))
+        elif e.slot < 0 or e.level > 1:
+            known = about[np.minimum(targets(machine, value), info.size)]
+            words = np.where((known != 0) & (words == W_TABLE if e.level > 1 else words != W_FREE), known, words)
+        out[e.cell] = words
     return out
 
 
