@@ -184,6 +184,10 @@ def test_the_words_of_an_access():
     sim.seek(60)
     assert nested.next_access_words(sim.machine, 700, False) == "1 EPT misconfiguration"
     assert nested.next_access_words(sim.machine, 700, True) == "1 EPT misconfiguration, 1 EPT violation, a split"
+    state = sim.machine.snapshot()
+    sim.machine.sys[0].free_pages = 0
+    assert "the guest hangs" in nested.next_access_words(sim.machine, 700, True)
+    sim.machine.restore(state)
     rows = dict(nested_tables.frame_rows(sim.machine, 700))
     assert rows["p2m type"] == "ram_logdirty (p2m_recalc_type), stored ram_rw" and rows["recalculation"] == "pending at L4"
     sim.seek(59)

@@ -26,8 +26,6 @@ W_READ, W_WRITE, W_PENDING = word(READ_ONLY, "R"), word(WRITABLE, "W"), word(PEN
 W_SUPER, W_SUPER_RO, W_OOS = word(SUPERPAGE, "S"), word(READ_ONLY, "S"), word(OUT_OF_SYNC, "O")
 W_GIB, W_GIB_RO = word(SUPERPAGE, "G"), word(READ_ONLY, "G")
 _NESTED = np.array([W_WRITE, W_SUPER, W_GIB, W_READ, W_SUPER_RO, W_GIB_RO, W_PENDING])  # by state, core/look.py: nested_cells
-_LEAF = np.array([word(READ_ONLY, "r"), word(READ_ONLY, "R"), word(WRITABLE, "w"), word(WRITABLE, "W")])  # RW*2 + A
-_BIG = np.array([word(READ_ONLY, "s"), W_SUPER_RO, word(SUPERPAGE, "s"), W_SUPER])
 
 
 def cells(sim, plan):
@@ -54,14 +52,15 @@ def _ranked(plan, rank, words):
 
 def guest_entries(machine, frame, index):
     """Entries `index` of the guest tables in `frame` (int arrays; a frame without kept contents reads 0): uint64[n]."""
-    s, words = machine.sys[0], machine.view("tables").reshape(-1, 512)
+    s, words = machine.sys[0], machine.view("tables")
     kept = (frame >= 0) & (frame < int(s.zone))
-    at = np.where(kept, frame, 0)
+    every = bool(kept.all())
+    at = frame if every else np.where(kept, frame, 0)
     if s.guest_levels == 2:
-        value = words[at, index >> 1] >> (index & 1).astype(np.uint64) * L.U(32) & L.U(0xFFFFFFFF)
+        value = words.view("<u4")[(at << 10) + index].astype(np.uint64)
     else:
-        value = words[at, index]
-    return np.where(kept, value, L.ZERO)
+        value = words[(at << 9) + index]
+    return value if every else np.where(kept, value, L.ZERO)
 
 
 def is_big(level, value):
@@ -99,18 +98,35 @@ def entry_words(machine, plan):
         elif e.slot < 0 and e.level == top:
             frame = np.full(e.index.size, int(live[0]) if live.size else -1)
         else:
-            upper = above[e.slot][e.parent]
-            frame = np.where(upper & L.P != 0, targets(machine, upper), -1)
+            upper = above[e.slot]  # few entries, with many below each: what they say is read once
+            below = np.where(upper & L.P != 0, targets(machine, upper), -1)
             big = is_big(e.level + 1, upper)
             if e.level < 3 and big.any():
-                frame[big] = np.where(parts[e.slot][e.parent] == -3, -3, -3 if e.level == 2 else -2)[big]
-                pieces = upper + (e.index.astype(np.uint64) << L.U(12 + 9 * (e.level - 1)))
+                below[big] = np.where(parts[e.slot] == -3, -3, -3 if e.level == 2 else -2)[big]
+                pieces = upper[e.parent] + (e.index.astype(np.uint64) << L.U(12 + 9 * (e.level - 1)))
+            frame = below[e.parent]
         value = guest_entries(machine, frame, e.index)
         if pieces is not None:
             value = np.where(frame < -1, pieces, value)
         above[e.slot], parts[e.slot] = value, frame
         out.append((e, frame, value))
     return out
+
+
+def _word_of(flags, level):
+    """The word of a guest entry of `level` by its low eight bits; of one that leads to a table whatever is known of that."""
+    if not flags & int(L.P):
+        return W_FREE
+    big = flags & int(L.PSE) and level < 4  # at level 1: a piece of a superpage (entry_words)
+    if level > 1 and not big:
+        return W_TABLE
+    fill = (SUPERPAGE if big else WRITABLE) if flags & _RW else READ_ONLY
+    letter = ("S" if big else "W") if flags & _RW else ("S" if big else "R")
+    return word(fill, letter if flags & _A else letter.lower()) | (PINNED if flags & _D else 0)
+
+
+_LOW = L.U(0xFF)
+_WORDS = np.array([[_word_of(flags, level) for flags in range(256)] for level in range(5)], np.uint16)  # [level, low bits]
 
 
 def _guest(machine, sim, plan):
@@ -123,22 +139,16 @@ def _guest(machine, sim, plan):
     tables = np.zeros(zone + 1, np.uint16)  # by frame of the zone, one for all others
     tables[live] = about[live]
     for e, _, value in entry_words(machine, plan):
-        present = value & L.P != 0
-        known = about[machine.kept.places(targets(machine, value))]
-        if e.slot >= 0 or e.frame >= 0 or e.level > 1:
-            kind = ((value >> L.ONE & L.ONE) * L.TWO + (value >> L.U(5) & L.ONE)).astype(np.intp)
-            thick = np.where(value & L.D != 0, PINNED, 0).astype(np.uint16)
-            big = (value & L.PSE != 0) & present if e.level == 1 else is_big(e.level, value)
-            words = (np.where(big, _BIG[kind], _LEAF[kind]) if big.any() else _LEAF[kind]) | thick
-            if e.level > 1:
-                words = np.where(big, words, np.where(known != 0, known, W_TABLE))
-            elif e.slot < 0:
-                words = np.where(known != 0, known, words)
-        else:  # the direct map: which of these frames hold tables, and how are they shadowed
+        low = (value & _LOW).astype(np.intp)
+        words = _WORDS[e.level][low]
+        if e.slot < 0 and e.level == 1 and e.frame < 0:  # the direct map: which of its frames hold tables, how shadowed?
             worst = tables[np.minimum(np.cumsum(e.span) - e.span, zone)]  # a cell for each frame of the zone
-            plain = np.where(value & L.PSE != 0, W_SUPER, W_WRITE) | PINNED
-            words = np.where(worst != 0, worst, plain)
-        out[e.cell] = np.where(present, words, W_FREE)
+            plain = np.where(low & int(L.PSE) != 0, W_SUPER, W_WRITE) | PINNED
+            words = np.where(words == W_FREE, W_FREE, np.where(worst != 0, worst, plain))
+        elif e.slot < 0 or e.level > 1:
+            known = about[machine.kept.places(targets(machine, value))]
+            words = np.where((known != 0) & (words == W_TABLE if e.level > 1 else words != W_FREE), known, words)
+        out[e.cell] = words
     return out
 
 

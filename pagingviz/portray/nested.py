@@ -91,8 +91,8 @@ def counts(m):
     """{level: (table pages, entries present, entries pending)}."""
     pool, out = m.view("pool").reshape(-1, 512), {}
     for level, (page, _) in tables(m).items():
-        n = np.bincount(codes(m, level, pool[page]).reshape(-1), minlength=WAITS + 1)
-        out[level] = page.size, int(n[LEADS_ON:].sum()), int(n[WAITS_DIRTY:].sum())
+        code = codes(m, level, pool[page])
+        out[level] = page.size, int(np.count_nonzero(code)), int(np.count_nonzero(code >= WAITS_DIRTY))
     return out
 
 
@@ -143,7 +143,7 @@ def effective(m, steps):
 
 
 def next_access(m, gfn, write, vcpu=0):
-    """Exits that the next access of a frame's data would take, Counter by name of counter; "p2m_split": splits of leaves.
+    """Exits that the next access of a frame's data would take, and leaves that it would split: Counter by name of counter.
 
     Of the access itself only: the walk's own references to guest tables come before it, and may exit for their frames.
     "pml_logged": 1 if the processor writes the address into its log.
@@ -161,7 +161,7 @@ def next_access(m, gfn, write, vcpu=0):
         d = npt or not s.log_dirty
     if not may:
         out["npf_write" if npt else "ept_violation"] = 1
-        out["p2m_split"] = leaf.level - 1 if npt else int(leaf.level > 1)  # one after the other, or one for all
+        out["p2m_split"] = leaf.level - 1 if npt else int(leaf.level > 1)  # EPT splits a 1 GiB leaf into 4 KiB ones at once
     elif logging and not d:
         out["pml_full"] = int(s.pml_index[vcpu] >= L.PML_ENTRIES)
         out["pml_logged"] = 1
@@ -177,10 +177,10 @@ def next_access_words(m, gfn, write):
     found = next_access(m, gfn, write)
     parts = [f"{found[name]} {words}" for name, words in _EXITS if found[name]] or ["no exit"]
     if found["p2m_split"]:
-        level = path(m, gfn)[-1].level
-        pages = 513 if level == 3 and not m.sys[0].npt else level - 1
-        told = "a split" if pages == 1 else f"a split that takes {pages} pages"
-        parts.append(told if int(m.sys[0].free_pages) >= pages else f"{told}, which the pool has not: the guest hangs")
+        parts.append("a split" if found["p2m_split"] == 1 else f"{found['p2m_split']} splits")
+        pages = 1 if m.sys[0].npt else (0, 0, 1, 513)[path(m, gfn)[-1].level]
+        if m.sys[0].free_pages < pages:
+            parts.append("and the pool has no page for it: the guest hangs")
     if found["pml_logged"]:
         parts.append("logged by PML")
     return ", ".join(parts)
@@ -217,11 +217,11 @@ def writes(events, level, gfn, leaf_level, npt):
         elif name in _SPLIT:
             at = int(e["level"])
             if at <= leaf_level and other >> 9 * (at - 1) == gfn >> 9 * (at - 1):
-                leaf_level = at - 1 if npt else 1  # EPT's children are split as well
+                leaf_level = at - 1 if npt else 1
                 wrote = set(range(leaf_level, at + 1))
                 if out and level == leaf_level and out[-1]["tick"] == e["tick"] and named[int(out[-1]["kind"])] in _STORE:
-                    wrote = {at}  # the store that needed the split is told instead
-        elif other == gfn and level == 1 == leaf_level or (name in _STORE and other == gfn and leaf_level == 2 and level == 1):
+                    wrote = set()  # the store that needed the split is told instead
+        elif other == gfn and level == 1 and (leaf_level == 1 or name in _STORE):
             wrote = {1}
             if out and out[-1]["tick"] == e["tick"] and named[int(out[-1]["kind"])] in _MARK:
                 out.pop()

@@ -183,7 +183,7 @@ def why_entry(sim, level, gfn, steps):
         both = "" if npt or level > 1 else ", with all leaves of its table"
         return f"{how}: its type was computed anew{both}: {nested.KINDS[nested.kind(entry)]} ({_RESOLVER[npt]}).", tick
     if name == "P2M_SPLIT":
-        made = "It is a piece of the leaf that was split here" if level == int(e["level"]) - 1 else "Its leaf was split"
+        made = "It is a piece of the leaf that was split here" if level < int(e["level"]) else "Its leaf was split"
         source = "p2m_next_level" if npt else "ept_split_super_page"
         return f"{made}: a store to a logged frame needs a 4 KiB leaf ({source}).", tick
     if name == "MARK_DIRTY":
