@@ -7,8 +7,9 @@ from pagingviz.portray.plans import BOARDS, Plan, plan
 from pagingviz.portray.cells import cells  # noqa: I001 (plans first: it is what the others are drawn on)
 from pagingviz.portray.inspect import inspect
 from pagingviz.portray.sentences import EVENT_KINDS, sentence
-from pagingviz.portray.words import alt, caption, marks, status, table
+from pagingviz.portray.words import alt, caption, marks, more, status, table
 
 __all__ = [
-    "BOARDS", "EVENT_KINDS", "Plan", "alt", "caption", "cells", "inspect", "marks", "plan", "sentence", "status", "table",
+    "BOARDS", "EVENT_KINDS", "Plan", "alt", "caption", "cells", "inspect", "marks", "more", "plan", "sentence", "status",
+    "table",
 ]  # fmt: skip

@@ -47,6 +47,8 @@ class Plan:
     per_cell: int = 1
     key: np.ndarray = field(default=None, repr=False)
     entries: tuple = field(default=(), repr=False)
+    heads: tuple = ()  # text above each column
+    place: tuple = ()  # (column, row) of the page, where it is not the board that decides
 
 
 def plan(scenario, work, board, pages=None):
