@@ -274,7 +274,10 @@ def _held(name: str, walk) -> dict[str, str]:
 
 def _cost(walks: dict) -> None:
     """Cycles of each walk, from a table of single costs that the viewer may edit; it is kept for the visit."""
-    table = st.session_state.setdefault("costs", dict(costs.DEFAULT))
+    state = st.session_state
+    if "cost-editor" not in state:  # placed anew: it begins with what the viewer had when the page was left
+        state["cost-base"] = state.get("costs", costs.DEFAULT)
+    table = state["cost-base"]
     left, right = st.columns([0.45, 0.55], gap="small")
     with right:
         number = st.column_config.NumberColumn(min_value=0, max_value=10**9, step=1, required=True)
@@ -282,7 +285,7 @@ def _cost(walks: dict) -> None:
         edited = st.data_editor(rows, hide_index=True, key="cost-editor", disabled=("what", "source"), height=422,
                                 column_config={"key": None, "what": st.column_config.TextColumn(width=330),
                                                "cycles": number})  # fmt: skip
-        table = {row["key"]: int(row["cycles"] or 0) for row in edited}
+        table = state["costs"] = {row["key"]: int(row["cycles"] or 0) for row in edited}
         st.caption("Cycles decide nothing in the model: they are counted afterwards. Double-click a number to change it.")
     with left:
         st.dataframe([{"road": ROADS[name][1], **_counted(walk, table)} for name, walk in walks.items()
