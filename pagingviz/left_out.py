@@ -11,6 +11,7 @@ PAGES = {
     "shadow-pool": "Shadow pool",
     "ept-npt": "EPT / NPT",
     "dirty-bitmap": "Dirty bitmap",
+    "translation": "Translation",
     "machine": "The machine as a whole",
 }
 
@@ -30,7 +31,7 @@ def _at(room: str, *pages: str):
     return lambda what, where, why: LeftOut(what, where, why, room, pages)
 
 
-_walk, _tlb, _run = _at("walk", "guest-tables"), _at("tlb", "machine"), _at("run", "machine")
+_walk, _tlb, _run = _at("walk", "guest-tables", "translation"), _at("tlb", "machine", "translation"), _at("run", "machine")
 _recycle, _pool, _propagate = _at("recycle", "shadow-pool"), _at("pool", "shadow-pool"), _at("propagate", "shadow-pool")
 _shadow, _emulate = _at("shadow", "shadow-pool", "guest-tables"), _at("emulate", "guest-tables", "shadow-pool")
 _p2m, _dirty, _guest = _at("p2m", "ept-npt"), _at("logdirty", "dirty-bitmap"), _at("guest", "machine", "guest-tables")

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.checkpoints import Checkpoints
+from pagingviz.checkpoints import VISITOR_BYTES, Checkpoints
 from pagingviz.core import run as kernels
 from pagingviz.core.audit import RULES, audit
 from pagingviz.core.events import MicroStop
@@ -27,9 +27,9 @@ EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn"
 
 class Simulation:
     """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: a RawWork
-    instead of the scenario's own. Raises ScenarioError for a bad scenario."""
+    instead of the scenario's own; `keep`: bytes of checkpoints. Raises ScenarioError for a bad scenario."""
 
-    def __init__(self, scenario, files=None, work=None):
+    def __init__(self, scenario, files=None, work=None, keep=VISITOR_BYTES):
         self.scenario, self.files = scenario, files or {}
         self.work = work or Work(scenario, self.files)
         self.machine = Machine(scenario, self.work)
@@ -40,7 +40,7 @@ class Simulation:
         self._looked = None  # the present tick, when its events are kept in full
         self._runs = [[0, 0, 0]]  # stretches of the event record without a gap: first event, the ticks it leads from and to
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
-        self._checkpoints = Checkpoints()
+        self._checkpoints = Checkpoints(keep)
         self._history, self._stride = [], 1
         self._checkpoints.add(0, self.machine)
         self._obey(0)

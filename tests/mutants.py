@@ -16,8 +16,8 @@ import test_pml
 import test_properties_pool
 
 from pagingviz.core import (
-    control, emulate, entries, guest, links, logdirty, nested, npt, oos, p2m, pool, propagate, pv, recycle, shadow, shadows,
-    split, walk, writeable,
+    control, emulate, entries, guest, links, logdirty, nested, npt, oos, p2m, pool, propagate, pv, pv_roots, recycle, shadow,
+    shadows, split, walk, writeable,
 )  # fmt: skip
 from pagingviz.core.jit import PLAIN
 from pagingviz.layout import (
@@ -360,7 +360,7 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "writable use not counted": ("pv", pv, "_hold_page", lambda _: lambda *_: True),
     "use not ended": ("pv", pv, "_put_page", skip),
     "old table kept": ("pv", pv, "drop", skip),
-    "no flush between kernel and user": ("pv", pv, "_load", without(pv.tlb, "flush")),
+    "no flush between kernel and user": ("pv", pv_roots, "_load", without(pv_roots.tlb, "flush")),
     "direct map left writable": ("pv", guest, "protect", skip),
 }
 

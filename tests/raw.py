@@ -6,7 +6,6 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.core.audit import RULES, audit
-from pagingviz.core import jit
 from pagingviz.core.jit import PLAIN
 from pagingviz.rawguest import RawWork
 from pagingviz.scenario import load
@@ -23,11 +22,6 @@ FRAME = 1 << 12
 NONE = int(L.NONE)
 ROWS, NOBODY = 4096, 255  # rows not yet written are no vCPU's: a PAE guest's emulator looks ahead
 POOL_TYPES = range(1, 13)
-
-
-def from_python(kernel):
-    """An inner kernel that a test calls by itself."""
-    return kernel if PLAIN else jit.entry(kernel.py_func)
 
 
 class Tables:

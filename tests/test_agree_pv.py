@@ -18,7 +18,7 @@ from pvgen import DIRECT, FRAMES, ZONE, random_pv_guest
 from test_agree import agree as agree_kernels
 from test_agree_raw import play
 
-from pagingviz.core import control, logdirty, propagate, pv, raw, recycle, shadow, tlb
+from pagingviz.core import control, logdirty, propagate, pv, pv_roots, raw, recycle, shadow, tlb
 from pagingviz.core.audit import RULES, audit
 from pagingviz.core.jit import PLAIN
 from pagingviz.layout import CR_NXE, CR_PG, CR_PSE, CR_WP, PV_COUNTERS, US, ZERO
@@ -103,15 +103,15 @@ def test_a_store_across_two_entries_is_not_carried_out():
 
 def same_root_loads_its_shadow(s, c, a, gfn):
     if gfn == s.kroot[c.id] and s.log_dirty:
-        pv.update_cr3(s, c, a, c.id)
+        pv_roots.update_cr3(s, c, a, c.id)
 
 
 MUTANTS = {  # the kernel (module, name) and what becomes of it
     "none": (pv, "drop", same),
     "a new table is not dirtied": (pv, "_promote", without(logdirty, "mark")),
     "a new table is not flushed": (pv, "_promote", without(tlb, "flush_all")),
-    "a pin is not dirtied": (pv, "pin", without(logdirty, "mark")),
-    "an unpinned table is not dirtied": (pv, "unpin", without(logdirty, "mark")),
+    "a pin is not dirtied": (pv_roots, "pin", without(logdirty, "mark")),
+    "an unpinned table is not dirtied": (pv_roots, "unpin", without(logdirty, "mark")),
     "a table that goes is not dirtied": (pv, "_uncount", without(logdirty, "mark")),
     "writable uses are not counted": (pv, "_hold_page", lambda _: lambda *_: True),
     "uses are not ended": (pv, "_put_page", skip),
@@ -121,7 +121,7 @@ MUTANTS = {  # the kernel (module, name) and what becomes of it
     "shadows do not follow": (pv, "_write", without(pv, "validate")),
     "no writable page tables": (pv, "ptwr", refuse),
     "no flush above level 1": (pv, "mmu_update", without(tlb, "flush_all")),
-    "the same root loads its shadow": (pv, "new_baseptr", beforehand(same_root_loads_its_shadow)),
+    "the same root loads its shadow": (pv_roots, "new_baseptr", beforehand(same_root_loads_its_shadow)),
     "U is not forced": (propagate, "_copied", lambda kernel: lambda s, e: kernel(s, e) & ~US | e & US),
     "a grant's end is not marked": (raw, "raw_operation", without(logdirty, "mark")),
     "the pool is kept": (control, "_off", without(recycle, "set_allocation")),

@@ -15,8 +15,8 @@ from pagingviz.simulation import Simulation
 
 pytestmark = pytest.mark.browser
 HOME = "/?scenario=blackboard&tick=900"
-TITLES = ("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap", "Real Xen", "What the model leaves out",
-          "The machine")  # fmt: skip
+TITLES = ("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap", "Translation", "Real Xen",
+          "What the model leaves out", "The machine")  # fmt: skip
 
 
 def ticks(page):

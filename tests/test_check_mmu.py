@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw import from_python
 from test_layers import ROOT
 from test_tracefile import zipped
 
@@ -17,6 +16,7 @@ from pagingviz.__main__ import main
 from pagingviz.check import mmu
 from pagingviz.check.cases import Cases, read_cases
 from pagingviz.core import tlb, walk
+from pagingviz.core.jit import from_python
 from pagingviz.fields import ScenarioError
 
 DATA = Path(__file__).parent / "data/mmu"

@@ -16,6 +16,9 @@ views = st.builds(
     present=st.booleans(),
     recording=st.sampled_from(["", "pt", "sweep-boot2"]),
     row=st.none() | st.integers(0, 99_999),
+    gva=st.none() | st.integers(0, 2**47 - 1) | st.integers(2**64 - 2**47, 2**64 - 1),
+    access=st.sampled_from(["", "read", "write", "fetch"]),
+    ref=st.none() | st.integers(0, 99),
 )
 
 
@@ -44,6 +47,14 @@ BAD = {
     "recording=nowhere": "recording",
     "row=-1": "row",
     "guest=arm": "guest",
+    "gva=kernel": "hexadecimal",
+    "gva=": "hexadecimal",
+    "gva=-4": "hexadecimal",
+    "gva=0x800000000000": "canonical",
+    "gva=12345678901234567": "hexadecimal",
+    "access=peek": "access",
+    "ref=-1": "ref",
+    "ref=100": "ref",
     "tick=-1": "tick",
     "tick=1000000001": "tick",
     "tick=1.5": "tick",
@@ -68,3 +79,13 @@ def test_a_bad_value_is_one_sentence(query):
     sentence = str(told.value)
     assert BAD[query] in sentence
     assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 400
+
+
+def test_an_address_must_be_one_that_the_guest_can_have():
+    assert link.read({"gva": "7F0000"})[1].gva == 0x7F0000
+    assert link.read({"guest": "pae", "gva": "0xffffffff"})[1].gva == 0xFFFFFFFF
+    with pytest.raises(ScenarioError, match="32-bit"):
+        link.read({"guest": "pae", "gva": "0x100000000"})
+    view = View(gva=1 << 40, ref=3)
+    assert link.fitting(load("blackboard"), view) == view
+    assert link.fitting(load("blackboard").replace(guest="hvm32"), view) == View()

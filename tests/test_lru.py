@@ -5,10 +5,10 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 from agree import _chain
-from raw import from_python
 
 from pagingviz import layout as L
 from pagingviz.core import tlb
+from pagingviz.core.jit import from_python
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
 

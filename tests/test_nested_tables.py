@@ -8,6 +8,7 @@ import pytest
 
 from pagingviz import layout as L
 from pagingviz import portray
+from pagingviz.core.jit import from_python
 from pagingviz.core.nested import second
 from pagingviz.core.p2m import handle_exit
 from pagingviz.palette import (
@@ -129,7 +130,7 @@ def perform(sim, gfn, write):
     """Do the access as the hardware does, exits handled, and take it back. Counters that it moved."""
     m = sim.machine
     before, state = m.counters(), m.snapshot()
-    walk, handle = getattr(second, "kernel", second), getattr(handle_exit, "kernel", handle_exit)
+    walk, handle = from_python(second), from_python(handle_exit)
     s, c = m.sys[0], m.cpu[0]
     gpa, kind = L.U(gfn << 12), L.WRITE if write else L.READ
     while walk(s, c, m.mem, gpa, kind, L.ONE) != L.ZERO:
@@ -162,7 +163,7 @@ def test_a_full_log_is_foretold(warm, superpages):
     sim = machine("ept", 1, superpages, 2048)
     sim.seek(160)
     m = sim.machine
-    walk, handle = getattr(second, "kernel", second), getattr(handle_exit, "kernel", handle_exit)
+    walk, handle = from_python(second), from_python(handle_exit)
     for gfn in (1000, *range(2048)):  # the first one only splits its leaf, where there are large ones
         if m.sys[0].pml_index[0] >= L.PML_ENTRIES:
             break

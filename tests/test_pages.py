@@ -20,6 +20,7 @@ TITLES = {
     "shadow_pool": "Shadow pool",
     "ept_npt": "EPT / NPT",
     "dirty_bitmap": "Dirty bitmap",
+    "translation": "Translation",
     "real_xen": "Real Xen",
     "left_out": "What the model leaves out",
 }

@@ -9,7 +9,8 @@ from pagingviz.core.kept import place
 from pagingviz.core.nested import attempt, reach
 from pagingviz.core.p2m import handle_exit
 from pagingviz.core.pool import gfn_of, shadowing
-from pagingviz.core.pv import mmu_update, new_baseptr, ptwr
+from pagingviz.core.pv import mmu_update, ptwr
+from pagingviz.core.pv_roots import new_baseptr
 from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import (
     FOUR, canonical, frame, load_pdptes, may, needs_ad, plain, put_entry, set_ad, tlb_rights, walk,

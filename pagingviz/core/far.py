@@ -65,6 +65,7 @@ else:
         scope = {"typer": typer}
         exec(f"def {kernel.__name__}(typing, {', '.join(names)}): return typer(typing, {', '.join(names)})", scope)  # noqa: S102
         caller = intrinsic(scope[kernel.__name__])
+        caller.kernel = dispatcher
         _far[kernel.__name__] = (dispatcher, wanted)
         return caller
 

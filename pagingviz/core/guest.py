@@ -13,7 +13,7 @@ from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
 from pagingviz.core.kept import place
-from pagingviz.core.pv import enter, flush_local, load_roots, pin, protect, unpin, unprotect
+from pagingviz.core.pv_roots import enter, flush_local, load_roots, pin, protect, unpin, unprotect
 from pagingviz.core.walk import get_entry, guest_frame, index, put_entry
 from pagingviz.layout import (
     A, COW, CR_NXE, D, ENTRIES, EV_COW_BREAK, EV_EXIT, EV_FORK, EV_FRAME_ALLOC, EV_FRAME_FREE, EV_GUEST_PF, FAULT, NONE, NX,

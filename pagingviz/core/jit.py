@@ -10,6 +10,7 @@ stay plain Python: slow, for debugging), NUMBA_BOUNDSCHECK and the other NUMBA_*
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -117,7 +118,7 @@ if PLAIN:
         """PAGINGVIZ_PLAIN=1: leave the kernel as it is."""
         return kernel
 
-    entry = jit
+    entry = from_python = jit
 
 else:
     import numba
@@ -133,3 +134,8 @@ else:
     def entry(kernel):
         """A kernel that Python calls: compiled at the first call with each combination of types, or loaded from CACHE."""
         return numba.njit(cache=True, **OPTIONS)(kernel)
+
+    @functools.cache
+    def from_python(kernel):
+        """A kernel that kernels call, inner or far, for somebody in Python who asks for that one step: compiled once more."""
+        return entry(getattr(kernel, "kernel", kernel).py_func)

@@ -14,13 +14,12 @@ from pagingviz.core.emulate import validate
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.shadow import invlpg, update_cr3
 from pagingviz.core.shadows import is_shadowed
 from pagingviz.core.walk import FOUR, get_entry, guest_frame, put_entry, read_path, reserved
 from pagingviz.core.writeable import remove_shadows
 from pagingviz.layout import (
-    A, D, ENTRIES, EV_CR3_LOAD, EV_MMU_UPDATE, EV_PIN, EV_PTWR, EV_REFUSED, MK_EMULATED, MK_XEN, NONE, ONE, P, PAGE_BITS,
-    PGT_L1, PGT_NONE, PGT_PINNED, PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, THREE, TYPECOUNT, U, VPN_MASK, ZERO,
+    ENTRIES, EV_MMU_UPDATE, EV_PTWR, EV_REFUSED, MK_EMULATED, MK_XEN, NONE, ONE, P, PAGE_BITS, PGT_L1, PGT_NONE,
+    PGT_SHIFT, PGT_TYPE, PGT_WRITABLE, PSE, RW, THREE, TYPECOUNT, U, ZERO,
 )  # fmt: skip
 
 _REFUSED, _COUNTED, _FRESH = ZERO, ONE, U(2)
@@ -212,7 +211,7 @@ def modify(s, c, a, gva, gfn, i, value, cause):
 
 
 @jit
-def _refuse(s, c, a, gva, gfn, value):
+def refuse(s, c, a, gva, gfn, value):
     """The hypercall fails (-EINVAL); the guest goes on as if it had not been made."""
     s.refused += ONE
     emit(s, a, EV_REFUSED, c.id, gva, gfn, NONE, ZERO, value)
@@ -226,7 +225,7 @@ def mmu_update(s, c, a, gfn, i, value):
     """
     s.calls_to_mmu_update += ONE
     if gfn >= s.zone:
-        _refuse(s, c, a, ZERO, gfn, value)
+        refuse(s, c, a, ZERO, gfn, value)
         return
     kind = type_of(s, a, gfn)
     if kind == PGT_NONE or kind == PGT_WRITABLE:
@@ -235,7 +234,7 @@ def mmu_update(s, c, a, gfn, i, value):
         a[s.o_ver + gfn] += ONE
         logdirty.mark(s, c, a, gfn, MK_XEN)
     elif not modify(s, c, a, ZERO, gfn, i, value, MK_XEN):
-        _refuse(s, c, a, ZERO, gfn, value)
+        refuse(s, c, a, ZERO, gfn, value)
         return
     elif kind != PGT_L1:
         tlb.flush_all(s)
@@ -249,7 +248,7 @@ def update_va_mapping(s, c, a, gva, value):
     s.calls_to_update_va += ONE
     read_path(s, c, a, gva)
     if c.w_missing > ONE or not modify(s, c, a, gva, c.w_tab[0], (gva >> PAGE_BITS) & _INDEX, value, MK_XEN):
-        _refuse(s, c, a, gva, NONE, value)
+        refuse(s, c, a, gva, NONE, value)
         return False
     emit(s, a, EV_MMU_UPDATE, c.id, gva, c.w_tab[0], NONE, ONE, value)
     return True
@@ -275,133 +274,3 @@ def ptwr(s, c, a, gva, size, value):
     s.ptwr_emulations += ONE
     emit(s, a, EV_PTWR, c.id, gva, gfn, NONE, ONE, value)
     return True
-
-
-# ---- roots
-
-
-@far
-def pin(s, c, a, gfn, level):
-    """MMUEXT_PIN_L<level>_TABLE: the table stays valid without anybody using it."""
-    s.calls_to_mmuext_op += ONE
-    if gfn >= s.zone or a[s.o_info + gfn] & PGT_PINNED or not hold(s, c, a, gfn, level):
-        _refuse(s, c, a, ZERO, gfn, level)
-        return
-    a[s.o_info + gfn] |= PGT_PINNED
-    logdirty.mark(s, c, a, gfn, MK_XEN)
-    emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ONE)
-
-
-@far
-def unpin(s, c, a, gfn):
-    """MMUEXT_UNPIN_TABLE."""
-    s.calls_to_mmuext_op += ONE
-    if gfn >= s.zone or a[s.o_info + gfn] & PGT_PINNED == ZERO:
-        _refuse(s, c, a, ZERO, gfn, ZERO)
-        return
-    level = type_of(s, a, gfn)
-    a[s.o_info + gfn] &= ~PGT_PINNED
-    emit(s, a, EV_PIN, c.id, ZERO, gfn, NONE, level, ZERO)
-    drop(s, c, a, gfn, level)
-    logdirty.mark(s, c, a, gfn, MK_XEN)
-
-
-@jit
-def _load(s, c, a, root):
-    """write_ptbase: the hardware runs on `root` from now on, or on its shadow."""
-    s.cr3[c.id] = root
-    if s.log_dirty != ZERO:
-        update_cr3(s, c, a, c.id)
-    else:
-        tlb.flush(s, c.id)
-
-
-@far
-def toggle(s, c, a, root):
-    """_toggle_guest_pt: from the guest's kernel to its user mode or back, which is a change of CR3."""
-    s.toggles += ONE
-    _load(s, c, a, root)
-
-
-@jit
-def enter(s, c, a, user):
-    """Make sure that a PV guest's vCPU is in user mode (1) or in its kernel (0). A guest with one root stays on it."""
-    if s.pv != ZERO and s.uroot[c.id] != NONE:
-        root = s.uroot[c.id] if user != ZERO else s.kroot[c.id]
-        if s.cr3[c.id] != root:
-            toggle(s, c, a, root)
-
-
-@jit
-def load_roots(s, c, a, kernel, user):
-    """A context switch: MMUEXT_NEW_BASEPTR and MMUEXT_NEW_USER_BASEPTR."""
-    new_baseptr(s, c, a, kernel)
-    s.calls_to_mmuext_op += ONE
-    old = s.uroot[c.id]
-    if user != old and hold(s, c, a, user, FOUR):
-        s.uroot[c.id] = user
-        drop(s, c, a, old, FOUR)
-
-
-@jit
-def flush_local(s, c):
-    """MMUEXT_TLB_FLUSH_LOCAL."""
-    s.calls_to_mmuext_op += ONE
-    tlb.flush(s, c.id)
-
-
-@jit
-def _remap(s, c, a, gfn, value):
-    """Change the entry of `gfn` in the kernel's direct map (update_va_mapping with UVMF_INVLPG)."""
-    gva = s.direct_map + (gfn << PAGE_BITS)
-    update_va_mapping(s, c, a, gva, (a[s.o_p2m + gfn] << PAGE_BITS) | value)
-    if s.log_dirty != ZERO:
-        invlpg(s, c, a, gva)
-    else:
-        tlb.drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)
-
-
-@jit
-def protect(s, c, a, gfn):
-    """make_page_readonly: what is to become a table may not be written through the direct map."""
-    _remap(s, c, a, gfn, P | A | D)
-
-
-@jit
-def unprotect(s, c, a, gfn):
-    """make_page_readwrite: it is no table any more."""
-    _remap(s, c, a, gfn, P | RW | A | D)
-
-
-@jit
-def hold_root(s, c, a):
-    """The domain builder's last step: the first roots are validated, pinned, and loaded. False: the domain cannot be built."""
-    s.kroot[c.id], s.uroot[c.id] = s.cr3[c.id], a[s.o_uroots]
-    for gfn in (s.kroot[c.id], s.uroot[c.id]):
-        if gfn == NONE:
-            continue
-        if gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
-            s.crashed = _FRESH
-            return False
-        if a[s.o_info + gfn] & PGT_PINNED == ZERO:
-            a[s.o_info + gfn] = (a[s.o_info + gfn] | PGT_PINNED) + ONE
-    return True
-
-
-@far
-def new_baseptr(s, c, a, gfn):
-    """MMUEXT_NEW_BASEPTR (new_guest_cr3): load another root. Its use keeps it valid; the old one's ends when its shadow is no
-    longer loaded. The same root again is a flush and no more."""
-    s.calls_to_mmuext_op += ONE
-    s.cr3_loads += ONE
-    old = s.kroot[c.id]
-    if gfn == old:
-        tlb.flush(s, c.id)
-    elif gfn >= s.zone or not hold(s, c, a, gfn, FOUR):
-        _refuse(s, c, a, ZERO, gfn, ZERO)
-        return
-    else:
-        s.kroot[c.id] = gfn
-        _load(s, c, a, gfn)
-        drop(s, c, a, old, FOUR)
-    emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])

@@ -9,7 +9,8 @@ from pagingviz.core.emulate import hypervisor_write, pagetable_dying
 from pagingviz.core.events import emit
 from pagingviz.core.far import far
 from pagingviz.core.jit import jit
-from pagingviz.core.pv import flush_local, mmu_update, pin, unpin, update_va_mapping
+from pagingviz.core.pv import mmu_update, update_va_mapping
+from pagingviz.core.pv_roots import flush_local, pin, unpin
 from pagingviz.core.shadow import update_modes
 from pagingviz.core.tlb import flush
 from pagingviz.core.walk import load_pdptes

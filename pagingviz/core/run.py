@@ -1,6 +1,6 @@
 """The loop: next operation, perform it, stop at a tick or at an event somebody waits for. The entry points from Python."""
 
-from pagingviz.core import control, guest, pv
+from pagingviz.core import control, guest, pv_roots
 from pagingviz.core.access import access
 from pagingviz.core.events import emit
 from pagingviz.core.jit import entry, jit
@@ -44,7 +44,7 @@ def operate(s, cpus, c, a, op, credit):
         s.merged_write += credit
     emit(s, a, EV_ACCESS, c.id, gva, NONE, NONE, ZERO, op)
     while s.crashed == ZERO:
-        pv.enter(s, c, a, ONE)
+        pv_roots.enter(s, c, a, ONE)
         r = access(s, c, a, gva, kind, ONE, ZERO, ZERO)
         if (r & FAULT) == ZERO:
             return
@@ -102,7 +102,7 @@ def boot(r, cpus, a):
         s.cr3[v] = a[s.o_roots]
         if c.levels == THREE:
             load_pdptes(s, c, a, s.cr3[v])
-        if s.pv != ZERO and not pv.hold_root(s, c, a):
+        if s.pv != ZERO and not pv_roots.hold_root(s, c, a):
             return
         if s.road == SHADOW:
             make_snapshots(s, c, a)

@@ -8,9 +8,9 @@ from pagingviz.portray.cells import cells  # noqa: I001 (plans first: it is what
 from pagingviz.portray.inspect import inspect
 from pagingviz.portray.nested_tables import below_maps
 from pagingviz.portray.sentences import EVENT_KINDS, sentence
-from pagingviz.portray.words import alt, caption, marks, status, table
+from pagingviz.portray.words import alt, caption, marks, more, status, table
 
 __all__ = [
-    "BOARDS", "EVENT_KINDS", "TABLES", "Plan", "alt", "below_maps", "caption", "cells", "inspect", "marks", "plan", "sentence",
-    "status", "table",
+    "BOARDS", "EVENT_KINDS", "TABLES", "Plan", "alt", "below_maps", "caption", "cells", "inspect", "marks", "more", "plan",
+    "sentence", "status", "table",
 ]  # fmt: skip

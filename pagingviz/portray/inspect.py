@@ -42,6 +42,23 @@ def inspect(sim, plan, cell):
     return _gfn(sim, plan, key)
 
 
+def entry_gva(sim, plan, cell):
+    """First address that the entry in cell `cell` of the guest map covers, or None."""
+    if not isinstance(cell, int) or isinstance(cell, bool):
+        return None
+    for e in plan.entries:
+        hit = np.flatnonzero(e.cell == cell)
+        if hit.size:
+            return _address(sim.machine, int(e.page[hit[0]]))
+    return None
+
+
+def _address(m, page):
+    """Address of a page, canonical in a 64-bit guest."""
+    gva = page << 12
+    return gva & (1 << 48) - 1 | (0xFFFF << 48 if gva >> 47 & 1 else 0) if m.sys[0].guest_levels == 4 else gva & 0xFFFFFFFF
+
+
 def _entry(sim, plan, cell):
     """A guest page-table entry."""
     m = sim.machine
@@ -51,9 +68,7 @@ def _entry(sim, plan, cell):
             continue
         i = int(hit[0])
         v, tab, index = value[i], int(frame[i]), int(e.index[i])
-        gva = int(e.page[i]) << 12
-        if m.sys[0].guest_levels == 4:
-            gva = gva & (1 << 48) - 1 | (0xFFFF << 48 if gva >> 47 & 1 else 0)
+        gva = _address(m, int(e.page[i]))
         who = process_name(sim, e.slot) if e.slot >= 0 else "guest table" if e.frame >= 0 else "kernel direct map"
         if e.span is not None and e.span[i] > 1:
             who += f", first of {int(e.span[i])}"

@@ -53,6 +53,8 @@ class Plan:
     key: np.ndarray = field(default=None, repr=False)
     entries: tuple = field(default=(), repr=False)
     levels: tuple = field(default=(), repr=False)  # of nested tables: (level, first cell, cells, entries in a cell)
+    heads: tuple = ()  # text above each column
+    place: tuple = ()  # (column, row) of the page, where it is not the board that decides
 
 
 def plan(scenario, work, board, pages=None):

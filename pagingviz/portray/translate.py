@@ -5,14 +5,25 @@ set on its way (A and D, the page-modification log) is kept beside the machine, 
 """
 
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 from pagingviz import layout as L
-from pagingviz.core import nested, walk
-from pagingviz.core.writeable import loaded_l2
-from pagingviz.portray.caches import held
+from pagingviz.core import nested as nested_kernels
+from pagingviz.core import walk as walk_kernels
+from pagingviz.core import writeable
+from pagingviz.core.jit import from_python
+from pagingviz.frames import machine_frames
+from pagingviz.portray.caches import saved
 
 KINDS = ("fetch", "read", "write")  # by layout.FETCH, READ, WRITE
 _U = L.U
+walk, nested = (
+    SimpleNamespace(**{name: from_python(getattr(module, name)) for name in names}) for module, names in (
+        (walk_kernels, ("begin", "canonical", "error_code", "frame", "identity", "index", "judge", "needs_ad", "step",
+                        "tlb_rights")),
+        (nested_kernels, ("_exit", "_is_leaf", "_malformed", "_rights")),
+    ))  # fmt: skip
+loaded_l2 = from_python(writeable.loaded_l2)
 _P, _RWX, _INDEX = int(L.P), int(L.EPT_RWX), 511
 _NONE, _NEVER = int(L.NONE), _U(0)
 
@@ -87,8 +98,9 @@ def translate(machine, vcpu, gva, kind, user):
     """The Walk of an access of `kind` (layout.FETCH ..) at address `gva` by CPL 3 (user 1) or 0 on a vCPU of `machine`."""
     w = _Walker(machine, vcpu, int(gva), int(kind), int(user))
     end = w.shadow() if shadowing(machine) else w.hap() if machine.scenario.road == "hap" else w.flat()
-    caches = held(machine, vcpu, gva)
-    references = tuple(replace(ref, served=_served(ref, caches)) for ref in w.references)
+    bits = 10 if machine.cpu[vcpu].levels == 2 and not shadowing(machine) else 9
+    without = saved(machine, vcpu, gva, w.references, bits)
+    references = tuple(replace(ref, served=ref.number in without) for ref in w.references)
     size = 1 if w.rights and shadowing(machine) else int(w.c.w_size) if end.kind == "frame" else 0
     return Walk(machine, int(gva), int(kind), int(user), vcpu, references, end, w.rights if end.kind == "frame" else 0, size,
                 w.register, w.guest)  # fmt: skip
@@ -97,13 +109,6 @@ def translate(machine, vcpu, gva, kind, user):
 def shadowing(machine):
     """Whether the hardware walks shadows now: an HVM guest's on that road, a PV guest's while log-dirty is on."""
     return machine.scenario.road == "shadow" or (machine.scenario.road == "pv" and bool(machine.sys[0].log_dirty))
-
-
-def _served(ref, caches):
-    """Paging-structure caches hold the way down to a level; the nested TLB the whole way to a guest table."""
-    if ref.column and any(ref.column >= level for level in caches.levels):
-        return True
-    return ref.dimension == "nested" and ref.gfn in caches.nested
 
 
 class _Walker:
@@ -178,7 +183,7 @@ class _Walker:
 
     def _host(self, gfn):
         """Host frame of a guest frame; beyond the guest's memory the number itself."""
-        return int(self.m.view("p2m")[gfn]) if gfn < self.m.scenario.frames else gfn
+        return int(machine_frames(self.m.scenario, _U(gfn))) if gfn < self.m.scenario.frames else gfn
 
     def _note(self, *what):
         number, (dimension, level, column, gfn, frame, index, address, entry, leads) = len(self.references) + 1, what

@@ -107,6 +107,11 @@ def alt(sim, plan):
     return f"{plan.title} at tick {sim.tick}: {', '.join(parts)}. {caption(sim, plan)}."
 
 
+def more(sim, plans):
+    """What a frame's record carries beside what every page has: nothing."""
+    return {}
+
+
 def table(sim, plan):
     """The map as rows: one dict a cell that shows something other than empty, with its letter, state and key."""
     grid = cells(sim, plan).reshape(-1)

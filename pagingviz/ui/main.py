@@ -14,6 +14,7 @@ PAGES = (  # script, title, icon, path
     ("shadow_pool", "Shadow pool", ":material/layers:", "shadow-pool"),
     ("ept_npt", "EPT / NPT", ":material/stacks:", "ept-npt"),
     ("dirty_bitmap", "Dirty bitmap", ":material/edit_square:", "dirty-bitmap"),
+    ("translation", "Translation", ":material/signpost:", "translation"),
     ("real_xen", "Real Xen", ":material/fact_check:", "real-xen"),
     ("left_out", "What the model leaves out", ":material/content_cut:", "left-out"),
 )
@@ -31,6 +32,8 @@ def main() -> None:
     pages = [st.Page(ROOT / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
              for script, title, icon, path in PAGES]  # fmt: skip
     page = st.navigation(pages)
+    if page.url_path != "translation":
+        visit.roads = None  # its machines are needed nowhere else
     with st.sidebar:
         sidebar.draw(visit, elsewhere=page.url_path == "real-xen")
     # Streamlit's navigation drops the query string: it is written again on every run.

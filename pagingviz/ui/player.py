@@ -36,6 +36,9 @@ class Look:
     present: bool = False
     compact: bool = False  # beside something else: without the status line and what paces a run
     query: Callable[[], str] = str  # the address of what is on the screen, as Streamlit would encode it; "": nobody follows it
+    portrait: object = portray  # what draws the boards: ui/translate.py has another one
+    changes: bool = True  # outline what differs from the moment before
+    mark: Callable[[], str] = str  # what of the picture is not the machine's: it changes Player.now, for the follower
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def header(look: Look, seq: int, **more) -> dict:
 def board_record(plan, caption="", alt="") -> dict:
     """One entry of the header's "boards"."""
     return {"id": plan.id, "title": plan.title, "unit": plan.unit, "caption": caption or plan.unit, "alt": alt,
-            "w": plan.width, "h": plan.height, "labels": [list(x) for x in plan.labels],
-            "legend": [list(x) for x in plan.legend]}  # fmt: skip
+            "w": plan.width, "h": plan.height, "labels": [list(x) for x in plan.labels], "heads": list(plan.heads),
+            "legend": [list(x) for x in plan.legend], "place": list(plan.place)}  # fmt: skip
 
 
 class _NoWork:
@@ -73,7 +76,7 @@ class _NoWork:
 
 def compiling(scenario, look: Look, share: float, seq: int) -> bytes:
     """The message while kernels compile: frames, titles and legends of the maps, and how far the compiler is."""
-    plans = [portray.plan(scenario, _NoWork(scenario), name) for name in look.boards]
+    plans = [look.portrait.plan(scenario, _NoWork(scenario), name) for name in look.boards]
     return encode(header(look, seq, state="compiling", progress=share, message=warm.COMPILING,
                          boards=[board_record(plan) for plan in plans]), [])  # fmt: skip
 
@@ -140,7 +143,8 @@ class Player:
         progress = self.proceed()
         if progress:
             return self._message(look, [], state="seeking", progress=progress.share, message=progress.message)
-        return self._message(look, [self._frame(look) if self.playing else self._outlined(look)], cell=_cell(ask))
+        picture = self._outlined if look.changes and not self.playing else self._frame
+        return self._message(look, [picture(look)], cell=_cell(ask))
 
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
@@ -278,21 +282,19 @@ class Player:
         """The plans of the page's maps; a pool that grows by a command is shown at its largest from the start."""
         pages = max([self.sim.scenario.pool, *(c.arg for c in self.sim.journal if c.name == "pool")])
         if self._planned != (look.boards, pages):
-            self._planned, self._plans = (look.boards, pages), self._plan(look.boards, pages)
+            self._planned = (look.boards, pages)
+            self._plans = [look.portrait.plan(self.sim.scenario, self.sim.work, name, pages) for name in look.boards]
         return self._plans
-
-    def _plan(self, boards: tuple[str, ...], pages: int) -> list:
-        return [portray.plan(self.sim.scenario, self.sim.work, name, pages) for name in boards]
 
     def _frame(self, look: Look) -> tuple[dict, list]:
         """(record, grids) of the present tick."""
-        sim, plans = self.sim, self.plans(look)
-        sentence, source = portray.sentence(sim)
+        sim, plans, portrait = self.sim, self.plans(look), look.portrait
+        sentence, source = portrait.sentence(sim)
         record = {"tick": sim.tick, "sentence": self.note or sentence, "source": "" if self.note else source,
                   "status": [list(row) for row in portray.status(sim)],
-                  "captions": [portray.caption(sim, plan) for plan in plans]}  # fmt: skip
+                  "captions": [portrait.caption(sim, plan) for plan in plans], "more": portrait.more(sim, plans)}  # fmt: skip
         self.note = ""
-        return record, [portray.cells(sim, plan) for plan in plans]
+        return record, [portrait.cells(sim, plan) for plan in plans]
 
     def _outlined(self, look: Look) -> tuple[dict, list]:
         """A frame that stands still: what differs from the moment before (one tick, or one event ago) is outlined."""
@@ -340,19 +342,20 @@ class Player:
         """Encode frames with everything else the board needs."""
         sim, plans = self.sim, self.plans(look)
         still = not self.playing
-        boards = [board_record(plan, portray.caption(sim, plan), portray.alt(sim, plan) if still else "") for plan in plans]
-        found = self._inspect(plans, cell) if frames else None
+        portrait = look.portrait
+        boards = [board_record(plan, portrait.caption(sim, plan), portrait.alt(sim, plan) if still else "") for plan in plans]
+        found = self._inspect(look, plans, cell) if frames else None
         told = header(look, self.seq, machine=self.machine, playing=self.playing, fps=self.fps, per_frame=self.per_frame,
                       furthest=sim.furthest, marks=portray.marks(sim), kind=self.kind, boards=boards,
                       micro=list(sim.opened) if sim.opened else None, frames=[record for record, _ in frames],
-                      inspect=found, lit=found.get("lit", {}) if found else {}, now=self.now,
+                      inspect=found, lit=found.get("lit", {}) if found else {}, now=self.now + look.mark(),
                       query=look.query()) | more  # fmt: skip
         return encode(told, [grids for _, grids in frames])
 
-    def _inspect(self, plans: list, cell) -> dict | None:
+    def _inspect(self, look: Look, plans: list, cell) -> dict | None:
         """The card of the cell under inspection, plain data."""
         plan = next((plan for plan in plans if cell and plan.id == cell[0]), None)
-        return _plain(portray.inspect(self.sim, plan, cell[1])) if plan else None
+        return _plain(look.portrait.inspect(self.sim, plan, cell[1])) if plan else None
 
 
 def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:

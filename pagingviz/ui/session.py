@@ -58,6 +58,7 @@ class Visit:
         self.error = ""
         self.seq = 0  # of the last ask, over all players
         self.revision = 0  # changes with every machine and every refused change: names the sidebar's fields
+        self.roads = None  # the same guest down the other roads, while the page Translation is looked at (ui/roads.py)
         self._written: set[frozenset] = set()
 
     # ---- the address
@@ -101,7 +102,7 @@ class Visit:
 
     def open(self, scenario: Scenario, view: View) -> None:
         """Want another scenario or view; a running machine of the very same scenario is kept and only moved."""
-        self.wanted, self.error = (scenario, view), ""
+        self.wanted, self.error = (scenario, link.fitting(scenario, view)), ""
         self.build()
 
     def build(self) -> None:
@@ -146,7 +147,7 @@ class Visit:
     def choose(self, name: str) -> None:
         """A scenario of the library, at its own start; nothing when it is the one on the screen (see `change`)."""
         if name != self._present()[0].name:
-            self.open(load(name), dataclasses.replace(self.view, tick=None, play=False))
+            self.open(load(name), dataclasses.replace(self.view, tick=None, play=False, gva=None, access="", ref=None))
 
     def command(self, text: str) -> None:
         """A command at the present tick."""
@@ -184,6 +185,12 @@ class Visit:
 
     # ---- answers for the board
 
+    def step_walk(self, ask: dict | None) -> None:
+        """Take over which reference of the page Translation is wanted: absolute, so that an ask sent twice does no harm."""
+        if isinstance(ask, dict) and ask.get("cmd") == "ref":
+            n = ask.get("n")
+            self.view = dataclasses.replace(self.view, ref=None if n is None else number(n, 0, link.MOST_REFERENCES, 0))
+
     def answer(self, ask: dict | None, look: Look) -> bytes:
         """The message for the board of this visitor's page."""
         ask = ask if isinstance(ask, dict) else None
@@ -192,6 +199,8 @@ class Visit:
             if seq == self.seq and ask.get("cmd") != "run":
                 ask = ask | {"cmd": "poll"}  # asked once more because the answer was lost; a run says where it goes on
             self.seq = seq
+            if ask.get("cmd") == "ref":
+                ask = ask | {"cmd": "inspect"}  # the machine stays where it is
         if self.player is None:
             return compiling((self.wanted or (self.scenario,))[0], look, warm.progress(), self.seq)
         return self.player.answer(ask, look)

@@ -1,6 +1,6 @@
 // Where things stand on the page: one or two columns of boards, with or without a column for the inspector.
 import { el } from "./dom.js";
-import { fit } from "./layout.js";
+import { canvasSize, fit, fitColumns } from "./layout.js";
 
 const SMALLEST_STAGE = 220; // px: no window is so low that the boards vanish
 const READABLE = 28; // px a cell in presenter mode, at least
@@ -18,6 +18,8 @@ export function arrange(view, panels) {
     panel.node.hidden = false;
   }
   view.root.classList.remove("alone");
+  if (panels[0].plan.place?.length) return standInPlaces(view, panels, present);
+  for (const panel of panels) panel.node.style.gridArea = "";
   // The inspector gets a column of its own where the cells lose nothing by it, so that way is tried first.
   const columns = panels.length > 1 && wide > TWO_COLUMNS_FROM ? 2 : 1;
   const ways = [{ side: false, columns }];
@@ -35,6 +37,34 @@ export function arrange(view, panels) {
     const row = panels.slice(k, k + best.columns);
     const tall = Math.max(...row.map((panel) => panel.painter.height));
     for (const panel of row) panel.well.style.height = `${tall}px`;
+  }
+  for (const panel of panels) panel.place();
+}
+
+/** Boards that name their column and row: all with the same pitch; the last of a column reaches down to the end of the grid. */
+function standInPlaces(view, panels, present) {
+  furnish(view, false, panels.length);
+  const count = Math.max(...panels.map(({ plan }) => plan.place[0])) + 1;
+  const columns = Array.from({ length: count }, (_, k) => panels.filter(({ plan }) => plan.place[0] === k));
+  const rows = Math.max(...columns.map((column) => column.length));
+  view.grid.style.gridTemplateColumns = `repeat(${count}, minmax(0, 1fr))`;
+  columns.forEach((column, k) => column.forEach((panel, r) => {
+    panel.node.style.gridArea = `${r + 1} / ${k + 1} / ${r + 1 === column.length ? rows + 1 : r + 2} / ${k + 2}`;
+  }));
+  const scale = labelScale(present);
+  const { width, height } = room(view, 0, present);
+  const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth;
+  const { columnGap, rowGap } = getComputedStyle(view.grid);
+  const gaps = parseFloat(columnGap) * (count - 1);
+  const heights = columns.map((column) => column.reduce((left, panel) => left - panel.chrome() - parseFloat(rowGap), height));
+  const plans = columns.map((column) => column.map((panel) => panel.plan));
+  const pitch = fitColumns(plans, width - count * frame - gaps, heights, { present, labelScale: scale });
+  const widths = plans.map((column) => Math.max(...column.map((plan) => canvasSize(plan, pitch, scale)[0])) + frame);
+  const spare = Math.max(0, width - gaps - widths.reduce((a, b) => a + b, 0)) / count;
+  view.grid.style.gridTemplateColumns = widths.map((w) => `${Math.floor(w + spare)}px`).join(" ");
+  for (const panel of panels) {
+    panel.setSize(pitch, scale);
+    panel.well.style.height = `${panel.painter.height}px`;
   }
   for (const panel of panels) panel.place();
 }
@@ -65,22 +95,27 @@ function furnish({ root, rail, stage, saying }, side, count) {
 
 /** The best sizes of one way to stand: those of fit(), and {side, columns, frame, width, height}. */
 function measure(view, panels, { side, columns }, present) {
-  const { root, stage, grid } = view;
+  const { grid } = view;
   furnish(view, side, panels.length);
   grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth; // what a panel has around its canvas
+  const { width: whole, height } = room(view, grid.offsetHeight, present);
+  const width = whole - columns * frame - (columns - 1) * parseFloat(getComputedStyle(grid).columnGap);
+  const found = fit(panels.map((panel) => panel.plan), columns, width, height,
+    { present, labelScale: labelScale(present), narrowest: Math.min(NARROWEST, width / columns) });
+  return { ...found, side, columns, frame, width, height };
+}
+
+/** What is left for the canvases when `taken` px of the height of the grid are not theirs: {width, height}. */
+function room({ root, stage, grid }, taken, present) {
   const style = getComputedStyle(root);
   const flow = [...root.children].filter((child) => {
     const { position, display } = getComputedStyle(child);
     return display !== "none" && position !== "absolute" && position !== "fixed";
   });
-  const chrome = flow.reduce((sum, child) => sum + (child === stage ? grid : child).offsetHeight, 0)
+  const chrome = flow.reduce((sum, child) => sum + (child === stage ? taken : child.offsetHeight), 0)
     + (flow.length - 1) * parseFloat(style.rowGap) + parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
   const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0;
   const top = present ? 0 : root.getBoundingClientRect().top + scrolled + BELOW;
-  const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth; // what a panel has around its canvas
-  const width = grid.clientWidth - columns * frame - (columns - 1) * parseFloat(getComputedStyle(grid).columnGap);
-  const height = Math.max(SMALLEST_STAGE, innerHeight - top - chrome);
-  const found = fit(panels.map((panel) => panel.plan), columns, width, height,
-    { present, labelScale: labelScale(present), narrowest: Math.min(NARROWEST, width / columns) });
-  return { ...found, side, columns, frame, width, height };
+  return { width: grid.clientWidth, height: Math.max(SMALLEST_STAGE, innerHeight - top - chrome) };
 }

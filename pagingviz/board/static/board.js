@@ -42,7 +42,7 @@ class Board {
       this.controls.node, this.controls.timeline, this.chips, this.tabs, this.stage, this.saying, this.lens.node);
     host.replaceChildren(this.root);
     arrived();
-    this.deaf = listen((name, value) => this.act(name, value));
+    this.deaf = listen((name, value) => this.act(name, value), () => !!this.walk);
     this.resized = new ResizeObserver(() => this.layout());
     this.resized.observe(host);
     this.onWindow = () => this.layout();
@@ -88,6 +88,7 @@ class Board {
     this.header = header;
     this.root.dataset.theme = header.theme;
     this.setPresent(!!header.present);
+    this.root.classList.toggle("walks", !!header.boards[0]?.place?.length);
     this.root.classList.toggle("compact", !!header.compact && !header.present);
     this.player.least = header.pace ?? 0;
     if (first) {
@@ -154,6 +155,9 @@ class Board {
   setNotice(header) {
     clearTimeout(this.polling);
     const waiting = header.state !== "ready";
+    if (header.frames.at(-1)?.more?.late && !header.playing) { // a picture, but not yet a whole one
+      this.polling = setTimeout(() => this.link.send({ cmd: "poll" }), POLL_MS);
+    }
     this.notice.hidden = !waiting;
     this.root.setAttribute("aria-busy", waiting);
     if (!waiting) return;
@@ -174,11 +178,14 @@ class Board {
   /** Show one frame on every board. */
   paint(frame) {
     const moved = frame.tick !== this.tick || !this.painted;
+    this.walk = frame.more?.total === undefined ? null : frame.more;
+    this.controls.setWalk(this.walk);
+    if (this.walk && !this.link.asks("ref")) this.wanted = this.walk.made;
     this.tick = frame.tick;
     this.painted = true;
     this.header.boards.forEach((board, b) => {
       const panel = this.panels.get(board.id);
-      panel.show(frame.grids[b], frame);
+      panel.show(frame.grids[b], frame, frame.more?.numbers?.[b]);
       panel.setCaption(frame.captions?.[b] ?? board.caption);
     });
     say(this.sentence, frame.sentence ?? "");
@@ -195,7 +202,7 @@ class Board {
 
   /** data-ready: "1" only while the picture of data-tick is painted and no other one is under way. */
   ready() {
-    const ready = this.painted && this.header.state === "ready" && (this.player.playing || !this.link.moving);
+    const ready = this.painted && this.header.state === "ready" && !this.walk?.late && (this.player.playing || !this.link.moving);
     for (const panel of this.panels.values()) panel.canvas.dataset.ready = ready ? "1" : "0";
   }
 
@@ -293,6 +300,7 @@ class Board {
       const tick = Math.round(Number(value));
       if (Number.isFinite(tick) && tick >= 0 && tick <= 1e9) this.move({ cmd: "seek", n: tick });
     } else if (name === "unpin") this.unpin();
+    else if (name === "deeper" || name === "higher") this.stepWalk(name === "deeper" ? 1 : -1);
     else if (name === "choose" && this.root.classList.contains("alone")) {
       this.chosen = [...this.panels.keys()][value - 1] ?? this.chosen;
       this.layout(true);
@@ -303,6 +311,15 @@ class Board {
     }
     this.controls.scrubbing = name === "scrub";
     if (name !== "scrub" && name !== "unpin") this.refocus();
+  }
+
+  /** One reference on or back; on from the last one begins the walk again. Python hears the number, null for all of them. */
+  stepWalk(by) {
+    if (!this.walk) return;
+    const { total } = this.walk, from = this.wanted ?? this.walk.made;
+    const to = by > 0 && from >= total ? 1 : Math.min(total, Math.max(0, from + by));
+    this.wanted = to;
+    this.move({ cmd: "ref", n: to >= total ? null : to });
   }
 
   move(ask) {

@@ -38,6 +38,10 @@ export class Controls {
     this.timeline = el("div", { class: "timeline" }, this.marks, this.range,
       el("label", { class: "field" }, el("span", {}, "tick"), this.tick, this.furthest),
       el("span", { class: "pace" }, this.delay, this.perFrame));
+    this.walked = el("b", { class: "walked" });
+    this.walk = el("span", { class: "walk", hidden: true }, button("higher", null, "↑", "One reference back"), this.walked,
+      button("deeper", null, "↓", "One reference on; after the last one the walk begins again"));
+    this.node.append(this.walk);
     this.setOptions(this.delay, DELAYS.map((ms) => [ms, delayText(ms)]));
     this.setOptions(this.perFrame, TICKS.map((n) => [n, ticksText(n)]));
   }
@@ -80,6 +84,12 @@ export class Controls {
     if (!this.scrubbing) this.range.value = tick;
     if (active !== this.tick) this.tick.value = tick;
     say(this.furthest, `of ${grouped(furthest)}`);
+  }
+
+  /** How many references of the longest walk are made; null: no walk is shown. */
+  setWalk(walk) {
+    this.walk.hidden = !walk;
+    if (walk) say(this.walked, `ref. ${walk.made} of ${walk.total}`);
   }
 
   setMarks(marks, kinds) {

@@ -26,6 +26,8 @@ const ICONS = {
   pause: "M4 3h3v10H4zM9 3h3v10H9z",
   micro: "M3 7h3v2H3zM7 7h2v2H7zM10 4v8l4-4z",
   prev: "M9 3v10L3 8zM11 6h3v4h-3z",
+  higher: "M3 11h10L8 4z",
+  deeper: "M3 5h10l-5 7z",
   next: "M7 3v10l6-5zM2 6h3v4H2z",
 };
 

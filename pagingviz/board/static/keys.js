@@ -4,6 +4,7 @@ const ACTIONS = {
   " ": "toggle", ArrowLeft: "back", ArrowRight: "step", Home: "home", End: "end",
   n: "next", p: "prev", m: "micro", Escape: "unpin",
 };
+const WALK = { ArrowDown: "deeper", ArrowUp: "higher" }; // only where a walk is shown: elsewhere they scroll the page
 const ONCE = new Set(["toggle", "home", "end", "unpin"]); // holding the key down does not repeat these
 const OWN_KEYS = "input, textarea, select, [contenteditable=''], [contenteditable=true], [role=slider], [role=textbox], "
   + "[role=combobox], [role=listbox], [role=option], [role=radio], [role=tab], [role=menuitem], [role=grid]";
@@ -18,15 +19,16 @@ function keepsKeys(element, key, pointed) {
   return key === " " && element.matches("button:focus-visible, a:focus-visible, summary");
 }
 
-/** Calls `act(name, digit)` for every key of ours. Returns the function that stops listening. */
-export function listen(act) {
+/** Calls `act(name, digit)` for every key of ours; `walks()`: is a walk shown? Returns the function that stops listening. */
+export function listen(act, walks) {
   let pointed = false; // the mouse was used after the last Tab
   const onPointer = () => { pointed = true; };
   const onKey = (event) => {
     if (event.key === "Tab") pointed = false;
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
     const digit = /^[1-9]$/.test(event.key) ? Number(event.key) : null; // presenter mode: which board
-    const name = digit ? "choose" : ACTIONS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const name = digit ? "choose" : ACTIONS[event.key.length === 1 ? event.key.toLowerCase() : event.key]
+      ?? (walks() ? WALK[event.key] : undefined);
     const [element] = event.composedPath();
     if (!name || keepsKeys(element, event.key, pointed)) return;
     if (name !== "unpin" && !digit) event.preventDefault();

@@ -1,5 +1,5 @@
 // Cell sizes: as large as fit, whole pixels, and constant until the window or the machine changes.
-import { gapOf, gutterOf } from "./paint.js";
+import { crownOf, gapOf, gutterOf } from "./paint.js";
 
 const LARGEST = 64, LARGEST_PRESENT = 72; // px a cell
 const LETTERS_FROM = 12, LETTERS_FROM_PRESENT = 28; // px a cell from which its letter is drawn, and can be read from the back row
@@ -8,7 +8,8 @@ const STEP = 8, LEAST_HEIGHT = 40; // px
 
 /** Size of a board's canvas at a pitch: [width, height]. */
 export function canvasSize(board, pitch, labelScale) {
-  return [gutterOf(board.labels, labelScale) + board.w * pitch + gapOf(pitch), board.h * pitch + gapOf(pitch)];
+  return [gutterOf(board.labels, labelScale) + board.w * pitch + gapOf(pitch),
+    crownOf(board.heads, labelScale) + board.h * pitch + gapOf(pitch)];
 }
 
 /** The largest pitch at which a board fits into width x height, 1 at least. */
@@ -35,6 +36,18 @@ function stack(boards, width, height, labelScale, most) {
     else growing.delete(k);
   }
   return pitches;
+}
+
+/** One pitch for all boards that stand in `columns` (lists of boards, one under the other); `heights`: px for each column. */
+export function fitColumns(columns, width, heights, { present = false, labelScale = 1 } = {}) {
+  const fits = (pitch) => {
+    const wide = columns.reduce((sum, boards) => sum + Math.max(...boards.map((board) => canvasSize(board, pitch, labelScale)[0])), 0);
+    return wide <= width && columns.every((boards, k) =>
+      boards.reduce((sum, board) => sum + canvasSize(board, pitch, labelScale)[1], 0) <= heights[k]);
+  };
+  let pitch = 1;
+  while (pitch < (present ? LARGEST_PRESENT : LARGEST) && fits(pitch + 1)) pitch += 1;
+  return pitch;
 }
 
 /** What sizes are worth: their product, and a little more for letters that can be read. */

@@ -2,7 +2,7 @@
 import { asking, held } from "./leaving.js";
 
 const SUMMED = new Set(["step", "micro", "next", "prev"]);
-const MOTIONS = new Set([...SUMMED, "seek", "home", "end"]);
+const MOTIONS = new Set([...SUMMED, "seek", "home", "end", "ref"]);
 const JUMPS = new Set(["seek", "home", "end"]);
 const LOST_AFTER = 4000; // ms without an answer: ask the same once more (Python knows by its seq what it has done already)
 

@@ -18,11 +18,16 @@ export const gutterOf = (labels, k) =>
 
 const word32 = (hex) => (0xff000000 | (parseInt(hex.slice(5, 7), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8) | parseInt(hex.slice(1, 3), 16)) >>> 0;
 
+/** Pixels above the cells for the columns' heads at k times their size. */
+export const crownOf = (heads, k) => (heads?.length ? LINE * k + 2 * k : 0);
+const NUMBER_FROM = 26; // smallest cell that holds a number beside its letter
+
 export class Painter {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false, willReadFrequently: true }); // kept in memory: we only put pixels
     this.cells = new Uint16Array(0);
+    this.numbers = [];
   }
 
   /** The board's plan: {w, h, labels}. Cells start as padding until the first frame. */
@@ -30,6 +35,14 @@ export class Painter {
     this.plan = plan;
     this.cells = new Uint16Array(plan.w * plan.h).fill(BLANK);
     this.pitch = 0;
+    this.numbers = [];
+  }
+
+  /** Small numbers in the corners of cells, 0 for none. */
+  number(list = []) {
+    if (String(list) === String(this.numbers)) return;
+    this.numbers = list;
+    if (this.pitch) this.repaint();
   }
 
   setPalette(wire) {
@@ -51,8 +64,9 @@ export class Painter {
     this.gap = gapOf(pitch);
     this.side = pitch - this.gap;
     this.left = gutterOf(this.plan.labels, labelScale);
+    this.top = crownOf(this.plan.heads, labelScale);
     this.width = this.left + this.plan.w * pitch + this.gap;
-    this.height = this.plan.h * pitch + this.gap;
+    this.height = this.top + this.plan.h * pitch + this.gap;
     this.canvas.width = this.width;
     this.canvas.height = this.height;
     this.canvas.style.width = `${this.width}px`;
@@ -68,6 +82,7 @@ export class Painter {
     this.ringed = new Set();
     this.pixels.fill(this.ground);
     this.paintLabels();
+    this.paintHeads();
     for (let i = 0; i < this.cells.length; i++) {
       this.blit(i);
       if (this.cells[i] & CHANGED) this.ringed.add(i);
@@ -99,13 +114,13 @@ export class Painter {
     }
     for (const i of ringed) this.ring(i, this.text); // neighbours share their gap: a ring wiped next door is drawn again
     const { pitch, gap, left } = this;
-    this.context.putImageData(this.image, 0, 0, left + x0 * pitch, y0 * pitch, (x1 - x0 + 1) * pitch + gap, (y1 - y0 + 1) * pitch + gap);
+    this.context.putImageData(this.image, 0, 0, left + x0 * pitch, this.top + y0 * pitch, (x1 - x0 + 1) * pitch + gap, (y1 - y0 + 1) * pitch + gap);
     return repainted.length;
   }
 
   /** Cell under a point of the canvas (CSS px), or -1. */
   cellAt(x, y) {
-    const column = Math.floor((x - this.left) / this.pitch), row = Math.floor(y / this.pitch);
+    const column = Math.floor((x - this.left) / this.pitch), row = Math.floor((y - this.top) / this.pitch);
     if (column < 0 || row < 0 || column >= this.plan.w || row >= this.plan.h) return -1;
     const i = row * this.plan.w + column;
     return fillOf(this.cells[i]) === BLANK ? -1 : i;
@@ -114,7 +129,7 @@ export class Painter {
   /** A cell's square with its gap all round: [x, y, side]. */
   boxOf(i) {
     const column = i % this.plan.w, row = (i - column) / this.plan.w;
-    return [this.left + column * this.pitch, row * this.pitch, this.pitch + this.gap];
+    return [this.left + column * this.pitch, this.top + row * this.pitch, this.pitch + this.gap];
   }
 
   blit(i) {
@@ -125,6 +140,30 @@ export class Painter {
     for (let row = 0, from = 0; row < side; row++, to += width) {
       for (let k = 0; k < side; k++) pixels[to + k] = sprite[from++];
     }
+    if (this.numbers[i] && side >= NUMBER_FROM) {
+      const inset = this.gap + Math.max(4, side >> 4);
+      this.write(String(this.numbers[i]), x + inset, y + inset, this.ink[fillOf(this.cells[i])], Math.max(1, Math.floor(side / 30)));
+    }
+  }
+
+  /** Text at k times its size with its left upper corner at (x, y). */
+  write(text, x, y, colour, k) {
+    for (const character of text) {
+      const g = glyph(character, k);
+      for (let gy = 0; gy < g.h && y + gy < this.height; gy++) {
+        for (let gx = 0; gx < g.w; gx++) if (g.bits[gy * g.w + gx]) this.pixels[(y + gy) * this.width + x + gx] = colour;
+      }
+      x += g.w + 2 * k;
+    }
+  }
+
+  /** The heads in the middle of their columns. */
+  paintHeads() {
+    const k = this.labelScale;
+    (this.plan.heads ?? []).forEach((text, column) => {
+      const middle = this.left + column * this.pitch + (this.pitch >> 1);
+      this.write(text, Math.max(0, middle - (textWidth(text, k) >> 1)), 0, this.text, k);
+    });
   }
 
   /** The gap around a cell in one colour. */
@@ -183,9 +222,10 @@ export class Painter {
   drawLetter(sprite, letter, code, plate) {
     if (letter === " ") return;
     const { side } = this;
-    const k = Math.max(1, Math.floor((side - 2) / 10));
+    const numbered = this.numbers.length && side >= NUMBER_FROM; // a number stands above it
+    const k = Math.max(1, Math.floor((side - 2) / (numbered ? 20 : 10)));
     const g = glyph(letter === "." ? "·" : letter, k, letter !== ".");
-    const left = (side - g.w) >> 1, top = (side - CAP * k) >> 1;
+    const left = (side - g.w) >> 1, top = numbered ? side - CAP * k - Math.max(4, side >> 3) : (side - CAP * k) >> 1;
     if (plate) {
       for (let y = top - 2; y < top + CAP * k + 2; y++) sprite.fill(this.fill[code], y * side + left - 2, y * side + left + g.w + 2);
     }
@@ -198,17 +238,10 @@ export class Painter {
     const k = this.labelScale;
     let free = -LINE; // labels never overlap: one that would is left out
     for (const [row, text] of this.plan.labels) {
-      const top = Math.min(row * this.pitch + this.gap + Math.max(0, (this.side - CAP * k) >> 1), this.height - CAP * k);
+      const top = Math.min(this.top + row * this.pitch + this.gap + Math.max(0, (this.side - CAP * k) >> 1), this.height - CAP * k);
       if (top < free) continue;
       free = top + LINE * k;
-      let x = 0;
-      for (const character of text) {
-        const g = glyph(character, k);
-        for (let y = 0; y < g.h && top + y < this.height; y++) {
-          for (let gx = 0; gx < g.w; gx++) if (g.bits[y * g.w + gx]) this.pixels[(top + y) * this.width + x + gx] = this.text;
-        }
-        x += g.w + 2 * k;
-      }
+      this.write(text, 0, top, this.text, k);
     }
   }
 }

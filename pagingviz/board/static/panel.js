@@ -32,7 +32,7 @@ export class Panel {
 
   /** A board of the header and its palette. Cells are kept when the size of the board stays. */
   setPlan(board, palette) {
-    const shape = JSON.stringify([board.w, board.h, board.labels]);
+    const shape = JSON.stringify([board.w, board.h, board.labels, board.heads, board.place]);
     if (shape !== this.shape) this.painter.setPlan(board);
     const changed = shape !== this.shape;
     this.shape = shape;
@@ -69,6 +69,14 @@ export class Panel {
     this.over.style.height = `${height}px`;
   }
 
+  /** Height that the panel needs beside its canvas, px. */
+  chrome() {
+    const style = getComputedStyle(this.node);
+    const parts = [...this.node.children].filter((child) => child !== this.well && child.offsetHeight);
+    return parts.reduce((sum, child) => sum + child.offsetHeight + parseFloat(style.rowGap), 0)
+      + parseFloat(style.paddingTop) + parseFloat(style.paddingBottom) + 2;
+  }
+
   /** In the middle of its well, on whole pixels. */
   place() {
     const { width, height } = this.painter;
@@ -84,7 +92,8 @@ export class Panel {
   }
 
   /** One frame. Cells without a gap around them have their outline drawn over the canvas. */
-  show(grid, frame) {
+  show(grid, frame, numbers) {
+    this.painter.number(numbers);
     this.painter.show(grid);
     this.canvas.dataset.tick = frame.tick;
     if (!this.painter.gap) this.outline(this.changed, [...this.painter.ringed].slice(0, MOST_OUTLINES));
@@ -104,7 +113,9 @@ export class Panel {
       ?? legend.find(([, c]) => c === code);
     const column = cell % this.plan.w, row = (cell - column) / this.plan.w;
     const label = this.plan.labels.findLast(([first]) => first <= row)?.[1];
-    const notes = [[PINNED, "pinned"], [CROSSED, "recycled in this tick"], [CHANGED, "changed in this tick"]];
+    const walk = this.plan.place?.length;
+    const notes = [[PINNED, walk ? "the walk ends here" : "pinned"], [CROSSED, "recycled in this tick"],
+      [CHANGED, walk ? "the present reference" : "changed in this tick"]];
     return {
       letter, code,
       text: entry?.[2] ?? (code >= 16 ? "in use" : "not in this machine"),
