@@ -122,7 +122,8 @@ def code_text(end):
 def rights(value):
     """TLB_* bits in words."""
     who = "user" if value & int(L.TLB_U) else "kernel only"
-    store = "stores too" if value & int(L.TLB_W) else "the kernel's stores too" if value & int(L.TLB_KW) else "no store unseen"
+    kernel = "the kernel's stores too" if value & int(L.TLB_KW) else "a store walks again"
+    store = "stores too" if value & int(L.TLB_W) else kernel
     return f"{who}, {store}" + (", no fetch" if value & int(L.TLB_NX) else "")
 
 

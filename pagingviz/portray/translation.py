@@ -6,7 +6,7 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.palette import (
-    CACHED, CHANGED, FREE, PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
+    ABSENT, CACHED, CHANGED, FREE, PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
 )  # fmt: skip
 from pagingviz.portray import translate_words as words
 from pagingviz.portray.cells import HATCHED, guest_entries, is_big, targets, word
@@ -23,7 +23,8 @@ ROADS = {  # board: (fields of the scenario, title)
 _STACK = {"translation-bare": (0, 0), "translation-pv": (0, 1), "translation-shadow": (0, 2), "translation-ept": (1, 0),
           "translation-npt": (2, 0)}  # fmt: skip  # column and row of the page
 _LEGEND = (("T", TABLE, "leads to a table"), ("W", WRITABLE, "leaf, writable"), ("R", READ_ONLY, "leaf, read-only"),
-           ("S", SUPERPAGE, "superpage"), (".", FREE, "not present, or to come"), (" ", CACHED, "from a cache"))  # fmt: skip
+           ("S", SUPERPAGE, "superpage"), (".", FREE, "absent, or to come"), (" ", CACHED, "cached"),
+           (" ", ABSENT, "no reference"))  # fmt: skip
 _NESTED = (*_LEGEND[:4], ("?", PENDING, "change pending"), *_LEGEND[4:])
 
 
@@ -100,12 +101,13 @@ def numbers(plan, walk):
     return out
 
 
-def caption(walk, made):
-    """What this road does at the present reference."""
+def caption(plan, walk, made):
+    """What this road does at the present reference; a grid has room to say what comes of an exit."""
     if isinstance(walk, str):
         return walk
     if made >= len(walk.references):
-        return words.ending(walk)
+        more = plan.height > 1 and walk.end.kind != "frame"
+        return f"{words.ending(walk)}. {words.then(walk)[0]}" if more else words.ending(walk)
     if not made:
         return f"{len(walk.references)} references to come"
     return words.short(walk, walk.references[made - 1])

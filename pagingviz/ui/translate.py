@@ -66,7 +66,7 @@ class Portrait:
         return translation.cells(plan, self.walks(sim)[plan.id], self.made(sim))
 
     def caption(self, sim, plan):
-        return translation.caption(self.walks(sim)[plan.id], self.made(sim))
+        return translation.caption(plan, self.walks(sim)[plan.id], self.made(sim))
 
     def alt(self, sim, plan):
         return translation.alt(plan, self.walks(sim)[plan.id], self.made(sim))
@@ -191,6 +191,7 @@ def _live(title: str) -> None:
     key = _CHOOSE if choosing else _BOARD
     theme, present, query = session.theme(visit), visit.view.present, lambda: urlencode(visit.address())
     if choosing:
+        st.caption("Click an entry: the first address that it covers is resolved down all roads.")
         look = Look(title, ("guest-tables",), theme, present, query=query)
         payload = visit.answer(asked(key), look)
     else:
@@ -278,18 +279,17 @@ def _cost(walks: dict) -> None:
     if "cost-editor" not in state:  # placed anew: it begins with what the viewer had when the page was left
         state["cost-base"] = state.get("costs", costs.DEFAULT)
     table = state["cost-base"]
-    left, right = st.columns([0.45, 0.55], gap="small")
-    with right:
-        number = st.column_config.NumberColumn(min_value=0, max_value=10**9, step=1, required=True)
-        rows = [{"key": cost.key, "what": cost.what, "cycles": table[cost.key], "source": cost.source} for cost in costs.COSTS]
-        edited = st.data_editor(rows, hide_index=True, key="cost-editor", disabled=("what", "source"), height=422,
-                                column_config={"key": None, "what": st.column_config.TextColumn(width=330),
-                                               "cycles": number})  # fmt: skip
-        table = state["costs"] = {row["key"]: int(row["cycles"] or 0) for row in edited}
-        st.caption("Cycles decide nothing in the model: they are counted afterwards. Double-click a number to change it.")
-    with left:
-        st.dataframe([{"road": ROADS[name][1], **_counted(walk, table)} for name, walk in walks.items()
-                      if not isinstance(walk, str)], hide_index=True, key="cost-of-walks")  # fmt: skip
+    above = st.container()
+    number = st.column_config.NumberColumn(min_value=0, max_value=10**9, step=1, required=True)
+    rows = [{"key": cost.key, "what": cost.what, "cycles": table[cost.key], "source": cost.source} for cost in costs.COSTS]
+    edited = st.data_editor(rows, hide_index=True, key="cost-editor", disabled=("what", "source"), height=422,
+                            column_config={"key": None, "cycles": number})  # fmt: skip
+    table = state["costs"] = {row["key"]: int(row["cycles"] or 0) for row in edited}
+    st.caption("Cycles decide nothing in the model: they are counted afterwards. Double-click a number to change it. Where the "
+               "source says so, it is a guess.")  # fmt: skip
+    with above:
+        st.table([{"road": ROADS[name][1], **_counted(walk, table)} for name, walk in walks.items()
+                  if not isinstance(walk, str)])  # fmt: skip
         st.caption("Cycles of this one walk with the exit that it ends in, not of what the guest's kernel does at a #PF.")
 
 
