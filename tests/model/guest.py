@@ -273,7 +273,7 @@ class GuestKernel:
     def present(self, table, level):
         """Slots of the process's own present entries."""
         slots = USER_SLOTS[self.levels] if level == self.levels else self.slots
-        return [i for i in range(slots) if self.m.entry(table, i) & P]
+        return [i for i, entry in self.m.table_entries(table) if i < slots and entry & P]
 
     def fork(self, parent):
         """Child = parent + 1 gets the same frames; whatever was writable becomes copy-on-write in both."""
@@ -324,9 +324,9 @@ class GuestKernel:
             if table in live:
                 return
             live.add(table)
-            for i in range(4 if level == 3 == self.levels else self.slots) if level > 1 else ():
-                entry = self.m.entry(table, i)
-                if entry & P and not (entry & PSE and level <= 3):
+            slots = 4 if level == 3 == self.levels else self.slots
+            for i, entry in self.m.table_entries(table) if level > 1 else ():
+                if i < slots and entry & P and not (entry & PSE and level <= 3):
                     add(self.target(entry), level - 1)
         for root in self.all_roots():
             add(root, self.levels)

@@ -296,6 +296,14 @@ class Model:
             return slot << 22 | P | W | U | A | D | PSE
         return entry_of(self.words.get(table, {}), levels or self.levels, slot)
 
+    def table_entries(self, table):
+        """[(slot, entry)] of the entries of a table that are not zero, in order. A table outside the zone holds none."""
+        words = sorted(self.words.get(table, {}).items())
+        if self.config.levels > 2:
+            return words
+        halves = [(2 * k + i, word >> 32 * i & 0xFFFF_FFFF) for k, word in words for i in (0, 1)]
+        return [(slot, entry) for slot, entry in halves if entry]
+
     def set_accessed_dirty(self, walk, kind, before=lambda table: None, after=lambda table: None):
         """Write A and D into the entries that lack them, top down; the walk follows.
 

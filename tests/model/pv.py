@@ -96,7 +96,7 @@ class Pv(Shadow):
 
     def table_entries(self, gfn):
         """The present entries of a table, in order."""
-        return [entry for slot in range(512) if (entry := self.m.entry(gfn, slot)) & P]
+        return [entry for _, entry in self.m.table_entries(gfn) if entry & P]
 
     def get_page(self, entry, level):
         """get_page_from_l1e .. l4e: what a present entry of a table of `level` uses, if it is allowed at all."""

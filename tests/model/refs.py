@@ -39,8 +39,8 @@ class References:
         pairs of a 32-bit L2 shadow only the first entry counts."""
         step = 2 if self.pages[smfn].type == L2_32 else 1
         for part in list(self.pages[smfn].chain):
-            for slot in range(0, 512, step):
-                if (entry := self.pages[part].entries.get(slot, 0)) & P:
+            for slot in sorted(self.pages[part].entries):
+                if slot % step == 0 and (entry := self.entry(part, slot)) & P:
                     yield part, slot, entry
 
     def destroy(self, smfn):

@@ -1,4 +1,5 @@
 """The TLB of one vCPU: two levels, set associative, true LRU."""
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from .config import CR_WP, WRITE
@@ -28,13 +29,14 @@ class TlbEntry:
 
 
 class TlbLevel:
-    """`sets` x `ways` entries; the set is the low bits of the virtual page number."""
+    """`size` sets x `ways` entries; the set is the low bits of the virtual page number. Sets not used since the last flush are
+    not kept."""
 
-    def __init__(self, sets, ways):
-        self.sets = [[None] * ways for _ in range(sets)]
+    def __init__(self, size, ways):
+        self.size, self.sets = size, defaultdict(lambda: [None] * ways)
 
     def ways_of(self, vpn):
-        return self.sets[vpn % len(self.sets)]
+        return self.sets[vpn % self.size]
 
     def find(self, vpn):
         return next((e for e in self.ways_of(vpn) if e is not None and e.vpn == vpn), None)
@@ -49,17 +51,16 @@ class TlbLevel:
         ways[(same or empty or [oldest])[0]] = replace(entry)
 
     def drop(self, doomed):
-        for ways in self.sets:
+        for ways in self.sets.values():
             ways[:] = [None if e is not None and doomed(e) else e for e in ways]
 
     def clear(self):
-        for ways in self.sets:
-            ways[:] = [None] * len(ways)
+        self.sets.clear()
 
     def contents(self):
         """{(set, way): (vpn, mfn, write, user, nx, stamp, kernel_write, big)} of the valid entries."""
         return {(s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp, bool(e.kernel_write), e.big)
-                for s, ways in enumerate(self.sets) for w, e in enumerate(ways) if e is not None}
+                for s, ways in self.sets.items() for w, e in enumerate(ways) if e is not None}
 
 
 SHAPES = {"skylake": ((16, 4), (128, 12)), "nehalem": ((16, 4), (128, 4)), "zen": ((1, 64), (128, 12))}  # (sets, ways) twice
