@@ -30,16 +30,27 @@ def tlb_entry(machine, vcpu, gva):
     return None
 
 
+_NAMES = {"pde": "PDE cache", "pdpte": "PDPTE cache", "pml4e": "PML4 cache", "nested_pde": "nested PDE cache",
+          "nested_pdpte": "nested PDPTE cache", "nested_pml4e": "nested PML4 cache", "nested_tlb": "nested TLB"}  # fmt: skip
+
+
 def filled(machine, vcpu):
-    """{cache: (entries in use, entries)} of a vCPU: both levels of its TLB, then the caches of layout.CACHES."""
+    """{cache in words: (entries in use, entries)} of a vCPU: its TLB, then its caches of layout.CACHES, nested ones on HAP."""
     s, c = machine.sys[0], machine.cpu[vcpu]
     out = {}
-    for name, tags, size in (("tlb_l1", c.t1t, s.t1_sets * s.t1_ways), ("tlb_l2", c.t2t, s.t2_sets * s.t2_ways)):
+    for name, tags, size in (("TLB, level 1", c.t1t, s.t1_sets * s.t1_ways), ("TLB, level 2", c.t2t, s.t2_sets * s.t2_ways)):
         out[name] = int((tags >> L.TLB_GEN_SHIFT == s.tlb_gen[vcpu]).sum()), int(size)
     for name, (first, sets, ways) in L.CACHES.items():
-        live = c.psc_t[first : first + sets * ways] >> L.PSC_GEN_SHIFT == _generation(machine, vcpu, name)
-        out[name] = int(live.sum()), sets * ways
+        if machine.scenario.road == "hap" or not name.startswith("nested"):
+            live = c.psc_t[first : first + sets * ways] >> L.PSC_GEN_SHIFT == _generation(machine, vcpu, name)
+            out[_NAMES[name]] = int(live.sum()), sets * ways
     return out
+
+
+def average(machine):
+    """References that a walk has made on average so far, or None before the first."""
+    s = machine.sys[0]
+    return int(s.walk_refs) / int(s.walks) if s.walks else None
 
 
 def _generation(machine, vcpu, name):

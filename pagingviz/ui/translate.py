@@ -12,7 +12,7 @@ from pagingviz.board import asked, board
 from pagingviz.fields import ScenarioError
 from pagingviz.left_out import left_out
 from pagingviz.portray import translate_words as words, translation
-from pagingviz.portray.caches import tlb_entry
+from pagingviz.portray.caches import average, filled, tlb_entry
 from pagingviz.portray.inspect import entry_gva
 from pagingviz.portray.sentences import process_name
 from pagingviz.portray.translate import KINDS, translate
@@ -248,6 +248,7 @@ def _slow(worth_knowing: tuple[str, ...]) -> None:
     with st.container(key="slow"):
         st.subheader("What the TLB then holds")
         st.table([_held(name, walk) for name, walk in walks.items()])
+        _caches(walks)
         st.subheader("What it costs")
         _cost(walks)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
@@ -271,6 +272,21 @@ def _held(name: str, walk) -> dict[str, str]:
     how = shadow if walk.references[0].dimension == "shadow" else made.get(walk.machine.scenario.road, pv)
     return row | {"after this walk": words.product(walk), "rights": words.rights(walk.rights), "made of": how,
                   "in its TLB at this tick": now}  # fmt: skip
+
+
+def _caches(walks: dict) -> None:
+    """How full each road's caches are at this tick, and what they have saved so far."""
+    rows = []
+    for name, walk in walks.items():
+        if not isinstance(walk, str):
+            mean = average(walk.machine)
+            used = {cache: f"{n} of {size}" for cache, (n, size) in filled(walk.machine, walk.vcpu).items()}
+            rows.append({"road": ROADS[name][1], "references a walk, so far": f"{mean:.2f}" if mean else "", **used})
+    if rows:
+        st.dataframe(rows, hide_index=True, key="caches-of-roads")
+        st.caption("Entries in use at this tick. MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of "
+                   "the TLB and every paging-structure entry; both leave the nested ones, which go when the hypervisor flushes "
+                   "(INVEPT), as it does after each change of EPT or NPT.")  # fmt: skip
 
 
 def _cost(walks: dict) -> None:
