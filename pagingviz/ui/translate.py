@@ -285,9 +285,9 @@ def _caches(walks: dict) -> None:
     if rows:
         st.dataframe(rows, hide_index=True, key="caches-of-roads")
         st.caption(
-            "Entries in use at this tick. MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of the "
-            "TLB and every paging-structure entry; both leave the nested ones, which go when the hypervisor flushes (INVEPT), as "
-            "it does after each change of EPT or NPT."
+            "Entries in use at this tick. MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of the"
+            " TLB and every paging-structure entry; both leave the nested ones, which go when the hypervisor flushes (INVEPT),"
+            " as it does after each change of EPT or NPT."
         )
 
 
