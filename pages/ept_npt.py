@@ -1,6 +1,7 @@
 """EPT / NPT: guest frame to machine frame, and the tables that say so."""
 
-from pagingviz.portray import TABLES, below_maps
+from pagingviz.portray import TABLES
+from pagingviz.ui.nested import exits_and_pages
 from pagingviz.ui.place import map_page
 
 map_page(
@@ -19,5 +20,5 @@ map_page(
         "tables count as written whenever the processor walks them.",
     ),
     ("ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full", "p2m_split", "pages_marked"),
-    tables=below_maps,
+    details=exits_and_pages,
 )

@@ -248,6 +248,11 @@ def test_entries_written_at_enable_and_clean(warm):
         assert (sim.machine.view("pool") == before).all() and nested_tables.root_writes(sim)["CLEAN"] == (150, 0)
         said = nested_tables.below_maps(sim)[0][2]
         assert "ENABLE at tick 60: 1" in said and "CLEAN at tick 150: 0" in said
+    sim.run(40_000)  # by then the record has forgotten it
+    assert nested_tables.root_writes(sim)["ENABLE"] == (280, None)
+    sim = machine("ept", 0, 0, do="enable@60")
+    sim.run(40_000)
+    assert not np.any(sim.past_events()[0]["kind"] == L.EV["ENABLE"]) and nested_tables.root_writes(sim) == {"ENABLE": (60, 1)}
     assert nested_tables.below_maps(Simulation(load("blackboard"))) == []
 
 

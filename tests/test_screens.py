@@ -30,6 +30,7 @@ def address(path: str, theme: str) -> str:
 @pytest.mark.parametrize("name", VIEWS)
 def test_another_machine_looks_as_accepted(open_page, name, theme):
     page = open_page(f"{VIEWS[name]}&theme={theme}", tick=int(VIEWS[name].rpartition("=")[2]))
+    wait_quiet(page)  # the sizes of its cells hang on the widths of words
     check_canvases(page, f"{name}-{theme}")
     check_page(page, f"{name}-{theme}")
 
@@ -41,6 +42,7 @@ def test_a_page_looks_as_accepted(open_page, path, theme):
     own_tick = has_maps and path != "/real-xen"  # the maps there are those of the recorded machine
     page = open_page(address(path, theme), tick=TICK if own_tick else None, boards=has_maps)
     if has_maps:
+        wait_quiet(page)
         check_canvases(page, f"{name_of(path)}-{theme}")
     check_page(page, f"{name_of(path)}-{theme}")
 

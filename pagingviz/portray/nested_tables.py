@@ -210,8 +210,8 @@ def root_writes(sim):
         if not tick and not np.any(events["kind"] == L.EV[name]):
             continue
         at = np.flatnonzero((events["kind"] == L.EV[name]) & (events["tick"] == tick))
-        if not at.size:
-            out[name] = tick, None
+        if not at.size:  # the first ENABLE of all finds no mark, whenever it was
+            out[name] = tick, len(used) if name == "ENABLE" and (m.sys[0].enables, m.sys[0].offs) == (1, 0) else None
         elif name == "ENABLE":
             out[name] = tick, int(events[at[-1]]["detail"])
         else:

@@ -18,13 +18,11 @@ import streamlit as st
 from pagingviz import portray
 from pagingviz.board import asked, board
 from pagingviz.left_out import left_out
-from pagingviz.simulation import Simulation
 from pagingviz.ui import link, session, sidebar
 from pagingviz.ui.follow import come_into_view, follow
 from pagingviz.ui.player import Look
 
 LIVE, HEATMAP, TABLE = VIEWS = ("Live map", "Plotly heatmap", "Table")
-Tables = Callable[[Simulation], list[tuple[str, list[dict], str]]]
 ROWS = 20_000  # of a table that travels to the browser
 
 
@@ -39,11 +37,11 @@ def machine_page(title: str) -> None:
 
 
 def map_page(boards: tuple[str, ...], title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
-             below: Callable[[], None] | None = None, tables: Tables = lambda _: []) -> None:  # fmt: skip
+             below: Callable[[], None] | None = None, details: Callable[..., None] | None = None) -> None:  # fmt: skip
     """The page of one map, or of a few that belong together; the first one names the page.
 
-    `curves`: names of simulation.HISTORY for its chart; `tables` gives those under the maps, with headings and notes, for the
-    present state; `below` draws what stands under everything.
+    `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything; `details(sim, theme)` draws
+    what follows the machine, after the chart.
     """
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
@@ -52,7 +50,7 @@ def map_page(boards: tuple[str, ...], title: str, worth_knowing: tuple[str, ...]
     with st.container():
         _live(title, boards, boards[0])
     with st.container():
-        _slow(boards, worth_knowing, curves, tables)
+        _slow(boards, worth_knowing, curves, details=details)
     if below:
         below()
 
@@ -97,8 +95,8 @@ def _live(title: str, boards: tuple[str, ...], name: str) -> None:
 
 
 @st.fragment
-def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...],
-          tables: Tables = lambda _: [], alone=False) -> None:  # fmt: skip
+def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...], alone=False,
+          details: Callable[..., None] | None = None) -> None:  # fmt: skip
     """Everything that may be a moment behind the board. `alone`: there is no board to follow."""
     visit = session.current()
     if not alone:
@@ -118,11 +116,9 @@ def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves
         for plan in plans:
             _same_grid(sim, plan, theme)
         come_into_view(st.session_state.get("view", LIVE), LIVE)
-        for heading, rows, note in tables(sim):
-            st.markdown(f"**{heading}**")
-            st.table(rows)
-            st.caption(note)
         _history(sim, curves, theme)
+        if details:
+            details(sim, theme)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")
         for plan in plans:

@@ -47,6 +47,8 @@ class Board {
     this.resized.observe(host);
     this.onWindow = () => this.layout();
     addEventListener("resize", this.onWindow);
+    this.onFonts = () => this.layout(true); // before, words had other widths, and a line too many took room from the cells
+    document.fonts.addEventListener("loadingdone", this.onFonts);
   }
 
   leave() {
@@ -54,6 +56,7 @@ class Board {
     this.player.close();
     this.resized.disconnect();
     removeEventListener("resize", this.onWindow);
+    document.fonts.removeEventListener("loadingdone", this.onFonts);
     clearTimeout(this.polling);
     clearTimeout(this.hovering);
     this.link.close();
