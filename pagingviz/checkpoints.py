@@ -46,8 +46,8 @@ class Checkpoints:
             self._spare = None
             self._ticks.insert(i, tick)
             self._states.insert(i, state)
-            size = sum(part.nbytes for part in state)
-            while len(self._ticks) > 2 and size * (len(self._ticks) + 1) > (self.most or VISITOR_BYTES):  # one more is the spare
+            size, most = sum(part.nbytes for part in state), self.most or VISITOR_BYTES
+            while len(self._ticks) > 2 and size * (len(self._ticks) + 1) > most:  # one more is the spare
                 self._drop(self._least_useful(tick))
         _respect_server(self)
 
