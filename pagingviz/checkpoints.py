@@ -15,10 +15,10 @@ _lock = threading.Lock()  # of the server's account; taken before, never after, 
 class Checkpoints:
     """States of one machine by tick. A state is the one before the commands of its tick. Another thread may thin them.
 
-    `most`: bytes that they may hold.
+    `most`: bytes that they may hold, VISITOR_BYTES unless said.
     """
 
-    def __init__(self, most=VISITOR_BYTES):
+    def __init__(self, most=None):
         self.most = most
         self.spent = 0.0  # CPU seconds since the last checkpoint
         self._ticks, self._states, self._spare = [], [], None
@@ -46,8 +46,8 @@ class Checkpoints:
             self._spare = None
             self._ticks.insert(i, tick)
             self._states.insert(i, state)
-            size = sum(part.nbytes for part in state)
-            while len(self._ticks) > 2 and size * (len(self._ticks) + 1) > self.most:  # one more is the spare
+            size, most = sum(part.nbytes for part in state), self.most or VISITOR_BYTES
+            while len(self._ticks) > 2 and size * (len(self._ticks) + 1) > most:  # one more is the spare
                 self._drop(self._least_useful(tick))
         _respect_server(self)
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.checkpoints import VISITOR_BYTES, Checkpoints
+from pagingviz.checkpoints import Checkpoints
 from pagingviz.core import run as kernels
 from pagingviz.core.audit import RULES, audit
 from pagingviz.core.events import MicroStop
@@ -29,7 +29,7 @@ class Simulation:
     """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: a RawWork
     instead of the scenario's own; `keep`: bytes of checkpoints. Raises ScenarioError for a bad scenario."""
 
-    def __init__(self, scenario, files=None, work=None, keep=VISITOR_BYTES):
+    def __init__(self, scenario, files=None, work=None, keep=None):
         self.scenario, self.files = scenario, files or {}
         self.work = work or Work(scenario, self.files)
         self.machine = Machine(scenario, self.work)

@@ -2,7 +2,7 @@
 
 Python sends one message of bytes (payload.py) and gets asks back; everything that moves or reacts to keys happens in
 static/*.js, which the launcher serves at /board/. An ask is a dict: "seq" (to be echoed in the answer's header), "cmd"
-(poll, step, micro, run, stop, seek, next, prev, home, end, inspect, cancel, kind, speed), "tick" (the last painted one,
+(poll, step, micro, run, stop, seek, next, prev, home, end, inspect, cancel, kind, speed, ref), "tick" (the last painted one,
 from which to act), "from" (the newest tick that has reached the browser, where a run goes on), "n", "kind", "frames",
 "per_frame", "fps", "play", and "board"/"cell" (the cell under inspection, or null).
 """

@@ -216,11 +216,9 @@ def _covers(walk, ref):
 
 def _sharers(sim, walk, ref):
     """Processes whose own walk of this address reads the same table."""
-    m, names = sim.machine, []
+    m, names = walk.machine, []
     bits, top = (10 if m.sys[0].guest_levels == 2 else 9), int(m.sys[0].guest_levels)
-    if sim.machine is not walk.machine and walk.machine.scenario.road == "pv":
-        m = walk.machine  # a PV guest's frames are its own
-    for slot, root in enumerate(m.view("roots")):
+    for slot, root in enumerate(m.view("uroots" if m.sys[0].pv and walk.user else "roots")):
         tab, level = int(root), top
         while root != L.NONE and level > ref.level and 0 <= tab < m.sys[0].zone:
             mask = 3 if level == 3 == top else (1 << bits) - 1
