@@ -14,6 +14,7 @@ views = st.builds(
     play=st.booleans(),
     theme=st.sampled_from(["", "light", "dark"]),
     present=st.booleans(),
+    bits=st.sampled_from(["round", "often", "who"]),
     recording=st.sampled_from(["", "pt", "sweep-boot2"]),
     row=st.none() | st.integers(0, 99_999),
 )
@@ -53,6 +54,9 @@ BAD = {
     "present=2": "present",
     "do=enable": "COMMAND@TICK",
     "do=explode@3": "explode",
+    "do=dm:256@3": "dm:GFN",
+    "bits=never": "bits",
+    "clean=sweep": "clean",
     "do=pool:9999@3": "pool",
     "trace=/etc/passwd": "trace",
     "colour=red": "colour",

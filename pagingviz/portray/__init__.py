@@ -3,12 +3,14 @@
 A grid is uint16 (height, width); a cell is a fill code, a letter and three flags (pagingviz/palette.py).
 """
 
-from pagingviz.portray.plans import BOARDS, Plan, plan
+from pagingviz.portray.plans import BITS, BOARDS, Plan, plan
 from pagingviz.portray.cells import cells  # noqa: I001 (plans first: it is what the others are drawn on)
+from pagingviz.portray.dirty_tree import dirty_tree
 from pagingviz.portray.inspect import inspect
 from pagingviz.portray.sentences import EVENT_KINDS, sentence
 from pagingviz.portray.words import alt, caption, marks, status, table
 
 __all__ = [
-    "BOARDS", "EVENT_KINDS", "Plan", "alt", "caption", "cells", "inspect", "marks", "plan", "sentence", "status", "table",
+    "BITS", "BOARDS", "EVENT_KINDS", "Plan", "alt", "caption", "cells", "dirty_tree", "inspect", "marks", "plan", "sentence",
+    "status", "table",
 ]  # fmt: skip

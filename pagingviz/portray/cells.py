@@ -4,8 +4,8 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.palette import (
-    ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PENDING,
-    PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
+    ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, OUTSIDE,
+    PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
 )  # fmt: skip
 
 _P, _RW, _A, _D = (int(x) for x in (L.P, L.RW, L.A, L.D))
@@ -277,6 +277,8 @@ def shadow_rights(machine):
 def _bitmap(machine, sim, plan):
     if plan.road == "bare":
         return np.full(plan.key.size, HATCHED)
+    if plan.bits != "round":
+        return _history(machine, plan)
     rank = np.zeros(machine.scenario.frames, np.intp)
     s = machine.sys[0]
     if s.log_dirty:
@@ -285,3 +287,29 @@ def _bitmap(machine, sim, plan):
         rank[[gfn for log in machine.pml() for gfn in log]] = 3
         rank[machine.dirty_bits()] = 4
     return _ranked(plan, rank, np.array([W_FREE, W_TABLE, W_BEFORE, W_LOGGED, W_DIRTY]))
+
+
+_STEPS = AGE_OLDEST - AGE_YOUNGEST + 1  # of the ramp: dark is seldom, bright is often
+_OFTEN = np.array([W_FREE, *(word(AGE_OLDEST - k, "1234"[4 * k // _STEPS]) for k in range(_STEPS))])
+_WHO = np.array([W_FREE, word(DIRTY, "s"), word(TABLE, "A"), word(TABLE, "e"), word(OUTSIDE, "X"), W_LOGGED,
+                 word(OUTSIDE, "v")])  # fmt: skip
+
+
+def bit_history(machine):
+    """By frame: (round in which its bit was last set or -1, layout.MK_* of who set it, in how many rounds it was), int64[n]."""
+    words = machine.view("dround")
+    last, who, times = words & L.DR_ROUND, words >> L.DR_CAUSE_SHIFT & L.DR_CAUSE, words >> L.DR_ROUNDS_SHIFT
+    return last.astype(np.int64) - 1, who.astype(np.int64), times.astype(np.int64)
+
+
+def _history(machine, plan):
+    """How often each bit was set, as a share of all rounds so far, or by whom the last time; thick: it is set now."""
+    _, who, times = bit_history(machine)
+    if plan.bits == "who":
+        out = _ranked(plan, who, _WHO)
+    else:
+        share = np.minimum(times / (int(machine.sys[0].dirty_round) + 1), 1)
+        out = _ranked(plan, np.ceil(share * _STEPS).astype(np.intp), _OFTEN)
+    thick = np.array([0, PINNED], np.uint16)
+    now = _ranked(plan, machine.dirty_bits().astype(np.intp), thick)
+    return np.where(plan.key >= 0, out | now, out).astype(np.uint16)

@@ -3,8 +3,10 @@
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.portray.cells import entry_words, nested_leaves, head_pages, is_big, is_table, shadow_rights, targets
-from pagingviz.portray.events import TYPES
+from pagingviz.portray.cells import (
+    bit_history, entry_words, head_pages, is_big, is_table, nested_leaves, shadow_rights, targets,
+)  # fmt: skip
+from pagingviz.portray.events import MARKED_BY, TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import plan as make_plan
 from pagingviz.portray.sentences import process_name
@@ -173,6 +175,10 @@ def _frame_rows(m, gfn):
     road = m.scenario.road
     if road != "bare":
         rows.append(("dirty bit", "1" if m.dirty_bits()[gfn] else "0"))
+        last, who, times = (int(part[gfn]) for part in bit_history(m))
+        if times:
+            rows.append(("set last", f"in round {last}, by {MARKED_BY[who]}"))
+            rows.append(("set in", f"{times} of {max(int(m.sys[0].dirty_round) + 1, times)} rounds"))
     if road == "pv":
         info = int(m.view("info")[gfn])
         kind = (info & int(L.PGT_TYPE)) >> int(L.PGT_SHIFT)

@@ -6,8 +6,11 @@ from functools import lru_cache
 import numpy as np
 
 from pagingviz import layout as L
-from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
+from pagingviz.palette import (
+    AGE_OLDEST, AGE_YOUNGEST, DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, OUTSIDE, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
+)  # fmt: skip
 
+BITS = ("round", "often", "who")  # what the cells of the dirty bitmap tell; the address has the same words
 BOARDS = ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap")
 LARGEST = 128 * 128  # cells of one map; more frames than that are shown several to a cell, and the plan says so
 DATA_CELLS = 32  # cells for the direct map of the data frames
@@ -47,10 +50,12 @@ class Plan:
     per_cell: int = 1
     key: np.ndarray = field(default=None, repr=False)
     entries: tuple = field(default=(), repr=False)
+    bits: str = ""  # of the dirty bitmap: one of BITS
 
 
-def plan(scenario, work, board, pages=None):
-    """The plan of a board for a machine of this scenario; `pages`: pool pages to show when the pool was made larger."""
+def plan(scenario, work, board, pages=None, bits="round"):
+    """The plan of a board for a machine of this scenario; `pages`: pool pages to show when the pool was made larger;
+    `bits`: one of BITS."""
     if board == "shadow-pool":
         if scenario.road == "hap":
             from pagingviz.machine import hap_pages
@@ -63,7 +68,7 @@ def plan(scenario, work, board, pages=None):
         return _pool(scenario.road, scenario.pool if pages is None else pages, _kinds(scenario, work))
     if board == "guest-tables":
         return _guest(scenario, work)
-    return _frames(scenario.road, scenario.frames, board, bool(scenario.pml))
+    return _frames(scenario.road, scenario.frames, board, bool(scenario.pml), bits if board == "dirty-bitmap" else "")
 
 
 def _kinds(scenario, work):
@@ -100,8 +105,21 @@ def _share(frames):
     return k
 
 
+_OFTEN = (("4", AGE_YOUNGEST + 2, "in more than 3 of 4 rounds"), ("3", AGE_YOUNGEST + 6, "in more than half"),
+          ("2", AGE_YOUNGEST + 10, "in more than 1 of 4"), ("1", AGE_OLDEST - 1, "less often"), (".", FREE, "never"),
+          )  # fmt: skip
+
+
+def _who(road, pml):
+    """The legend of the bitmap by who set a bit; what cannot happen on this road is not in it."""
+    rows = (("s", DIRTY, "store of the guest", True), ("A", TABLE, "A/D bits of the table in it", True),
+            ("e", TABLE, "emulated store to a table", road != "hap"), ("l", PENDING, "processor's log", road == "hap" and pml),
+            ("X", OUTSIDE, "hypervisor", True), ("v", OUTSIDE, "device model", True), (".", FREE, "nobody", True))  # fmt: skip
+    return tuple(row[:3] for row in rows if row[3])
+
+
 @lru_cache(maxsize=256)
-def _frames(road, frames, board, pml):
+def _frames(road, frames, board, pml, bits):
     k = _share(frames)
     n = -(-frames // k)
     width = _width(n)
@@ -114,6 +132,10 @@ def _frames(road, frames, board, pml):
         legend = (("D", DIRTY, "written since the last CLEAN"), ("d", DIRTY_BEFORE, "in the round before"),
                   *((("l", PENDING, "in the processor's log"),) if pml and road == "hap" else ()),
                   ("T", TABLE, "page table, clean"), (".", FREE, "clean"))  # fmt: skip
+        if bits == "often":
+            title, legend = "Dirty bitmap: how often", _OFTEN
+        elif bits == "who":
+            title, legend = "Dirty bitmap: who set the bit last", _who(road, pml)
     elif road == "hap":
         title = "EPT / NPT"
         legend = (("W", WRITABLE, "ram_rw"), ("R", READ_ONLY, "ram_logdirty: no write unseen"), ("S", SUPERPAGE, "2 MiB leaf"),
@@ -128,7 +150,7 @@ def _frames(road, frames, board, pml):
     if road == "bare":
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()
-    return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key)
+    return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key, bits=bits)
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from pagingviz.fields import MAX_TICK, integer, one_of
+from pagingviz.portray import BITS
 from pagingviz.recording.library import NAMES
 from pagingviz.scenario import Scenario, from_mapping
 
@@ -23,6 +24,7 @@ SWITCH = {"0": False, "1": True}
 class View:
     """How a machine is looked at. tick: None is the scenario's own `start`; theme: "" is whatever the browser prefers.
 
+    bits: what the dirty bitmap tells (portray.BITS).
     recording, row: what the page Real Xen shows; "" and None are its first recording and the first row.
     """
 
@@ -30,6 +32,7 @@ class View:
     play: bool = False
     theme: str = ""
     present: bool = False
+    bits: str = "round"
     recording: str = ""
     row: int | None = None
 
@@ -53,6 +56,12 @@ def _switch(name: str):
     return read_switch
 
 
+def _bits(value: str) -> str:
+    if value not in BITS:
+        raise one_of("The view of bits", value, BITS)
+    return value
+
+
 def _recording(value: str) -> str:
     if value not in NAMES:
         raise one_of("The recording", value, NAMES)
@@ -63,8 +72,8 @@ def _row(value: str) -> int:
     return integer("row", value, 0, MOST_ROWS)
 
 
-_READ = {"tick": _tick, "play": _switch("play"), "theme": _theme, "present": _switch("present"), "recording": _recording,
-         "row": _row}  # fmt: skip
+_READ = {"tick": _tick, "play": _switch("play"), "theme": _theme, "present": _switch("present"), "bits": _bits,
+         "recording": _recording, "row": _row}  # fmt: skip
 
 
 def read(params: Mapping[str, str]) -> tuple[Scenario, View]:
@@ -79,6 +88,7 @@ def write(scenario: Scenario, view: View) -> dict[str, str]:
     if view.tick is not None:
         params["tick"] = str(view.tick)
     params |= {key: "1" for key in ("play", "present") if getattr(view, key)}
+    params |= {"bits": view.bits} if view.bits != View.bits else {}
     params |= {"recording": view.recording} if view.recording else {}
     params |= {"row": str(view.row)} if view.row is not None else {}
     return params | ({"theme": view.theme} if view.theme else {})

@@ -37,16 +37,22 @@ def machine_page(title: str) -> None:
 
 
 def map_page(name: str, title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
-             below: Callable[[], None] | None = None) -> None:  # fmt: skip
-    """The page of one map. `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything."""
+             below: Callable[[], None] | None = None, switch: Callable[[], None] | None = None,
+             details: Callable[..., None] | None = None) -> None:  # fmt: skip
+    """The page of one map. `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything.
+
+    `switch()` draws in the heading; `details(sim, theme)` draws what follows the machine, after the chart.
+    """
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
+        if switch:
+            switch()
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
                              label_visibility="collapsed")  # fmt: skip
     with st.container():
         _live(title, (name,), name)
     with st.container():
-        _slow((name,), worth_knowing, curves)
+        _slow((name,), worth_knowing, curves, details=details)
     if below:
         below()
 
@@ -71,7 +77,8 @@ def _arrive() -> None:
 
 
 def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:
-    return Look(title, boards, session.theme(visit), visit.view.present, query=lambda: urlencode(visit.address()))
+    return Look(title, boards, session.theme(visit), visit.view.present, bits=visit.view.bits,
+                query=lambda: urlencode(visit.address()))
 
 
 @st.fragment
@@ -91,7 +98,8 @@ def _live(title: str, boards: tuple[str, ...], name: str) -> None:
 
 
 @st.fragment
-def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...], alone=False) -> None:
+def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...], alone=False,
+          details: Callable[..., None] | None = None) -> None:  # fmt: skip
     """Everything that may be a moment behind the board. `alone`: there is no board to follow."""
     visit = session.current()
     if not alone:
@@ -103,7 +111,7 @@ def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves
     if visit.player is None or visit.player.job:
         return
     sim, theme = visit.player.sim, session.theme(visit)
-    plans = visit.player.plans(Look("", boards))
+    plans = visit.player.plans(Look("", boards, bits=visit.view.bits))
     _said(sim, plans)
     if worth_knowing is None:
         return
@@ -111,6 +119,8 @@ def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves
         _same_grid(sim, plans[0], theme)
         come_into_view(st.session_state.get("view", LIVE), LIVE)
         _history(sim, curves, theme)
+        if details:
+            details(sim, theme)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")
         st.caption(portray.alt(sim, plans[0]))
