@@ -1,5 +1,6 @@
 """Dirty bitmap: which frames were written since the last CLEAN."""
 
+from pagingviz.ui.bitmap import bits_switch, details
 from pagingviz.ui.not_taken import road_not_taken
 from pagingviz.ui.place import map_page
 
@@ -14,4 +15,6 @@ map_page(
     ),
     ("dirty_count", "pages_marked", "cleans"),
     below=road_not_taken,
+    switch=bits_switch,
+    details=details,
 )

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from pagingviz.palette import (
     AGE_OLDEST, AGE_YOUNGEST, BLANK, CHANGED, CROSSED, FILL_CODES, FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PALETTES,
-    PINNED, Palette,
+    PINNED, TABLE, Palette, age_colour, ink_on,
 )  # fmt: skip
 
 LETTERS_UP_TO = 64  # columns: beyond that a letter is smaller than a reader's eye
@@ -135,16 +135,34 @@ def ledger(entries, by: str, here, crossings, theme: str) -> go.Figure:
                                hovertemplate=said + more + ": %{y:,} cycles<extra></extra>")  # fmt: skip
     for a, b in crossings:
         figure.add_vrect(x0=getattr(a, by), x1=getattr(b, by), fillcolor=palette.hatch, opacity=0.6, line_width=0,
-                         layer="below", annotation_text="crossover", annotation_position="bottom right")  # fmt: skip
+                         layer="below", annotation_text="crossover", annotation_position="top right")  # fmt: skip
     figure.add_vline(x=getattr(here, by), line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text="chosen",
                      annotation_position="top left")  # fmt: skip
     what = {"write": "percent of accesses that write", "pool": "pages of the pool", "ticks": "ticks of a round"}[by]
     figure.update_layout(_layout(palette), height=380, showlegend=True, hovermode="x unified",
                          title={"text": f"Cycles of the CLEANs and the rounds after them, against {what}"})  # fmt: skip
-    figure.update_layout(legend={"y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left"}, margin_b=110)
+    figure.update_layout(legend={"y": -0.26, "yanchor": "top", "x": 0, "xanchor": "left"}, margin_b=110)
     figure.update_xaxes(title={"text": what, "font_size": 13}, gridcolor=palette.hatch, zeroline=False,
                         type="log" if by == "ticks" else "linear")  # fmt: skip
     figure.update_yaxes(gridcolor=palette.hatch, zeroline=False, rangemode="tozero")
+    return figure
+
+
+def dirty_tree(pages, theme: str) -> go.Figure:
+    """The tree's pages (portray.dirty_tree) as rows of an icicle, root above; a leaf's colour says how many bits are set."""
+    palette = PALETTES[theme]
+    most = max([page.used for page in pages if page.level == 1], default=0) or 1
+    share = [page.used / most if page.level == 1 else None for page in pages]
+    fills = [palette.fill(TABLE) if part is None else age_colour(part) for part in share]
+    text = [f"{page.name}, pool page {page.page:#x}<br>gfn {page.first:#x} on: "
+            + (f"{page.used:,} bits" if page.level == 1 else f"{page.used} entr{'ies' if page.used > 1 else 'y'}")
+            for page in pages]  # fmt: skip
+    figure = go.Figure(go.Icicle(
+        ids=[str(k) for k in range(len(pages))], labels=text, parents=["" if p.parent < 0 else str(p.parent) for p in pages],
+        tiling={"orientation": "v"}, sort=False, marker={"colors": fills, "line": {"color": palette.ground, "width": 2}},
+        insidetextfont={"color": [ink_on(fill) for fill in fills], "size": 14}, textinfo="label", pathbar={"visible": False},
+        hovertemplate="%{label}<extra></extra>"))  # fmt: skip
+    figure.update_layout(_layout(palette), height=250, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     return figure
 
 

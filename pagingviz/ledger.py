@@ -17,7 +17,7 @@ from pagingviz.simulation import Simulation
 WARM = 4000  # ticks before log-dirty is switched on
 ROUND = 2000  # ticks between two CLEANs
 ROUNDS = 3  # counted
-WRITES = (0, 1, 2, 5, 10, 20, 35, 50, 75, 100)  # percent, of a sweep over dirty rates
+WRITES = (0, 1, 5, 10, 20, 40, 70, 100)  # percent, of a sweep over dirty rates
 TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)  # of a round, where programs decide themselves what they write
 ROADS = ("blow", "revoke")
 

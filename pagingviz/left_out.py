@@ -126,9 +126,9 @@ LEFT_OUT = (
         "Nothing is ever removed from the physmap, so no bit goes but by CLEAN.",
     ),
     _dirty(
-        "marks by devices and by the toolstack",
-        "mm/paging.c: paging_mark_dirty",
-        "Only the guest's own stores and the A/D bits set for it make a frame dirty.",
+        "marks by the toolstack and for frames that Xen maps permanently",
+        "mm/paging.c: paging_log_dirty_op (LOGDIRTY_FINAL), hvm_mapped_guest_frames_mark_dirty",
+        "A frame is marked for the guest's stores, the A/D bits set for it, Xen's own stores, grants that end, and devices.",
     ),
     _tlb(
         "global pages, PCID and VPID, entries of their own for large pages",

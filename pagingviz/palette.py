@@ -17,13 +17,14 @@ PINNED = 1 << 13  # thick edge
 CROSSED = 1 << 14  # recycled in this tick
 CHANGED = 1 << 15  # outlined: changed in this tick
 
-LETTERS = " .RWDdTOS?4321mlfoPEFrws+G"  # letter index = position
+LETTERS = " .RWDdTOS?4321mlfoPEFrws+GAXev"  # letter index = position
 
 ABSENT, FREE, READ_ONLY, WRITABLE, DIRTY, DIRTY_BEFORE, TABLE, OUT_OF_SYNC, SUPERPAGE, PENDING = range(10)
 BLANK = 10  # padding: not drawn at all
 CACHED = 11  # a reference that a cache answers
+OUTSIDE = 12  # written from outside the guest
 AGE_YOUNGEST, AGE_OLDEST = 16, 31
-FILL_CODES = (*range(12), *range(AGE_YOUNGEST, AGE_OLDEST + 1))
+FILL_CODES = (*range(13), *range(AGE_YOUNGEST, AGE_OLDEST + 1))
 
 EDGE_CONTRAST = 3.0  # every filled cell has an edge of at least this ratio against the ground beside it
 
@@ -37,6 +38,7 @@ _STATES = {
     SUPERPAGE: "#009e73",
     PENDING: "#f0e442",
     CACHED: "#a8a8a0",
+    OUTSIDE: "#000000",
 }
 # Ten points of cividis from dark to bright; what lies between is mixed linearly (error below 2 levels of 255).
 _CIVIDIS = "#00224e #123570 #3b496c #575d6d #707173 #8a8678 #a59c74 #c3b369 #e1cc55 #fee838".split()

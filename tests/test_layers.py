@@ -22,7 +22,7 @@ FLOORS = (
     {"machine", "checkpoints"},
     {"simulation"},
     {"recording"},
-    {"warm", "portray", "migration", "check", "poolsize"},
+    {"warm", "portray", "migration", "check", "poolsize", "ledger"},
     {"figures"},
     {"board"},
     {"lessons"},

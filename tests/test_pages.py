@@ -172,7 +172,7 @@ def test_the_pool_page_shows_the_curve_and_the_recorded_grid(warm):
 
 
 BAD = [
-    {"recording": "nowhere"}, {"row": "-1"}, {"row": "x"},
+    {"bits": "never"}, {"recording": "nowhere"}, {"row": "-1"}, {"row": "x"},
     {"scenario": "nowhere"}, {"pool": "3"}, {"pool": "many"}, {"pml": "2"}, {"tick": "-1"},
     {"tick": "10000000000"}, {"play": "yes"}, {"theme": "pink"}, {"do": "explode@3"}, {"nonsense": "1"},
     {"trace": "cc1"}, {"trace": "0" * 64}, {"trace": "nothing"}, {"work": "zipf:99999"},

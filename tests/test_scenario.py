@@ -246,6 +246,11 @@ def test_commands_alone():
     assert pool_cap(200) == 800
     assert pool_cap(4096) == 5120
     assert Scenario(pool=64, do="pool:256@1").commands[0].arg == 256
+    assert parse_command("dm:7", 3) == Command("dm", 7 | 1 << 32, 3) and parse_command("dm:7").text == "dm:7"
+    assert parse_command("dm:7:2").arg == 7 | 2 << 32 and parse_command("dm:7:2").text == "dm:7:2"
+    for bad in ("dm", "dm:", "dm:-1", "dm:x", "dm:1:0", "dm:1:", "dm:1:2:3", "dm:63:2", "dm:64"):
+        refused(parse_command, bad, 0, 256, 64)
+    refused(Scenario, frames=256, do="dm:250:7@3")
     refused(parse_command, "pool:300", 0, 256)
     refused(parse_command, "reboot")
     refused(parse_command, 5)
@@ -256,6 +261,8 @@ COMMANDS = st.one_of(
         Command, st.sampled_from(["enable", "clean", "peek", "off", "blow", "flush"]), st.just(0), st.integers(0, 10**9)
     ),
     st.builds(Command, st.just("pool"), st.integers(16, 256), st.integers(0, 10**9)),
+    st.builds(Command, st.just("dm"), st.builds(lambda gfn, n: gfn | n << 32, st.integers(0, 200), st.integers(1, 56)),
+              st.integers(0, 10**9)),
 )
 
 

@@ -47,6 +47,15 @@ def test_a_page_looks_as_accepted(open_page, path, theme):
     check_page(page, f"{name_of(path)}-{theme}")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("bits", ["often", "who"])
+def test_the_bitmap_tells_other_things(open_page, bits, theme):
+    do = "enable@100,clean@150,clean@200,dm:200:5@240"
+    page = open_page(f"/dirty-bitmap?scenario=blackboard&tick={TICK}&do={do}&bits={bits}&theme={theme}", tick=TICK)
+    check_canvases(page, f"bits-{bits}-{theme}")
+    check_page(page, f"bits-{bits}-{theme}")
+
+
 def test_fresh_browsers_draw_the_same(playwright, server):
     """Five new browser processes: the maps of the home page agree bit for bit, the whole page within the tolerance."""
     maps, pages = set(), []

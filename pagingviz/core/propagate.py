@@ -10,7 +10,7 @@ from pagingviz.core.jit import jit
 from pagingviz.core.shadows import is_page_table
 from pagingviz.core.walk import guest_frame
 from pagingviz.layout import (
-    A, CR_NXE, CR_PG, CR_PSE, D, MK_STORE, NONE, NX, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, TWO, US, ZERO,
+    A, CR_NXE, CR_PG, CR_PSE, D, MK_EMULATED, MK_STORE, NONE, NX, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, TWO, US, ZERO,
 )  # fmt: skip
 
 _COPIED = P | RW | US | A
@@ -49,11 +49,13 @@ def propagate_l1(s, c, a, gent, demand_write):
     flags = _copied(s, gent)
     if (gent & D) == ZERO:
         flags &= ~RW
+    cause = MK_STORE
     if is_page_table(s, a, gfn) and not (demand_write and a[s.o_info + gfn] & OOS_MAY_WRITE):
         flags &= ~RW
+        cause = MK_EMULATED  # which is what comes of this store
     if s.log_dirty != ZERO:
         if demand_write:
-            logdirty.mark(s, c, a, gfn, MK_STORE)
+            logdirty.mark(s, c, a, gfn, cause)
         elif flags & RW and not logdirty.is_dirty(s, a, gfn):
             flags &= ~RW
     return (a[s.o_p2m + gfn] << PAGE_BITS) | flags

@@ -5,8 +5,8 @@ import numpy as np
 from pagingviz import layout as L
 from pagingviz.core.look import nested_cells
 from pagingviz.palette import (
-    ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PENDING,
-    PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
+    ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, OUTSIDE,
+    PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
 )  # fmt: skip
 from pagingviz.portray import nested
 
@@ -310,6 +310,8 @@ def shadow_rights(machine):
 def _bitmap(machine, sim, plan):
     if plan.road == "bare":
         return np.full(plan.key.size, HATCHED)
+    if plan.bits != "round":
+        return _history(machine, plan)
     out = np.where(plan.key < 0, NOTHING, W_FREE)
     s = machine.sys[0]
     if s.log_dirty:
@@ -318,4 +320,32 @@ def _bitmap(machine, sim, plan):
         for word_, gfn in ((W_TABLE, machine.live_tables()), (W_BEFORE, before), (W_LOGGED, logged),
                            (W_DIRTY, machine.dirty_frames())):  # fmt: skip  # the worst last
             out[np.asarray(gfn, np.intp) // plan.per_cell] = word_
+    return out
+
+
+_STEPS = AGE_OLDEST - AGE_YOUNGEST + 1  # of the ramp: dark is seldom, bright is often
+_OFTEN = np.array([W_FREE, *(word(AGE_OLDEST - k, "1234"[4 * k // _STEPS]) for k in range(_STEPS))])
+_WHO = np.array([W_FREE, word(DIRTY, "s"), word(TABLE, "A"), word(TABLE, "e"), word(OUTSIDE, "X"), W_LOGGED,
+                 word(OUTSIDE, "v")])  # fmt: skip
+
+
+def bit_history(machine):
+    """By kept frame: (round in which its bit was set last or -1, layout.MK_* of who set it, in how many rounds), int64[n]."""
+    words = machine.view("dround")
+    last, who, times = words & L.DR_ROUND, words >> L.DR_CAUSE_SHIFT & L.DR_CAUSE, words >> L.DR_ROUNDS_SHIFT
+    return last.astype(np.int64) - 1, who.astype(np.int64), times.astype(np.int64)
+
+
+def _history(machine, plan):
+    """How often each bit was set, as a share of all rounds so far, or by whom the last time; thick: it is set now."""
+    _, who, times = bit_history(machine)
+    if plan.bits == "who":
+        rank, words = who, _WHO
+    else:
+        share = np.minimum(times / (int(machine.sys[0].dirty_round) + 1), 1)
+        rank, words = np.ceil(share * _STEPS).astype(np.intp), _OFTEN
+    worst = np.zeros(plan.key.size, np.intp)
+    np.maximum.at(worst, machine.kept.frames() // plan.per_cell, rank)
+    out = np.where(plan.key >= 0, words[worst], NOTHING)
+    out[machine.dirty_frames() // plan.per_cell] |= PINNED
     return out

@@ -5,8 +5,8 @@ import numpy as np
 from pagingviz import layout as L
 from pagingviz.frames import machine_frames
 from pagingviz.portray import nested, nested_tables
-from pagingviz.portray.cells import entry_words, head_pages, is_big, shadow_rights, targets
-from pagingviz.portray.events import TYPES
+from pagingviz.portray.cells import bit_history, entry_words, head_pages, is_big, shadow_rights, targets
+from pagingviz.portray.events import MARKED_BY, TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import TABLES
 from pagingviz.portray.plans import plan as make_plan
@@ -181,6 +181,10 @@ def _frame_rows(m, gfn):
     rows = [("gfn", _hex(gfn)), ("stores so far", stores)]
     if road != "bare":
         rows.append(("dirty bit", "1" if gfn in m.dirty_frames() else "0"))
+        last, who, times = (int(part[place]) if place < m.kept.count else 0 for part in bit_history(m))
+        if times:
+            rows.append(("set last", f"in round {last}, by {MARKED_BY[who]}"))
+            rows.append(("set in", f"{times} of {max(int(m.sys[0].dirty_round) + 1, times)} rounds"))
     if road == "pv":
         info = int(m.view("info")[gfn])
         kind = (info & int(L.PGT_TYPE)) >> int(L.PGT_SHIFT)

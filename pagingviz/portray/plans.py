@@ -8,8 +8,11 @@ import numpy as np
 from pagingviz import layout as L
 from pagingviz.fields import MAX_FRAMES
 from pagingviz.frames import hap_pages
-from pagingviz.palette import DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
+from pagingviz.palette import (
+    AGE_OLDEST, AGE_YOUNGEST, DIRTY, DIRTY_BEFORE, FREE, OUT_OF_SYNC, OUTSIDE, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
+)  # fmt: skip
 
+BITS = ("round", "often", "who")  # what the cells of the dirty bitmap tell; the address has the same words
 BOARDS = ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap")
 TABLES = "nested-tables"  # a board of its own page; the home page keeps its four
 MOST_OF_A_LEVEL = 256  # cells of one level of nested tables: so many can be read beside the leaf map
@@ -55,10 +58,12 @@ class Plan:
     levels: tuple = field(default=(), repr=False)  # of nested tables: (level, first cell, cells, entries in a cell)
     heads: tuple = ()  # text above each column
     place: tuple = ()  # (column, row) of the page, where it is not the board that decides
+    bits: str = ""  # of the dirty bitmap: one of BITS
 
 
-def plan(scenario, work, board, pages=None):
-    """The plan of a board for a machine of this scenario; `pages`: pool pages to show when the pool was made larger."""
+def plan(scenario, work, board, pages=None, bits="round"):
+    """The plan of a board for a machine of this scenario; `pages`: pool pages to show when the pool was made larger;
+    `bits`: one of BITS."""
     if board == "shadow-pool":
         if scenario.road == "hap":
             pages = hap_pages(scenario, work)
@@ -71,7 +76,8 @@ def plan(scenario, work, board, pages=None):
         return _guest(scenario, work)
     if board == TABLES:
         return _tables(scenario.road, scenario.frames, scenario.hap, bool(scenario.superpages), bool(scenario.pml))
-    return _frames(scenario.road, scenario.frames, board, bool(scenario.pml), scenario.superpages)
+    told = bits if board == "dirty-bitmap" else ""
+    return _frames(scenario.road, scenario.frames, board, bool(scenario.pml), scenario.superpages, told)
 
 
 def _kinds(scenario, work):
@@ -114,8 +120,21 @@ def _size(frames):
     return f"{kib} KiB" if kib < 1024 else f"{kib >> 10} MiB"
 
 
+_OFTEN = (("4", AGE_YOUNGEST + 2, "in more than 3 of 4 rounds"), ("3", AGE_YOUNGEST + 6, "in more than half"),
+          ("2", AGE_YOUNGEST + 10, "in more than 1 of 4"), ("1", AGE_OLDEST - 1, "less often"), (".", FREE, "never"),
+          )  # fmt: skip
+
+
+def _who(road, pml):
+    """The legend of the bitmap by who set a bit; what cannot happen on this road is not in it."""
+    rows = (("s", DIRTY, "store of the guest", True), ("A", TABLE, "A/D bits of the table in it", True),
+            ("e", TABLE, "emulated store to a table", road != "hap"), ("l", PENDING, "processor's log", road == "hap" and pml),
+            ("X", OUTSIDE, "hypervisor", True), ("v", OUTSIDE, "device model", True), (".", FREE, "nobody", True))  # fmt: skip
+    return tuple(row[:3] for row in rows if row[3])
+
+
 @lru_cache(maxsize=256)
-def _frames(road, frames, board, pml, superpages):
+def _frames(road, frames, board, pml, superpages, bits):
     k = _share(frames)
     n = -(-frames // k)
     width = _width(n)
@@ -128,6 +147,10 @@ def _frames(road, frames, board, pml, superpages):
         legend = (("D", DIRTY, "written since the last CLEAN"), ("d", DIRTY_BEFORE, "in the round before"),
                   *((("l", PENDING, "in the processor's log"),) if pml and road == "hap" else ()),
                   ("T", TABLE, "page table, clean"), (".", FREE, "clean"))  # fmt: skip
+        if bits == "often":
+            title, legend = "Dirty bitmap: how often", _OFTEN
+        elif bits == "who":
+            title, legend = "Dirty bitmap: who set the bit last", _who(road, pml)
     elif road == "hap":
         title = "EPT / NPT"
         gib = (("G", SUPERPAGE, "1 GiB leaf"),) if superpages == 2 else ()
@@ -145,7 +168,7 @@ def _frames(road, frames, board, pml, superpages):
         unit, legend = "no hypervisor on the bare road", ()
     elif k > 1:
         title, legend = f"{title}, 1 cell = {_size(k)}", (*legend, ("", SIZE, f"1 cell = {k:,} frames: the worst of them"))
-    return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key)
+    return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key, bits=bits)
 
 
 @lru_cache(maxsize=256)

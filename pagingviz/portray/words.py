@@ -80,6 +80,10 @@ def caption(sim, plan):
         found = nested.counts(sim.machine)
         waits = " · ".join(f"L{level} {waiting:,} of {n:,}" for level, (_, n, waiting) in found.items())
         return f"{sum(pages for pages, _, _ in found.values()):,} table pages · pending: {waits}"
+    if plan.bits in ("often", "who"):
+        rounds = int(s.dirty_round) + 1
+        what = f"over {rounds} round{'s' if rounds > 1 else ''}" if plan.bits == "often" else "of all rounds"
+        return f"{what} · thick edge: set now, {int(s.dirty_count):,} bits" if s.log_dirty else f"{what} · log-dirty is off now"
     if not s.log_dirty:
         return "log-dirty is off: no bitmap"
     tree = "its tree takes 4 pages or more of the pool" if s.tree_root != L.NONE else "its tree is not allocated yet"
@@ -96,6 +100,10 @@ def alt(sim, plan):
     """Alternative text: what somebody who cannot see the map should know, with numbers."""
     grid = cells(sim, plan)
     fill, n = np.unique(grid & FILL_MASK, return_counts=True)
+    if plan.bits in ("often", "who"):
+        letters = np.array(list(LETTERS))[grid >> LETTER_SHIFT & LETTER_MASK]
+        said = [f"{int(np.count_nonzero(letters == letter))} {text}" for letter, _, text in plan.legend]
+        return f"{plan.title} at tick {sim.tick}: {', '.join(said)}. {caption(sim, plan)}."
     parts, used = [], 0
     for code, count in zip(fill.tolist(), n.tolist(), strict=True):
         if code in _FILLS:
@@ -133,6 +141,9 @@ def table(sim, plan):
         row = where.get(int(i)) or {"page" if plan.id == "shadow-pool" else "gfn": hex(int(plan.key[i]))}
         fill = code & FILL_MASK
         state = _FILLS.get(fill, f"in use, age step {fill - 16}")
+        if plan.bits in ("often", "who"):
+            letter = LETTERS[code >> LETTER_SHIFT & LETTER_MASK]
+            state = next((text for known, _, text in plan.legend if known == letter), state)
         if plan.id == "shadow-pool":
             row = row | {"type": TYPES.get(int(sim.machine.view("ptype")[int(plan.key[i])]), "")}
         rows.append({"cell": int(i), **row, "letter": LETTERS[code >> LETTER_SHIFT & LETTER_MASK], "state": state,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from pagingviz.fields import MAX_TICK, ScenarioError, integer, one_of, quote
+from pagingviz.portray import BITS
 from pagingviz.recording.library import NAMES
 from pagingviz.scenario import Scenario, from_mapping
 
@@ -28,6 +29,7 @@ SWITCH = {"0": False, "1": True}
 class View:
     """How a machine is looked at. tick: None is the scenario's own `start`; theme: "" is whatever the browser prefers.
 
+    bits: what the dirty bitmap tells (portray.BITS).
     recording, row: what the page Real Xen shows; "" and None are its first recording and the first row.
     gva, access, ref: of the page Translation; None and "" are the address and the kind of the tick's last access, and all
     references made.
@@ -37,6 +39,7 @@ class View:
     play: bool = False
     theme: str = ""
     present: bool = False
+    bits: str = "round"
     recording: str = ""
     row: int | None = None
     gva: int | None = None
@@ -61,6 +64,12 @@ def _switch(name: str):
         return SWITCH[value]
 
     return read_switch
+
+
+def _bits(value: str) -> str:
+    if value not in BITS:
+        raise one_of("The view of bits", value, BITS)
+    return value
 
 
 def _recording(value: str) -> str:
@@ -101,8 +110,8 @@ def _ref(value: str) -> int:
     return integer("ref", value, 0, MOST_REFERENCES)
 
 
-_READ = {"tick": _tick, "play": _switch("play"), "theme": _theme, "present": _switch("present"), "recording": _recording,
-         "row": _row, "access": _access, "ref": _ref}  # fmt: skip
+_READ = {"tick": _tick, "play": _switch("play"), "theme": _theme, "present": _switch("present"), "bits": _bits,
+         "recording": _recording, "row": _row, "access": _access, "ref": _ref}  # fmt: skip
 
 
 def read(params: Mapping[str, str]) -> tuple[Scenario, View]:
@@ -120,6 +129,7 @@ def write(scenario: Scenario, view: View) -> dict[str, str]:
     if view.tick is not None:
         params["tick"] = str(view.tick)
     params |= {key: "1" for key in ("play", "present") if getattr(view, key)}
+    params |= {"bits": view.bits} if view.bits != View.bits else {}
     params |= {"recording": view.recording} if view.recording else {}
     params |= {"row": str(view.row)} if view.row is not None else {}
     params |= {"gva": f"{view.gva:#x}"} if view.gva is not None else {}

@@ -65,7 +65,8 @@ def _chosen(visit: session.Visit):
     else:
         write = now.write
         middle.markdown("Recorded programs decide themselves what they write: the length of a round sets the dirty rate.")
-    ticks = right.select_slider("Ticks of a round", _LENGTHS, ledger.ROUND, key="ledger-ticks")
+    usual = min(_LENGTHS, key=lambda n: abs(n - (now.clean_every or ledger.ROUND)))
+    ticks = right.select_slider("Ticks of a round", _LENGTHS, usual, key=f"ledger-ticks-{usual}")
     return now.replace(pool=pool, write=write, do="", clean_every=0), ticks
 
 

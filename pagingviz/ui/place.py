@@ -37,14 +37,17 @@ def machine_page(title: str) -> None:
 
 
 def map_page(boards: tuple[str, ...], title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
-             below: Callable[[], None] | None = None, details: Callable[..., None] | None = None) -> None:  # fmt: skip
+             below: Callable[[], None] | None = None, switch: Callable[[], None] | None = None,
+             details: Callable[..., None] | None = None) -> None:  # fmt: skip
     """The page of one map, or of a few that belong together; the first one names the page.
 
-    `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything; `details(sim, theme)` draws
-    what follows the machine, after the chart.
+    `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything; `switch()` draws in the
+    heading; `details(sim, theme)` draws what follows the machine, after the chart.
     """
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
+        if switch:
+            switch()
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
                              label_visibility="collapsed")  # fmt: skip
     with st.container():
@@ -75,7 +78,8 @@ def _arrive() -> None:
 
 
 def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:
-    return Look(title, boards, session.theme(visit), visit.view.present, query=lambda: urlencode(visit.address()))
+    return Look(title, boards, session.theme(visit), visit.view.present, bits=visit.view.bits,
+                query=lambda: urlencode(visit.address()))
 
 
 @st.fragment
@@ -108,7 +112,7 @@ def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves
     if visit.player is None or visit.player.job:
         return
     sim, theme = visit.player.sim, session.theme(visit)
-    plans = visit.player.plans(Look("", boards))
+    plans = visit.player.plans(Look("", boards, bits=visit.view.bits))
     _said(sim, plans)
     if worth_knowing is None:
         return

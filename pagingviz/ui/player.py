@@ -35,6 +35,7 @@ class Look:
     theme: str = "light"
     present: bool = False
     compact: bool = False  # beside something else: without the status line and what paces a run
+    bits: str = "round"  # portray.BITS: what the dirty bitmap tells
     query: Callable[[], str] = str  # the address of what is on the screen, as Streamlit would encode it; "": nobody follows it
     portrait: object = portray  # what draws the boards: ui/translate.py has another one
     changes: bool = True  # outline what differs from the moment before
@@ -76,7 +77,7 @@ class _NoWork:
 
 def compiling(scenario, look: Look, share: float, seq: int) -> bytes:
     """The message while kernels compile: frames, titles and legends of the maps, and how far the compiler is."""
-    plans = [look.portrait.plan(scenario, _NoWork(scenario), name) for name in look.boards]
+    plans = [look.portrait.plan(scenario, _NoWork(scenario), name, bits=look.bits) for name in look.boards]
     return encode(header(look, seq, state="compiling", progress=share, message=warm.COMPILING,
                          boards=[board_record(plan) for plan in plans]), [])  # fmt: skip
 
@@ -281,9 +282,10 @@ class Player:
     def plans(self, look: Look) -> list:
         """The plans of the page's maps; a pool that grows by a command is shown at its largest from the start."""
         pages = max([self.sim.scenario.pool, *(c.arg for c in self.sim.journal if c.name == "pool")])
-        if self._planned != (look.boards, pages):
-            self._planned = (look.boards, pages)
-            self._plans = [look.portrait.plan(self.sim.scenario, self.sim.work, name, pages) for name in look.boards]
+        wanted = look.boards, pages, look.bits
+        if self._planned != wanted:
+            self._planned = wanted
+            self._plans = [look.portrait.plan(self.sim.scenario, self.sim.work, name, pages, look.bits) for name in look.boards]
         return self._plans
 
     def _frame(self, look: Look) -> tuple[dict, list]:
@@ -312,8 +314,8 @@ class Player:
         return record, [np.where(d, a | CHANGED, a).astype(np.uint16) for d, a in zip(differs, grids, strict=True)]
 
     def _moment(self, tick: int, opened, look: Look) -> tuple:
-        """Names a picture: tick, events of it that have happened (None: all), boards."""
-        return tick, opened[0] if opened and opened[0] < opened[1] else None, look.boards
+        """Names a picture: tick, events of it that have happened (None: all), boards and what their bits tell."""
+        return tick, opened[0] if opened and opened[0] < opened[1] else None, (look.boards, look.bits)
 
     def _moment_before(self, look: Look) -> tuple:
         tick, opened = self.sim.tick, self.sim.opened

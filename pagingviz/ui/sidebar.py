@@ -136,6 +136,12 @@ def _commands(visit: Visit, mark: int) -> None:
     with right:
         st.button("set pool", key="do-pool", help="shadow_set_allocation", width="stretch",
                   on_click=lambda: visit.command(f"pool:{pages}"))  # fmt: skip
+    with left:
+        gfn = st.number_input("frame that a device writes", 0, visit.scenario.frames - 1, 0, key=f"dm-n-{mark}",
+                              label_visibility="collapsed")  # fmt: skip
+    with right:
+        st.button("device", key="do-dm", help="A device writes this frame: XEN_DMOP_modified_memory", width="stretch",
+                  on_click=lambda: visit.command(f"dm:{gfn}"))  # fmt: skip
 
 
 def share(visit: Visit, params: dict[str, str], readable: str) -> None:

@@ -59,7 +59,7 @@ class Portrait:
         total = self.total(sim)
         return total if self.view.ref is None else min(self.view.ref, total)
 
-    def plan(self, scenario, work, board, pages=None):
+    def plan(self, scenario, work, board, pages=None, bits="round"):
         return translation.plan(scenario, board)
 
     def cells(self, sim, plan):

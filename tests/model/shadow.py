@@ -240,11 +240,12 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         if is_leaf(mode, level, guest_entry) and not guest_entry & D:
             flags &= ~W
         if level == 1:
-            if self.is_page_table(target) and not (fetch == DEMAND_WRITE and target in self.may_write):
+            trapped = self.is_page_table(target) and not (fetch == DEMAND_WRITE and target in self.may_write)
+            if trapped:
                 flags &= ~W
             log, gfn = self.m.log, self.m.gfn_of[target]
             if log.on and fetch == DEMAND_WRITE:
-                log.mark(gfn, "store")
+                log.mark(gfn, "emulated" if trapped else "store")
             elif log.on and gfn not in log.bits:
                 flags &= ~W
         return target << 12 | flags

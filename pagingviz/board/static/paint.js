@@ -2,7 +2,7 @@
 // pagingviz/palette.py: fill code (bits 0-6), letter (7-12), pinned (13), crossed (14), changed (15).
 import { CAP, LINE, glyph, textWidth } from "./glyphs.js";
 
-export const LETTERS = " .RWDdTOS?4321mlfoPEFrws+G"; // index = position; equal to palette.LETTERS (a test compares them)
+export const LETTERS = " .RWDdTOS?4321mlfoPEFrws+GAXev"; // index = position; equal to palette.LETTERS (a test compares them)
 export const PINNED = 1 << 13, CROSSED = 1 << 14, CHANGED = 1 << 15;
 export const fillOf = (word) => word & 0x7f;
 export const letterOf = (word) => LETTERS[(word >> 7) & 0x3f] ?? "?";

@@ -1,0 +1,112 @@
+"""The dirty bitmap's page: what its cells tell, its tree, PEEK beside CLEAN, and the processor's logs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import streamlit as st
+
+from pagingviz import portray
+from pagingviz.ui import session
+
+_WORDS = {"round": "This round", "often": "How often", "who": "Who set it"}
+MOST_LEAVES = 256  # in the figure; the table holds more
+MOST_ROWS = 10_000
+NEWEST = 16  # addresses of a log that are written out
+
+
+def bits_switch() -> None:
+    """What the cells tell: a part of the address."""
+    visit = session.current()
+
+    def put() -> None:
+        visit.view = dataclasses.replace(visit.view, bits=st.session_state[key])
+
+    key = f"bits-{visit.view.bits}"
+    st.segmented_control("The cells tell", list(_WORDS), default=visit.view.bits, required=True, key=key, width="content",
+                         format_func=_WORDS.get, on_change=put, label_visibility="collapsed")  # fmt: skip
+
+
+def details(sim, theme: str) -> None:
+    """What follows the machine: PEEK and CLEAN, the logs, the tree."""
+    if sim.scenario.road == "bare":
+        return
+    _peek_and_clean(sim)
+    if sim.scenario.road == "hap" and sim.scenario.pml:
+        _logs(sim)
+    _tree(sim, theme)
+
+
+def _peek_and_clean(sim) -> None:
+    """The two operations side by side, with what each would do at this tick."""
+    s, on = sim.machine.sys[0], bool(sim.machine.sys[0].log_dirty)
+    n = f"{int(s.dirty_count):,} frames" if on else "refused: log-dirty is off"
+    if sim.scenario.road == "hap":
+        how = "the root of the nested tables is poisoned: each frame's next store is seen"
+    elif sim.scenario.clean == "revoke":
+        how = "taken from every writable frame, found by searching all shadows"
+    else:
+        how = "all shadows are thrown away"
+    rows = [
+        ("done so far", f"{int(s.peeks):,}", f"{int(s.cleans):,}"),
+        ("would report now", n, n),
+        ("the bits afterwards", "stay", f"all 0, round {int(s.dirty_round) + 1} begins" if on else "stay"),
+        ("write access afterwards", "stays", how if on else "stays"),
+        ("pages of the tree", "stay", "stay: only OFF frees them"),
+    ]
+    st.subheader("PEEK and CLEAN")
+    st.table([{"": what, "PEEK": peek, "CLEAN": clean} for what, peek, clean in rows])
+
+
+def _logs(sim) -> None:
+    """The page-modification log of each vCPU, newest first."""
+    st.subheader("Page-modification logs")
+    rows = []
+    for v, log in enumerate(sim.machine.pml()):
+        newest = [f"{gfn:#x}" for gfn in reversed(log[-NEWEST:])]
+        more = f" and {len(log) - NEWEST} older" if len(log) > NEWEST else ""
+        index = int(sim.machine.sys[0].pml_index[v])
+        index = f"{index}" if index < 512 else "below 0: full"  # it has wrapped
+        rows.append({"vCPU": v, "PML index": index, "logged": len(log),
+                     "gfn, newest first": ", ".join(newest) + more if log else "nothing"})  # fmt: skip
+    st.table(rows)
+    st.caption("The index counts down from 511. A full log exits before the store that found it full; PEEK, CLEAN and OFF "
+               "flush all logs first, and only then are the bits set.")  # fmt: skip
+
+
+def _tree(sim, theme: str) -> None:
+    """The pages of the radix tree, as a figure and as rows."""
+    st.subheader("The tree behind the bitmap")
+    pages = portray.dirty_tree(sim.machine)
+    if not pages:
+        st.markdown("No page yet: the first dirty frame makes four at once, from the root to a leaf, taken out of the "
+                    "pool. What has no leaf is clean.")  # fmt: skip
+        return
+    from pagingviz import figures
+
+    leaves = [page for page in pages if page.level == 1]
+    st.markdown(f"{len(pages)} pages of the pool hold the bits of {len(leaves)} times 128 MiB. They grow where a frame is "
+                "first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back.")  # fmt: skip
+    shown = pages[: len(pages) - len(leaves)] + leaves[:MOST_LEAVES]
+    st.plotly_chart(figures.dirty_tree(shown, theme), theme=None, key="dirty-tree", config=figures.config("dirty-tree"))
+    if len(leaves) > MOST_LEAVES:
+        st.caption(f"The first {MOST_LEAVES} of {len(leaves):,} leaves; all are in the table.")
+    rows = [{"level": page.name, "pool page": f"{page.page:#x}", "covers from gfn": f"{page.first:#x}",
+             "covers": size(page.frames), "in use": uses(page)} for page in pages[:MOST_ROWS]]  # fmt: skip
+    with st.expander(f"The {len(pages):,} pages of the tree as a table"):
+        st.dataframe(rows, hide_index=True, key="dirty-tree-table")
+
+
+def size(frames: int) -> str:
+    """128 MiB, 64 GiB, 32 TiB, 16 PiB."""
+    n, unit = frames * 4, 0
+    while n >= 1024:
+        n, unit = n // 1024, unit + 1
+    return f"{n} {('KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"
+
+
+def uses(page) -> str:
+    """What a page of the tree holds, in words."""
+    if page.level == 1:
+        return f"{page.used:,} bits set"
+    return f"{page.used} of 512 entries"

@@ -1,0 +1,77 @@
+"""The page Dirty bitmap: what its cells tell is part of the address; tree, PEEK and CLEAN, logs, the road not taken."""
+
+import time
+
+from test_pages import visit
+
+from pagingviz.scenario import load
+from pagingviz.simulation import Simulation
+
+
+def rows(app, head):
+    """The table that has a column of that name: its rows as dicts."""
+    table = next(item.value for item in app.table if head in item.value.columns)
+    return table.to_dict("records")
+
+
+def wait_for(app, there, seconds=90):
+    end = time.monotonic() + seconds
+    while not there() and time.monotonic() < end:
+        time.sleep(0.5)
+        app.run()
+    return there()
+
+
+def test_what_the_cells_tell_is_chosen_by_address_and_by_switch(warm):
+    app = visit("dirty_bitmap", tick="900", bits="who", do="enable@300,dm:200:6@850")
+    said = [text.value for text in app.caption if text.value.startswith("Dirty bitmap")]
+    assert said and all(text.startswith("Dirty bitmap: who set the bit last at tick 900") for text in said)
+    assert "6 device model" in said[0]
+    switch = next(item for item in app.get("button_group") if item.key and item.key.startswith("bits-"))
+    switch.set_value(["often"]).run() if isinstance(switch.value, list) else switch.set_value("often").run()
+    assert app.query_params["bits"] in ("often", ["often"]) and not app.exception and not app.error
+    assert any(text.value.startswith("Dirty bitmap: how often at tick 900") for text in app.caption)
+    assert "bits" not in visit("dirty_bitmap", tick="900").query_params, "this round is the default"
+
+
+def test_peek_and_clean_say_what_they_would_do(warm):
+    sim = Simulation(load("blackboard"))
+    sim.seek(900)
+    app = visit("dirty_bitmap", tick="900")
+    told = {row[""]: (row["PEEK"], row["CLEAN"]) for row in rows(app, "PEEK")}
+    n = int(sim.machine.sys[0].dirty_count)
+    assert n > 0 and told["would report now"] == (f"{n:,} frames",) * 2
+    assert told["done so far"] == ("0", str(sim.counters()["cleans"]))
+    assert told["write access afterwards"] == ("stays", "all shadows are thrown away")
+    app = visit("dirty_bitmap", tick="900", clean="revoke")
+    assert "searching" in {row[""]: row for row in rows(app, "PEEK")}["write access afterwards"]["CLEAN"]
+    assert "log-dirty is off" in str(rows(visit("dirty_bitmap", tick="200"), "PEEK"))
+
+
+def test_the_tree_and_the_logs(warm):
+    app = visit("dirty_bitmap", tick="900")
+    assert any(chart.key == "dirty-tree" for chart in app.get("plotly_chart"))
+    table = next(item.value for item in app.dataframe if "pool page" in item.value.columns)
+    assert table["level"].tolist() == ["root", "L3 node", "L2 node", "leaf"]
+    assert table["covers"].tolist() == ["16 PiB", "32 TiB", "64 GiB", "128 MiB"]
+    app = visit("dirty_bitmap", tick="900", road="hap", pml="1")
+    sim = Simulation(load("blackboard").replace(road="hap", pml=1))
+    sim.seek(900)
+    (log,) = sim.machine.pml()
+    (row,) = rows(app, "PML index")
+    assert log and row["logged"] == len(log) and row["gfn, newest first"].startswith(f"{log[-1]:#x}")
+    assert not app.exception
+
+
+def test_both_ledgers_and_their_crossover(warm):
+    app = visit("dirty_bitmap", scenario="search", tick="600")
+    assert wait_for(app, lambda: any(chart.key == "ledger-curve" for chart in app.get("plotly_chart")))
+    table = next(item.value for item in app.dataframe if "counted" in item.value.columns)
+    looked = table.set_index("counted").loc["entries looked at (entries_searched)"]
+    assert int(looked["search: in the pauses"].replace(",", "")) > 1000 and looked["blow: in the pauses"] == "0"
+    assert any("the same frames dirty at every CLEAN and the same guest" in text.value for text in app.markdown)
+    assert any("crossover" in text.value or "cheaper everywhere" in text.value for text in app.markdown)
+    assert not app.exception and not app.error
+    for road in ("hap", "bare"):
+        other = visit("dirty_bitmap", tick="600", road=road)
+        assert any("There are shadows on the shadow road" in text.value for text in other.markdown)
