@@ -122,6 +122,18 @@ def has_kernel(path: Path) -> bool:
     )
 
 
+def test_python_calls_entries_only():
+    """An inner kernel has no wrapper for Python: calling it there would crash the process (core/jit.py: from_python)."""
+    inner = {
+        f"pagingviz.core.{path.stem}.{node.name}"
+        for path in (PACKAGE / "core").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and {ast.unparse(d) for d in node.decorator_list} & {"jit", "far"}
+    }  # fmt: skip
+    assert len(inner) > 300
+    outside = [path for path in PACKAGE.rglob("*.py") if PACKAGE / "core" not in path.parents]
+    assert not [(path.name, name) for path in outside for name in imports(path) & inner]
+
+
 def test_a_home_that_cannot_be_written_is_no_obstacle(engine):
     """Where the home takes no folder (/dev/null does not, not even from root) the temp folder serves, twice."""
     temp = engine / "temp"

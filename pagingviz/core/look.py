@@ -75,7 +75,7 @@ def _mark_l1s(s, a, l2, levels):
             a[s.o_tmp + l1] = ONE
 
 
-@jit
+@entry
 def nested_cells(r, cpus, a, shift, cells):
     """a[o_tmp + n] = the worst state of any of the 2**shift frames of cell n, n < cells, from the nested tables (HAP road).
 
