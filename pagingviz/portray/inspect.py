@@ -179,7 +179,7 @@ def _frame_rows(m, gfn):
         if info & int(L.DYING):
             rows.append(("dying", "yes: HVMOP_pagetable_dying"))
     if road == "hap":
-        rows += nested_tables.frame_rows(m, gfn)
+        rows += nested_tables.leaf_rows(m, gfn)
     if is_table(m)[gfn]:
         rows.append(("holds", "a page table"))
     return rows
@@ -191,6 +191,8 @@ def _gfn(sim, plan, gfn):
     rows = _frame_rows(m, gfn)
     if plan.per_cell > 1:
         rows.insert(0, ("first of", f"{plan.per_cell} frames in this cell"))
+    if m.scenario.road == "hap":
+        rows += nested_tables.cost_rows(m, gfn)
     users = _mapped_by(sim, gfn)
     rows.append(("mapped at", ", ".join(users[:3]) or "by no process"))
     why, tick = _why_frame(m, gfn), None
