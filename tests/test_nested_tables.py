@@ -189,7 +189,7 @@ def test_the_words_of_an_access():
     sim.machine.sys[0].free_pages = 0
     assert "the guest hangs" in nested.next_access_words(sim.machine, 700, True)
     sim.machine.restore(state)
-    rows = dict(nested_tables.frame_rows(sim.machine, 700))
+    rows = dict(nested_tables.leaf_rows(sim.machine, 700))
     assert rows["p2m type"] == "ram_logdirty (p2m_recalc_type), stored ram_rw" and rows["recalculation"] == "pending at L4"
     sim.seek(59)
     assert nested.next_access_words(sim.machine, 700, True) == "no exit"

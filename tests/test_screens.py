@@ -15,7 +15,6 @@ def name_of(path: str) -> str:
 
 
 VIEWS = {  # the same page of another machine
-    "ept-npt-ept": "/ept-npt?scenario=blackboard&road=hap&do=enable@100,clean@200&tick=205",
     "ept-npt-npt": "/ept-npt?scenario=blackboard&road=hap&hap=npt&do=enable@100,clean@200&tick=300",
     "ept-npt-pml": "/ept-npt?scenario=rounds&road=hap&superpages=1&pml=1&tick=6000",
 }

@@ -201,7 +201,7 @@ def _frame_rows(m, gfn):
         if info & int(L.DYING):
             rows.append(("dying", "yes: HVMOP_pagetable_dying"))
     if road == "hap":
-        rows += nested_tables.frame_rows(m, gfn)
+        rows += nested_tables.leaf_rows(m, gfn)
     if gfn in m.live_tables():
         rows.append(("holds", "a page table"))
     return rows
@@ -213,6 +213,8 @@ def _gfn(sim, plan, gfn):
     rows = _frame_rows(m, gfn)
     if plan.per_cell > 1:
         rows = counts(m, gfn, plan.per_cell) + rows
+    if m.scenario.road == "hap":
+        rows += nested_tables.cost_rows(m, gfn)
     users = _mapped_by(sim, gfn)
     rows.append(("mapped at", ", ".join(users[:3]) or "by no process"))
     why, tick = _why_frame(m, gfn), None

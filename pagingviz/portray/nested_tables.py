@@ -36,17 +36,20 @@ def _bits(m, level, entry):
     return rows
 
 
-def frame_rows(m, gfn):
-    """What the nested tables say about a guest frame, and what touching it costs now: [(name, value)]."""
+def leaf_rows(m, gfn):
+    """What the nested tables say about a guest frame: [(name, value)]."""
     steps = nested.path(m, gfn)
     leaf, waits = steps[-1], _waiting(m, steps)
     stored, real = nested.kind(leaf.entry), nested.effective(m, steps)
     kind = nested.KINDS.get(real, "?")
-    rows = [(f"{m.scenario.hap.upper()} leaf", f"{SIZES[leaf.level]}, L{leaf.level}: {_rights(m, leaf.entry)}"),
+    return [(f"{m.scenario.hap.upper()} leaf", f"{SIZES[leaf.level]}, L{leaf.level}: {_rights(m, leaf.entry)}"),
             ("p2m type", kind if stored == real else f"{kind} (p2m_recalc_type), stored {nested.KINDS.get(stored, '?')}"),
             ("recalculation", f"pending at {waits}" if waits else "none pending")]  # fmt: skip
-    if m.sys[0].pml:
-        rows.append(("PML", pml_words(m, gfn, steps)))
+
+
+def cost_rows(m, gfn):
+    """What touching a guest frame costs now: [(name, value)]."""
+    rows = [("PML", pml_words(m, gfn, nested.path(m, gfn)))] if m.sys[0].pml else []
     who = ", vCPU 0" if m.scenario.vcpus > 1 else ""
     return [*rows, ("a read now" + who, nested.next_access_words(m, gfn, False)),
             ("a store now" + who, nested.next_access_words(m, gfn, True))]  # fmt: skip
