@@ -12,6 +12,7 @@ from test_agree_raw import SWITCHES, USUAL, drawn
 from pagingviz import layout as L
 from pagingviz.core import access, nested, shadow, walk
 from pagingviz.palette import CACHED, FILL_MASK
+from pagingviz.portray import translate_words as words
 from pagingviz.portray.caches import Held, held, tlb_entry
 from pagingviz.portray.translate import shadowing, translate
 from pagingviz.portray.translation import cells, plan
@@ -92,6 +93,8 @@ def check(machine, vcpu, gva, kind, user):
         assert w.rights == filled(machine, vcpu, gva, kind, user)
     else:
         assert w.end.at <= len(w.references) and w.rights == 0
+    texts = [words.reference(w, ref)[0] for ref in w.references] + [words.then(w)[0], words.ending(w) + "."]
+    assert all(text.endswith(".") and "\n" not in text and "None" not in text for text in texts), texts
     return w
 
 

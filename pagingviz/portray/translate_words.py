@@ -97,7 +97,8 @@ def reference(walk, ref):
     text = f"entry {ref.index} of {table(walk, ref)}: {bits(walk, ref)}"
     if ref.dimension == "nested":
         return f"Where is {wanted(ref)}, gfn {ref.gfn:#x}? It reads {text}; {yields(walk, ref)}.{cached}", _source(walk)
-    return f"It reads {text}; {yields(walk, ref)}.{cached}", _source(walk) if ref.dimension == "shadow" else "SDM 4.5"
+    top = f"PAE's top entry stands in a register: {flags(L.U(walk.register))}. " if walk.register and ref.number == 1 else ""
+    return f"{top}It reads {text}; {yields(walk, ref)}.{cached}", _source(walk) if ref.dimension == "shadow" else "SDM 4.5"
 
 
 def _source(walk):
@@ -205,7 +206,8 @@ def _shadow_exit(walk):
     table_ = info & int(L.SHADOW_FLAGS)
     found = f"sh_page_fault walks the guest's own tables to gfn {guest.gfn:#x}"
     if walk.kind == L.WRITE and table_ and not info & int(L.OOS_MAY_WRITE):
-        return f"{found}, itself a table: the store is emulated.", source
+        stale = " unless the table goes out of sync (sh_unsync)" if m.sys[0].shopt & L.SHOPT_OUT_OF_SYNC else ""
+        return f"{found}, itself a table: the store is emulated{stale}.", source
     return f"{found} and fills in the shadow, gva → mfn {guest.frame:#x}; then the access is tried again.", source
 
 

@@ -167,6 +167,8 @@ def inspect(sim, plan, walk, cell, roads):
             ("covers", _covers(walk, ref))]  # fmt: skip
     if ref.dimension == "guest":
         rows.append(("also walked by", _sharers(sim, walk, ref)))
+        if walk.register is not None:
+            rows.append(("PDPTE register", f"{walk.register:#x}"))
     elif ref.dimension == "shadow":
         head = int(m.view("pkey")[ref.frame]) if m.view("ptype")[ref.frame] == L.SH_MORE else ref.frame
         rows += [("stands for", f"gfn {ref.gfn:#x}"), ("references to it", str(int(m.view("pref")[head]))),
