@@ -3,8 +3,8 @@
 from pagingviz import layout as L
 from pagingviz.portray.inspect import ept_flags, npt_flags
 from pagingviz.portray.pool_page import flags
-from pagingviz.portray.translate import KINDS
 
+ACCESSES = ("fetch", "read", "store")  # by layout.FETCH, READ, WRITE
 SIZES = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB"}
 _ERROR = ((1, "P"), (2, "W"), (4, "U"), (8, "RSVD"), (16, "I"))
 _NPF = (*_ERROR, (1 << 32, "final"), (1 << 33, "table"))
@@ -213,5 +213,5 @@ def _shadow_exit(walk):
 
 def access(walk):
     """ "store to gva 0x7000 by user mode"."""
-    what = {"fetch": "fetch from", "read": "read of", "write": "store to"}[KINDS[walk.kind]]
-    return f"{what} gva {walk.gva:#x} by {'user mode' if walk.user else 'the kernel'}"
+    what = f"{ACCESSES[walk.kind]} {('from', 'of', 'to')[walk.kind]} gva {walk.gva:#x}"
+    return f"{what} by {'user mode' if walk.user else 'the kernel'}"

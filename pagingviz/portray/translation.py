@@ -137,8 +137,10 @@ def sentence(roads, made, own):
         return f"{words.access(first).capitalize()}: nothing is read yet; press ↓ for the first reference.", ""
     order = [own, "translation-ept", "translation-npt", *walks]
     board = next(board for board in order if board in walks and len(walks[board].references) >= made)
-    text, source = words.reference(walks[board], walks[board].references[made - 1])
-    return f"{ROADS[board][1]}, reference {made} of {len(walks[board].references)}. {text}", source
+    walk = walks[board]
+    text, source = words.reference(walk, walk.references[made - 1])
+    ends = f" Here it ends: {walk.end.name}." if made == walk.end.at and walk.end.kind != "frame" else ""
+    return f"{ROADS[board][1]}, reference {made} of {len(walk.references)}. {text}{ends}", source
 
 
 def _whole(walks, own):
