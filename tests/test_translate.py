@@ -13,6 +13,7 @@ from pagingviz import layout as L
 from pagingviz.core import access, nested, shadow, walk
 from pagingviz.core.jit import from_python
 from pagingviz.palette import CACHED, FILL_MASK
+from pagingviz.portray import translate_words as words
 from pagingviz.portray.caches import tlb_entry
 from pagingviz.portray.translate import shadowing, translate
 from pagingviz.portray.translation import cells, plan
@@ -93,6 +94,8 @@ def check(machine, vcpu, gva, kind, user):
         assert (w.rights, len(w.references) - w.cached) == by_access(machine, vcpu, gva, kind, user)
     else:
         assert w.end.at <= len(w.references) and w.rights == 0
+    texts = [words.reference(w, ref)[0] for ref in w.references] + [words.then(w)[0], words.ending(w) + "."]
+    assert all(text.endswith(".") and "\n" not in text and "None" not in text for text in texts), texts
     return w
 
 

@@ -25,7 +25,7 @@ walk, nested = (
     ))  # fmt: skip
 loaded_l2 = from_python(writeable.loaded_l2)
 _P, _RWX, _INDEX = int(L.P), int(L.EPT_RWX), 511
-_NONE, _NEVER = int(L.NONE), _U(0)
+_NONE, _NO_RIGHTS = int(L.NONE), _U(0)
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class _Walker:
                 leads = "hole" if absent else "bad" if bad else "leaf" if leaf else "table"
                 self._note("nested", level, column, gfn, page, i, (page << 12) + i * 8, e, leads)
             if absent or bad:
-                return self._exit(gpa, kind, need, final, bad, bad, _NEVER, column, again)
+                return self._exit(gpa, kind, need, final, bad, bad, _NO_RIGHTS, column, again)
             rights &= int(nested._rights(s, _U(e)))
             if leaf:
                 break

@@ -3,8 +3,8 @@
 from pagingviz import layout as L
 from pagingviz.portray.inspect import ept_flags, npt_flags
 from pagingviz.portray.pool_page import flags
-from pagingviz.portray.translate import KINDS
 
+ACCESSES = ("fetch", "read", "store")  # by layout.FETCH, READ, WRITE
 SIZES = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB"}
 _ERROR = ((1, "P"), (2, "W"), (4, "U"), (8, "RSVD"), (16, "I"))
 _NPF = (*_ERROR, (1 << 32, "final"), (1 << 33, "table"))
@@ -97,7 +97,8 @@ def reference(walk, ref):
     text = f"entry {ref.index} of {table(walk, ref)}: {bits(walk, ref)}"
     if ref.dimension == "nested":
         return f"Where is {wanted(ref)}, gfn {ref.gfn:#x}? It reads {text}; {yields(walk, ref)}.{cached}", _source(walk)
-    return f"It reads {text}; {yields(walk, ref)}.{cached}", _source(walk) if ref.dimension == "shadow" else "SDM 4.5"
+    top = f"PAE's top entry stands in a register: {flags(L.U(walk.register))}. " if walk.register and ref.number == 1 else ""
+    return f"{top}It reads {text}; {yields(walk, ref)}.{cached}", _source(walk) if ref.dimension == "shadow" else "SDM 4.5"
 
 
 def _source(walk):
@@ -205,11 +206,12 @@ def _shadow_exit(walk):
     table_ = info & int(L.SHADOW_FLAGS)
     found = f"sh_page_fault walks the guest's own tables to gfn {guest.gfn:#x}"
     if walk.kind == L.WRITE and table_ and not info & int(L.OOS_MAY_WRITE):
-        return f"{found}, itself a table: the store is emulated.", source
+        stale = " unless the table goes out of sync (sh_unsync)" if m.sys[0].shopt & L.SHOPT_OUT_OF_SYNC else ""
+        return f"{found}, itself a table: the store is emulated{stale}.", source
     return f"{found} and fills in the shadow, gva → mfn {guest.frame:#x}; then the access is tried again.", source
 
 
 def access(walk):
     """ "store to gva 0x7000 by user mode"."""
-    what = {"fetch": "fetch from", "read": "read of", "write": "store to"}[KINDS[walk.kind]]
-    return f"{what} gva {walk.gva:#x} by {'user mode' if walk.user else 'the kernel'}"
+    what = f"{ACCESSES[walk.kind]} {('from', 'of', 'to')[walk.kind]} gva {walk.gva:#x}"
+    return f"{what} by {'user mode' if walk.user else 'the kernel'}"

@@ -137,8 +137,10 @@ def sentence(roads, made, own):
         return f"{words.access(first).capitalize()}: nothing is read yet; press ↓ for the first reference.", ""
     order = [own, "translation-ept", "translation-npt", *walks]
     board = next(board for board in order if board in walks and len(walks[board].references) >= made)
-    text, source = words.reference(walks[board], walks[board].references[made - 1])
-    return f"{ROADS[board][1]}, reference {made} of {len(walks[board].references)}. {text}", source
+    walk = walks[board]
+    text, source = words.reference(walk, walk.references[made - 1])
+    ends = f" Here it ends: {walk.end.name}." if made == walk.end.at and walk.end.kind != "frame" else ""
+    return f"{ROADS[board][1]}, reference {made} of {len(walk.references)}. {text}{ends}", source
 
 
 def _whole(walks, own):
@@ -167,6 +169,8 @@ def inspect(sim, plan, walk, cell, roads):
             ("covers", _covers(walk, ref))]  # fmt: skip
     if ref.dimension == "guest":
         rows.append(("also walked by", _sharers(sim, walk, ref)))
+        if walk.register is not None:
+            rows.append(("PDPTE register", f"{walk.register:#x}"))
     elif ref.dimension == "shadow":
         head = int(m.view("pkey")[ref.frame]) if m.view("ptype")[ref.frame] == L.SH_MORE else ref.frame
         rows += [("stands for", f"gfn {ref.gfn:#x}"), ("references to it", str(int(m.view("pref")[head]))),

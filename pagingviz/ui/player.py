@@ -293,7 +293,7 @@ class Player:
         sim, plans, portrait = self.sim, self.plans(look), look.portrait
         sentence, source = portrait.sentence(sim)
         record = {"tick": sim.tick, "sentence": self.note or sentence, "source": "" if self.note else source,
-                  "status": [list(row) for row in portray.status(sim)],
+                  "status": [list(row) for row in portrait.status(sim)],
                   "captions": [portrait.caption(sim, plan) for plan in plans], "more": portrait.more(sim, plans)}  # fmt: skip
         self.note = ""
         return record, [portrait.cells(sim, plan) for plan in plans]

@@ -31,8 +31,6 @@ MOST_PAGES = 400  # in the list of pages; any other address is written
 class Portrait:
     """Draws the boards of the roads for a Player (ui/player.py): what portray does for the maps."""
 
-    marks, status = staticmethod(portray.marks), staticmethod(portray.status)
-
     def __init__(self, view: link.View, roads: Roads | None):
         self.view, self.roads = view, roads
         self._walks, self._of = {}, None
@@ -77,6 +75,11 @@ class Portrait:
 
     def sentence(self, sim):
         return translation.sentence(self.walks(sim), self.made(sim), self.roads.own)
+
+    def status(self, sim):
+        _, gva, kind, user = target(sim, self.view)
+        access = "access", f"{words.ACCESSES[kind]} {gva:#x}, {'user' if user else 'kernel'}"
+        return [*(row for row in portray.status(sim) if row[0] != "seed"), access]
 
     def more(self, sim, plans):
         """For the board: how far the walk is, the numbers in its cells, and whether a road is still on its way."""
