@@ -175,7 +175,8 @@ BAD = [
     {"bits": "never"}, {"recording": "nowhere"}, {"row": "-1"}, {"row": "x"},
     {"scenario": "nowhere"}, {"pool": "3"}, {"pool": "many"}, {"pml": "2"}, {"tick": "-1"},
     {"tick": "10000000000"}, {"play": "yes"}, {"theme": "pink"}, {"do": "explode@3"}, {"nonsense": "1"},
-    {"trace": "cc1"}, {"trace": "0" * 64}, {"trace": "nothing"}, {"work": "zipf:99999"},
+    {"trace": "cc1"}, {"trace": "0" * 64}, {"trace": "nothing"}, {"work": "zipf:99999"}, {"frames": "300000"},
+    {"direct_map_pages": "huge"},
 ]  # fmt: skip
 
 
