@@ -256,11 +256,10 @@ _u = [(name, "u8") for name in (
 )]  # fmt: skip
 # Kernels that others call through an address in s.far (core/far.py), in the order in which they need each other.
 FAR = ("write_event", "destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "_brute_force", "remove_write_access",
-       "remove_shadows",
-       "_resync", "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3", "update_modes", "hold",
-       "drop", "modify", "mmu_update", "update_va_mapping", "ptwr", "pin", "unpin", "new_baseptr", "toggle", "second",
-       "handle_exit", "miss", "far_access", "store", "load_cr3", "clear_frame", "free_frame", "make_path", "handle_fault",
-       "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
+       "remove_shadows", "_resync", "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3",
+       "update_modes", "hold", "drop", "modify", "mmu_update", "update_va_mapping", "remap", "ptwr", "pin", "unpin",
+       "new_baseptr", "toggle", "second", "handle_exit", "miss", "far_access", "store", "load_cr3", "clear_frame",
+       "free_frame", "make_path", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
 SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from raw import BASE, DIRECT, FRAME, LINK, NONE, PAGE, PSE, P, Raw, Tables, U, W
 
@@ -317,7 +318,11 @@ def test_a_hypercall_is_refused_exactly_when_the_types_would_not_fit(seed):
     for name, arguments in programme(seed):
         if name not in ("update_va", "mmu_update", "pin", "unpin"):
             continue
-        tables = {gfn: {i: r.frame(e) << 12 | e & 0xFFF for i in range(512) if (e := r.entry(gfn, i)) & P} for gfn in range(48)}
+        tables = {gfn: {} for gfn in range(48)}
+        words = r.view("tables").reshape(-1, 512)[:48]
+        for gfn, i in np.argwhere(words & L.P).tolist():
+            e = int(words[gfn, i])
+            tables[gfn][i] = r.frame(e) << 12 | e & 0xFFF
         before, now = dict(pins), [(int(r.s.cr3[0]), 4)]
         if name == "update_va":
             table, i = r.table(arguments[0]), r.tables.index(arguments[0], 1)

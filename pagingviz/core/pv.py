@@ -68,7 +68,7 @@ def _uncount(s, c, a, gfn):
 
 @jit
 def _promote(s, c, a, gfn):
-    """What the first use as a table begins with: the frame may be in a TLB as writable, and it is dirtied (validate_page)."""
+    """The first use as a table: the frame may be in a TLB as writable, and it is dirtied (validate_page)."""
     tlb.flush_all(s)
     logdirty.mark(s, c, a, gfn, MK_XEN)
 
@@ -98,10 +98,8 @@ def _child(s, a, e):
 
 @far
 def hold(s, c, a, gfn, level):
-    """get_page_type(PGT_l<level>): use the frame as a table; the first use validates it and all below it.
-
-    False: some entry is not allowed; nothing has changed then but for the dirty bits of what was looked at.
-    """
+    """get_page_type(PGT_l<level>): use the frame as a table; the first use validates it and all below it. False: some entry is
+    not allowed, and nothing has changed but for the dirty bits of what was looked at."""
     r = _count(s, a, gfn, level)
     if r != _FRESH:
         return r == _COUNTED
@@ -144,10 +142,8 @@ def hold(s, c, a, gfn, level):
 
 @far
 def drop(s, c, a, gfn, level):
-    """put_page_type of a table of `level`; with its last use it is devalidated: what its entries use is let go, and so on.
-
-    From the last entry on, of an L1 table from the first (demote_l1_table .. demote_l4_table).
-    """
+    """put_page_type of a table of `level`; with its last use its entries are let go, the last first, of an L1 the
+    first first (demote_l1_table .. demote_l4_table)."""
     if not _uncount(s, c, a, gfn):
         return
     s.d_page[level - ONE], s.d_idx[level - ONE] = gfn, ZERO
@@ -257,9 +253,7 @@ def update_va_mapping(s, c, a, gva, value):
 @far
 def ptwr(s, c, a, gva, size, value):
     """pv_ro_page_fault: a kernel's store of 4 or 8 bytes to an L1 table, at a `gva` that it may only read, is done for it.
-
-    False: it is no such store (or it stores what is not allowed), and the fault goes its usual way.
-    """
+    False: it is no such store (or it stores what is not allowed), and the fault goes its usual way."""
     if read_path(s, c, a, gva) != ZERO or c.w_size != ONE or c.w_ent[0] & RW:
         return False
     gfn = c.w_leaf

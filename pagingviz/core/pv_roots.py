@@ -88,8 +88,8 @@ def flush_local(s, c):
     tlb.flush(s, c.id)
 
 
-@jit
-def _remap(s, c, a, gfn, value):
+@far
+def remap(s, c, a, gfn, value):
     """Change the entry of `gfn` in the kernel's direct map (update_va_mapping with UVMF_INVLPG)."""
     gva = s.direct_map + (gfn << PAGE_BITS)
     update_va_mapping(s, c, a, gva, (a[s.o_p2m + gfn] << PAGE_BITS) | value)
@@ -102,13 +102,13 @@ def _remap(s, c, a, gfn, value):
 @jit
 def protect(s, c, a, gfn):
     """make_page_readonly: what is to become a table may not be written through the direct map."""
-    _remap(s, c, a, gfn, P | A | D)
+    remap(s, c, a, gfn, P | A | D)
 
 
 @jit
 def unprotect(s, c, a, gfn):
     """make_page_readwrite: it is no table any more."""
-    _remap(s, c, a, gfn, P | RW | A | D)
+    remap(s, c, a, gfn, P | RW | A | D)
 
 
 @jit
