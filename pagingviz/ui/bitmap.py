@@ -85,8 +85,8 @@ def _tree(sim, theme: str) -> None:
     from pagingviz import figures
 
     leaves = [page for page in pages if page.level == 1]
-    st.markdown(f"{len(pages)} pages of the pool hold the bits of {len(leaves)} times 128 MiB. They grow where a frame is "
-                "first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back.")  # fmt: skip
+    st.markdown(f"{len(pages)} pages of the pool, {len(leaves):,} of them leaves for 128 MiB each. The tree grows where a frame "
+                "is first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back.")  # fmt: skip
     shown = pages[: len(pages) - len(leaves)] + leaves[:MOST_LEAVES]
     st.plotly_chart(figures.dirty_tree(shown, theme), theme=None, key="dirty-tree", config=figures.config("dirty-tree"))
     if len(leaves) > MOST_LEAVES:
