@@ -59,6 +59,9 @@ def test_the_tree_and_the_logs(warm):
     sim.seek(900)
     (log,) = sim.machine.pml()
     (row,) = rows(app, "PML index")
+    known = len({*sim.machine.dirty_bits().nonzero()[0].tolist(), *log})
+    told = {line[""]: line["PEEK"] for line in rows(app, "PEEK")}
+    assert told["would report now"] == f"{known} frames", "logs are flushed first"
     assert log and row["logged"] == len(log) and row["gfn, newest first"].startswith(f"{log[-1]:#x}")
     assert not app.exception
 
