@@ -68,7 +68,9 @@ def test_the_tree_and_the_logs(warm):
 
 def test_both_ledgers_and_their_crossover(warm):
     app = visit("dirty_bitmap", scenario="search", tick="600")
-    assert wait_for(app, lambda: any(chart.key == "ledger-curve" for chart in app.get("plotly_chart")))
+    assert wait_for(app, lambda: any("counted" in item.value.columns for item in app.dataframe))
+    app.session_state["ledger-over"] = "Dirty rate"
+    assert wait_for(app.run(), lambda: any(chart.key == "ledger-curve" for chart in app.get("plotly_chart")))
     table = next(item.value for item in app.dataframe if "counted" in item.value.columns)
     looked = table.set_index("counted").loc["entries looked at (entries_searched)"]
     assert int(looked["search: in the pauses"].replace(",", "")) > 1000 and looked["blow: in the pauses"] == "0"
