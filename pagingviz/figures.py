@@ -154,14 +154,13 @@ def dirty_tree(pages, theme: str) -> go.Figure:
     most = max([page.used for page in pages if page.level == 1], default=0) or 1
     share = [page.used / most if page.level == 1 else None for page in pages]
     fills = [palette.fill(TABLE) if part is None else age_colour(part) for part in share]
-    text = [f"{page.name}, pool page {page.page:#x}<br>gfn {page.first:#x} on: "
-            + (f"{page.used:,} bits" if page.level == 1 else f"{page.used} entr{'ies' if page.used > 1 else 'y'}")
-            for page in pages]  # fmt: skip
+    text = [f"<span style='color:{ink_on(fill)}'>{page.name}, pool page {page.page:#x}<br>gfn {page.first:#x} on: "
+            + (f"{page.used:,} bits" if page.level == 1 else f"{page.used} entr{'ies' if page.used > 1 else 'y'}") + "</span>"
+            for page, fill in zip(pages, fills, strict=True)]  # fmt: skip
     figure = go.Figure(go.Icicle(
         ids=[str(k) for k in range(len(pages))], labels=text, parents=["" if p.parent < 0 else str(p.parent) for p in pages],
         tiling={"orientation": "v"}, sort=False, marker={"colors": fills, "line": {"color": palette.ground, "width": 2}},
-        insidetextfont={"color": [ink_on(fill) for fill in fills], "size": 14}, textinfo="label", pathbar={"visible": False},
-        hovertemplate="%{label}<extra></extra>"))  # fmt: skip
+        insidetextfont={"size": 14}, textinfo="label", pathbar={"visible": False}, hoverinfo="skip"))  # fmt: skip
     figure.update_layout(_layout(palette), height=250, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     return figure
 

@@ -59,13 +59,18 @@ def test_the_tree_and_the_logs(warm):
     sim.seek(900)
     (log,) = sim.machine.pml()
     (row,) = rows(app, "PML index")
+    known = len({*sim.machine.dirty_bits().nonzero()[0].tolist(), *log})
+    told = {line[""]: line["PEEK"] for line in rows(app, "PEEK")}
+    assert told["would report now"] == f"{known} frames", "logs are flushed first"
     assert log and row["logged"] == len(log) and row["gfn, newest first"].startswith(f"{log[-1]:#x}")
     assert not app.exception
 
 
 def test_both_ledgers_and_their_crossover(warm):
     app = visit("dirty_bitmap", scenario="search", tick="600")
-    assert wait_for(app, lambda: any(chart.key == "ledger-curve" for chart in app.get("plotly_chart")))
+    assert wait_for(app, lambda: any("counted" in item.value.columns for item in app.dataframe))
+    app.session_state["ledger-over"] = "Dirty rate"
+    assert wait_for(app.run(), lambda: any(chart.key == "ledger-curve" for chart in app.get("plotly_chart")))
     table = next(item.value for item in app.dataframe if "counted" in item.value.columns)
     looked = table.set_index("counted").loc["entries looked at (entries_searched)"]
     assert int(looked["search: in the pauses"].replace(",", "")) > 1000 and looked["blow: in the pauses"] == "0"

@@ -40,7 +40,11 @@ def details(sim, theme: str) -> None:
 def _peek_and_clean(sim) -> None:
     """The two operations side by side, with what each would do at this tick."""
     s, on = sim.machine.sys[0], bool(sim.machine.sys[0].log_dirty)
-    n = f"{int(s.dirty_count):,} frames" if on else "refused: log-dirty is off"
+    bits = sim.machine.dirty_bits()
+    bits[[gfn for log in sim.machine.pml() for gfn in log]] = True  # logs are flushed first
+    n = f"{int(bits.sum()):,} frames" if on else "refused: log-dirty is off"
+    if on and s.failed_allocs:
+        n = "fails (-ENOMEM): for some bit no page could be had"
     if sim.scenario.road == "hap":
         how = "the root of the nested tables is poisoned: each frame's next store is seen"
     elif sim.scenario.clean == "revoke":
@@ -85,8 +89,8 @@ def _tree(sim, theme: str) -> None:
     from pagingviz import figures
 
     leaves = [page for page in pages if page.level == 1]
-    st.markdown(f"{len(pages)} pages of the pool hold the bits of {len(leaves)} times 128 MiB. They grow where a frame is "
-                "first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back.")  # fmt: skip
+    st.markdown(f"{len(pages)} pages of the pool, {len(leaves):,} of them leaves for 128 MiB each. The tree grows where a "
+                "frame is first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back.")  # fmt: skip
     shown = pages[: len(pages) - len(leaves)] + leaves[:MOST_LEAVES]
     st.plotly_chart(figures.dirty_tree(shown, theme), theme=None, key="dirty-tree", config=figures.config("dirty-tree"))
     if len(leaves) > MOST_LEAVES:

@@ -86,9 +86,10 @@ def _ledgers(visit: session.Visit, scenario, ticks: int) -> None:
     used = ledger.priced(here.blow.run, here.blow.levels)
     rows = (f"{row.what} {row.cycles:,} ({row.source})" for row in costs.COSTS if row.key in used)
     st.caption(f"Cycles by the table of costs: {'; '.join(rows)}.")
-    over = st.segmented_control("Both roads against", ("Dirty rate", "Pool size"), default="Dirty rate", required=True,
-                                key="ledger-over")  # fmt: skip
-    rate = over != "Pool size"
+    over = st.segmented_control("Where do they cross? Run both roads against", ("Dirty rate", "Pool size"), key="ledger-over")
+    if over is None:
+        return
+    rate = over == "Dirty rate"
     wanted = ledger.rates(scenario, ticks) if rate else [(scenario.replace(pool=n), ticks) for n in poolsize.sizes(scenario)]
     work = job(("ledgers", rate, scenario.to_json(), ticks, tuple(sorted(files))), "ledgers of both roads",
                lambda told: ledger.sweep(wanted, files, told))  # fmt: skip
