@@ -2,6 +2,10 @@
 
 import time
 
+import pytest
+from playwright.sync_api import expect
+from serving import wait_quiet, wait_ready
+from shots import canvas_png
 from test_pages import visit
 
 from pagingviz.scenario import load
@@ -80,3 +84,18 @@ def test_both_ledgers_and_their_crossover(warm):
     for road in ("hap", "bare"):
         other = visit("dirty_bitmap", tick="600", road=road)
         assert any("There are shadows on the shadow road" in text.value for text in other.markdown)
+
+
+@pytest.mark.browser
+def test_the_switch_paints_the_map_anew_at_the_same_tick(open_page):
+    page = open_page("/dirty-bitmap?scenario=blackboard&tick=900", tick=900)
+    seen = [canvas_png(page, "dirty-bitmap")]
+    for words, bits in (("Who set it", "who"), ("How often", "often"), ("This round", "round")):
+        page.get_by_text(words, exact=True).click()
+        page.wait_for_url(lambda url, bits=bits: (f"bits={bits}" in url) if bits != "round" else "bits=" not in url)
+        title = {"who": "who set the bit last", "often": "how often", "round": "bits set in round"}[bits]
+        expect(page.locator("section.panel header").first).to_contain_text(title)
+        wait_quiet(page)
+        wait_ready(page, 900)
+        seen.append(canvas_png(page, "dirty-bitmap"))
+    assert len(set(seen)) == 3 and seen[0] == seen[3]

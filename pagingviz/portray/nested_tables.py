@@ -22,6 +22,12 @@ def ept_flags(entry):
     return " ".join([rwx, *(name for bit, name in names if entry & bit)])
 
 
+def entry_flags(m, level, entry):
+    """Everything that an entry of EPT or NPT says but where it leads, in one line."""
+    words = flags(entry) if m.sys[0].npt else f"{ept_flags(entry)} emt={int((entry & L.EPT_EMT) >> L.U(3))}"
+    return f"{words} {nested.KINDS.get(nested.kind(entry), '?')}" if nested.is_leaf(level, entry) else words
+
+
 def _bits(m, level, entry):
     """Rows about the bits of an entry."""
     if m.sys[0].npt:

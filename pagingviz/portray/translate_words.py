@@ -1,7 +1,7 @@
 """A walk in words: what each reference reads and yields, how the walk ends, and what the hypervisor would do then."""
 
 from pagingviz import layout as L
-from pagingviz.portray.inspect import ept_flags, npt_flags
+from pagingviz.portray.nested_tables import entry_flags
 from pagingviz.portray.pool_page import flags
 
 ACCESSES = ("fetch", "read", "store")  # by layout.FETCH, READ, WRITE
@@ -19,7 +19,7 @@ def nested_name(machine):
 def bits(walk, ref):
     """The entry's bits in words."""
     if ref.dimension == "nested":
-        return (npt_flags if walk.machine.sys[0].npt else ept_flags)(L.U(ref.entry))
+        return entry_flags(walk.machine, ref.level, L.U(ref.entry))
     return flags(L.U(ref.entry))
 
 

@@ -347,7 +347,8 @@ class Player:
         portrait = look.portrait
         boards = [board_record(plan, portrait.caption(sim, plan), portrait.alt(sim, plan) if still else "") for plan in plans]
         found = self._inspect(look, plans, cell) if frames else None
-        told = header(look, self.seq, machine=self.machine, playing=self.playing, fps=self.fps, per_frame=self.per_frame,
+        name = f"{self.machine} {look.bits}"  # other cells, the same tick: the board has to paint anew
+        told = header(look, self.seq, machine=name, playing=self.playing, fps=self.fps, per_frame=self.per_frame,
                       furthest=sim.furthest, marks=portray.marks(sim), kind=self.kind, boards=boards,
                       micro=list(sim.opened) if sim.opened else None, frames=[record for record, _ in frames],
                       inspect=found, lit=found.get("lit", {}) if found else {}, now=self.now + look.mark(),
