@@ -278,17 +278,21 @@ def _held(name: str, walk) -> dict[str, str]:
 
 
 def _caches(walks: dict) -> None:
-    """How full each road's caches are at this tick, and what they have saved so far."""
-    rows = []
+    """How full each road's caches are at this tick, and what they have saved so far: a row a cache, a column a road."""
+    rows: dict[str, dict] = {}
     for name, walk in walks.items():
-        if not isinstance(walk, str):
-            mean = average(walk.machine)
-            used = {cache: f"{n} of {size}" for cache, (n, size) in filled(walk.machine, walk.vcpu).items()}
-            rows.append({"road": ROADS[name][1], "references a walk, so far": f"{mean:.2f}" if mean else "", **used})
+        if isinstance(walk, str):
+            continue
+        mean, road = average(walk.machine), ROADS[name][1]
+        for cache, (n, size) in filled(walk.machine, walk.vcpu).items():
+            rows.setdefault(cache, {"entries in use": cache})[road] = f"{n} of {size}"
+        rows.setdefault("mean", {"entries in use": "references a walk, so far"})[road] = f"{mean:.2f}" if mean else "-"
+    roads = [ROADS[name][1] for name, walk in walks.items() if not isinstance(walk, str)]
     if rows:
-        st.dataframe(rows, hide_index=True, key="caches-of-roads")
+        st.table([{"entries in use": row["entries in use"], **{road: row.get(road, "-") for road in roads}}
+                  for row in sorted(rows.values(), key=lambda row: row is rows["mean"])])  # fmt: skip
         st.caption(
-            "Entries in use at this tick. MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of the"
+            "MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of the"
             " TLB and every paging-structure entry; both leave the nested ones, which go when the hypervisor flushes (INVEPT),"
             " as it does after each change of EPT or NPT."
         )

@@ -52,6 +52,13 @@ class Pv(Shadow):
     def type_of(self, gfn):
         return self.kind[gfn] if self.uses.get(gfn) else 0
 
+    def may_be_written(self, gmfn):
+        """By its type: shadows have no counts of their own, so a search never ends early."""
+        return self.type_of(self.m.gfn_of[gmfn]) == WRITABLE
+
+    def written_by_device(self, gfn):
+        """A frame that may be written is no page table: it has no shadows."""
+
     def is_page_table(self, mfn):
         """sh_mfn_is_a_page_table of a PV guest's frame: PGT_l1 to PGT_l4."""
         return 1 <= self.type_of(self.m.gfn_of[mfn]) <= 4

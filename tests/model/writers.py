@@ -72,13 +72,17 @@ class Writers:
             m.domain_crash()
         return True
 
+    def may_be_written(self, gmfn):
+        """Whether some entry maps the frame writable."""
+        return bool(self.typecount.get(gmfn))
+
     def revoke_all(self):
         """What CLEAN does instead of blow with clean=revoke: every frame that may be written is searched for in every L1
         shadow, one frame after the other, until nothing maps it writable."""
         m = self.m
         for gfn in range(m.config.frames):
             gmfn = m.p2m[gfn]
-            if not self.typecount.get(gmfn):
+            if not self.may_be_written(gmfn):
                 continue
             m.count("frames_revoked")
             for smfn in [s for chain in self.buckets for s in chain]:
@@ -107,7 +111,7 @@ class Writers:
                 m.count("entries_stripped")
                 if self.shopt & GUESSES and curr is not None:
                     curr.last_writeable = sl1
-                if not self.typecount.get(gmfn):
+                if not self.may_be_written(gmfn):
                     looked_at, done = 512 * chain.index(page) + slot + 1, True
                     break
         m.count("entries_searched", looked_at)
