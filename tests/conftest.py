@@ -8,6 +8,13 @@ from playwright.sync_api import sync_playwright
 from serving import launch, new_page, serve, wait_ready
 
 
+def pytest_collection_modifyitems(items):
+    """How the tests are dealt out to two processes: a file stays whole; all that need the browser go to one, and share it."""
+    for item in items:
+        group = "browser" if item.get_closest_marker("browser") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def warm():
     """Compile every kernel once. The cache on disk is shared: the app's own process then loads it."""

@@ -105,7 +105,7 @@ MUTANTS = {  # name in core.walk or core.nested, and what becomes of it
     "guest tables are data": ("second", a_table_is_data),
     "A/D of guest tables unchecked": ("_mark", lambda kernel: lambda *given: ZERO),
     "nested superpages are small": ("SUPERPAGE_FRAMES", lambda size: ONE),
-    "bits of the final access": ("_FINAL", nothing),
+    "bits of the final access": ("EPT_FINAL", nothing),
 }
 
 

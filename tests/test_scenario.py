@@ -32,7 +32,7 @@ def refused(call, *args, **kwargs) -> str:
     with pytest.raises(ScenarioError) as caught:
         call(*args, **kwargs)
     text = str(caught.value)
-    assert text.endswith(".") and "\n" not in text and len(text) < 300, text
+    assert text.endswith(".") and "\n" not in text and len(text) < 350, text
     return text
 
 

@@ -137,5 +137,10 @@ else:
 
     @functools.cache
     def from_python(kernel):
-        """A kernel that kernels call, inner or far, for somebody in Python who asks for that one step: compiled once more."""
-        return entry(getattr(kernel, "kernel", kernel).py_func)
+        """A kernel that kernels call, inner or far, for somebody in Python who asks for that one step: compiled once more.
+
+        A far one is in CACHE already, without a wrapper, and numba would load that: its cache does not look at flags.
+        """
+        if hasattr(kernel, "kernel"):
+            return numba.njit(**OPTIONS)(kernel.kernel.py_func)
+        return entry(kernel.py_func)
