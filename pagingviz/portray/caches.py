@@ -101,7 +101,7 @@ def saved(machine, vcpu, gva, references, bits):
     """
     caches, out = _Caches(machine, vcpu), set()
     own = [ref for ref in references if ref.dimension != "nested"]
-    start, top = 0, max((ref.level for ref in own), default=0)
+    start = top = max((ref.column for ref in references), default=0)
     if own:
         start = caches.start(_LINEAR, int(gva) >> 12 & int(L.VPN_MASK), bits, top, min(ref.level for ref in own))
         out = {ref.number for ref in own if ref.level > start}
