@@ -79,7 +79,7 @@ def drawn(rng):
     if road == "pv":
         fields |= {"guest": "hvm64", "direct_map_pages": "4k", "smep": 0, "smap": 0, "wp": 1}
     least = load("blackboard").replace(**fields).least_pool
-    return fields | {"pool": rng.choice([least + 2, 2 * least, 200, 1000])}
+    return fields | {"pool": rng.choice([max(least + 2, 16), 2 * least, 200, 1000])}
 
 
 def draw(ticks):
