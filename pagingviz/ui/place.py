@@ -82,19 +82,24 @@ def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:
                 query=lambda: urlencode(visit.address()))
 
 
-@st.fragment
-def _live(title: str, boards: tuple[str, ...], name: str) -> None:
-    """The board, and one sentence when something was refused."""
-    visit = session.current()
-    waiting = visit.player is None
-    key = f"board-{name}"
-    payload = visit.answer(asked(key), _look(visit, title, boards))
+def come_or_say(visit: session.Visit, waiting: bool) -> None:
+    """Make the machine that a page is `waiting` for, and draw anew with it; one sentence when something was refused."""
     if waiting:
         visit.build()
         if visit.player:
             st.rerun()
     if visit.error:
         st.error(visit.error)
+
+
+@st.fragment
+def _live(title: str, boards: tuple[str, ...], name: str) -> None:
+    """The board, and what comes with it."""
+    visit = session.current()
+    waiting = visit.player is None
+    key = f"board-{name}"
+    payload = visit.answer(asked(key), _look(visit, title, boards))
+    come_or_say(visit, waiting)
     board(payload, key)
 
 

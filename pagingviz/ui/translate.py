@@ -19,6 +19,7 @@ from pagingviz.portray.translate import KINDS, translate
 from pagingviz.portray.translation import ROADS
 from pagingviz.ui import link, session, sidebar
 from pagingviz.ui.follow import follow
+from pagingviz.ui.place import come_or_say
 from pagingviz.ui.player import Look
 from pagingviz.ui.roads import Roads
 
@@ -79,7 +80,7 @@ class Portrait:
     def status(self, sim):
         _, gva, kind, user = target(sim, self.view)
         access = "access", f"{words.ACCESSES[kind]} {gva:#x}, {'user' if user else 'kernel'}"
-        return [*(row for row in portray.status(sim) if row[0] != "seed"), access]
+        return [*(row for row in portray.status(sim) if row[0] not in ("seed", "table updates")), access]
 
     def more(self, sim, plans):
         """For the board: how far the walk is, the numbers in its cells, and whether a road is still on its way."""
@@ -203,12 +204,7 @@ def _live(title: str) -> None:
         look = Look(title, tuple(ROADS), theme, present, query=query, portrait=portrait, changes=False,
                     mark=lambda: _mark(visit, portrait))  # fmt: skip
         payload = visit.answer(asked(key), look)
-    if waiting:
-        visit.build()
-        if visit.player:
-            st.rerun()
-    if visit.error:
-        st.error(visit.error)
+    come_or_say(visit, waiting)
     board(payload, key, on_ask=lambda: _clicked(visit))
 
 
