@@ -18,6 +18,8 @@ MAX_FRAMES = 262144  # 1 GiB: of a guest on any road
 MOST_FRAMES = 268435456  # 1 TiB: of one that the hardware alone translates for
 MAX_ENTRIES = 16  # programs and generators of one scenario: with two slots a fork, at most layout.MAX_PROCESSES slots
 MAX_COMMANDS = 256
+MOST_NAMES = 32  # in one sentence
+FAILURES = ("link", "p2m", "flux")  # of a migration
 POOL_LOW, POOL_HIGH = 16, 4096
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -38,7 +40,8 @@ def one_of(what: str, value: object, allowed: tuple[str, ...]) -> ScenarioError:
     """Error for a name that is not in a list, with the nearest name when there is one."""
     near = difflib.get_close_matches(str(value)[:40], allowed, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return ScenarioError(f"{what} {quote(value)} is not known{hint}: use one of {', '.join(allowed)}.")
+    names = f"use one of {', '.join(allowed)}" if len(allowed) <= MOST_NAMES else "python -m pagingviz list prints them all"
+    return ScenarioError(f"{what} {quote(value)} is not known{hint}: {names}.")
 
 
 def integer(what: str, value: object, low: int, high: int) -> int:
@@ -210,7 +213,7 @@ DIRECT_MAPS = {"linux": 0xFFFF880000000000, "linux420": 0xFFFF888000000000}
 
 @dataclass(frozen=True)
 class Field:
-    """The rule of one scenario field. `kind` is choice, int, address, traces, work, order or do.
+    """The rule of one scenario field. `kind` is choice, int, address, traces, work, order, fail or do.
 
     `low` and `high` bound an int or address.
     """
@@ -278,6 +281,14 @@ class Field:
     def _order(self, value: object, _traces: tuple) -> str:
         parts = items(self.name, value, 64)
         return ",".join(str(integer("Each number in order", part, 0, MAX_ENTRIES - 1)) for part in parts)
+
+    def _fail(self, value: object, _traces: tuple) -> str:
+        if value == "":
+            return ""
+        kind, _, number = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if kind not in FAILURES:
+            raise ScenarioError(f"fail must be empty or one of {', '.join(f'{k}:N' for k in FAILURES)}, not {quote(value)}.")
+        return f"{kind}:{integer(f'The number in fail={kind}:N', number, 0, MAX_TICK)}"
 
     def _do(self, value: object, _traces: tuple) -> str:
         return format_do(parse_do(value))

@@ -174,6 +174,7 @@ EVENTS = (
     "EPT_MISCONFIG", "EPT_VIOLATION", "NPF_RECALC", "HVM_NPF", "P2M_SPLIT", "PML_FULL", "PML_FLUSH",
     "MARK_DIRTY", "TREE_ALLOC", "ENABLE", "PEEK", "CLEAN", "OFF", "BLOW", "SET_ALLOCATION", "TLB_FLUSH", "IGNORED", "NO_MEMORY",
     "REVOKE", "MODIFIED_MEMORY",
+    "ROUND", "SUSPEND", "RESUME",  # of a migration
 )  # fmt: skip
 EV = {name: U(i) for i, name in enumerate(EVENTS)}
 (_, EV_ACCESS, EV_TLB_MISS, EV_GUEST_WALK, EV_AD_UPDATE, EV_PREFETCH,
@@ -184,7 +185,7 @@ EV = {name: U(i) for i, name in enumerate(EVENTS)}
  EV_MMU_UPDATE, EV_PTWR, EV_PIN, EV_REFUSED, EV_GRANT_UNMAP,
  EV_EPT_MISCONFIG, EV_EPT_VIOLATION, EV_NPF_RECALC, EV_HVM_NPF, EV_P2M_SPLIT, EV_PML_FULL, EV_PML_FLUSH,
  EV_MARK_DIRTY, EV_TREE_ALLOC, EV_ENABLE, EV_PEEK, EV_CLEAN, EV_OFF, EV_BLOW, EV_SET_ALLOCATION, EV_TLB_FLUSH,
- EV_IGNORED, EV_NO_MEMORY, EV_REVOKE, EV_MODIFIED_MEMORY) = EV.values()  # fmt: skip
+ EV_IGNORED, EV_NO_MEMORY, EV_REVOKE, EV_MODIFIED_MEMORY, EV_ROUND, EV_SUSPEND, EV_RESUME) = EV.values()  # fmt: skip
 LOOK_EVENTS = U(5)  # kinds up to this one are recorded only while s.look is set
 RING = U(4096)  # events kept
 RING_WORDS = U(8)  # tick, kind, vcpu, gva, gfn, mfn, level, detail

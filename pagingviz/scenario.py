@@ -166,6 +166,42 @@ class Scenario:
         "do", "", "Commands at ticks: enable, clean, peek, off, blow, pool:N, flush, and dm:GFN[:N], a device that writes N "
         "frames from GFN on; e.g. enable@300,pool:64@1200.",
     )
+    migrate: str = _field(
+        "choice", "no", "How the guest is moved to another host: precopy, as Xen does; stop: suspended, then copied; postcopy: "
+        "moved first, copied then; hybrid: one round live, the rest as postcopy; remus: checkpoint after checkpoint.",
+        choices=("no", "precopy", "stop", "postcopy", "hybrid", "remus"),
+    )
+    migrate_at: int = _field("int", 1000, "Tick at which the migration begins.", low=0, high=MAX_TICK)
+    policy: str = _field(
+        "choice", "xen", "When pre-copy stops: xen (fewer than 50 pages, or 5 rounds), legacy (29 rounds, 3 times the guest, "
+        "pages dirty again are skipped), clark (rate-adaptive), qemu (downtime), numbers (target, rounds, factor, skip).",
+        choices=("xen", "legacy", "clark", "qemu", "numbers"),
+    )
+    target: int = _field("int", 50, "policy=numbers: stop below so many dirty pages.", low=1, high=MOST_FRAMES)
+    rounds: int = _field("int", 5, "policy=numbers: stop after so many rounds.", low=1, high=100)
+    factor: int = _field("int", 0, "policy=numbers: stop when so many times the guest are sent; 0: never.", low=0, high=100)
+    skip: int = _field("choice", 0, "policy=numbers: 1 skips pages dirty again when their batch begins.", choices=(0, 1))
+    downtime: int = _field("int", 300, "policy=qemu: microseconds that what is left may take.", low=1, high=10**9)
+    bandwidth: int = _field("int", 1250, "Of the link between the hosts, MB a second (1250: 10 Gb/s).", low=1, high=10**6)
+    latency: int = _field("int", 50, "Of the link, one way, microseconds.", low=0, high=10**6)
+    page_overhead: int = _field("int", 0, "Nanoseconds that each page costs beside its bytes.", low=0, high=10**6)
+    pace: int = _field(
+        "int", 20, "Guest speed against link speed: ticks while one page goes over the wire, exits aside.", low=1, high=10**6
+    )
+    tracking: str = _field(
+        "choice", "costs", "costs: exits take time by the table of costs; free: only the guest's own work does.",
+        choices=("costs", "free"),
+    )
+    zeros: int = _field("choice", 0, "1: pages never written go as one byte.", choices=(0, 1))
+    xbzrle: int = _field("int", 0, "Pages of a cache of what was sent: those go as what differs; 0: none.", low=0, high=10**6)
+    throttle: int = _field("choice", 0, "1: auto-converge, a guest that dirties too fast is slowed down.", choices=(0, 1))
+    prefetch: int = _field("int", 0, "postcopy, hybrid: pages after a wanted one that come along with it.", low=0, high=1023)
+    epoch: int = _field("int", 2000, "remus: ticks between two checkpoints.", low=1, high=10**6)
+    epochs: int = _field("int", 10, "remus: checkpoints until the primary stops.", low=1, high=500)
+    fail: str = _field(
+        "fail", "", "What goes wrong: link:N, the link is lost after N pages; p2m:N, a PV guest changes its list of frames "
+        "after N pages; flux:GFN, that PV table cannot be sent while the guest runs.",
+    )
     name: str = HOME
     sentence: str = ""
     notes: str = ""
@@ -190,6 +226,8 @@ class Scenario:
         if max(self.turns) >= entries:
             raise ScenarioError(f"order names entry {max(self.turns)}, but entries are numbered 0 to {entries - 1}.")
         parse_do(self.do, self.pool_cap, self.frames)
+        if self.migrate != "no" and self.clean_every:
+            raise ScenarioError(f"migrate={self.migrate} reads the bitmap itself: clean_every must be 0.")
         if self.guest != "hvm64" and self.frames > LOWMEM_FRAMES:
             raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {self.frames}.")
         if self.guest == "hvm32" and self.direct_map_pages == "large" and not self.pse:

@@ -16,6 +16,7 @@ from pagingviz.core.audit import RULES, audit
 from pagingviz.core.events import MicroStop
 from pagingviz.fields import Command, ScenarioError, format_do, parse_command
 from pagingviz.machine import Machine
+from pagingviz.migration import Migration
 from pagingviz.workload import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
@@ -27,12 +28,15 @@ EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn"
 
 class Simulation:
     """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: a RawWork
-    instead of the scenario's own; `keep`: bytes of checkpoints. Raises ScenarioError for a bad scenario."""
+    instead of the scenario's own; `keep`: bytes of checkpoints; `migration`: makes one of (machine, work), where it is not the
+    scenario's own. Raises ScenarioError for a bad scenario."""
 
-    def __init__(self, scenario, files=None, work=None, keep=None):
+    def __init__(self, scenario, files=None, work=None, keep=None, migration=None):
         self.scenario, self.files = scenario, files or {}
         self.work = work or Work(scenario, self.files)
         self.machine = Machine(scenario, self.work)
+        wanted = migration or (Migration if scenario.migrate != "no" else None)
+        self.migration = wanted(self.machine, self.work) if wanted else None
         self.journal = list(scenario.commands)
         self.furthest = 0
         self.opened = None  # (k, n): the present tick is open at its k-th of n events
@@ -42,7 +46,7 @@ class Simulation:
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
         self._checkpoints = Checkpoints(keep)
         self._history, self._stride = [], 1
-        self._checkpoints.add(0, self.machine)
+        self._checkpoints.add(0, self)
         self._obey(0)
 
     # ---- where we are
@@ -162,7 +166,7 @@ class Simulation:
             target = self._tick
             self._return(target - 1)
             self._advance(target - 1, None)
-            self._base = self.machine.snapshot()
+            self._base = self.snapshot()
             self._tick = target
         else:
             n = self.opened[1]
@@ -187,12 +191,31 @@ class Simulation:
         self._checkpoints.forget(self._tick)
         self._history = [row for row in self._history if row[0] < self._tick]
         self.furthest = self._tick
-        self._perform(command)
+        if self.migration:  # it acts after the tick's commands: do the tick again
+            here = self._tick
+            self._return(max(here - 1, 0))
+            self._advance(here, None)
+            self.furthest = here
+        else:
+            self._perform(command)
         self._sample()
 
     def script(self):
         """The journal as the text of the scenario field `do`."""
         return format_do(tuple(self.journal))
+
+    # ---- state as a value
+
+    def snapshot(self, slot=None):
+        """Copies of all that changes: the machine's parts, and where its migration stands."""
+        parts = self.machine.snapshot(slot and slot[:3])
+        return (*parts, self.migration.snapshot()) if self.migration else parts
+
+    def restore(self, state):
+        """Put a snapshot back."""
+        self.machine.restore(state[:3])
+        if self.migration:
+            self.migration.restore(state[3])
 
     # ---- inside
 
@@ -205,7 +228,7 @@ class Simulation:
 
     def _return(self, tick):
         """Jump to the latest checkpoint at or before `tick`."""
-        was, self._tick = self._tick, self._checkpoints.restore(tick, self.machine)
+        was, self._tick = self._tick, self._checkpoints.restore(tick, self)
         self._begin_stretch(was, self._tick)
         self._looked = None
         self._obey(self._tick)
@@ -223,11 +246,14 @@ class Simulation:
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, L.U(code), L.U(command.arg or 0))
 
     def _obey(self, tick):
-        """Carry out the journal's commands of `tick`. A checkpoint holds the state before them, so replay does it again."""
+        """Carry out the journal's commands of `tick`, then what a migration has to do. A checkpoint holds the state before
+        them, so replay does it again."""
         for command in self.journal[bisect.bisect_left(self.journal, tick, key=lambda c: c.tick) :]:
             if command.tick != tick:
-                return
+                break
             self._perform(command)
+        if self.migration:
+            self.migration.act()
 
     def _next_command(self, tick):
         i = bisect.bisect_right(self.journal, tick, key=lambda c: c.tick)
@@ -235,23 +261,23 @@ class Simulation:
 
     def _advance(self, target, budget):
         """Run from the present tick to `target` (>=), obeying the journal. False: the budget or an event stopped it before."""
-        m, s = self.machine, self.machine.sys[0]
+        s = self.machine.sys[0]
         self._looked = None
         end = None if budget is None else time.perf_counter() + budget
         while self._tick < target:
             t = self._tick
             stop = min(target, t + CHUNK, (t // self._stride + 1) * self._stride)
+            if self.migration:
+                stop = min(stop, self.migration.state.next)
             command = self._next_command(t)
             if command is not None:
                 stop = min(stop, command)
             n = stop - t
-            op, credit = self._op[:n], self._credit[:n]
-            self.work.fill(op, credit, t)
             began = time.thread_time()
-            done = int(kernels.run(m.sys, m.cpu, m.mem, op, credit))
+            done = self._run(t, n)
             self._checkpoints.spent += time.thread_time() - began
             self._tick = t + done
-            self._checkpoints.consider(self._tick, m)
+            self._checkpoints.consider(self._tick, self)
             self._obey(self._tick)
             self._sample()
             if s.crashed and done < n and not s.stop_hit:
@@ -264,17 +290,26 @@ class Simulation:
                 return False
         return True
 
+    def _run(self, t, n):
+        """`n` ticks from tick t on; returns how many were done. Over a suspended guest they only pass."""
+        m, s = self.machine, self.machine.sys[0]
+        if self.migration and self.migration.paused:
+            s.tick, s.ev_tick = t + n, s.ev_n
+            return n
+        op, credit = self._op[:n], self._credit[:n]
+        self.work.fill(op, credit, t - self.migration.state.paused if self.migration else t)
+        return int(kernels.run(m.sys, m.cpu, m.mem, op, credit))
+
     def _replay_tick(self, k):
         """From self._base (one tick before) run the present tick, up to its k-th event or to its end."""
-        m, target = self.machine, self._tick
-        m.restore(self._base)
+        target = self._tick
+        self.restore(self._base)
         self._begin_stretch(target - 1, target - 1)
-        s = m.sys[0]
+        s = self.machine.sys[0]
         s.look, s.ev_stop = 1, int(s.ev_n) + k if k else 0
         self._tick = target - 1
         try:
-            self.work.fill(self._op[:1], self._credit[:1], target - 1)
-            kernels.run(m.sys, m.cpu, m.mem, self._op[:1], self._credit[:1])
+            self._run(target - 1, 1)
             self._obey(target)
         except MicroStop:
             pass

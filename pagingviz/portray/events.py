@@ -87,6 +87,9 @@ TOLD = {
     "NO_MEMORY": "fails: for some bit no page of the tree could be had",
     "REVOKE": "no frame is mapped writable any more: {detail} entries were looked at",
     "MODIFIED_MEMORY": "the device model tells of {detail} frames written from gfn {gfn} on",
+    "ROUND": "round {level} of the migration begins: {detail} pages",
+    "SUSPEND": "the guest is suspended",
+    "RESUME": "the guest goes on",
 }
 
 MARKED_BY = dict(enumerate((  # by layout.MK_*: who set a bit

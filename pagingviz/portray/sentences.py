@@ -3,6 +3,7 @@
 import numpy as np
 
 from pagingviz import layout as L
+from pagingviz.portray import moving
 from pagingviz.portray.events import TYPES, event_text, frame_text, path_flags
 
 # Kinds that "next event" offers, with the words of its menu.
@@ -16,7 +17,7 @@ EVENT_KINDS = (
     ("FORK", "fork"), ("EXIT", "exit"), ("COW_BREAK", "copy on write"), ("UNSYNC", "table out of sync"),
     ("RESYNC_FULL", "resync"), ("RESYNC_ONLY", "resync of a shadow only"), ("EMULATE_UNSHADOW_USER", "unshadow: user store"),
     ("EMULATE_UNSHADOW_EVTINJ", "unshadow: event injection"), ("EMULATE_UNSHADOW_UNHANDLED", "unshadow: not emulated"),
-    ("GP", "guest #GP"),
+    ("GP", "guest #GP"), ("ROUND", "round of a migration"), ("SUSPEND", "guest suspended"), ("RESUME", "guest goes on"),
 )  # fmt: skip
 
 _ACCESS = ("fetch from", "read of", "store to")
@@ -74,6 +75,9 @@ def sentence(sim):
     if sim.opened:
         return _one_event(sim)
     events = sim.events()
+    told = moving.told(sim, events)
+    if told:
+        return told
     if not events.size:
         return (sim.scenario.sentence, "") if sim.tick == 0 else ("The guest is idle.", "HLT")
     for tell in (_tell_command, _tell_recycling, _tell_process, _tell_fault, _tell_exit):

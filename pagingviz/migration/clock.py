@@ -1,0 +1,45 @@
+"""How far the guest's processor has come: cycles of its operations, and of what the hypervisor took away from it.
+
+The engine counts, the table of costs prices (costs.py); with tracking=free only the operations themselves take time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pagingviz import costs
+from pagingviz import layout as L
+
+_CAUSES = (*costs.CAUSES, *costs.OTHER, *costs.PAUSES)
+_AT = L.SYS_DTYPE.fields[L.COUNTERS[0]][1] // 8
+_WORDS = np.array([_AT + L.COUNTERS.index(counter) for _, counter, _ in _CAUSES])
+_RUNNING = len(costs.CAUSES) + len(costs.OTHER)  # the rest is paid while the domain is paused
+
+
+class Clock:
+    """Prices counters of one machine. `table`: cycles by key of costs.COSTS; `free`: tracking costs nothing."""
+
+    def __init__(self, machine, op: int, free: bool, table=costs.DEFAULT):
+        self.words = machine.sys.view(np.ndarray).view(np.uint64)
+        self.op, self.table = op, table
+        each = [0 if free else costs.cycles(price, table) for _, _, price in _CAUSES]
+        self._running = np.array(each[:_RUNNING] + [0] * len(costs.PAUSES), np.int64)
+        self._pausing = np.array([0] * _RUNNING + each[_RUNNING:], np.int64)
+
+    def counts(self) -> np.ndarray:
+        """The counters that have a price, now."""
+        return self.words[_WORDS]
+
+    def ran(self, ticks: int, since: np.ndarray, throttle: int = 0) -> int:
+        """Cycles of `ticks` operations and the exits since those counts; a throttled guest sleeps that percent of its time."""
+        spent = ticks * self.op + int((self.counts() - since).astype(np.int64) @ self._running)
+        return spent * 100 // (100 - throttle)
+
+    def paused(self, since: np.ndarray) -> int:
+        """Cycles that a command took while the domain was paused."""
+        return int((self.counts() - since).astype(np.int64) @ self._pausing)
+
+    def exits(self, since: np.ndarray) -> dict[str, int]:
+        """How often each cause of costs.CAUSES came since those counts; those that never came are left out."""
+        delta = (self.counts() - since).tolist()
+        return {name: n for (name, _, _), n in zip(costs.CAUSES, delta, strict=False) if n}

@@ -1,0 +1,115 @@
+"""The other host: the versions of the pages that have arrived, the contents of page tables, and machine frames of its own.
+
+A PV guest's tables hold machine frames. On the wire they hold pfns (xg_sr_common_x86_pv / xg_sr_save_x86_pv.c:
+normalise_pagetable), and the receiver puts its own machine frames in (xg_sr_restore_x86_pv.c: x86_pv_localise_page).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pagingviz import layout as L
+
+_SHIFT, _P = L.PAGE_BITS, L.P
+
+
+class InFlux(Exception):
+    """A PV page table refers to a frame that is not the guest's: EAGAIN while it runs, fatal once it is suspended."""
+
+
+def normalise(words: np.ndarray, m2p: np.ndarray, base: int) -> np.ndarray:
+    """Table words (uint64, any shape) with the machine frame of each present entry replaced by its pfn.
+
+    `m2p[mfn - base]` is the pfn of a machine frame; raises InFlux for an entry whose frame is not in the guest (bad mfn).
+    """
+    out = words.copy()
+    present = words & _P != 0
+    mfn = (words[present] & L.FRAME_MASK) >> _SHIFT
+    if np.any((mfn < base) | (mfn >= base + m2p.size)):
+        raise InFlux
+    out[present] = words[present] & ~L.FRAME_MASK | m2p[(mfn - L.U(base)).astype(np.intp)] << _SHIFT
+    return out
+
+
+def localise(words: np.ndarray, p2m: np.ndarray) -> np.ndarray:
+    """Inverse on the other host: pfns become that host's machine frames."""
+    out = words.copy()
+    present = words & _P != 0
+    pfn = (words[present] & L.FRAME_MASK) >> _SHIFT
+    out[present] = words[present] & ~L.FRAME_MASK | p2m[pfn.astype(np.intp)] << _SHIFT
+    return out
+
+
+class Destination:
+    """What has arrived. `machine`: the source, whose shape it has. Places are those of frames.Kept.
+
+    versions uint64[kept]; tables uint64[zone, 512], of a PV guest with this host's machine frames; p2m as on the source but
+    for its numbers: machine frames are handed out downwards here.
+    """
+
+    def __init__(self, machine):
+        self.machine = machine
+        s = machine.sys[0]
+        self.pv = bool(s.pv)
+        self.versions = np.zeros(machine.kept.count, np.uint64)
+        self.tables = np.zeros((int(s.zone), 512), np.uint64)
+        if self.pv:
+            frames = int(s.frames)
+            self.p2m = L.RAM_BASE + L.U(2 * frames) - np.arange(frames, dtype=np.uint64)
+            self.m2p = np.zeros(2 * frames + 1, np.uint64)
+            self.m2p[(self.p2m - L.RAM_BASE).astype(np.intp)] = np.arange(frames, dtype=np.uint64)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a checkpoint keeps."""
+        return self.versions, self.tables
+
+    def in_flux(self, place: int) -> bool:
+        """Whether the PV table at that place cannot be normalised now."""
+        try:
+            self.contents(np.array([place]))
+        except InFlux:
+            return True
+        return False
+
+    def contents(self, places: np.ndarray) -> np.ndarray:
+        """Words of the source's tables at these frames of the zone, as they go over the wire. Raises InFlux."""
+        words = self.machine.view("tables").reshape(-1, 512)[places]
+        if self.pv:
+            real = self._typed(places)
+            words[real] = normalise(words[real], self.machine.view("m2p"), int(self.machine.sys[0].ram_base))
+        return words
+
+    def _typed(self, places: np.ndarray) -> np.ndarray:
+        """bool[n]: which frames are page tables by type."""
+        kind = self.machine.view("info")[places] >> L.PGT_SHIFT & L.U(7)
+        return (kind >= 1) & (kind <= 4)
+
+    def receive(self, places: np.ndarray) -> None:
+        """The pages at `places` arrive as they are on the source at this moment. Raises InFlux, and then none has."""
+        zone = places[places < self.tables.shape[0]]
+        words = self.contents(zone)
+        self.versions[places] = self.machine.view("ver")[places]
+        if self.pv:
+            real = self._typed(zone)
+            words[real] = localise(words[real], self.p2m)
+        self.tables[zone] = words
+
+    def take(self, places: np.ndarray, versions: np.ndarray, tables: np.ndarray) -> None:
+        """Pages arrive as they were when `versions` and `tables` (all of the source's, normalised) were set aside."""
+        self.versions[places] = versions[places]
+        zone = places[places < self.tables.shape[0]]
+        self.tables[zone] = tables[zone]
+
+    def image(self) -> tuple[np.ndarray, np.ndarray]:
+        """The source at this moment, as it would arrive: (versions, tables)."""
+        other = Destination.__new__(Destination)
+        other.__dict__.update(self.__dict__, versions=np.zeros_like(self.versions), tables=np.zeros_like(self.tables))
+        other.receive(np.arange(self.versions.size))
+        return other.arrays
+
+    def differs(self, versions: np.ndarray, tables: np.ndarray) -> np.ndarray:
+        """Places whose page is not that of the image: int64[n]."""
+        wrong = self.versions != versions
+        wrong[: len(tables)] |= np.any(self.tables != tables, axis=1)
+        return np.flatnonzero(wrong)

@@ -1,0 +1,107 @@
+"""Where a migration stands: one value that is copied with every checkpoint of the machine. No rules here.
+
+Times are cycles of the guest's processor since tick 0. Frames are guest frames: what Xen's toolstack calls pfn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Phases. The guest runs in LIVE (on the source), ROLLING and DONE (on the destination), and ABORTED (on the source).
+WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
+    "waiting", "live", "final", "state", "rolling", "epoch", "done", "aborted", "lost")  # fmt: skip
+PAUSED = (FINAL, STATE, LOST)  # the guest is suspended
+KINDS = ("live", "final", "pushed", "checkpoint")
+MOST_ROUNDS = 1000  # of one migration
+
+
+@dataclass
+class Round:
+    """One pass over a set of frames. `kind` of KINDS; times in cycles, `exits` how often by cause (costs.CAUSES)."""
+
+    number: int
+    kind: str
+    planned: int  # frames in the set
+    began: int
+    tick: int
+    sent: int = 0  # entries on the wire
+    data: int = 0  # of them with a page behind, whole or as a difference
+    skipped: int = 0  # left for later: dirty again already, or in flux
+    bytes: int = 0
+    ended: int = 0
+    dirtied: int = 0  # frames that the reading after it found dirty
+    needless: int = 0  # of them, frames that were sent after their last store: the destination had them already
+    ticks: int = 0  # guest operations meanwhile
+    rate: int = 0  # MB/s that the link was given
+    throttle: int = 0  # percent of the processor that auto-converge took away
+    faults: int = 0  # demand faults of post-copy
+    stall: int = 0  # cycles that the guest waited for them
+    exits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """All of a migration that changes. `todo`: frames of the round, ascending; None: all of them."""
+
+    phase: str = WAITING
+    why: str = ""  # one sentence: why it stopped, or was given up
+    answer: str = ""  # the policy's last
+    state_sent: bool = False  # vCPU and platform state are on their way
+    stop: str = ""  # the rule of the policy that ended the live part
+    next: int = 0  # tick at which there is something to do
+    paused: int = 0  # ticks that passed over a suspended guest
+    guest: int = 0  # cycles up to which the guest has run
+    link: int = 0  # cycles up to which the link is busy
+    settled: int = 0  # tick up to which `guest` counts
+    pace: int = 1  # cycles a tick took last
+    iteration: int = 0
+    asked: int = 0  # times that the policy was asked
+    total_written: int = 0
+    dirty_count: int = 0
+    total_sent: int = 0  # entries on the wire, of all rounds
+    todo: np.ndarray | None = None
+    at: int = 0  # next of `todo`
+    batch: int = 0  # entries left in the record that is being written
+    skip: np.ndarray | None = None  # frames that were dirty again when the batch began
+    deferred: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    began: int = 0
+    suspended: int = 0  # time at which the guest last stopped
+    resumed: int = 0  # time at which it went on
+    downtime: int = 0
+    ended: int = 0
+    bytes: int = 0
+    rate: int = 0
+    throttle: int = 0
+    hot: int = 0  # periods in a row in which too much was dirtied
+    checkpoints: int = 0
+    rounds: list[Round] = field(default_factory=list)
+    calls: list[tuple[int, int, int, int, str]] = field(default_factory=list)  # (iteration, total_written, dirty_count, answer)
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # counters when last settled
+    since: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # counters when the round began
+    # of kept frames (frames.Kept)
+    sent_in: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))  # number of the round it was last sent in
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))  # how often it was sent
+    arrived: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # is at the destination (post-copy)
+    frozen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # versions at the suspend (post-copy)
+    equal: bool | None = None  # destination equals source, as found at the resume
+
+    def copy(self) -> State:
+        """A copy that shares nothing that changes in place."""
+        changed = {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                changed[f.name] = value.copy()
+            elif f.name == "rounds":
+                changed[f.name] = [*value[:-1], *(dataclasses.replace(r, exits=dict(r.exits)) for r in value[-1:])]
+            elif isinstance(value, list):
+                changed[f.name] = list(value)
+        return dataclasses.replace(self, **changed)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its arrays take."""
+        return sum(v.nbytes for f in dataclasses.fields(self) if isinstance(v := getattr(self, f.name), np.ndarray))

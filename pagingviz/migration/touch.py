@@ -1,0 +1,74 @@
+"""Which frames a stretch of the guest's work touches: what post-copy must have, sooner or later.
+
+Read off the guest's own tables after the stretch, so that it needs no event of each access: the tables on each way, the pages
+at their ends, and all that was stored to. Left out: what was mapped and unmapped again within one stretch, reads only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pagingviz import layout as L
+
+_BITS = {4: (27, 18, 9, 0), 3: (18, 9, 0), 2: (10, 0)}
+
+
+def entries_at(machine, tables: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Entry `index` of each guest table in frame `tables` (intp), as uint64; frames outside the zone read as 0."""
+    zone = int(machine.sys[0].zone)
+    words = machine.view("tables").reshape(-1, 512)
+    inside = np.where(tables < zone, tables, 0)
+    if machine.sys[0].guest_levels == 2:
+        found = words.view(np.uint32)[inside, index].astype(np.uint64)
+    else:
+        found = words[inside, index]
+    return np.where(tables < zone, found, L.ZERO)
+
+
+def frames_of(machine, entries: np.ndarray) -> np.ndarray:
+    """Guest frame (int64) of each entry."""
+    mask = L.U(0xFFFF_F000) if machine.sys[0].guest_levels == 2 else L.FRAME_MASK
+    frame = (entries & mask) >> L.PAGE_BITS
+    if machine.sys[0].pv:
+        at = (frame - machine.sys[0].ram_base).astype(np.int64)
+        m2p = machine.view("m2p")
+        return m2p[np.clip(at, 0, m2p.size - 1)].astype(np.int64)
+    return frame.astype(np.int64)
+
+
+def ways(machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
+    """Frames on the way to each page: int64[levels + 1, n] from the root to the page; -1 where there is none."""
+    m, levels = machine, int(machine.sys[0].guest_levels)
+    roots = m.view("uroots" if m.sys[0].pv else "roots")[proc.astype(np.intp)]
+    at = np.where(roots == L.NONE, -1, roots.astype(np.int64))
+    out = [at]
+    bits = 10 if levels == 2 else 9
+    big = np.zeros(at.size, bool)
+    for shift in _BITS[levels]:
+        index = (vpn >> L.U(shift) & L.U((1 << bits) - 1)).astype(np.intp)
+        if levels == 3 and shift == 18:
+            index &= 3
+        entry = np.where(at >= 0, entries_at(m, at, index), L.ZERO)
+        there = (entry & L.P != 0) & ~big
+        below = np.where(there, frames_of(m, entry), -1)
+        large = there & (entry & L.PSE != 0) & (shift > 0)
+        below[large] += (vpn[large] & L.U((1 << shift) - 1)).astype(np.int64)
+        at = below
+        big |= large
+        out.append(np.where(there, at, -1))
+    return np.stack(out)
+
+
+def touched(machine, op: np.ndarray, versions: np.ndarray) -> np.ndarray:
+    """Places of the frames that the operations `op` have touched, in the order of the first touch; `versions`: before them."""
+    kind = op & L.OP_KIND
+    seen = op[kind <= L.WRITE]
+    key, first = np.unique(seen & ~L.OP_KIND, return_index=True)
+    key = key[np.argsort(first)]
+    found = ways(machine, key >> L.OP_PROC_SHIFT & L.OP_PROC_MASK, key >> L.OP_VPN_SHIFT)
+    gfn = found.T.reshape(-1)
+    stored = np.flatnonzero(machine.view("ver") != versions)
+    places = machine.kept.places(gfn[(gfn >= 0) & (gfn < int(machine.sys[0].frames))])
+    both = np.concatenate([places[places < machine.kept.count], stored])
+    _, first = np.unique(both, return_index=True)
+    return both[np.sort(first)]

@@ -1,0 +1,60 @@
+"""What goes over the wire, in bytes, and how long that takes. Contents are of no interest here: pages have versions.
+
+Source of the format: Xen docs/specs/libxc-migration-stream.pandoc, tools/libs/guest/xg_sr_stream_format.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAGE = 4096
+BATCH = 1024  # MAX_BATCH_SIZE: entries in one PAGE_DATA record
+SLOTS = 256  # in a round of so many pages or fewer the guest runs between any two of them
+RECORD_HEADER = 8
+PAGE_DATA = RECORD_HEADER + 8  # what a record of pages costs beside its entries
+ENTRY = 8  # type and pfn of a page
+CHECKPOINT = RECORD_HEADER
+ZERO_PAGE = 1  # a byte says that all the others are zero, too (QEMU: RAM_SAVE_FLAG_ZERO)
+FREQUENCY = 2_400  # cycles of the guest's processor in a microsecond
+
+# All that a recorded stream has beside its pages: headers, vCPU and platform state. 17 streams have these sizes exactly, a PV
+# guest's with two of its 8191 entries holding no page (tests/test_migration_recordings.py).
+STATE = {"hap": 4208, "shadow": 4040, "pv": 5640}
+
+
+def chunk(planned: int) -> int:
+    """Pages that are handed to the wire at once in a round of so many: never more than a batch."""
+    return max(1, min(BATCH, planned // SLOTS))
+
+
+def stream_bytes(pfns: int, data: int, records: int, state: int) -> int:
+    """Bytes of a whole stream: `pfns` entries in `records` records, `data` of them with a page, `state`: all the rest."""
+    return pfns * ENTRY + data * PAGE + records * PAGE_DATA + state
+
+
+@dataclass(frozen=True)
+class Link:
+    """The wire between two hosts. bandwidth in MB/s (bytes a µs); latency, one way, and overhead of a page in cycles."""
+
+    bandwidth: int
+    latency: int
+    overhead: int
+
+    def cycles(self, size: int, pages: int = 0, rate: int = 0) -> int:
+        """Cycles that `size` bytes with `pages` pages among them take; `rate`: MB/s, less than the bandwidth."""
+        return -(-size * FREQUENCY // (rate or self.bandwidth)) + pages * self.overhead
+
+    @property
+    def page(self) -> int:
+        """Cycles that one page takes."""
+        return self.cycles(PAGE + ENTRY, 1)
+
+
+def link_of(scenario) -> Link:
+    """The link of a scenario."""
+    return Link(scenario.bandwidth, scenario.latency * FREQUENCY, scenario.page_overhead * FREQUENCY // 1000)
+
+
+def seconds(cycles: int) -> float:
+    """Cycles of the guest's processor as seconds."""
+    return cycles / (FREQUENCY * 1e6)
