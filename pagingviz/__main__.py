@@ -1,4 +1,4 @@
-"""The command line: `python -m pagingviz list | run | audit | check`. Errors are one sentence on stderr and exit code 2.
+"""The command line: `python -m pagingviz list | run | audit | migrate | check`. Errors: one sentence on stderr, exit code 2.
 
 Its JSON is part of the contract with other programs: keys are added, never renamed; `schema` counts breaking changes.
 """
@@ -56,10 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="run a scenario and check the machine's own rules on the way")
     audit.set_defaults(command=_run)
     audit.add_argument("--every", metavar="K", default=DEFAULT_EVERY, help=f"ticks between checks ({DEFAULT_EVERY})")
-    for command in (run, audit):
+    moving = commands.add_parser("migrate", help="move a scenario's guest to another host, and compare what arrives")
+    moving.set_defaults(command=_migrate)
+    moving.add_argument("--compare", action="store_true", help="the same work on PV, shadow, EPT, EPT with PML and NPT")
+    for command in (run, audit, moving):
         command.add_argument("scenario", metavar="SCENARIO")
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one field")
         command.add_argument("--do", action="append", default=[], metavar="COMMAND@TICK", help="add a command")
+    for command in (run, audit):
         command.add_argument("--ticks", metavar="N", default=DEFAULT_TICKS, help=f"how far to run ({DEFAULT_TICKS})")
     check = commands.add_parser("check", help="hold the engine against recorded results of other machines")
     recorded = check.add_subparsers(metavar="RECORDED", required=True)
@@ -69,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     xen = recorded.add_parser("xen", help="a script run by a real Xen: its events, bitmaps and counters")
     xen.set_defaults(command=recording.run)
     recording.add_options(xen)
-    for command in (listing, run, audit, mmu, xen):
+    for command in (listing, run, audit, moving, mmu, xen):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -115,6 +119,19 @@ def _run(options: argparse.Namespace) -> int:
         report["audit"] = {"every": every, "checks": checks, "broken": broken}
     print(json.dumps(report, indent=1) if options.json else _text(report))
     return 1 if broken else 0
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    scenario, files = _scenario(options)
+    from pagingviz import moves
+
+    if options.compare:
+        rows = moves.side_by_side(scenario, files)
+        print(json.dumps({"schema": SCHEMA, "roads": rows}, indent=1) if options.json else "\n".join(moves.compared(rows)))
+        return 0 if all(row.get("destination_equals_source", True) for row in rows) else 1
+    report = moves.report(moves.move(scenario, files))
+    print(json.dumps(report, indent=1) if options.json else "\n".join(moves.lines(report)))
+    return 0 if report["destination_equals_source"] else 1
 
 
 def _check_mmu(options: argparse.Namespace) -> int:

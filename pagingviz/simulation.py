@@ -243,6 +243,8 @@ class Simulation:
 
     def _perform(self, command):
         code = L.COMMANDS.index(command.name)
+        if self.migration and self.migration.paused and code == L.CMD_DM:
+            return self.migration.ignore(code)
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, L.U(code), L.U(command.arg or 0))
 
     def _obey(self, tick):
@@ -268,7 +270,7 @@ class Simulation:
             t = self._tick
             stop = min(target, t + CHUNK, (t // self._stride + 1) * self._stride)
             if self.migration:
-                stop = min(stop, self.migration.state.next)
+                stop = min(stop, max(self.migration.state.next, t + 1))
             command = self._next_command(t)
             if command is not None:
                 stop = min(stop, command)
@@ -283,6 +285,8 @@ class Simulation:
             if s.crashed and done < n and not s.stop_hit:
                 self._tick = target  # nothing moves any more: time passes over a dead domain
                 s.tick, s.ev_tick = target, s.ev_n
+                if self.migration:
+                    self.migration.act()
             self.furthest = max(self.furthest, self._tick)
             if s.stop_hit:
                 return False

@@ -1,13 +1,14 @@
 """Long runs: every recorded program for a whole lap on four roads, ten million ticks of four programs at once, and guests of
-all kinds on all roads drawn at random, one hundred million ticks in total.
+all kinds on all roads drawn at random, one hundred million ticks in total; then a thousand drawn migrations.
 
-    python tests/soak.py [--ticks N] [--drawn-ticks N]
+    python tests/soak.py [--ticks N] [--drawn-ticks N] [--moves N]
 
 At every CLEAN no write may be lost, the audit must be clean, and the roads must show the same guest; a PV guest has other
 tables, of it the faults count. Prints what it saw, with commit and date; exit code 1 at the first thing that is wrong.
 """
 
 import argparse
+import collections
 import datetime
 import random
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import moved  # noqa: E402
 from pagingviz.scenario import load, shipped_traces  # noqa: E402 (found from any folder)
 from pagingviz.simulation import Simulation  # noqa: E402
 
@@ -101,10 +103,24 @@ def draw(ticks):
               f"{time.process_time() - began:.1f} s CPU", flush=True)  # fmt: skip
 
 
+def move(number):
+    """The first `number` drawn migrations: what arrives equals what was there. Prints one line."""
+    began, ends, pages = time.process_time(), collections.Counter(), 0
+    for n in range(number):
+        wrong, sim = moved.check(n)
+        assert not wrong, f"drawn migration {n}: {wrong}: {moved.choices(n)}"
+        ends[sim.migration.state.phase] += 1
+        pages += sim.migration.state.total_sent
+    missing = len(moved.all_pairs() - moved.pairs(range(number)))
+    print(f"{number:,} drawn migrations, {pages:,} pages: every destination equal to its source ({dict(ends)}), "
+          f"{missing} pairs of choices not met, {time.process_time() - began:.1f} s CPU", flush=True)  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ticks", type=int, default=10_000_000, help="length of the last run")
     parser.add_argument("--drawn-ticks", type=int, default=100_000_000, help="ticks of all drawn guests together")
+    parser.add_argument("--moves", type=int, default=1000, help="drawn migrations")
     options = parser.parse_args()
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     print(f"{datetime.date.today()}, commit {commit or 'unknown'}")
@@ -115,6 +131,7 @@ def main():
         four = load("programs")
         compare("programs", four.replace(**FIELDS, trace=four.trace, pool=40, quantum=1000), options.ticks)
         draw(options.drawn_ticks)
+        move(options.moves)
     except AssertionError as wrong:
         print(f"WRONG: {wrong}", file=sys.stderr)
         return 1

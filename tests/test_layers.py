@@ -23,7 +23,7 @@ FLOORS = (
     {"migration"},
     {"simulation"},
     {"recording"},
-    {"warm", "portray", "check", "poolsize", "ledger"},
+    {"warm", "portray", "check", "poolsize", "ledger", "moves"},
     {"figures"},
     {"board"},
     {"lessons"},

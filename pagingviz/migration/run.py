@@ -96,7 +96,7 @@ class Migration:
         st = self.state
         while st.next <= self.machine.tick:
             if self.machine.sys[0].crashed and st.phase not in (WAITING, DONE, ABORTED):
-                self.give_up("The domain has crashed: there is nothing left to move.")
+                self.give_up("The domain has crashed or hangs: there is nothing left to move.")
                 return
             self._settle()
             if st.phase == WAITING:
@@ -163,6 +163,11 @@ class Migration:
         s.ev_n += 1
         if s.ev_n == s.ev_stop:
             raise MicroStop
+
+    def ignore(self, code: int) -> None:
+        """A command that cannot come now: a device's store, while the guest and its device model are suspended."""
+        self.machine.sys[0].ignored += 1
+        self.tell(L.EV_IGNORED, code)
 
     def _read_and_clean(self) -> np.ndarray | None:
         """CLEAN: the frames whose bit was set, ascending; what the processor has logged is among them. None: it failed.
@@ -300,7 +305,7 @@ class Migration:
         st.phase, st.rate = FINAL, 0
         self.tell(L.EV_SUSPEND)
         st.link += self.table["suspend"]
-        if not m.sys[0].log_dirty:
+        if not st.rounds:
             st.todo = None
         else:
             dirty = self._read_and_clean()
