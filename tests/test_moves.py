@@ -9,8 +9,8 @@ from pagingviz.__main__ import main
 from pagingviz.migration import Migration
 from pagingviz.scenario import load
 
-ROUND = {"number", "kind", "planned", "sent", "data", "skipped", "dirtied", "needless", "bytes", "ticks", "began", "time", "rate",
-         "throttle", "faults", "stall", "exits"}  # fmt: skip
+ROUND = {"number", "kind", "planned", "sent", "data", "skipped", "dirtied", "needless", "bytes", "ticks", "began", "time",
+         "rate", "throttle", "faults", "stall", "exits"}  # fmt: skip
 
 
 def test_the_report_adds_up(capsys):
@@ -52,7 +52,8 @@ def test_what_goes_wrong_is_one_sentence(options, code, words, capsys):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    (["--set", "migrate=teleport"], "migrate"), (["--set", "fail=fire:3"], "link:N"), (["--set", "fail=link:x"], "whole number"),
+    (["--set", "migrate=teleport"], "migrate"), (["--set", "fail=fire:3"], "link:N"),
+    (["--set", "fail=link:x"], "whole number"),
     (["--set", "bandwidth=0"], "bandwidth must be from 1"), (["--set", "pace=0"], "pace must be"),
     (["--set", "clean_every=100"], "clean_every must be 0"), (["--set", "policy=luck"], "policy"),
 ])  # fmt: skip
