@@ -2,14 +2,14 @@
 
 A small program on libxenguest saved a running domain and wrote down every call of the policy. The name says what the guest did
 and how the link was limited: `hap_w1024_5k_l2M` went over 1024 pages, at about 5000 pages a second (as measured with nothing
-else to do), at most 2 MB/s; `idle`: only its idle loop. The limit is one of the mean: it is no help to know it.
+else to do), at most 2 MB/s; `idle`: only its idle loop. Single rounds went faster than the limit (that one's second: 21 MB/s).
 
 Times are the emulator's, which shares its processors between the guest and the program that saves it, so only their ratio is
-used: how many pages the guest goes to while the recorded round lasts. Two numbers of each run are taken from the recording:
+used: how many pages the guest goes to while the recorded round lasts. Two things are taken from the recording:
 
 - the guest's rate, one number a run: pages dirtied over the time that it took, of all rounds in which it did not get to every
   page; more, if the rounds in which it did need more; where it always did, what the name says.
-- the link's speed, one number a round: frames sent over time. One for all rounds fits no run: it falls to a tenth.
+- the link's speed, one number a round: pages sent over time. One for all rounds fits no run: it changes 2 to 80 times.
 
 The CLEANs lie somewhere between a question of the policy and the next, so a round is taken to last from answer to answer.
 """
