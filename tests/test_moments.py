@@ -4,7 +4,7 @@ import pytest
 
 from pagingviz import layout as L
 from pagingviz import poolsize, portray
-from pagingviz.recording import library, moments
+from pagingviz.recording import library, moments, saves
 from pagingviz.recording.script import Step
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
@@ -55,8 +55,9 @@ def test_every_recording_has_its_files_and_is_told_from_the_others():
         for file in recording.files:
             assert library.text(file)
     used = {file for recording in library.RECORDINGS for file in recording.files}
+    used |= {f"save_{name}.jsonl" for name in saves.NAMES}
     shipped = {path.name for path in library.FOLDER.iterdir()}
-    assert shipped - used == {"README.md", "differences.toml", "pools.txt", "thrash.csv"}
+    assert shipped - used == {"README.md", "differences.toml", "pools.txt", "thrash.csv", saves.TABLE}
 
 
 def test_a_command_is_told_with_its_numbers():

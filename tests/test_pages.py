@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pagingviz.layout import SHOPTS
 from pagingviz.left_out import LEFT_OUT, PAGES, left_out
-from pagingviz.recording import moments
+from pagingviz.recording import moments, saves
 from pagingviz.scenario import load
 from pagingviz.simulation import Simulation
 from serving import ROOT
@@ -131,6 +131,20 @@ def test_real_xen_shows_what_was_recorded_beside_the_model(warm):
     assert len(counts) == len(film.report.counters)
     app.session_state["xen-view"] = "What differs"
     assert any("Xen 4.17.5" in text.value for text in app.run().markdown)
+    assert not app.exception and not app.error
+
+
+def test_real_xen_shows_the_recorded_pre_copy_loops_beside_the_model_s(warm):
+    app = visit("real_xen", recording="pt")
+    app.session_state["xen-view"] = "Pre-copy"
+    app.run()
+    assert wait_for(app, lambda: len(app.dataframe) == 1)
+    rows = app.dataframe[0].value.set_index("run")
+    assert list(rows.index) == list(saves.NAMES)
+    assert rows.loc["hap_idle_l0", "round 2"] == "5 | 5 ✓" and rows.loc["hap_idle_l0", "round 3"] == ""
+    assert rows.loc["hap_w256_1k_l0", "Xen stopped at"] == "2: dirty_count 14 < 50"
+    assert any(f"**{len(saves.NAMES) - len(saves.KNOWN)} of {len(saves.NAMES)}**" in text.value for text in app.markdown)
+    assert any(name in text.value for name in saves.KNOWN for text in app.caption)
     assert not app.exception and not app.error
 
 

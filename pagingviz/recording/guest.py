@@ -149,6 +149,17 @@ class Guest:
                 self._touch(WRITE, at.stack)
         return self._take()
 
+    def visits(self, pages: int) -> list[Row]:
+        """The work of the recorded pre-copy loops, once over `pages` pages of the region: store to one, wait, to the next.
+
+        It waits as the idle loop does, with its counter on the stack. Every page takes the same number of rows.
+        """
+        for page in range(pages):
+            self._increment(self._page(page) << 12, self.high)
+            self._touch(READ, self.at.stack)
+            self._touch(WRITE, self.at.stack)
+        return self._take()
+
     def finish(self) -> list[Row]:
         """The end of every command: results and acknowledgement into the status page."""
         self._fetch(self.low)
