@@ -15,11 +15,7 @@ CODES = AGE_OLDEST + 1
 WIDTH, LARGEST_CELL = 960, 40  # px
 LINES = {"light": ("#0072b2", "#d55e00", "#009e73"), "dark": ("#56b4e9", "#e69f00", "#2bc59b")}  # Okabe-Ito, lighter on dark
 DASHES = ("solid", "dash", "dot")  # nothing depends on colour alone
-_FLAGS = (
-    (PINNED, "square-open", "thick edge"),
-    (CROSSED, "x-thin-open", "recycled in this tick"),
-    (CHANGED, "square-open-dot", "changed in this tick"),
-)
+_FLAGS = ((PINNED, "square-open"), (CROSSED, "x-thin-open"), (CHANGED, "square-open-dot"))
 
 
 def config(name: str) -> dict:
@@ -50,19 +46,24 @@ def heatmap(cells: np.ndarray, plan, theme: str, subtitle: str = "") -> go.Figur
             hovertext=_hover(cells, plan), hovertemplate="%{hovertext}<br>row %{y}, column %{x}<extra></extra>",
         )  # fmt: skip
     )
-    for bit, symbol, name in _FLAGS:
+    for (bit, symbol), name in zip(_FLAGS, _names(plan), strict=True):
         y, x = np.nonzero(cells & bit)
         if x.size and width <= LETTERS_UP_TO:
             figure.add_scatter(x=x, y=y, mode="markers", name=name, hoverinfo="skip",
                                marker={"symbol": symbol, "size": 14, "color": palette.text, "line": {"width": 2}})  # fmt: skip
     side = min(LARGEST_CELL, WIDTH // width)
-    figure.update_layout(_layout(palette), title={"text": f"{plan.title}<br><sub>{subtitle or plan.unit}</sub>"},
+    figure.update_layout(layout(palette), title={"text": f"{plan.title}<br><sub>{subtitle or plan.unit}</sub>"},
                          height=max(220, side * height + 110), showlegend=len(figure.data) > 1)  # fmt: skip
     rows = [row for row, _ in plan.labels]
     figure.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain", showgrid=False, zeroline=False,
                         tickvals=rows or None, ticktext=[text for _, text in plan.labels] or None)  # fmt: skip
     figure.update_xaxes(constrain="domain", showgrid=False, zeroline=False)
     return figure
+
+
+def _names(plan) -> tuple[str, str, str]:
+    """What each flag of _FLAGS says on that map."""
+    return "thick edge", "recycled in this tick", plan.marks[1]
 
 
 def _hover(cells: np.ndarray, plan) -> np.ndarray:
@@ -73,7 +74,7 @@ def _hover(cells: np.ndarray, plan) -> np.ndarray:
     for word in np.unique(cells).tolist():
         letter, fill = LETTERS[word >> LETTER_SHIFT & LETTER_MASK], word & FILL_MASK
         said = [by_letter.get(letter) or by_fill.get(fill) or ("in use" if fill >= AGE_YOUNGEST else "nothing here")]
-        said += [name for bit, _, name in _FLAGS if word & bit]
+        said += [name for (bit, _), name in zip(_FLAGS, _names(plan), strict=True) if word & bit]
         out[cells == word] = f"<b>{letter}</b> {', '.join(said)}" if letter.strip() else ", ".join(said)
     return out
 
@@ -87,7 +88,7 @@ def history(ticks: np.ndarray, series: dict[str, np.ndarray], names: tuple[str, 
                            line={"color": LINES[theme][k % 3], "dash": DASHES[(k + k // 3) % 3], "width": 2})  # fmt: skip
     figure.add_vline(x=now, line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text=f"tick {now:,}",
                      annotation_position="bottom left")  # fmt: skip
-    figure.update_layout(_layout(palette), height=260, showlegend=True, hovermode="x unified",
+    figure.update_layout(layout(palette), height=260, showlegend=True, hovermode="x unified",
                          title={"text": "History, sampled up to the furthest tick"})
     figure.update_xaxes(title={"text": "tick", "font_size": 13}, gridcolor=palette.hatch, zeroline=False, tickformat=",d")
     figure.update_yaxes(gridcolor=palette.hatch, zeroline=False, rangemode="tozero", tickformat=",d")
@@ -112,7 +113,7 @@ def pool_curve(points, cliff, pool: int, ticks: int, theme: str) -> go.Figure:
                          layer="below", annotation_text="cliff", annotation_position="top left")  # fmt: skip
     figure.add_vline(x=pool, line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text=f"{pool} pages",
                      annotation_position="top right")  # fmt: skip
-    figure.update_layout(_layout(palette), height=320, showlegend=bool(dead),
+    figure.update_layout(layout(palette), height=320, showlegend=bool(dead),
                          title={"text": f"Shadow faults of the first {ticks:,} ticks against pool size"})  # fmt: skip
     figure.update_xaxes(title={"text": "pages of the pool", "font_size": 13}, gridcolor=palette.hatch,
                         zeroline=False, tickformat=",d", rangemode="tozero")  # fmt: skip
@@ -139,7 +140,7 @@ def ledger(entries, by: str, here, crossings, theme: str) -> go.Figure:
     figure.add_vline(x=getattr(here, by), line={"color": palette.text, "width": 1, "dash": "dot"}, annotation_text="chosen",
                      annotation_position="top left")  # fmt: skip
     what = {"write": "percent of accesses that write", "pool": "pages of the pool", "ticks": "ticks of a round"}[by]
-    figure.update_layout(_layout(palette), height=380, showlegend=True, hovermode="x unified",
+    figure.update_layout(layout(palette), height=380, showlegend=True, hovermode="x unified",
                          title={"text": f"Cycles of the CLEANs and the rounds after them, against {what}"})  # fmt: skip
     figure.update_layout(legend={"y": -0.26, "yanchor": "top", "x": 0, "xanchor": "left"}, margin_b=110)
     figure.update_xaxes(title={"text": what, "font_size": 13}, gridcolor=palette.hatch, zeroline=False,
@@ -161,11 +162,12 @@ def dirty_tree(pages, theme: str) -> go.Figure:
         ids=[str(k) for k in range(len(pages))], labels=text, parents=["" if p.parent < 0 else str(p.parent) for p in pages],
         tiling={"orientation": "v"}, sort=False, marker={"colors": fills, "line": {"color": palette.ground, "width": 2}},
         insidetextfont={"size": 14}, textinfo="label", pathbar={"visible": False}, hoverinfo="skip"))  # fmt: skip
-    figure.update_layout(_layout(palette), height=250, margin={"l": 8, "r": 8, "t": 8, "b": 8})
+    figure.update_layout(layout(palette), height=250, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     return figure
 
 
-def _layout(palette: Palette) -> dict:
+def layout(palette: Palette) -> dict:
+    """What all figures have in common."""
     return {
         "paper_bgcolor": palette.ground, "plot_bgcolor": palette.ground,
         "font": {"color": palette.text, "size": 13, "family": "Source Sans, sans-serif"},
