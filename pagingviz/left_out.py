@@ -1,6 +1,7 @@
 """What the model leaves out: the ONE list. The page "What the model leaves out" and the lines on the other pages come from it.
 
-`pages` names the pages it concerns (keys of PAGES, the first one lists it), `room` the module beside which it was left out,
+`pages` names the pages it concerns (keys of PAGES, the first one lists it), `room` the module beside which it was left out
+(of core/, or with its folder),
 `where` the function of Xen or the manual that does it, `why` what follows for somebody who reads the maps.
 """
 
@@ -12,6 +13,7 @@ PAGES = {
     "ept-npt": "EPT / NPT",
     "dirty-bitmap": "Dirty bitmap",
     "translation": "Translation",
+    "source": "Live migration",
     "machine": "The machine as a whole",
 }
 
@@ -38,6 +40,7 @@ _p2m, _dirty, _guest = _at("p2m", "ept-npt"), _at("logdirty", "dirty-bitmap"), _
 _shadows, _nested, _npt = _at("shadows", "shadow-pool"), _at("nested", "ept-npt"), _at("npt", "ept-npt")
 _caches = _at("caches", "machine")
 _pv = _at("pv", "guest-tables", "machine")
+_moving, _wire, _touch = _at("migration/run", "source"), _at("migration/wire", "source"), _at("migration/touch", "source")
 
 LEFT_OUT = (
     _walk(
@@ -159,6 +162,36 @@ LEFT_OUT = (
         "vCPUs that run at the same instant, races and locks",
         "mm/private.h: paging_lock; shadow/oos.c",
         "vCPUs take turns tick by tick and a flush reaches the others at once: shadow_inconsistent_gwalk stays 0.",
+    ),
+    _wire(
+        "what is in the state records: static data, CPUID policy, vCPU and platform state of several vCPUs, devices",
+        "libs/guest/xg_sr_save_x86_hvm.c, xg_sr_save_x86_pv.c; QEMU's own stream",
+        "All of it has one size for each road, that of a recorded stream; QEMU's device state is not sent.",
+    ),
+    _wire(
+        "TCP, compression threads, multifd: whatever lies between a page and its bytes on the link",
+        "QEMU docs/devel/migration; the operating system",
+        "The link carries its bandwidth from the first byte on, after a fixed latency, one page after the other.",
+    ),
+    _wire(
+        "torn pages",
+        "libs/guest/xg_sr_save.c: write_batch",
+        "A page is copied in one instant; in Xen the guest may write while it is copied, and the bit brings it again.",
+    ),
+    _touch(
+        "post-copy's waits at the very access that waits",
+        "QEMU docs/devel/migration/postcopy.rst; userfaultfd",
+        "What a stretch of the guest's work touched is fetched at its end, and the waits are added up there.",
+    ),
+    _moving(
+        "the destination's own machine after the resume",
+        "libs/guest/xg_sr_restore.c; libxl",
+        "The guest goes on in the same machine, caches flushed; the destination's memory is compared at the resume.",
+    ),
+    _moving(
+        "DMA, a changing physmap, and what the toolstack does besides: disks, network, the handshake",
+        "mm/paging.c: paging_log_dirty_enable; libxl_dom_save.c",
+        "No device is passed through, no page is ballooned in or out, and the network is never silent after the resume.",
     ),
 )
 

@@ -92,7 +92,7 @@ def test_m1_pre_copy_reads_the_bitmap_round_by_round(road):
     ticks = cleans(sim)
     st = sim.migration.state
     live, last = [r for r in st.rounds if r.kind == "live"], st.rounds[-1]
-    assert live[0].sent == 256 and 2 <= len(live) <= 5, "all of it first, at most five live sends"
+    assert live[0].sent == sim.scenario.frames and 2 <= len(live) <= 5, "all of it first, at most five live sends"
     assert len(ticks) == len(live), "one reading a round; the last one while the guest is suspended"
     for r, following in zip(st.rounds, st.rounds[1:], strict=False):
         assert following.planned == r.dirtied, "each round sends what the one before it left dirty"

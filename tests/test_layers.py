@@ -24,7 +24,8 @@ FLOORS = (
     {"simulation"},
     {"recording"},
     {"warm", "portray", "check", "poolsize", "ledger", "moves"},
-    {"figures", "figures_moves"},
+    {"figures"},
+    {"figures_migration"},
     {"board"},
     {"lessons"},
     {"ui", "__main__"},
@@ -32,7 +33,7 @@ FLOORS = (
     {"app"},
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
-MAY_SHOW = {"streamlit": {"board", "ui", "pages", "app"}, "plotly": {"figures", "figures_moves", "ui", "pages"}}
+MAY_SHOW = {"streamlit": {"board", "ui", "pages", "app"}, "plotly": {"figures", "figures_migration", "ui", "pages"}}
 TOP_LEVEL = {
     ".ci", ".gitignore", ".streamlit", "LICENSE", "Makefile", "README.md", "app.py", "pages", "pagingviz",
     "pyproject.toml", "requirements.txt", "tests",

@@ -51,7 +51,7 @@ def test_1_3_4_the_last_send_of_each_page_comes_after_its_last_store(road, polic
 def test_3_a_page_is_sent_again_exactly_when_its_bit_was_set(monkeypatch):
     """No frame is sent twice that nobody marked, and none that was marked is sent once."""
     sim, sends = watched(monkeypatch, "ept", "xen")
-    times = np.bincount(np.concatenate([frames for frames, _, _ in sends]), minlength=256)
+    times = np.bincount(np.concatenate([frames for frames, _, _ in sends]), minlength=sim.scenario.frames)
     dirtied = sum(r.dirtied for r in sim.migration.state.rounds)
-    assert times.min() == 1 and int((times - 1).sum()) == dirtied == sim.migration.state.total_sent - 256
+    assert times.min() == 1 and int((times - 1).sum()) == dirtied == sim.migration.state.total_sent - sim.scenario.frames
     assert np.array_equal(times, sim.migration.state.times)

@@ -21,6 +21,7 @@ TITLES = {
     "ept_npt": "EPT / NPT",
     "dirty_bitmap": "Dirty bitmap",
     "translation": "Translation",
+    "live_migration": "Live migration",
     "real_xen": "Real Xen",
     "left_out": "What the model leaves out",
 }
@@ -264,7 +265,7 @@ def test_what_is_left_out_comes_from_one_list(warm):
     assert len(app.table) == len({item.pages[0] for item in LEFT_OUT})
     for item in LEFT_OUT:
         assert item.what[:20] in shown
-    for page in ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap"):
+    for page in ("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap", "source"):
         assert left_out(page)
 
 
@@ -275,4 +276,5 @@ def test_what_a_kernel_says_it_leaves_out_is_on_the_list():
             assert any(item.room == path.stem for item in LEFT_OUT), path.name
     for item in LEFT_OUT:
         assert set(item.pages) <= PAGES.keys()
-        assert (ROOT / f"pagingviz/core/{item.room}.py").exists()
+        room = item.room if "/" in item.room else f"core/{item.room}"
+        assert (ROOT / f"pagingviz/{room}.py").exists()

@@ -113,7 +113,9 @@ def demand(mig, ticks: int) -> None:
         stall = 2 * mig.link.latency + mig.link.page
         r.faults, r.stall, st.guest = r.faults + 1, r.stall + stall, st.guest + stall
         near = np.arange(place, min(place + mig.scenario.prefetch + 1, st.arrived.size))
-        put(mig, m.kept.frames()[near[~st.arrived[near]]])
+        near = near[~st.arrived[near]]
+        st.fetched[near] = True
+        put(mig, m.kept.frames()[near])
 
 
 # ---- Remus

@@ -64,7 +64,8 @@ class Migration:
         self.cache = Cache(sc.xbzrle)
         n = machine.kept.count
         self.state = State(next=sc.migrate_at, counts=self.clock.counts(), since=self.clock.counts(),
-                           sent_in=np.zeros(n, np.uint16), times=np.zeros(n, np.uint16), arrived=np.zeros(n, bool))  # fmt: skip
+                           sent_in=np.zeros(n, np.uint16), times=np.zeros(n, np.uint16), arrived=np.zeros(n, bool),
+                           fetched=np.zeros(n, bool))  # fmt: skip
 
     # ---- as a value
 

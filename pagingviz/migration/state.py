@@ -85,6 +85,7 @@ class State:
     sent_in: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))  # number of the round it was last sent in
     times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))  # how often it was sent
     arrived: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # is at the destination (post-copy)
+    fetched: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # came by a demand fault, or along with one
     frozen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # versions at the suspend (post-copy)
     equal: bool | None = None  # destination equals source, as found at the resume
 

@@ -42,11 +42,13 @@ def _ended(sim, st):
     if st.phase == LOST:
         return st.why, _POSTCOPY
     if st.phase == ROLLING:
-        text = f"The guest goes on on the destination after {duration(st.downtime)}"
-        return f"{text}; pages that it touches before they are there are fetched, the rest is pushed.", _POSTCOPY
+        r = st.rounds[-1]
+        text = f"The guest goes on on the destination after {duration(st.downtime)}; {_pages(r.planned)} are not there yet"
+        return f"{text}: those it touches are fetched, the rest is pushed.", _POSTCOPY
     if st.phase == EPOCH:
-        text = f"Checkpoint {st.checkpoints} is complete on the backup"
-        return f"{text}; the primary goes on after {duration(st.rounds[-1].stall)}.", "xg_sr_save.c: save, Remus' loop"
+        stood = duration(st.rounds[-1].stall)
+        text = f"Checkpoint {st.checkpoints} is complete on the backup; the primary goes on after {stood}."
+        return text, "xg_sr_save.c: save, Remus' loop"
     if st.why:
         return st.why, "xg_sr_restore.c: a broken stream means failover"
     same = "its memory equals the source's, page by page" if st.equal else "ITS MEMORY DIFFERS FROM THE SOURCE'S"
@@ -77,9 +79,10 @@ def _round_begins(sim, st, first):
         return f"The migration begins: log-dirty on ({how}), and round 1 sends all {_pages(r.planned)}.", LOOP
     before = st.rounds[-2]
     wasted = f", {before.needless} of them before they were sent" if before.needless else ""
-    how = "the nested root is poisoned again" if road == "hap" else "all shadows are gone with it"
-    text = f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how}"
-    return f"{text}. Round {r.number} sends them again.", LOOP
+    gone = "all shadows are gone with it"
+    how = {"hap": "the nested root is poisoned again", "shadow": gone, "pv": gone}
+    return (f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how[road]}. Round {r.number} "
+            f"sends them again.", LOOP)  # fmt: skip
 
 
 def at_work(sim):
@@ -88,6 +91,9 @@ def at_work(sim):
     r = st.rounds[-1] if st.rounds else None
     if st.phase == WAITING:
         return f"The migration begins at tick {sim.scenario.migrate_at:,}; until then the guest just runs.", LOOP
+    if st.phase == DONE and not st.why:
+        same = "found equal to the source's" if st.equal else "UNEQUAL to the source's"
+        return f"The guest runs on the destination, its pages {same}. It stood still for {duration(st.downtime)}.", LAST
     if st.phase in (DONE, ABORTED, LOST):
         return _ended(sim, st)
     if st.phase == STATE or (st.phase == FINAL and st.state_sent):
@@ -96,10 +102,10 @@ def at_work(sim):
         return f"The primary runs; {duration(max(0, st.link - st.guest))} to the next checkpoint.", "xl remus -i"
     done = f"{_pages(r.sent)} of {r.planned:,} sent"
     if st.phase == FINAL:
-        since = duration(max(st.guest, st.suspended) - st.suspended)
-        return f"The guest is suspended, {since} so far: {done} of the last round.", LAST
+        stood = duration(max(st.guest, st.suspended) - st.suspended)
+        return f"The guest is suspended, {stood} so far: {done} of the last round.", LAST
     if st.phase == ROLLING:
-        waited = f"{r.faults} fetched on demand, {duration(r.stall)} waited for them"
-        return f"The guest runs on the destination: {done}, {waited}.", _POSTCOPY
+        return (f"The guest runs on the destination: {done}, {r.faults} fetched on demand, {duration(r.stall)} waited for them."
+                , _POSTCOPY)  # fmt: skip
     assert st.phase == LIVE
     return f"Round {r.number}: {done}, while the guest runs on and dirties what it has already given away.", LOOP

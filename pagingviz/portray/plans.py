@@ -59,6 +59,7 @@ class Plan:
     heads: tuple = ()  # text above each column
     place: tuple = ()  # (column, row) of the page, where it is not the board that decides
     bits: str = ""  # of the dirty bitmap: one of BITS
+    marks: tuple = ("pinned", "changed in this tick")  # what a thick edge and an outline say
 
 
 def plan(scenario, work, board, pages=None, bits="round"):
@@ -114,7 +115,7 @@ def _share(frames):
     return k
 
 
-def _size(frames):
+def size(frames):
     """Memory of so many frames in words, a power of two."""
     kib = 4 * frames
     return f"{kib} KiB" if kib < 1024 else f"{kib >> 10} MiB"
@@ -141,7 +142,7 @@ def _frames(road, frames, board, pml, superpages, bits):
     key = np.full(-(-n // width) * width, -1)
     key[:n] = np.arange(n) * k
     what = "bit" if board == "dirty-bitmap" else "guest frame of 4 KiB"
-    unit = f"1 cell = 1 {what}" if k == 1 else f"1 cell = {_size(k)} = {k:,} frames, showing the worst of them"
+    unit = f"1 cell = 1 {what}" if k == 1 else f"1 cell = {size(k)} = {k:,} frames, showing the worst of them"
     if board == "dirty-bitmap":
         title = "Dirty bitmap"
         legend = (("D", DIRTY, "written since the last CLEAN"), ("d", DIRTY_BEFORE, "in the round before"),
@@ -167,7 +168,7 @@ def _frames(road, frames, board, pml, superpages, bits):
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()
     elif k > 1:
-        title, legend = f"{title}, 1 cell = {_size(k)}", (*legend, ("", SIZE, f"1 cell = {k:,} frames: the worst of them"))
+        title, legend = f"{title}, 1 cell = {size(k)}", (*legend, ("", SIZE, f"1 cell = {k:,} frames: the worst of them"))
     return Plan(board, title, unit, width, key.size // width, (), legend, road, k, key, bits=bits)
 
 

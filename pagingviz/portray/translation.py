@@ -48,7 +48,8 @@ def _plan(guest, board):
     unit = "down: the nested tables, across: the guest's" if two else "one read a level"
     height = 5 if two else 1
     return Plan(board, title, unit, len(heads), height, labels, _NESTED if two else _LEGEND, fields["road"], 1,
-                np.full(height * len(heads), -1), heads=heads, place=_STACK[board])  # fmt: skip
+                np.full(height * len(heads), -1), heads=heads, place=_STACK[board],
+                marks=("the walk ends here", "the present reference"))  # fmt: skip
 
 
 def place(plan, ref):

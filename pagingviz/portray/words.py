@@ -158,4 +158,6 @@ def marks(sim, most=80):
     if every and any(c.name == "enable" for c in sim.journal):
         n = sim.furthest // every
         out += [[k * every, "clean"] for k in range(1, n + 1, max(1, n // most))]
+    if sim.migration:
+        out += [[r.tick, "round"] for r in sim.migration.state.rounds[-most:]]
     return sorted(out)[:most]

@@ -36,10 +36,10 @@ def every_road() -> None:
 
 
 def _show(rows, theme: str) -> None:
-    from pagingviz import figures, figures_moves
+    from pagingviz import figures, figures_migration
 
     st.markdown(_SAID)
     if any("error" not in row for row in rows):
-        st.plotly_chart(figures_moves.every_road(rows, theme), theme=None, key="every-road-chart",
+        st.plotly_chart(figures_migration.every_road(rows, theme), theme=None, key="every-road-chart",
                         config=figures.config("every-road"))  # fmt: skip
     st.table(moves.table(rows))

@@ -15,6 +15,7 @@ PAGES = (  # script, title, icon, path
     ("ept_npt", "EPT / NPT", ":material/stacks:", "ept-npt"),
     ("dirty_bitmap", "Dirty bitmap", ":material/edit_square:", "dirty-bitmap"),
     ("translation", "Translation", ":material/signpost:", "translation"),
+    ("live_migration", "Live migration", ":material/move_down:", "live-migration"),
     ("real_xen", "Real Xen", ":material/fact_check:", "real-xen"),
     ("left_out", "What the model leaves out", ":material/content_cut:", "left-out"),
 )

@@ -38,11 +38,12 @@ def machine_page(title: str) -> None:
 
 def map_page(boards: tuple[str, ...], title: str, worth_knowing: tuple[str, ...], curves: tuple[str, ...],
              below: Callable[[], None] | None = None, switch: Callable[[], None] | None = None,
-             details: Callable[..., None] | None = None) -> None:  # fmt: skip
+             details: Callable[..., None] | None = None, portrait: object = portray, changes=True) -> None:  # fmt: skip
     """The page of one map, or of a few that belong together; the first one names the page.
 
-    `curves`: names of simulation.HISTORY for its chart; `below` draws what stands under everything; `switch()` draws in the
-    heading; `details(sim, theme)` draws what follows the machine, after the chart.
+    `curves`: names of simulation.HISTORY for its chart, none: no chart; `below` draws what stands under everything;
+    `switch()` draws in the heading; `details(sim, theme)` draws what follows the machine, after the chart; `portrait` and
+    `changes`: see Look.
     """
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
@@ -51,9 +52,9 @@ def map_page(boards: tuple[str, ...], title: str, worth_knowing: tuple[str, ...]
         st.segmented_control("The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content",
                              label_visibility="collapsed")  # fmt: skip
     with st.container():
-        _live(title, boards, boards[0])
+        _live(title, boards, boards[0], portrait, changes)
     with st.container():
-        _slow(boards, worth_knowing, curves, details=details)
+        _slow(boards, worth_knowing, curves, details=details, portrait=portrait)
     if below:
         below()
 
@@ -77,9 +78,9 @@ def _arrive() -> None:
         st.rerun()
 
 
-def _look(visit: session.Visit, title: str, boards: tuple[str, ...]) -> Look:
-    return Look(title, boards, session.theme(visit), visit.view.present, bits=visit.view.bits,
-                query=lambda: urlencode(visit.address()))
+def _look(visit: session.Visit, title: str, boards: tuple[str, ...], portrait: object, changes: bool) -> Look:
+    return Look(title, boards, session.theme(visit), visit.view.present, bits=visit.view.bits, portrait=portrait,
+                changes=changes, query=lambda: urlencode(visit.address()))  # fmt: skip
 
 
 def come_or_say(visit: session.Visit, waiting: bool) -> None:
@@ -93,19 +94,19 @@ def come_or_say(visit: session.Visit, waiting: bool) -> None:
 
 
 @st.fragment
-def _live(title: str, boards: tuple[str, ...], name: str) -> None:
+def _live(title: str, boards: tuple[str, ...], name: str, portrait: object = portray, changes=True) -> None:
     """The board, and what comes with it."""
     visit = session.current()
     waiting = visit.player is None
     key = f"board-{name}"
-    payload = visit.answer(asked(key), _look(visit, title, boards))
+    payload = visit.answer(asked(key), _look(visit, title, boards, portrait, changes))
     come_or_say(visit, waiting)
     board(payload, key)
 
 
 @st.fragment
 def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves: tuple[str, ...], alone=False,
-          details: Callable[..., None] | None = None) -> None:  # fmt: skip
+          details: Callable[..., None] | None = None, portrait: object = portray) -> None:  # fmt: skip
     """Everything that may be a moment behind the board. `alone`: there is no board to follow."""
     visit = session.current()
     if not alone:
@@ -117,44 +118,45 @@ def _slow(boards: tuple[str, ...], worth_knowing: tuple[str, ...] | None, curves
     if visit.player is None or visit.player.job:
         return
     sim, theme = visit.player.sim, session.theme(visit)
-    plans = visit.player.plans(Look("", boards, bits=visit.view.bits))
-    _said(sim, plans)
+    plans = visit.player.plans(Look("", boards, bits=visit.view.bits, portrait=portrait))
+    _said(sim, plans, portrait)
     if worth_knowing is None:
         return
     with st.container(key="slow"):
         for plan in plans:
-            _same_grid(sim, plan, theme)
+            _same_grid(sim, plan, theme, portrait)
         come_into_view(st.session_state.get("view", LIVE), LIVE)
-        _history(sim, curves, theme)
+        if curves:
+            _history(sim, curves, theme)
         if details:
             details(sim, theme)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")
         for plan in plans:
-            st.caption(portray.alt(sim, plan))
+            st.caption(portrait.alt(sim, plan))
         st.caption(f"State digest {sim.machine.digest()} at tick {sim.tick}.")
 
 
-def _said(sim, plans) -> None:
+def _said(sim, plans, portrait) -> None:
     """What the page shows, in words: for screen readers, and where a test finds it."""
     with st.container(key="said"):
-        st.markdown(portray.sentence(sim)[0])
+        st.markdown(portrait.sentence(sim)[0])
         for plan in plans:
-            st.caption(portray.alt(sim, plan))
+            st.caption(portrait.alt(sim, plan))
         st.text(f"digest {sim.machine.digest()} tick {sim.tick}")
 
 
-def _same_grid(sim, plan, theme: str) -> None:
+def _same_grid(sim, plan, theme: str, portrait) -> None:
     """The paused, zoomable heatmap, or the table, of what one live map shows."""
     shown = st.session_state.get("view", LIVE)
     if shown == HEATMAP:
         from pagingviz import figures
 
-        figure = figures.heatmap(portray.cells(sim, plan), plan, theme, portray.caption(sim, plan))
+        figure = figures.heatmap(portrait.cells(sim, plan), plan, theme, portrait.caption(sim, plan))
         name = f"{plan.id}-tick-{sim.tick}"
         st.plotly_chart(figure, theme=None, key=f"heatmap-{plan.id}", config=figures.config(name))
     elif shown == TABLE:
-        rows = portray.table(sim, plan)
+        rows = portrait.table(sim, plan)
         st.markdown(f"**{plan.title}** · {plan.unit}")
         st.dataframe(rows[:ROWS], height=420, key=f"table-{plan.id}")
         if len(rows) > ROWS:

@@ -63,7 +63,7 @@ def board_record(plan, caption="", alt="") -> dict:
     """One entry of the header's "boards"."""
     return {"id": plan.id, "title": plan.title, "unit": plan.unit, "caption": caption or plan.unit, "alt": alt,
             "w": plan.width, "h": plan.height, "labels": [list(x) for x in plan.labels], "heads": list(plan.heads),
-            "legend": [list(x) for x in plan.legend], "place": list(plan.place)}  # fmt: skip
+            "legend": [list(x) for x in plan.legend], "place": list(plan.place), "marks": list(plan.marks)}  # fmt: skip
 
 
 class _NoWork:

@@ -144,10 +144,10 @@ class Visit:
         except ScenarioError as error:
             self.refuse(error)
 
-    def choose(self, name: str) -> None:
+    def choose(self, name: str, play: bool = False) -> None:
         """A scenario of the library, at its own start; nothing when it is the one on the screen (see `change`)."""
         if name != self._present()[0].name:
-            self.open(load(name), dataclasses.replace(self.view, tick=None, play=False, gva=None, access="", ref=None))
+            self.open(load(name), dataclasses.replace(self.view, tick=None, play=play, gva=None, access="", ref=None))
 
     def command(self, text: str) -> None:
         """A command at the present tick."""

@@ -59,6 +59,12 @@ function standInPlaces(view, panels, present) {
   const heights = columns.map((column) => column.reduce((left, panel) => left - panel.chrome() - parseFloat(rowGap), height));
   const plans = columns.map((column) => column.map((panel) => panel.plan));
   const pitch = fitColumns(plans, width - count * frame - gaps, heights, { present, labelScale: scale });
+  const alone = present && pitch < READABLE;
+  view.root.classList.toggle("alone", alone);
+  if (alone) {
+    for (const panel of panels) panel.node.style.gridArea = "";
+    return showOne(view, panels);
+  }
   const widths = plans.map((column) => Math.max(...column.map((plan) => canvasSize(plan, pitch, scale)[0])) + frame);
   const spare = Math.max(0, width - gaps - widths.reduce((a, b) => a + b, 0)) / count;
   view.grid.style.gridTemplateColumns = widths.map((w) => `${Math.floor(w + spare)}px`).join(" ");

@@ -91,7 +91,8 @@ class Board {
     this.header = header;
     this.root.dataset.theme = header.theme;
     this.setPresent(!!header.present);
-    this.root.classList.toggle("walks", !!header.boards[0]?.place?.length);
+    this.root.classList.toggle("columns", !!header.boards[0]?.place?.length);
+    this.root.classList.toggle("walks", !!header.boards[0]?.heads?.length);
     this.root.classList.toggle("compact", !!header.compact && !header.present);
     this.player.least = header.pace ?? 0;
     if (first) {

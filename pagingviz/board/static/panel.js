@@ -113,9 +113,8 @@ export class Panel {
       ?? legend.find(([, c]) => c === code);
     const column = cell % this.plan.w, row = (cell - column) / this.plan.w;
     const label = this.plan.labels.findLast(([first]) => first <= row)?.[1];
-    const walk = this.plan.place?.length;
-    const notes = [[PINNED, walk ? "the walk ends here" : "pinned"], [CROSSED, "recycled in this tick"],
-      [CHANGED, walk ? "the present reference" : "changed in this tick"]];
+    const [thick, ringed] = this.plan.marks;
+    const notes = [[PINNED, thick], [CROSSED, "recycled in this tick"], [CHANGED, ringed]];
     return {
       letter, code,
       text: entry?.[2] ?? (code >= 16 ? "in use" : "not in this machine"),

@@ -1,0 +1,150 @@
+"""The page Live migration around its boards: what can be chosen in the heading; rounds, convergence and time line below."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pagingviz import figures
+from pagingviz import figures_migration as charts
+from pagingviz.figures import config
+from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
+from pagingviz.portray import rounds as numbers
+from pagingviz.portray.moving import duration
+from pagingviz.scenario import FIELDS
+from pagingviz.ui import session
+
+EXAMPLE = "moving"  # the scenario of the library that a visitor without a migration is offered
+PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+LINKS = (12, 125, 312, 1250, 3125, 12_500)  # MB/s: 100 Mb/s, 1, 2.5, 10, 25, 100 Gb/s
+_SAID = {"no": "no migration", "precopy": "pre-copy", "stop": "stop-and-copy", "postcopy": "post-copy", "hybrid": "hybrid",
+         "remus": "Remus"}  # fmt: skip
+CURVES = {"shadow": (("exits_page_fault",), ("free_pages", "total_pages")),
+          "pv": (("exits_page_fault",), ("free_pages", "total_pages")),
+          "ept": (("ept_misconfig", "ept_violation"), ("dirty_count",)),
+          "npt": (("npf_recalc", "npf_write"), ("dirty_count",))}  # fmt: skip  # of simulation.HISTORY, one chart each
+
+
+def choices() -> None:
+    """In the heading: kind, policy, guest's speed and link; without a migration two ways to get one."""
+    visit = session.current()
+    if visit.view.present:
+        return
+    scenario, mark = visit.scenario, visit.revision
+    if scenario.migrate == "no":
+        st.button(f"Watch gzip move: scenario {EXAMPLE}", type="primary", key="watch", width="content",
+                  on_click=lambda: visit.choose(EXAMPLE, play=True))  # fmt: skip
+        st.button("Migrate this guest", key="migrate-this", width="content", disabled=scenario.road == "bare",
+                  help="Pre-copy from this tick on" if scenario.road != "bare" else "No hypervisor, no migration",
+                  on_click=lambda: begin(visit, "precopy"))  # fmt: skip
+        return
+    choice(visit, "migrate", _field("migrate").choices, _SAID.get, 134, mark, lambda kind: begin(visit, kind))
+    choice(visit, "policy", _field("policy").choices, lambda name: f"stop: {name}", 130, mark)
+    choice(visit, "pace", PACES, lambda n: f"{n} ticks a page", 140, mark)
+    choice(visit, "bandwidth", LINKS, lambda n: f"{n:,} MB/s", 122, mark)
+
+
+def _field(name: str):
+    return next(field for field in FIELDS if field.name == name)
+
+
+def choice(visit: session.Visit, name: str, options, said, width: int, mark: int, put=None) -> None:
+    """A field of the scenario as a list; a value of its own that is not in the list is added."""
+    value = getattr(visit.scenario, name)
+    options = sorted({*options, value}) if isinstance(value, int) else list(options)
+    key = f"choose-{name}-{mark}"
+
+    def change() -> None:
+        chosen = st.session_state[key]
+        put(chosen) if put else visit.change(**{name: chosen})
+
+    st.selectbox(name, options, options.index(value), key=key, width=width, label_visibility="collapsed", format_func=said,
+                 on_change=change)  # fmt: skip
+
+
+def begin(visit: session.Visit, kind: str) -> None:
+    """Another kind of migration. Where there was none it begins at this tick, and no CLEAN comes by itself any more."""
+    if visit.scenario.migrate != "no" or kind == "no":
+        visit.change(migrate=kind)
+    elif visit.player is not None:
+        visit.change(migrate=kind, clean_every=0, migrate_at=visit.player.tick)
+
+
+# ---- below the boards
+
+
+def details(sim, theme: str) -> None:
+    """Outcome, rounds, convergence, time line and what the tables of the hypervisor go through."""
+    mig = sim.migration
+    if mig is None or mig.state.phase == WAITING:
+        st.markdown("No page has been sent yet." if mig else "Nothing is being moved: see the heading.")
+        return
+    _outcome(mig)
+    st.plotly_chart(charts.time_line(numbers.stretches(sim), numbers.now(sim) - mig.state.began, theme), theme=None,
+                    key="time-line", config=config("time-line"))  # fmt: skip
+    if mig.state.rounds:
+        _charts(mig, theme)
+        st.subheader("Rounds")
+        st.dataframe(numbers.rows(mig), hide_index=True, key="rounds", height="content" if len(mig.state.rounds) < 12 else 420)
+    st.subheader("What it costs the guest")
+    st.markdown(_storm(sim))
+    marks = numbers.marks(mig)
+    for k, names in enumerate(CURVES[sim.scenario.hap if sim.scenario.road == "hap" else sim.scenario.road]):
+        figure = figures.history(*sim.history(), names, sim.tick, theme)
+        st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}",
+                        config=config(names[0]))  # fmt: skip
+
+
+def _outcome(mig) -> None:
+    """How it ended, loudly; else the rule that will end it."""
+    state = mig.state
+    if state.phase == DONE and state.equal:
+        times, took = state.bytes / (mig.frames * 4096), duration(state.ended - state.began)
+        st.success(f"**The destination equals the source**, page by page: {len(state.times):,} frames compared. The guest "
+                   f"stood still for {duration(state.downtime)}; {state.bytes / 1e6:,.2f} MB crossed the wire, {times:.2f} "
+                   f"times its memory, in {took}.")  # fmt: skip
+    elif state.phase == DONE:
+        st.error("**The destination's memory DIFFERS from the source's.**")
+    elif state.phase in (ABORTED, LOST):
+        st.warning(state.why)
+
+
+def _charts(mig, theme: str) -> None:
+    """Four charts in two rows, and what they say."""
+    rounds = mig.state.rounds
+    left, right = st.columns(2)
+    with left:
+        st.plotly_chart(charts.rounds_bars(rounds, theme), theme=None, key="rounds-bars", config=config("rounds"))
+    with right:
+        figure = charts.exits_bars(rounds, [numbers.exits(mig, r) for r in rounds], theme)
+        st.plotly_chart(figure, theme=None, key="exits-bars", config=config("exits-by-round"))
+    paces = numbers.paces(mig)
+    if paces:
+        left, right = st.columns(2)
+        with left:
+            figure = charts.rates(paces, mig.link.bandwidth, theme)
+            st.plotly_chart(figure, theme=None, key="rates", config=config("dirty-rate"))
+        with right:
+            pause = mig.state.downtime if mig.scenario.migrate != "remus" else 0  # there it is that of all checkpoints
+            figure = charts.downtimes(paces, numbers.fixed(mig), pause, theme)
+            st.plotly_chart(figure, theme=None, key="downtimes", config=config("downtime"))
+    st.markdown("\n".join(f"- {text}" for text in numbers.convergence(mig)))
+
+
+def _storm(sim) -> str:
+    """What each round's CLEAN did to the guest on this road, with its numbers; where none was needed, what it waited."""
+    mig = sim.migration
+    waited = [f"round {r.number}: {r.faults:,} pages fetched on demand, {duration(r.stall)} waited for them"
+              for r in mig.state.rounds if r.kind == "pushed"]  # fmt: skip
+    if all(r.kind != "live" for r in mig.state.rounds):
+        return "Nobody tracks what it writes. " + ("; ".join(waited).capitalize() + "." if waited else "It stands still.")
+    told = [(r.number, numbers.causes(numbers.exits(mig, r))) for r in mig.state.rounds[-6:] if r.kind == "live"]
+    each = "; ".join(f"round {n}: {causes or 'none'}" for n, causes in told)
+    if sim.scenario.road == "hap":
+        how = ("ENABLE and each CLEAN write the **root** of the nested tables alone (one entry for 512 GiB). The poison sinks "
+               "as the guest walks: a misconfiguration for each table of leaves (NPT: a recalculation for each leaf), "
+               "then one exit for the first store to each frame.")  # fmt: skip
+    else:
+        how = ("ENABLE and each CLEAN **throw all shadows away**: the pool falls empty, and the guest faults back in what it "
+               "still uses. The shorter the round, the more of it is refaulting.")  # fmt: skip
+        how += " A PV guest has shadows only while it is being moved." if sim.scenario.road == "pv" else ""
+    return f"{how} Exits: {'; '.join([each, *waited])}."
