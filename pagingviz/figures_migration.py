@@ -138,7 +138,7 @@ def mark_rounds(figure: go.Figure, marks, theme: str) -> go.Figure:
 # ---- one work, every road
 
 _PANELS = (  # title, value of a report (moves.report), format
-    ("pages sent again", lambda r: r["pages"] - r["rounds"][0]["sent"], ",d"),
+    ("pages sent again", lambda r: r["pages"] - (r["rounds"][0]["sent"] if r["rounds"] else 0), ",d"),
     ("guest slowed by, %", lambda r: 100 * r["slowdown"], ".0f"),
     ("downtime, ms", lambda r: r["downtime"] / 1e3, ".2f"),
     ("total, ms", lambda r: r["total"] / 1e3, ".2f"),

@@ -106,12 +106,17 @@ def side_by_side(scenario: Scenario, files=None, told: Callable[[int, int], None
 
 
 COLUMNS = (  # of the table of roads: heading, and what stands under it
-    ("rounds", lambda r: len(r["rounds"])), ("pages", lambda r: r["pages"]), ("last round", lambda r: r["rounds"][-1]["sent"]),
-    ("MB", lambda r: round(r["bytes"] / 1e6, 2)), ("exits", lambda r: sum(r["exits"].values())),
-    ("guest slowed by", lambda r: f"{100 * r['slowdown']:.0f} %"), ("total ms", lambda r: round(r["total"] / 1e3, 2)),
-    ("downtime ms", lambda r: round(r["downtime"] / 1e3, 3)), ("stopped because", lambda r: r["stop"] or r["why"]),
+    ("rounds", lambda r: len(r["rounds"])),
+    ("pages", lambda r: f"{r['pages']:,}"),
+    ("last round", lambda r: f"{r['rounds'][-1]['sent']:,}" if r["rounds"] else ""),
+    ("MB", lambda r: f"{r['bytes'] / 1e6:,.2f}"),
+    ("exits", lambda r: f"{sum(r['exits'].values()):,}"),
+    ("guest slowed by", lambda r: f"{100 * r['slowdown']:.0f} %"),
+    ("total ms", lambda r: f"{r['total'] / 1e3:,.2f}"),
+    ("downtime ms", lambda r: f"{r['downtime'] / 1e3:,.3f}"),
+    ("stopped because", lambda r: r["stop"] or r["why"]),
     ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO"),
-)  # fmt: skip
+)
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
