@@ -50,7 +50,7 @@ def distinct(pages, stores, share=1.0):
 
 
 def met(rates, ticks):
-    """(mean, standard deviation at most) of the distinct pages among those stored to with probability `rates` (float[n]) a tick.
+    """(mean, standard deviation at most) of the distinct pages of those stored to with probability `rates` (float[n]) a tick.
 
     Form 4. The indicators of a multinomial sample are negatively associated: the sum of their variances bounds it.
     """
