@@ -8,12 +8,17 @@ import math
 
 import numpy as np
 
-from pagingviz.migration import state as S
+from pagingviz.migration import beyond, wire
+from pagingviz.migration import send as sending
 from pagingviz.scenario import from_mapping
 from pagingviz.simulation import Simulation
 
 FIELDS = {"scenario": "blackboard", "clean_every": 0, "do": "", "trace": "", "road": "hap", "tracking": "free",
           "migrate": "precopy"}  # fmt: skip
+SMALL = {"work": "zipf:100:0.80,fork:20", "frames": 512, "quantum": 50, "write": 40, "tracking": "costs", "pool": 128,
+         "migrate_at": 3000}  # fmt: skip
+ROADS = {"shadow": {"road": "shadow"}, "pv": {"road": "pv"}, "ept": {}, "npt": {"hap": "npt"}, "pml": {"pml": 1},
+         "superpages": {"superpages": 1, "frames": 1024}, "two vCPUs": {"road": "shadow", "vcpus": 2}}  # fmt: skip
 SIGMAS = 4.5  # of a normal variable beyond which a value is an error: 7 of a million. The seeds are fixed: it is so or not.
 
 
@@ -73,11 +78,52 @@ def dirtied(sim):
     return np.array([r.dirtied for r in live(sim)])
 
 
-def on_source(sim):
-    """The source as it would arrive, for comparison: (versions, tables)."""
-    return sim.migration.destination.image()
+def small(road, **fields):
+    """Fields of a small guest of several processes, on a road of ROADS."""
+    return SMALL | ROADS[road] | fields
 
 
-def over(sim):
-    """The phase is one of those that end."""
-    return sim.migration.state.phase in (S.DONE, S.ABORTED, S.LOST)
+def wiretap(monkeypatch):
+    """What goes to the wire from now on: [(migration, number of the round, frames or None)]; None: a new PAGE_DATA record."""
+    heard = []
+    put, put_bytes = sending.put, sending.put_bytes
+
+    def hear(mig, frames):
+        heard.append((mig, mig.state.rounds[-1].number, frames))
+        put(mig, frames)
+
+    def hear_bytes(mig, size, pages=0):
+        if (size, pages) == (wire.PAGE_DATA, 0):
+            heard.append((mig, mig.state.rounds[-1].number, None))
+        put_bytes(mig, size, pages)
+
+    for module in (sending, beyond):
+        monkeypatch.setattr(module, "put", hear)
+        monkeypatch.setattr(module, "put_bytes", hear_bytes)
+    return heard
+
+
+def by_round(heard):
+    """{number of the round: [frames of each record]}, in the order in which they went."""
+    out = {}
+    for _, number, frames in heard:
+        records = out.setdefault(number, [])
+        if frames is None:
+            records.append(np.zeros(0, np.int64))
+        else:
+            if not records:  # post-copy has no records
+                records.append(np.zeros(0, np.int64))
+            records[-1] = np.concatenate([records[-1], frames])
+    return out
+
+
+def guest(sim):
+    """What the guest can see, and how many operations it has done."""
+    return sim.machine.guest_digests(), int(sim.machine.sys[0].ops)
+
+
+def never_moved(sim):
+    """The same guest after as many operations, without a migration."""
+    other = Simulation(sim.scenario.replace(migrate="no", fail="", do=""))
+    other.run(sim.tick - sim.migration.state.paused)
+    return other
