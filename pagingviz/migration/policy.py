@@ -21,7 +21,8 @@ GIVES_UP = 100  # rounds after which somebody cancels what would go on for ever
 
 @dataclass(frozen=True)
 class Stats:
-    """What a policy is told. dirty_count: frames, -1 while unknown; sent, skipped: entries of the last round.
+    """What a policy is told. dirty_count: frames, -1 while unknown; sent, skipped: entries of the last round; total_written:
+    frames in all sets before this one, total_sent: of them those that went over the wire, the others were skipped.
 
     dirty_rate: MB/s that the guest dirtied during the last round; rate: MB/s that the link was given; seconds: that the frames
     in hand would take at full bandwidth.
@@ -36,6 +37,7 @@ class Stats:
     dirty_rate: float = 0.0
     rate: int = 0
     seconds: float = 0.0
+    total_sent: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class Policy:
             return STOP, f"{s.sent + s.skipped} pages in the round < {self.target}"
         if s.iteration >= self.rounds:
             return STOP, f"iteration {s.iteration} >= {self.rounds}"
-        if s.total_written > self.factor * s.p2m_size:
-            return STOP, f"{s.total_written:,} pages sent, more than {self.factor} times the guest"
+        if s.total_sent > self.factor * s.p2m_size:
+            return STOP, f"{s.total_sent:,} pages sent, more than {self.factor} times the guest"
         return CONTINUE, ""
 
     def _clark(self, s: Stats) -> tuple[str, str]:

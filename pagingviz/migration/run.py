@@ -209,7 +209,7 @@ class Migration:
         spent = max(1, last.ended - last.began)
         rate = max(st.dirty_count, 0) * (wire.PAGE + wire.ENTRY) * wire.FREQUENCY / spent if st.rounds else 0.0
         stats = Stats(st.iteration, st.total_written, st.dirty_count, self.p2m_size, last.sent, last.skipped, rate,
-                      self.link.bandwidth, wire.seconds(max(st.dirty_count, 0) * self.link.page))  # fmt: skip
+                      self.link.bandwidth, wire.seconds(max(st.dirty_count, 0) * self.link.page), st.total_sent)  # fmt: skip
         answer, reason = self.policy.ask(stats)
         st.calls.append((st.iteration, st.total_written, st.dirty_count, answer))
         if answer == STOP:
