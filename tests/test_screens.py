@@ -17,6 +17,8 @@ def name_of(path: str) -> str:
 VIEWS = {  # the same page of another machine
     "ept-npt-npt": "/ept-npt?scenario=blackboard&road=hap&hap=npt&do=enable@100,clean@200&tick=300",
     "ept-npt-pml": "/ept-npt?scenario=rounds&road=hap&superpages=1&pml=1&tick=6000",
+    "moving": "/live-migration?scenario=moving&tick=2880",
+    "moved": "/live-migration?scenario=moving&road=hap&migrate=hybrid&tick=8000",
 }
 
 

@@ -26,15 +26,15 @@ _LEGENDS = {
     "source": (("T", TABLE, "page table, sent"), ("W", WRITABLE, "sent, as it is"), (".", FREE, "not sent yet"),
                ("?", PENDING, "left for later"), ("d", DIRTY_BEFORE, "in this round's set, waits"),
                ("D", DIRTY, "written since it was sent")),
-    "wire": ((".", FREE, "never sent"), ("1", _DIGITS[0], "sent once"), ("2", _DIGITS[1], "twice"),
+    "wire": ((".", FREE, "never sent"), ("1", _DIGITS[0], "once"), ("2", _DIGITS[1], "twice"),
              ("3", _DIGITS[2], "three times"), ("4", _DIGITS[3], "more often"), ("?", PENDING, "left for later"),
-             ("P", WRITABLE, "sent in the pause"), ("F", WRITABLE, "fetched on demand")),
+             ("P", WRITABLE, "in the pause"), ("F", WRITABLE, "fetched on demand")),
     "destination": (("T", TABLE, "page table, equal"), ("W", WRITABLE, "equal to the source's"),
                     ("F", WRITABLE, "fetched on demand"), (".", FREE, "not here"),
                     ("d", DIRTY_BEFORE, "old: the new one waits"), ("D", DIRTY, "old: written since")),
 }  # fmt: skip
 SMALL = 64  # columns, from which a thick edge would leave nothing of a cell
-_THICK = {"source": (".", "thick: dirty already"), "wire": ("1", "thick: it goes again")}
+_THICK = {"source": (".", "thick: dirty already"), "wire": ("1", "thick: goes again")}
 _POSTCOPY = ("postcopy", "hybrid")  # the only kinds that fetch
 
 
@@ -59,7 +59,7 @@ def _plan(board, frames, kind):
         letter, text = _THICK[board]
         legend = [(c, fill, f"{said}; {text}" if c == letter else said) for c, fill, said in legend]
     if board == "wire":
-        legend.append(("", SIZE, "outlined: on its way now"))
+        legend.append(("", SIZE, "outlined: on its way"))
     if kind == "no":
         legend = () if board != "source" else ((".", FREE, "not sent"),)
     elif k > 1:

@@ -93,7 +93,8 @@ def at_work(sim):
         return f"The migration begins at tick {sim.scenario.migrate_at:,}; until then the guest just runs.", LOOP
     if st.phase == DONE and not st.why:
         same = "found equal to the source's" if st.equal else "UNEQUAL to the source's"
-        return f"The guest runs on the destination, its pages {same}. It stood still for {duration(st.downtime)}.", LAST
+        text = f"The guest runs on the destination, its pages {same}. It stood still for {duration(st.downtime)}."
+        return text, _POSTCOPY if sim.scenario.migrate in ("postcopy", "hybrid") else LAST
     if st.phase in (DONE, ABORTED, LOST):
         return _ended(sim, st)
     if st.phase == STATE or (st.phase == FINAL and st.state_sent):

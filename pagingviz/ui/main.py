@@ -36,7 +36,7 @@ def main() -> None:
     if page.url_path != "translation":
         visit.roads = None  # its machines are needed nowhere else
     with st.sidebar:
-        sidebar.draw(visit, elsewhere=page.url_path == "real-xen")
+        sidebar.draw(visit, elsewhere=page.url_path == "real-xen", moving=page.url_path == "live-migration")
     # Streamlit's navigation drops the query string: it is written again on every run.
     address = visit.address()
     if st.query_params.to_dict() != address:

@@ -21,6 +21,8 @@ COMMANDS = (
 SHOWN = ("road", "hap", "pml", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")
 PAGING = ("guest", "direct_map_pages", "vcpus", "wp", "smep", "smap", "nx", "pse")
 XEN = ("xen", "oos", "floor")
+MOVING = ("migrate_at", "policy", "target", "rounds", "factor", "skip", "downtime", "pace", "bandwidth", "latency",
+          "page_overhead", "tracking", "zeros", "xbzrle", "throttle", "prefetch", "epoch", "epochs", "fail")  # fmt: skip
 # What each SHOPT bit does, in the order of layout.SHOPTS (Xen mm/shadow/private.h).
 SHOPT_HELP = {
     "writable_heuristic": "guess where known systems map their page tables before searching everywhere (h_1 to h_6)",
@@ -39,14 +41,21 @@ LABELS = {
     "floor": "Xen's own minimum pool", "frames": "guest frames", "pool": "shadow pool pages",
     "superpages": "superpages (1: 2 MiB, 2: also 1 GiB)",
     "hap": "nested tables", "pml": "page-modification log (EPT)", "trace": "recorded programs",
-    "work": "generators", "write": "writes of generators (%)",
+    "work": "generators", "write": "writes of generators (%)", "migrate_at": "begins at tick", "policy": "when to stop",
+    "target": "stop below pages", "rounds": "most rounds", "factor": "most times the guest", "skip": "skip what is dirty again",
+    "downtime": "downtime allowed, µs", "pace": "guest: ticks a page on the wire", "bandwidth": "link, MB/s",
+    "latency": "latency, µs", "page_overhead": "overhead of a page, ns", "tracking": "price of tracking",
+    "zeros": "zero pages as a byte", "xbzrle": "XBZRLE cache, pages", "throttle": "auto-converge",
+    "prefetch": "pages with a wanted one", "epoch": "Remus: ticks an epoch", "epochs": "Remus: epochs",
+    "fail": "what goes wrong",
 }  # fmt: skip
 
 
-def draw(visit: Visit, elsewhere: bool = False) -> None:
+def draw(visit: Visit, elsewhere: bool = False, moving: bool = False) -> None:
     """Everything below the page list. Widgets are named by the visit's revision, so that they always show its machine.
 
-    elsewhere: the page shows another machine than the visitor's own, and the sidebar says so.
+    elsewhere: the page shows another machine than the visitor's own, and the sidebar says so. moving: with what concerns a
+    migration alone; its kind is chosen in the heading of its page.
     """
     if elsewhere:
         st.caption("Your own machine waits where it was. This page shows the recorded one.")
@@ -65,6 +74,10 @@ def draw(visit: Visit, elsewhere: bool = False) -> None:
         for name in (*PAGING, *XEN):
             _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
         _shopts(visit, scenario, mark)
+    if moving and scenario.migrate != "no":
+        with st.expander("Migration"):
+            for name in MOVING:
+                _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
     with st.expander("Commands at this tick", expanded=True):
         _commands(visit, mark)
 
