@@ -26,14 +26,14 @@ def a_sentence(why):
 # ---- failures
 
 
-@pytest.mark.parametrize("road", ["shadow", "pv", "ept", "pml", "two vCPUs"])
-@pytest.mark.parametrize(("kind", "lost"), [("precopy", 0), ("precopy", 100), ("precopy", 512), ("precopy", 540), ("stop", 0),
-                                            ("stop", 300), ("hybrid", 200), ("remus", 530)])  # fmt: skip
+@pytest.mark.parametrize("road", ["shadow", "pv", "pml"])
+@pytest.mark.parametrize(("kind", "lost"), [("precopy", 0), ("precopy", 100), ("precopy", 256), ("precopy", 280), ("stop", 0),
+                                            ("stop", 200), ("hybrid", 100), ("remus", 270)])  # fmt: skip
 def test_a_link_lost_before_the_guest_has_left_costs_nothing(road, kind, lost):
     sim = moved(**small(road, migrate=kind, fail=f"link:{lost}"))
     st = sim.migration.state
     assert st.phase == "aborted" and st.equal is None and a_sentence(st.why) and "the source goes on" in st.why
-    assert st.downtime == (st.resumed - st.suspended if kind == "stop" else 0) and lost <= st.total_sent < 1024
+    assert st.downtime == (st.resumed - st.suspended if kind == "stop" else 0) and lost <= st.total_sent < 512
     went_on(sim)
 
 
@@ -48,7 +48,7 @@ def test_a_link_lost_in_the_last_round_resumes_the_source(road):
 
 @pytest.mark.parametrize("kind", ["postcopy", "hybrid"])
 def test_a_link_lost_in_post_copy_loses_the_guest(kind):
-    sim = moved(**small("ept", migrate=kind, fail="link:530" if kind == "hybrid" else "link:100"))
+    sim = moved(**small("ept", migrate=kind, fail="link:270" if kind == "hybrid" else "link:100"))
     st, ops = sim.migration.state, int(sim.machine.sys[0].ops)
     assert st.phase == "lost" and a_sentence(st.why)
     sim.run(1000)
@@ -56,7 +56,7 @@ def test_a_link_lost_in_post_copy_loses_the_guest(kind):
 
 
 def test_a_pv_guest_that_changes_its_list_of_frames_is_not_moved():
-    sim = moved(**small("pv", fail="p2m:600"))
+    sim = moved(**small("pv", fail="p2m:300"))
     assert sim.migration.state.phase == "aborted" and "p2m_generation" in sim.migration.state.why
     went_on(sim)
 
@@ -104,8 +104,7 @@ def losing(monkeypatch, reading, seed):
 
 
 @pytest.mark.parametrize("road", ROADS)
-@pytest.mark.parametrize("reading", [1, 2, 3])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("reading", "seed"), [(1, 1), (1, 2), (2, 3), (3, 4)])
 def test_one_lost_bit_is_a_wrong_destination(road, reading, seed, monkeypatch):
     """Not only that the two differ: they differ in that very page."""
     victims = losing(monkeypatch, reading, seed * 17)
@@ -126,7 +125,7 @@ def test_one_lost_bit_is_a_wrong_destination(road, reading, seed, monkeypatch):
 def test_a_clean_without_its_flush_is_a_wrong_destination(road, seed, monkeypatch):
     """Stale writable translations survive in the TLB, and stores through them set no bit. 60 pages stay in any TLB, one
     process never switches, and every page that is stored to is needed."""
-    fields = small(road, work="uniform:60", seed=seed, pace=2)
+    fields = small(road, work="uniform:60", seed=seed, policy="numbers", rounds=4, target=1)
     assert moved(**fields).migration.state.equal
     command = Migration.command
 
@@ -159,16 +158,16 @@ def everything(sim):
     return h.hexdigest()
 
 
-@pytest.mark.parametrize("road", ["shadow", "pv", "pml", "two vCPUs"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("road", "kind"), [*((road, kind) for road in ("shadow", "pml") for kind in KINDS), ("pv", "precopy"),
+                                            ("pv", "postcopy"), ("two vCPUs", "precopy"), ("two vCPUs", "hybrid")])  # fmt: skip
 def test_every_moment_is_that_of_a_fresh_run(road, kind):
     """Forward in strides of any length, by seeks back and forth, by single steps, and out of an opened tick."""
     sc = scenario(**small(road, migrate=kind, epochs=3, epoch=500, xbzrle=32, throttle=1, prefetch=3, pace=5))
     whole = to_the_end(Simulation(sc), 777)
     end, rng = whole.tick, np.random.default_rng(1)
     fresh = Simulation(sc)
-    moments = sorted({2999, 3000, 3001, end - 1, end, *rng.integers(3000, end, 10).tolist(),
-                      *(t + d for r in whole.migration.state.rounds[:4] for t in (r.tick,) for d in (0, 1))})  # fmt: skip
+    moments = sorted({2999, 3000, 3001, end - 1, end, *rng.integers(3000, end, 6).tolist(),
+                      *(t + d for r in whole.migration.state.rounds[:3] for t in (r.tick,) for d in (0, 1))})  # fmt: skip
     expected = {}
     for tick in moments:
         fresh.run(tick - fresh.tick)
@@ -177,7 +176,7 @@ def test_every_moment_is_that_of_a_fresh_run(road, kind):
     for tick in rng.permutation(moments).tolist():
         whole.seek(tick)
         assert everything(whole) == expected[tick], tick
-        if tick % 2:
+        if tick % 3 == 0:
             k, n = whole.micro(10**6)
             whole.micro(max(1, n // 2))
             whole.close()
