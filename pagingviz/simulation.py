@@ -283,16 +283,24 @@ class Simulation:
             self._obey(self._tick)
             self._sample()
             if s.crashed and done < n and not s.stop_hit:
-                self._tick = target  # nothing moves any more: time passes over a dead domain
-                s.tick, s.ev_tick = target, s.ev_n
-                if self.migration:
-                    self.migration.act()
+                self._pass_over(target)
             self.furthest = max(self.furthest, self._tick)
             if s.stop_hit:
                 return False
             if end is not None and time.perf_counter() > end and self._tick < target:
                 return False
         return True
+
+    def _pass_over(self, target):
+        """Nothing moves any more: time passes over a dead domain, up to what its toolstack does next."""
+        s, command = self.machine.sys[0], self._next_command(self._tick)
+        if command is not None:
+            target = min(target, command)
+        if self.migration:
+            target = min(target, self.migration.state.next)
+        self._tick = s.tick = target
+        s.ev_tick = s.ev_n
+        self._obey(self._tick)
 
     def _run(self, t, n):
         """`n` ticks from tick t on; returns how many were done. Over a suspended guest they only pass."""

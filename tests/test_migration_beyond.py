@@ -38,7 +38,7 @@ def test_35_each_page_crosses_exactly_once(road, prefetch, monkeypatch):
 def test_35_the_pause_depends_on_neither_memory_nor_stores(road):
     """As opposed to pre-copy's, of the same guests."""
     pauses = {kind: {moved(**small(road, migrate=kind, frames=frames, write=write, tracking="free", pace=60))
-                     .migration.state.downtime for frames, write in ((512, 0), (512, 100), (2048, 50))}
+                     .migration.state.downtime for frames, write in ((256, 0), (256, 100), (1024, 50))}
               for kind in ("postcopy", "precopy")}  # fmt: skip
     assert len(pauses["postcopy"]) == 1 and len(pauses["precopy"]) == 3
     assert max(pauses["postcopy"]) <= min(pauses["precopy"])
@@ -74,7 +74,7 @@ def test_37_every_address_leads_to_the_same_pfn_on_both_sides(kind, monkeypatch)
     m, there = sim.machine, sim.migration.destination
     crossed = np.concatenate(wires).reshape(-1)
     crossed = (crossed[crossed & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS
-    assert crossed.size > 1000 and int(crossed.max()) < sim.scenario.frames < int(L.RAM_BASE)
+    assert crossed.size > 500 and int(crossed.max()) < sim.scenario.frames < int(L.RAM_BASE)
     assert int(there.p2m.min()) > int(m.view("p2m").max())  # no machine frame in common
     first = int(m.sys[0].direct_map) >> 12 & int(L.VPN_MASK)
     kernel = np.arange(first, first + sim.scenario.frames)
@@ -86,7 +86,7 @@ def test_37_every_address_leads_to_the_same_pfn_on_both_sides(kind, monkeypatch)
             ours = walked(int(top), m.view("tables").reshape(-1, 512), m.view("m2p"), vpn)
             assert np.array_equal(walked(int(top), there.tables, there.m2p, vpn), ours)
             reached += int((ours[-1] >= 0).sum())
-    assert reached > 512
+    assert reached > sim.scenario.frames
 
 
 # ---- 38: only bytes
@@ -99,10 +99,10 @@ def test_38_zero_pages_and_differences_change_the_bytes_and_not_the_image():
         mig = moved(**small("ept", migrate="stop", **fields)).migration
         images.append(mig.destination.image())
         sizes.append(mig.state.bytes)
-        assert not mig.destination.differs(*images[0]).size and mig.state.rounds[-1].sent == 512
-    assert sizes[1] < sizes[0] / 2
+        assert not mig.destination.differs(*images[0]).size and mig.state.rounds[-1].sent == 256
+    assert sizes[1] < sizes[0] * 0.6
     plain, less, both = (moved(**small("ept", **fields)).migration.state
-                         for fields in ({}, {"xbzrle": 512}, {"xbzrle": 512, "zeros": 1}))  # fmt: skip
+                         for fields in ({}, {"xbzrle": 256}, {"xbzrle": 256, "zeros": 1}))  # fmt: skip
     assert plain.equal and less.equal and both.equal
     assert plain.rounds[0].bytes == less.rounds[0].bytes and plain.rounds[1].planned == less.rounds[1].planned
     assert less.rounds[1].bytes < plain.rounds[1].bytes / 4 and less.rounds[1].data == plain.rounds[1].data
@@ -122,7 +122,7 @@ def test_38_what_goes_as_a_difference_makes_the_source_page_of_the_destination_p
         return change
 
     monkeypatch.setattr(xbzrle, "change_of", hear)
-    assert moved(**small("ept", xbzrle=512)).migration.state.equal and len(sent) > 50
+    assert moved(**small("ept", xbzrle=256)).migration.state.equal and len(sent) > 50
 
 
 @settings(max_examples=150, deadline=None)
@@ -215,8 +215,7 @@ class Even(wire.Link):
         return 2000 if (size, pages) == (wire.PAGE_DATA, 0) else 0
 
 
-@pytest.mark.parametrize("rounds", [6])
-def test_40_with_free_tracking_all_roads_send_the_same_data_pages(rounds, monkeypatch):
+def test_40_with_free_tracking_all_roads_send_the_same_data_pages(monkeypatch):
     """The same trace, the same ticks of every reading: then the same sets, but for frames that hold guest page tables.
 
     Those differ because each road sees other stores to them: shadows set A/D bits by software, which is a store of Xen's; with
@@ -226,7 +225,8 @@ def test_40_with_free_tracking_all_roads_send_the_same_data_pages(rounds, monkey
     sets, tables = {}, {}
     for road in ("shadow", "ept", "npt", "pml"):
         heard = wiretap(monkeypatch)
-        sc = scenario(**small(road, tracking="free", work="zipf:300:0.90", policy="numbers", rounds=rounds, target=1, pace=1))
+        sc = scenario(**small(road, tracking="free", work="zipf:300:0.90", frames=512, pace=1, policy="numbers", rounds=6,
+                              target=1))  # fmt: skip
         sim = to_the_end(Simulation(sc, migration=lambda m, w: Migration(m, w, link=Even(1250, 0, 0))))
         monkeypatch.undo()
         live_tables = set(sim.machine.live_tables().tolist())
@@ -235,7 +235,7 @@ def test_40_with_free_tracking_all_roads_send_the_same_data_pages(rounds, monkey
         sets[road] = {n: found - live_tables for n, found in frames.items()}
         tables[road] = {n: found & live_tables for n, found in frames.items() if n > 1}
     assert sets["shadow"] == sets["ept"] == sets["npt"] == sets["pml"]
-    assert len(sets["ept"]) == rounds + 1 and min(map(len, sets["ept"].values())) > 50
+    assert len(sets["ept"]) == 7 and min(map(len, sets["ept"].values())) > 50
     assert tables["pml"] == tables["npt"] != tables["ept"]  # and they do differ
     for n in tables["ept"]:
         assert tables["ept"][n] <= tables["pml"][n]

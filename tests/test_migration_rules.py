@@ -9,7 +9,7 @@ from pagingviz.migration.policy import CONTINUE, STOP
 
 ALL = ("live", "final", "checkpoint")  # rounds
 KINDS = ("precopy", "stop", "postcopy", "hybrid", "remus")
-XEN = ((0, 0, 512, CONTINUE), (1, 512, -1, CONTINUE))  # what the policy is asked first, and what it answers
+XEN = ((0, 0, 256, CONTINUE), (1, 256, -1, CONTINUE))  # what the policy is asked first, and what it answers
 
 
 @pytest.mark.parametrize("road", ROADS)
@@ -21,7 +21,7 @@ def test_the_destination_is_the_source_on_every_road_by_every_way(road, kind):
     assert not sim.machine.sys[0].log_dirty
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("road", ["shadow", "pv", "ept", "two vCPUs"])
 @pytest.mark.parametrize("name", policy.NAMES)
 def test_29_sets_readings_and_suspends_of_each_policy(road, name, monkeypatch):
     """Xen: at most 5 live sets and 4 live CLEANs, one suspend, one last CLEAN, at most 6 times the guest on the wire."""
@@ -43,15 +43,15 @@ def test_the_policy_is_asked_before_and_after_every_reading(road, pace):
     """(0, 0, p2m_size), (1, p2m_size, -1), (1, p2m_size, n), (2, p2m_size + n, -1), ...: xg_sr_save.c, send_memory_live."""
     st = moved(**small(road, pace=pace, tracking="free")).migration.state
     assert tuple(st.calls[:2]) == XEN
-    written, sets = 512, [r.planned for r in live_of(st)]
+    written, sets = 256, [r.planned for r in live_of(st)]
     for x, (before, after) in enumerate(zip(st.calls[1::2], [*st.calls[2::2], None], strict=False), 1):
         assert before[:3] == (x, written, -1)
         if after is None:
-            assert before[3] == STOP and x == policy.XEN_ROUNDS
+            assert before[3] == STOP and x == 5
             return
         assert after[:2] == (x, written) and after[2] == sets[x]
         if after[3] == STOP:
-            assert 0 < after[2] < policy.XEN_TARGET
+            assert 0 < after[2] < 50
             return
         written += after[2]
     raise AssertionError("it ends with a STOP")
@@ -68,10 +68,10 @@ def test_30_a_small_set_is_sent_live_and_then_the_guest_is_suspended(road):
     sim = moved(**small(road, pace=2, tracking="free", write=10))
     st = sim.migration.state
     *sets, last = st.rounds
-    assert 0 < sets[-1].planned < policy.XEN_TARGET and sets[-1].kind == "live" and len(sets) < policy.XEN_ROUNDS
+    assert 0 < sets[-1].planned < 50 and sets[-1].kind == "live" and len(sets) < 5
     assert st.calls[-1][2:] == (sets[-1].planned, STOP) and last.kind == "final" and last.planned == sets[-1].dirtied
     assert sim.counters()["cleans"] == len(sets)  # len(sets) - 1 live ones, and the last
-    assert all(r.planned >= policy.XEN_TARGET for r in sets[:-1])
+    assert all(r.planned >= 50 for r in sets[:-1])
 
 
 @pytest.mark.parametrize("name", ["xen", "legacy", "clark", "numbers"])
@@ -87,8 +87,8 @@ def test_31_ascending_once_a_round_and_at_most_1024_a_record(name, frames, monke
         records = rounds.get(r.number, [])
         order = np.concatenate([*records, []])
         assert np.all(np.diff(order) > 0) and order.size == r.sent and r.sent + r.skipped >= r.planned
-        assert all(record.size <= wire.BATCH for record in records)
-        assert len(records) == -(-r.planned // wire.BATCH)
+        assert all(record.size <= 1024 for record in records)
+        assert len(records) == -(-r.planned // 1024)
         state = wire.STATE["hap"] if r.kind == "final" else 0  # counts with the last set
         assert r.bytes == order.size * wire.ENTRY + r.data * wire.PAGE + len(records) * wire.PAGE_DATA + state
         assert all(record.size for record in records)
@@ -128,9 +128,9 @@ def test_33_stop_and_copy_is_the_longest_pause():
 def test_34_fewer_stores_never_need_more_rounds_under_an_exact_threshold():
     """The stores of a lower `write` are some of those of a higher one, at the same ticks. Every pause is as short as wanted."""
     needed = []
-    for write in range(20, 100, 15):
-        sim = moved(work="uniform:1900", frames=2048, write=write, pace=1, policy="qemu", downtime=100,
-                    migrate_at=warmth(1900, 20), direct_map_pages="large")  # fmt: skip
+    for write in range(20, 100, 25):
+        sim = moved(work="uniform:900", frames=1024, write=write, pace=1, policy="qemu", downtime=100,
+                    migrate_at=warmth(900, 20), direct_map_pages="large")  # fmt: skip
         st = sim.migration.state
         assert st.equal and st.stop.endswith("<= 0.1 ms")
         assert st.rounds[-1].planned * sim.migration.link.page <= 100 * wire.FREQUENCY
