@@ -1,6 +1,7 @@
 """The page Live migration: its boards agree with the state and each other, its charts with the rounds; its controls work."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -299,3 +300,16 @@ def test_a_present_lecturer_has_all_three_boards_with_letters(open_page):
     boxes = [page.locator(f'canvas[data-board="{board}"]').bounding_box() for board in portrait.BOARDS]
     assert all(box["width"] >= 12 * 28 and box["y"] + box["height"] < 720 for box in boxes)
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_the_same_guest_down_every_road_on_demand(warm):
+    app = visit("live_migration", scenario="moving", tick="700")
+    app.button(key="every-road-run").click().run()
+    for _ in range(60):
+        if any("Shadow paging" in text.value for text in app.markdown):
+            break
+        time.sleep(0.5)
+        app.run()
+    table = next(item.value for item in app.table if "stopped because" in item.value.columns)
+    assert table["road"].tolist() == ["PV", "shadow", "EPT", "EPT + PML", "NPT"] and set(table["equal"]) == {"yes"}
+    assert "every-road-chart" in {chart.key for chart in app.get("plotly_chart")} and not app.exception

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pagingviz import moves
 from pagingviz.ui import session
-from pagingviz.ui.jobs import finished, job
+from pagingviz.ui.jobs import finished, job, known
 
 MOST_TICKS = 30_000_000  # of a first round on which a viewer is made to wait
 _SAID = """
@@ -30,9 +30,14 @@ def every_road() -> None:
             return
         key = ("roads", scenario.to_json(), tuple(sorted(visit.files)))
         files = dict(visit.files)
-        work = job(key, "every road", lambda told: moves.side_by_side(scenario, files, told))
-        if finished(work, "The same guest is moved down every road …", "roads"):
-            _show(work.result, session.theme(visit))
+
+        def begin():
+            return job(key, "every road", lambda told: moves.side_by_side(scenario, files, told))
+
+        if not known(key):  # on demand: it slows the machine on the boards down for seconds
+            st.button("Move this guest down every road", key="every-road-run", width="content", on_click=begin)
+        elif finished(begin(), "The same guest is moved down every road …", "roads"):
+            _show(begin().result, session.theme(visit))
 
 
 def _show(rows, theme: str) -> None:

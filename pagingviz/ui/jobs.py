@@ -68,6 +68,12 @@ def finished(work: Job, message: str, key: str) -> bool:
     return False
 
 
+def known(key: object) -> bool:
+    """Whether somebody has asked for the job of that key, and it has not failed."""
+    with _lock:
+        return key in _jobs and not _jobs[key].error
+
+
 def job(key: object, name: str, work: Callable[[Told], Any]) -> Job:
     """The job of that key, begun when nobody has asked for it before; one that failed is tried again."""
     with _lock:
