@@ -118,8 +118,9 @@ def by_round(heard):
 
 
 def guest(sim):
-    """What the guest can see, and how many operations it has done."""
-    return sim.machine.guest_digests(), int(sim.machine.sys[0].ops)
+    """What the guest can see, how many operations it has done, and which process each vCPU runs."""
+    s = sim.machine.sys[0]
+    return sim.machine.guest_digests(), int(s.ops), s.cur[: int(s.vcpus)].tolist()
 
 
 def never_moved(sim):

@@ -37,13 +37,15 @@ def test_a_link_lost_before_the_guest_has_left_costs_nothing(road, kind, lost):
     went_on(sim)
 
 
-@pytest.mark.parametrize("road", ["shadow", "pv", "ept"])
+@pytest.mark.parametrize("road", ["shadow", "pv", "ept", "two vCPUs"])
 def test_a_link_lost_in_the_last_round_resumes_the_source(road):
+    """And the vCPUs' turns go on where they were, however long the pause was."""
     whole = moved(**small(road)).migration.state
-    sim = moved(**small(road, fail=f"link:{whole.total_sent - 3}"))
-    st = sim.migration.state
-    assert (st.phase, st.rounds[-1].kind) == ("aborted", "final") and st.downtime > 0 and st.paused > 0
-    went_on(sim)
+    for before in (1, 2, 3, 7):
+        sim = moved(**small(road, fail=f"link:{whole.total_sent - before}"))
+        st = sim.migration.state
+        assert (st.phase, st.rounds[-1].kind) == ("aborted", "final") and st.downtime > 0 and st.paused > 0
+        went_on(sim)
 
 
 @pytest.mark.parametrize("kind", ["postcopy", "hybrid"])
