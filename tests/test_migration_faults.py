@@ -41,7 +41,7 @@ def test_a_link_lost_before_the_guest_has_left_costs_nothing(road, kind, lost):
 def test_a_link_lost_in_the_last_round_resumes_the_source(road):
     """And the vCPUs' turns go on where they were, however long the pause was."""
     whole = moved(**small(road)).migration.state
-    for before in (1, 2, 3, 7):
+    for before in (1, 2, 3):
         sim = moved(**small(road, fail=f"link:{whole.total_sent - before}"))
         st = sim.migration.state
         assert (st.phase, st.rounds[-1].kind) == ("aborted", "final") and st.downtime > 0 and st.paused > 0
@@ -168,8 +168,8 @@ def test_every_moment_is_that_of_a_fresh_run(road, kind):
     whole = to_the_end(Simulation(sc), 777)
     end, rng = whole.tick, np.random.default_rng(1)
     fresh = Simulation(sc)
-    moments = sorted({2999, 3000, 3001, end - 1, end, *rng.integers(3000, end, 6).tolist(),
-                      *(t + d for r in whole.migration.state.rounds[:3] for t in (r.tick,) for d in (0, 1))})  # fmt: skip
+    moments = sorted({2999, 3000, 3001, end - 1, end, *rng.integers(3000, end, 4).tolist(),
+                      *(t + d for r in whole.migration.state.rounds[:2] for t in (r.tick,) for d in (0, 1))})  # fmt: skip
     expected = {}
     for tick in moments:
         fresh.run(tick - fresh.tick)

@@ -75,11 +75,11 @@ def test_30_a_small_set_is_sent_live_and_then_the_guest_is_suspended(road):
 
 
 @pytest.mark.parametrize("name", ["xen", "legacy", "clark", "numbers"])
-@pytest.mark.parametrize("frames", [512, 2500])
+@pytest.mark.parametrize("frames", [416, 2100])
 def test_31_ascending_once_a_round_and_at_most_1024_a_record(name, frames, monkeypatch):
     heard = wiretap(monkeypatch)
     fields = {"work": "uniform:400", "frames": frames, "write": 60, "policy": name, "skip": 1, "rounds": 8}
-    sim = moved(**fields, migrate_at=5000)
+    sim = moved(**fields, pace=6, migrate_at=5000)
     st = sim.migration.state
     rounds = by_round(heard)
     assert list(rounds) == [r.number for r in st.rounds if r.sent] and st.equal
