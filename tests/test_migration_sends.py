@@ -55,3 +55,20 @@ def test_3_a_page_is_sent_again_exactly_when_its_bit_was_set(monkeypatch):
     dirtied = sum(r.dirtied for r in sim.migration.state.rounds)
     assert times.min() == 1 and int((times - 1).sum()) == dirtied == sim.migration.state.total_sent - sim.scenario.frames
     assert np.array_equal(times, sim.migration.state.times)
+
+
+@pytest.mark.parametrize("work", ("idle", "uniform:60"))
+@pytest.mark.parametrize("road", ROADS)
+def test_32_a_guest_that_stores_nothing_is_sent_once(road, work):
+    """Idle, or reading only: RAM and O(1) pages. NPT and PML report the tables that the processor walks (22)."""
+    base = load("moving").replace(**ROADS[road], trace="", work=work, write=0, order="", migrate_at=3000)
+    sim = Simulation(base)
+    while not over(sim):
+        sim.run(5000)
+    st, zone = sim.migration.state, int(sim.machine.sys[0].zone)
+    again = np.flatnonzero(st.times > 1)
+    assert st.equal and st.rounds[0].sent == sim.scenario.frames
+    assert again.size == 0 or (road in ("npt", "pml") and work != "idle" and again.max() < zone and again.size <= 8), again
+    fixed = sim.migration.table["suspend"] + sim.migration.table["resume"] + sim.migration.link.latency
+    pages = sim.migration.link.page * st.rounds[-1].sent
+    assert st.downtime - fixed - pages < 2 * sim.migration.link.page, "state records and the CLEAN"

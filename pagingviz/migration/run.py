@@ -96,7 +96,7 @@ class Migration:
         """Do what is due at the machine's tick."""
         st = self.state
         while st.next <= self.machine.tick:
-            if self.machine.sys[0].crashed and st.phase not in (WAITING, DONE, ABORTED):
+            if self.machine.sys[0].crashed and st.phase not in (DONE, ABORTED):
                 self.give_up("The domain has crashed or hangs: there is nothing left to move.")
                 return
             self._settle()

@@ -30,6 +30,9 @@ def send(mig) -> None:
         again = np.isin(frames, st.skip)
         r.skipped += int(again.sum())
         frames = frames[~again]
+    if frames.size and not st.opened:
+        put_bytes(mig, wire.PAGE_DATA)
+        st.opened = True
     put(mig, frames)
 
 
@@ -37,11 +40,10 @@ def _begin_batch(mig) -> None:
     """A new PAGE_DATA record; where pages that are dirty again are skipped, a PEEK says which (legacy xc_domain_save)."""
     st, r = mig.state, mig.state.rounds[-1]
     st.batch = min(st.at + wire.BATCH, r.planned)
-    st.skip = None
+    st.skip, st.opened = None, False
     if mig.policy.skips and r.kind == "live":
         mig.command("peek")
         st.skip = mig.machine.dirty_frames()
-    put_bytes(mig, wire.PAGE_DATA)
 
 
 def put(mig, frames: np.ndarray) -> None:

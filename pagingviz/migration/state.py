@@ -65,6 +65,7 @@ class State:
     todo: np.ndarray | None = None
     at: int = 0  # next of `todo`
     batch: int = 0  # entries left in the record that is being written
+    opened: bool = False  # the record has begun: its first page that is not skipped begins it
     skip: np.ndarray | None = None  # frames that were dirty again when the batch began
     deferred: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     began: int = 0
