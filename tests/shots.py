@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page
 from serving import ROOT, new_page, wait_quiet
 
 LEVELS = 2
-PIXELS = 10
+PIXELS = 30  # the scrubber's round knob is smoothed in one of two ways: 21 pixels; a letter changes more
 
 # Every script and weight the pages use; drawn by the browser with its own fonts.
 SAMPLE = """<body style="margin:8px;background:#fff;color:#000">

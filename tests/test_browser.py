@@ -15,7 +15,7 @@ from pagingviz.simulation import Simulation
 
 pytestmark = pytest.mark.browser
 HOME = "/?scenario=blackboard&tick=900"
-TITLES = ("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap", "Translation", "Real Xen",
+TITLES = ("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap", "Translation", "Live migration", "Real Xen",
           "What the model leaves out", "The machine")  # fmt: skip
 
 
