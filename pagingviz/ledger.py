@@ -72,9 +72,9 @@ def priced(counts: dict[str, int], levels: int) -> dict[str, int]:
 
 
 def side(scenario: Scenario, clean: str, ticks: int = ROUND, rounds: int = ROUNDS, files=None) -> Side:
-    """Run one road: WARM ticks, log-dirty on, a round, then `rounds` times a CLEAN and a round. The scenario's own commands and
-    CLEANs are left away. Raises ScenarioError for a work that cannot run."""
-    sim = Simulation(scenario.replace(clean=clean, do="", clean_every=0), files)
+    """Run one road: WARM ticks, log-dirty on, a round, then `rounds` times a CLEAN and a round. The scenario's own commands,
+    CLEANs and migration are left away. Raises ScenarioError for a work that cannot run."""
+    sim = Simulation(scenario.replace(clean=clean, do="", clean_every=0, migrate="no"), files)
     sim.run(WARM)
     sim.command("enable")
     sim.run(ticks)

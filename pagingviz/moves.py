@@ -38,15 +38,13 @@ def over(sim: Simulation) -> bool:
     return sim.migration.state.next >= NEVER
 
 
-def move(scenario: Scenario, files=None, told: Callable[[float], None] | None = None) -> Simulation:
-    """Run a scenario until its migration is over. `told`: hears the share that is done of the first round, 0 to 1."""
+def move(scenario: Scenario, files=None) -> Simulation:
+    """Run a scenario until its migration is over."""
     sim = Simulation(moving(scenario), files)
     while not over(sim):
         if sim.tick >= MAX_TICK:
             raise ScenarioError(f"The migration is not over after {MAX_TICK:,} ticks.")
-        sim.run(min(STRIDE, max(1, MAX_TICK - sim.tick)))
-        if told:
-            told(min(1.0, sim.migration.state.total_sent / sim.migration.p2m_size))
+        sim.run(min(STRIDE, MAX_TICK - sim.tick))
     return sim
 
 

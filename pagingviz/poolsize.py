@@ -40,7 +40,7 @@ def curve(scenario: Scenario, files: dict[str, bytes] | None = None, told: Calla
         if told:
             told(done, len(wanted))
         try:
-            sim = Simulation(scenario.replace(pool=pages, do=format_do(kept)), files)
+            sim = Simulation(scenario.replace(pool=pages, do=format_do(kept), migrate="no"), files)
         except ScenarioError:
             continue
         sim.run(ticks)

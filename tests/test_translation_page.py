@@ -35,6 +35,21 @@ def fresh(sim, board):
     return other.machine.digest()
 
 
+def test_twins_of_a_guest_that_is_moved_have_done_the_same_work(warm):
+    """Its pause is no time of theirs: at any moment before, in and after it the guest is the same on every road."""
+    sim = Simulation(load("moving"))
+    roads = Roads(sim)
+    for tick in (2000, 4000, 9000, 1200):
+        sim.seek(tick)
+        arrive(roads)
+        guest = sim.machine.guest_digests()
+        for board in set(ROADS) - {roads.own, "translation-pv"}:
+            assert roads.machine(board).guest_digests() == guest, (tick, board)
+    assert sim.migration.stood == 0
+    sim.seek(9000)
+    assert sim.migration.stood > 0
+
+
 def test_twins_are_the_machines_of_the_other_roads_wherever_the_visitor_goes(warm):
     sim = Simulation(load("blackboard"))
     roads = Roads(sim)

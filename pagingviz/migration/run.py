@@ -86,6 +86,11 @@ class Migration:
         return self.state.phase in PAUSED
 
     @property
+    def stood(self) -> int:
+        """Ticks that have passed over the suspended guest up to now."""
+        return self.state.paused + (self.machine.tick - self.state.settled if self.paused else 0)
+
+    @property
     def now(self) -> int:
         """Cycles since tick 0, as of the last time that anything was done."""
         return max(self.state.guest, self.state.link)

@@ -26,6 +26,11 @@ class Roads:
         self._twins: dict[str, Simulation] = {}
         self._refused: dict[str, str] = {}
 
+    @property
+    def target(self) -> int:
+        """The tick at which a twin has done what the visitor's guest has: no twin is moved, so none is ever suspended."""
+        return self.sim.tick - (self.sim.migration.stood if self.sim.migration else 0)
+
     def follow(self, seconds: float = SLICE) -> bool:
         """Move the twins towards the visitor's tick for about so long. True when all are there."""
         end = time.perf_counter() + seconds
@@ -45,18 +50,18 @@ class Roads:
         twin = self._twins.get(board)
         if twin is None:
             return "This road's machine is being built."
-        if twin.tick != self.sim.tick or twin.journal != self.sim.journal:
-            return f"On its way: {twin.tick:,} of {self.sim.tick:,} ticks done."
+        if twin.tick != self.target or twin.journal != self.sim.journal:
+            return f"On its way: {twin.tick:,} of {self.target:,} ticks done."
         return twin.machine
 
     def _move(self, board: str, seconds: float) -> bool:
-        """One twin towards the visitor's tick. True when it is there, or refused."""
+        """One twin towards the visitor's moment. True when it is there, or refused."""
         end = time.perf_counter() + seconds
         twin = self._twins.get(board) or self._build(board)
         if twin is None:
             return True
         for command in self.sim.journal:
-            if command in twin.journal or command.tick > self.sim.tick:
+            if command in twin.journal or command.tick > self.target:
                 continue
             if not twin.seek(command.tick, max(end - time.perf_counter(), 0.01)):
                 return False
@@ -64,7 +69,7 @@ class Roads:
         if len(twin.journal) != len(self.sim.journal):  # one and the same command twice, or one that is gone: from the start
             del self._twins[board]
             return False
-        return twin.seek(self.sim.tick, max(end - time.perf_counter(), 0.01)) if twin.tick != self.sim.tick else True
+        return twin.seek(self.target, max(end - time.perf_counter(), 0.01)) if twin.tick != self.target else True
 
     def _build(self, board: str) -> Simulation | None:
         """A machine of the same scenario but for its road; None, and the sentence kept, when the scenario cannot have it."""
@@ -72,7 +77,7 @@ class Roads:
         own = self.sim.scenario
         pml = own.pml if fields.get("hap", own.hap) == "ept" else 0
         try:
-            twin = Simulation(own.replace(**fields, pml=pml, do=self.sim.script()), self.sim.files, keep=KEEP)
+            twin = Simulation(own.replace(**fields, pml=pml, do=self.sim.script(), migrate="no"), self.sim.files, keep=KEEP)
         except ScenarioError as error:
             self._refused[board] = str(error)
             return None
