@@ -1,6 +1,7 @@
 """Every page looks as it was accepted, light and dark, at one fixed tick. `make shots` accepts what is there now."""
 
 import pytest
+from playwright.sync_api import expect
 from serving import PAGES, launch, new_page, wait_quiet, wait_ready
 from shots import canvas_png, check_canvases, check_page, difference, picture, pixels
 
@@ -54,6 +55,7 @@ def test_the_bitmap_tells_other_things(open_page, bits, theme):
     do = "enable@100,clean@150,clean@200,dm:200:5@240"
     page = open_page(f"/dirty-bitmap?scenario=blackboard&tick={TICK}&do={do}&bits={bits}&theme={theme}", tick=TICK)
     check_canvases(page, f"bits-{bits}-{theme}")
+    expect(page.locator(".st-key-history .main-svg").first).to_be_visible(timeout=60_000)  # it comes after the map
     check_page(page, f"bits-{bits}-{theme}")
 
 
