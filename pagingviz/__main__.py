@@ -129,7 +129,7 @@ def _migrate(options: argparse.Namespace) -> int:
         rows = moves.side_by_side(scenario, files)
         print(json.dumps({"schema": SCHEMA, "roads": rows}, indent=1) if options.json else "\n".join(moves.compared(rows)))
         return 0 if all(row.get("destination_equals_source", True) for row in rows) else 1
-    report = moves.report(moves.move(scenario, files))
+    report = {"schema": SCHEMA, **moves.report(moves.move(scenario, files))}
     print(json.dumps(report, indent=1) if options.json else "\n".join(moves.lines(report)))
     return 0 if report["destination_equals_source"] else 1
 

@@ -286,6 +286,10 @@ class Machine:
         first = [(int(index) + 1) % 2**64 for index in s.pml_index]  # below slot 0 the index wraps
         return [(row[first[v] :][::-1] >> L.PAGE_BITS).astype(int).tolist() for v, row in enumerate(log)]
 
+    def logged_frames(self):
+        """Frames in the vCPUs' page-modification logs: int64[n]. They are marked when the logs are flushed."""
+        return np.array([gfn for log in self.pml() for gfn in log], np.int64)
+
     def log_dirty(self):
         """{on, dirty, missing}: missing counts frames stored to since the last CLEAN whose bit is not set. Must be 0.
 
@@ -294,7 +298,7 @@ class Machine:
         """
         s, dirty = self.sys[0], self.dirty_frames()
         told = (self.view("ver") == self.view("cver")) | (self.view("info") & L.GRANTED != 0)
-        for gfn in (dirty, [gfn for logged in self.pml() for gfn in logged]):
+        for gfn in (dirty, self.logged_frames()):
             told[self.kept.places(gfn)] = True
         missing = int(np.count_nonzero(~told)) if s.log_dirty and not s.failed_allocs else 0
         return {"on": bool(s.log_dirty), "dirty": int(dirty.size), "missing": missing}

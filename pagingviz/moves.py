@@ -55,7 +55,7 @@ def report(sim: Simulation) -> dict[str, Any]:
     for r in st.rounds:
         exits.update(r.exits)
     return {
-        "schema": 1, "scenario": sc.name, "road": sc.road, "hap": sc.hap, "pml": sc.pml, "seed": sc.seed,
+        "scenario": sc.name, "road": sc.road, "hap": sc.hap, "pml": sc.pml, "seed": sc.seed,
         "migrate": sc.migrate, "policy": sc.policy, "outcome": st.phase, "stop": st.stop, "why": st.why, "ticks": sim.tick,
         "rounds": [_round(r) for r in st.rounds],
         "calls": [dict(zip(("iteration", "total_written", "dirty_count", "decision"), c, strict=True)) for c in st.calls],

@@ -270,7 +270,7 @@ class Simulation:
             t = self._tick
             stop = min(target, t + CHUNK, (t // self._stride + 1) * self._stride)
             if self.migration:
-                stop = min(stop, max(self.migration.state.next, t + 1))
+                stop = min(stop, self.migration.state.next)
             command = self._next_command(t)
             if command is not None:
                 stop = min(stop, command)

@@ -19,7 +19,15 @@ from playwright.sync_api import Browser, Page
 from serving import ROOT, new_page, wait_quiet
 
 LEVELS = 2
-PIXELS = 30  # the scrubber's round knob is smoothed in one of two ways: 21 pixels; a letter changes more
+PIXELS = 10
+# What was painted piece by piece can be smoothed otherwise along the seams: everything is painted once more, as a whole.
+PAINT_ANEW = """async () => {
+    const style = document.documentElement.style;
+    for (const filter of ["opacity(0.999)", ""]) {
+        style.filter = filter;
+        for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+    }
+}"""
 
 # Every script and weight the pages use; drawn by the browser with its own fonts.
 SAMPLE = """<body style="margin:8px;background:#fff;color:#000">
@@ -120,6 +128,7 @@ def check_page(page: Page, name: str) -> None:
 def picture(page: Page) -> bytes:
     """The visible page as PNG, once nothing moves any more."""
     wait_quiet(page)
+    page.evaluate(PAINT_ANEW)
     return page.screenshot(animations="disabled", caret="hide")
 
 

@@ -19,7 +19,7 @@ FLOORS = (
     {"frames"},
     {"workload", "rawguest"},
     {"boot"},
-    {"machine", "checkpoints"},
+    {"machine", "checkpoints", "guest_tables"},
     {"migration"},
     {"simulation"},
     {"recording"},

@@ -62,14 +62,14 @@ def walked(root, tables, m2p, vpn):
 def test_37_every_address_leads_to_the_same_pfn_on_both_sides(kind, monkeypatch):
     """For each process: all its pages and the kernel's map of memory. And on the wire no entry of a table, by type, has a
     machine frame of the source: those begin at RAM_BASE, and pfns end far below."""
-    wires, contents = [], Destination.contents
+    wires, contents = [], Destination.normalised
 
     def hear(destination, places):
         words = contents(destination, places)
         wires.append(words[destination._typed(places)])
         return words
 
-    monkeypatch.setattr(Destination, "contents", hear)
+    monkeypatch.setattr(Destination, "normalised", hear)
     sim = moved(**small("pv", migrate=kind, tracking="free", epochs=3))
     m, there = sim.machine, sim.migration.destination
     crossed = np.concatenate(wires).reshape(-1)

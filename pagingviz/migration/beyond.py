@@ -73,9 +73,6 @@ def go_on(mig) -> None:
 def roll(mig) -> None:
     """Push the next pages in the background; those that a fault has brought are passed over."""
     st, r = mig.state, mig.state.rounds[-1]
-    if mig.fail[0] == "link" and st.total_sent >= int(mig.fail[1]):
-        link_lost(mig)
-        return
     n = r.planned
     while st.at < n:
         upto = min(n, st.at + wire.chunk(n))

@@ -21,7 +21,7 @@ class Clock:
 
     def __init__(self, machine, op: int, free: bool, table=costs.DEFAULT):
         self.words = machine.sys.view(np.ndarray).view(np.uint64)
-        self.op, self.table = op, table
+        self.op = op
         each = [0 if free else costs.cycles(price, table) for _, _, price in _CAUSES]
         self._running = np.array(each[:_RUNNING] + [0] * len(costs.PAUSES), np.int64)
         self._pausing = np.array([0] * _RUNNING + each[_RUNNING:], np.int64)

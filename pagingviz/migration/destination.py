@@ -64,49 +64,52 @@ class Destination:
         """What a checkpoint keeps."""
         return self.versions, self.tables
 
-    def in_flux(self, place: int) -> bool:
-        """Whether the PV table at that place cannot be normalised now."""
-        try:
-            self.contents(np.array([place]))
-        except InFlux:
-            return True
-        return False
-
-    def contents(self, places: np.ndarray) -> np.ndarray:
+    def normalised(self, zone: np.ndarray) -> np.ndarray:
         """Words of the source's tables at these frames of the zone, as they go over the wire. Raises InFlux."""
-        words = self.machine.view("tables").reshape(-1, 512)[places]
+        words = self.machine.view("tables").reshape(-1, 512)[zone]
         if self.pv:
-            real = self._typed(places)
+            real = self._typed(zone)
             words[real] = normalise(words[real], self.machine.view("m2p"), int(self.machine.sys[0].ram_base))
         return words
+
+    def in_flux(self, zone: np.ndarray) -> np.ndarray:
+        """Those of these frames of the zone that cannot be normalised now."""
+        try:
+            self.normalised(zone)
+            return zone[:0]
+        except InFlux:
+            if zone.size == 1:
+                return zone
+        return np.concatenate([self.in_flux(zone[k : k + 1]) for k in range(zone.size)])
 
     def _typed(self, places: np.ndarray) -> np.ndarray:
         """bool[n]: which frames are page tables by type."""
         kind = self.machine.view("info")[places] >> L.PGT_SHIFT & L.U(7)
         return (kind >= 1) & (kind <= 4)
 
-    def receive(self, places: np.ndarray) -> None:
-        """The pages at `places` arrive as they are on the source at this moment. Raises InFlux, and then none has."""
-        zone = places[places < self.tables.shape[0]]
-        words = self.contents(zone)
-        self.versions[places] = self.machine.view("ver")[places]
+    def _arriving(self, zone: np.ndarray) -> np.ndarray:
+        """Words of these frames as this host will have them. Raises InFlux."""
+        words = self.normalised(zone)
         if self.pv:
             real = self._typed(zone)
             words[real] = localise(words[real], self.p2m)
-        self.tables[zone] = words
+        return words
+
+    def receive(self, places: np.ndarray) -> None:
+        """The pages at `places` arrive as they are on the source at this moment. Raises InFlux, and then none has."""
+        zone = places[places < self.tables.shape[0]]
+        self.tables[zone] = self._arriving(zone)
+        self.versions[places] = self.machine.view("ver")[places]
 
     def take(self, places: np.ndarray, versions: np.ndarray, tables: np.ndarray) -> None:
-        """Pages arrive as they were when `versions` and `tables` (all of the source's, normalised) were set aside."""
+        """Pages arrive as they were when `versions` and `tables` (all of the source's: `image`) were set aside."""
         self.versions[places] = versions[places]
         zone = places[places < self.tables.shape[0]]
         self.tables[zone] = tables[zone]
 
     def image(self) -> tuple[np.ndarray, np.ndarray]:
-        """The source at this moment, as it would arrive: (versions, tables)."""
-        other = Destination.__new__(Destination)
-        other.__dict__.update(self.__dict__, versions=np.zeros_like(self.versions), tables=np.zeros_like(self.tables))
-        other.receive(np.arange(self.versions.size))
-        return other.arrays
+        """The source at this moment, as it would arrive: (versions, tables). Raises InFlux."""
+        return self.machine.view("ver").copy(), self._arriving(np.arange(self.tables.shape[0]))
 
     def differs(self, versions: np.ndarray, tables: np.ndarray) -> np.ndarray:
         """Places whose page is not that of the image: int64[n]."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CONTINUE, STOP = "CONTINUE", "STOP_AND_COPY"
-NAMES = ("xen", "legacy", "clark", "qemu", "numbers")
 XEN_TARGET, XEN_ROUNDS = 50, 5  # SPP_TARGET_DIRTY_COUNT, SPP_MAX_ITERATIONS
 LEGACY_ROUNDS, LEGACY_FACTOR = 29, 3  # DEF_MAX_ITERS, DEF_MAX_FACTOR of xc_domain_save (Xen <= 4.5)
 CLARK_LEFT = 64  # pages: 256 KB (NSDI 2005, 5.2)
@@ -24,8 +23,8 @@ class Stats:
     """What a policy is told. dirty_count: frames, -1 while unknown; sent, skipped: entries of the last round; total_written:
     frames in all sets before this one, total_sent: of them those that went over the wire, the others were skipped.
 
-    dirty_rate: MB/s that the guest dirtied during the last round; rate: MB/s that the link was given; seconds: that the frames
-    in hand would take at full bandwidth.
+    dirty_rate: MB/s that the guest dirtied during the last round; seconds: that the frames in hand would take at
+    full bandwidth.
     """
 
     iteration: int
@@ -35,7 +34,6 @@ class Stats:
     sent: int = 0
     skipped: int = 0
     dirty_rate: float = 0.0
-    rate: int = 0
     seconds: float = 0.0
     total_sent: int = 0
 
@@ -64,9 +62,7 @@ class Policy:
             return STOP, f"dirty_count {s.dirty_count} < {self.target}"
         if s.iteration >= self.rounds:
             return STOP, f"iteration {s.iteration} >= {self.rounds}"
-        if self.factor and s.total_written > self.factor * s.p2m_size:
-            return STOP, f"{s.total_written:,} pages written, more than {self.factor} times the guest"
-        return CONTINUE, ""
+        return self._enough(s)
 
     def _legacy(self, s: Stats) -> tuple[str, str]:
         """xc_domain_save: judged by what the round just sent and skipped, before the bitmap is read again."""
@@ -76,7 +72,11 @@ class Policy:
             return STOP, f"{s.sent + s.skipped} pages in the round < {self.target}"
         if s.iteration >= self.rounds:
             return STOP, f"iteration {s.iteration} >= {self.rounds}"
-        if s.total_sent > self.factor * s.p2m_size:
+        return self._enough(s)
+
+    def _enough(self, s: Stats) -> tuple[str, str]:
+        """Not more than `factor` times the guest's size goes over the wire (xc_domain_save: total_sent)."""
+        if self.factor and s.total_sent > self.factor * s.p2m_size:
             return STOP, f"{s.total_sent:,} pages sent, more than {self.factor} times the guest"
         return CONTINUE, ""
 

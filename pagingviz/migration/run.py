@@ -42,7 +42,8 @@ class Saved:
 
     @property
     def nbytes(self) -> int:
-        return self.state.nbytes + self.versions.nbytes + self.tables.nbytes
+        parts = self.versions, self.tables, *self.cache, *(part for image in self.images if image for part in image)
+        return self.state.nbytes + sum(part.nbytes for part in parts)
 
 
 class Migration:
@@ -111,14 +112,21 @@ class Migration:
                 self._wait()
             elif st.phase == STATE:
                 beyond.go_on(self)
-            elif st.phase == ROLLING:
-                beyond.roll(self)
             elif st.phase == EPOCH:
                 self.suspend()
+            elif self._link_is_lost():
+                beyond.link_lost(self)
+            elif st.phase == ROLLING:
+                beyond.roll(self)
             elif st.at < st.rounds[-1].planned:
                 send(self)
             else:
                 self._round_over()
+
+    def _link_is_lost(self) -> bool:
+        """Whether what is left of the round cannot be sent any more (fail=link:N)."""
+        st = self.state
+        return self.fail[0] == "link" and st.at < st.rounds[-1].planned and st.total_sent >= int(self.fail[1])
 
     def _wait(self) -> None:
         """Come again when the guest has run for as long as the link is busy, judged by the pace it had."""
@@ -181,8 +189,7 @@ class Migration:
         What the toolstack is told as dirty_count can be more: ENABLE does not reset it.
         """
         m = self.machine
-        logged = [gfn for log in m.pml() for gfn in log]
-        dirty = np.union1d(m.dirty_frames(), np.array(logged, np.int64))
+        dirty = np.union1d(m.dirty_frames(), m.logged_frames())
         if not self.command("clean"):
             return None
         row = m.view("ring").reshape(-1, int(L.RING_WORDS))[int(m.sys[0].ev_n - 1) % int(L.RING)]
@@ -214,7 +221,7 @@ class Migration:
         spent = max(1, last.ended - last.began)
         rate = max(st.dirty_count, 0) * (wire.PAGE + wire.ENTRY) * wire.FREQUENCY / spent if st.rounds else 0.0
         stats = Stats(st.iteration, st.total_written, st.dirty_count, self.p2m_size, last.sent, last.skipped, rate,
-                      self.link.bandwidth, wire.seconds(max(st.dirty_count, 0) * self.link.page), st.total_sent)  # fmt: skip
+                      wire.seconds(max(st.dirty_count, 0) * self.link.page), st.total_sent)  # fmt: skip
         answer, reason = self.policy.ask(stats)
         st.calls.append((st.iteration, st.total_written, st.dirty_count, answer))
         if answer == STOP:
@@ -299,10 +306,6 @@ class Migration:
             self._sent()
         else:
             beyond.after_final(self)
-
-    def link_lost(self) -> None:
-        """The link is gone (fail=link:N)."""
-        beyond.link_lost(self)
 
     def suspend(self) -> None:
         """The guest suspends; what is dirty, what was deferred, and what others may still write goes with the last round."""

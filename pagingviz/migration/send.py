@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from pagingviz.migration import wire
-from pagingviz.migration.destination import InFlux
 from pagingviz.migration.state import LIVE, ROLLING
 from pagingviz.migration.xbzrle import sizes
 
@@ -18,9 +17,6 @@ _NONE = np.zeros(0, np.int64)
 def send(mig) -> None:
     """The next entries of the round: as they are on the source now. In batches of 1024, ascending."""
     st, r = mig.state, mig.state.rounds[-1]
-    if mig.fail[0] == "link" and st.total_sent >= int(mig.fail[1]):
-        mig.link_lost()
-        return
     if st.at >= st.batch:
         _begin_batch(mig)
     upto = min(st.batch, st.at + wire.chunk(r.planned))
@@ -83,11 +79,11 @@ def _receive(mig, places: np.ndarray) -> None:
 
 
 def put_bytes(mig, size: int, pages: int = 0) -> None:
-    """Bytes on the wire."""
+    """Bytes on the wire; those of a round that is not over are its own."""
     st = mig.state
     st.link += mig.link.cycles(size, pages, st.rate)
     st.bytes += size
-    if st.rounds:
+    if st.rounds and not st.rounds[-1].ended:
         st.rounds[-1].bytes += size
 
 
@@ -105,10 +101,5 @@ def _held_back(mig, places: np.ndarray) -> np.ndarray:
     """Places of PV tables that cannot be normalised now (EAGAIN): deferred until the guest is suspended."""
     if mig.scenario.road != "pv":
         return _NONE
-    held = places[places == int(mig.fail[1])] if mig.fail[0] == "flux" else _NONE
-    zone = places[places < int(mig.machine.sys[0].zone)]
-    try:
-        mig.destination.contents(zone)
-        return held
-    except InFlux:
-        return np.union1d(held, [k for k in zone if mig.destination.in_flux(k)]).astype(np.int64)
+    flux = mig.destination.in_flux(places[places < int(mig.machine.sys[0].zone)])
+    return np.union1d(flux, places[places == int(mig.fail[1])]) if mig.fail[0] == "flux" else flux

@@ -14,13 +14,13 @@ import numpy as np
 WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
     "waiting", "live", "final", "state", "rolling", "epoch", "done", "aborted", "lost")  # fmt: skip
 PAUSED = (FINAL, STATE, LOST)  # the guest is suspended
-KINDS = ("live", "final", "pushed", "checkpoint")
 MOST_ROUNDS = 1000  # of one migration
 
 
 @dataclass
 class Round:
-    """One pass over a set of frames. `kind` of KINDS; times in cycles, `exits` how often by cause (costs.CAUSES)."""
+    """One pass over a set of frames. `kind`: live, final, pushed (post-copy) or checkpoint (Remus); times in cycles, `exits`
+    how often by cause (costs.CAUSES)."""
 
     number: int
     kind: str
@@ -38,7 +38,7 @@ class Round:
     rate: int = 0  # MB/s that the link was given
     throttle: int = 0  # percent of the processor that auto-converge took away
     faults: int = 0  # demand faults of post-copy
-    stall: int = 0  # cycles that the guest waited for them
+    stall: int = 0  # cycles that the guest waited for them, or for a checkpoint
     exits: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,7 +87,7 @@ class State:
     times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))  # how often it was sent
     arrived: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # is at the destination (post-copy)
     fetched: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # came by a demand fault, or along with one
-    frozen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # versions at the suspend (post-copy)
+    frozen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # versions when touches were last counted
     equal: bool | None = None  # destination equals source, as found at the resume
 
     def copy(self) -> State:

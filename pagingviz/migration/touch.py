@@ -9,31 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from pagingviz import layout as L
+from pagingviz.guest_tables import guest_entries, targets
 
 _BITS = {4: (27, 18, 9, 0), 3: (18, 9, 0), 2: (10, 0)}
-
-
-def entries_at(machine, tables: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Entry `index` of each guest table in frame `tables` (intp), as uint64; frames outside the zone read as 0."""
-    zone = int(machine.sys[0].zone)
-    words = machine.view("tables").reshape(-1, 512)
-    inside = np.where(tables < zone, tables, 0)
-    if machine.sys[0].guest_levels == 2:
-        found = words.view(np.uint32)[inside, index].astype(np.uint64)
-    else:
-        found = words[inside, index]
-    return np.where(tables < zone, found, L.ZERO)
-
-
-def frames_of(machine, entries: np.ndarray) -> np.ndarray:
-    """Guest frame (int64) of each entry."""
-    mask = L.U(0xFFFF_F000) if machine.sys[0].guest_levels == 2 else L.FRAME_MASK
-    frame = (entries & mask) >> L.PAGE_BITS
-    if machine.sys[0].pv:
-        at = (frame - machine.sys[0].ram_base).astype(np.int64)
-        m2p = machine.view("m2p")
-        return m2p[np.clip(at, 0, m2p.size - 1)].astype(np.int64)
-    return frame.astype(np.int64)
 
 
 def ways(machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
@@ -48,9 +26,9 @@ def ways(machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
         index = (vpn >> L.U(shift) & L.U((1 << bits) - 1)).astype(np.intp)
         if levels == 3 and shift == 18:
             index &= 3
-        entry = np.where(at >= 0, entries_at(m, at, index), L.ZERO)
+        entry = guest_entries(m, at, index)
         there = (entry & L.P != 0) & ~big
-        below = np.where(there, frames_of(m, entry), -1)
+        below = np.where(there, targets(m, entry), -1)
         large = there & (entry & L.PSE != 0) & (shift > 0)
         below[large] += (vpn[large] & L.U((1 << shift) - 1)).astype(np.int64)
         at = below

@@ -4,6 +4,7 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.core.look import nested_cells
+from pagingviz.guest_tables import guest_entries, is_big, targets
 from pagingviz.palette import (
     ABSENT, AGE_OLDEST, AGE_YOUNGEST, BLANK, CROSSED, DIRTY, DIRTY_BEFORE, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, OUTSIDE,
     PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
@@ -48,32 +49,6 @@ def _ranked(plan, rank, words):
 
 
 # ---- guest tables
-
-
-def guest_entries(machine, frame, index):
-    """Entries `index` of the guest tables in `frame` (int arrays; a frame without kept contents reads 0): uint64[n]."""
-    s, words = machine.sys[0], machine.view("tables")
-    kept = (frame >= 0) & (frame < int(s.zone))
-    every = bool(kept.all())
-    at = frame if every else np.where(kept, frame, 0)
-    if s.guest_levels == 2:
-        value = words.view("<u4")[(at << 10) + index].astype(np.uint64)
-    else:
-        value = words[(at << 9) + index]
-    return value if every else np.where(kept, value, L.ZERO)
-
-
-def is_big(level, value):
-    """Whether a present entry of `level` maps a superpage itself (bool array)."""
-    return (value & L.P != 0) & (value & L.PSE != 0) & (level in (2, 3))
-
-
-def targets(machine, value):
-    """Guest frames that entries point to, int64[n], 0 where an entry is not present (a PV guest's hold machine frames)."""
-    frame = (value & L.FRAME_MASK) >> L.PAGE_BITS
-    if machine.scenario.road == "pv":
-        frame = machine.view("m2p")[np.minimum(frame - L.RAM_BASE, L.U(machine.scenario.frames - 1)).astype(np.intp)]
-    return np.where(value & L.P != 0, frame, L.ZERO).astype(np.int64)
 
 
 def entry_words(machine, plan):
@@ -316,8 +291,7 @@ def _bitmap(machine, sim, plan):
     s = machine.sys[0]
     if s.log_dirty:
         before = machine.kept.frames()[(machine.view("dround") & L.DR_ROUND == s.dirty_round) & (s.dirty_round > 0)]
-        logged = [gfn for log in machine.pml() for gfn in log]
-        for word_, gfn in ((W_TABLE, machine.live_tables()), (W_BEFORE, before), (W_LOGGED, logged),
+        for word_, gfn in ((W_TABLE, machine.live_tables()), (W_BEFORE, before), (W_LOGGED, machine.logged_frames()),
                            (W_DIRTY, machine.dirty_frames())):  # fmt: skip  # the worst last
             out[np.asarray(gfn, np.intp) // plan.per_cell] = word_
     return out

@@ -4,8 +4,9 @@ import numpy as np
 
 from pagingviz import layout as L
 from pagingviz.frames import machine_frames
+from pagingviz.guest_tables import is_big, targets
 from pagingviz.portray import nested, nested_tables
-from pagingviz.portray.cells import bit_history, entry_words, head_pages, is_big, shadow_rights, targets
+from pagingviz.portray.cells import bit_history, entry_words, head_pages, shadow_rights
 from pagingviz.portray.events import MARKED_BY, TYPES
 from pagingviz.portray.pool_page import flags, pool_page, shadow_place
 from pagingviz.portray.plans import TABLES

@@ -118,7 +118,7 @@ def dirty(mig):
     m = mig.machine
     if not m.sys[0].log_dirty:
         return np.zeros(m.kept.count, bool)
-    return _mask(mig, np.concatenate([m.dirty_frames(), np.array([gfn for log in m.pml() for gfn in log], np.int64)]))
+    return _mask(mig, np.concatenate([m.dirty_frames(), m.logged_frames()]))
 
 
 def waiting(mig):

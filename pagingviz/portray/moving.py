@@ -59,14 +59,18 @@ def _ended(sim, st):
 
 
 def _suspended(sim, st):
-    why = f" ({st.stop})" if st.stop else ""
     r = st.rounds[-1] if st.rounds else None
+    if st.checkpoints:
+        text = f"The epoch is over: the primary is suspended for checkpoint {st.checkpoints + 1}"
+        return f"{text}, for which {_pages(r.planned)} have become dirty.", "xg_sr_save.c: save, Remus' loop"
+    why = f" ({st.stop})" if st.stop else ""
     if sim.scenario.migrate == "stop":
         return "The guest is suspended: all of its memory is copied while it stands still.", LAST
     if st.phase == STATE:
         return "The guest is suspended: only its vCPUs' state crosses now, its pages come later.", _POSTCOPY
-    left = f" {_pages(r.planned)} are left for the last round." if r else ""
-    return f"The policy says STOP{why}: the guest is suspended, the bitmap is read a last time.{left}", LAST
+    for_what = "first checkpoint" if sim.scenario.migrate == "remus" else "last round"
+    left = f" {_pages(r.planned)} are left for the {for_what}." if r else ""
+    return f"The policy says STOP{why}: the guest is suspended, and the bitmap is read while nothing can change it.{left}", LAST
 
 
 def _round_begins(sim, st, first):

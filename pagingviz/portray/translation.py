@@ -5,11 +5,12 @@ from functools import lru_cache
 import numpy as np
 
 from pagingviz import layout as L
+from pagingviz.guest_tables import guest_entries, is_big, targets
 from pagingviz.palette import (
     ABSENT, CACHED, CHANGED, FREE, PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
 )  # fmt: skip
 from pagingviz.portray import translate_words as words
-from pagingviz.portray.cells import HATCHED, guest_entries, is_big, targets, word
+from pagingviz.portray.cells import HATCHED, word
 from pagingviz.portray.plans import Plan
 from pagingviz.portray.sentences import process_name
 

@@ -28,6 +28,7 @@ from pagingviz import layout as L
 from pagingviz.fields import ScenarioError, one_of, quote
 from pagingviz.migration import Migration, wire
 from pagingviz.migration.policy import STOP, Policy, Stats
+from pagingviz.recording.compare import known_differences
 from pagingviz.recording.guest import FRAMES, SPECIAL, Guest, Row
 from pagingviz.recording.library import FOLDER, text
 from pagingviz.recording.model import RecordedWork, scenario_of
@@ -38,10 +39,6 @@ TABLE = "save_table.txt"
 P2M_SIZE = {"hap": 1_044_480, "shadow": 1_044_480, "pv": 8191}  # a PVH guest's special pages end there, below 4 GiB
 HOLES = {"hap": 1_044_480 - FRAMES - SPECIAL, "shadow": 1_044_480 - FRAMES - SPECIAL, "pv": 2}  # entries without a page
 POLICIES = {"w128_120": Policy("numbers", target=20, rounds=8)}  # how the program was asked to stop; else Xen's own policy
-KNOWN = {
-    "hap_w1024_1k_l8M": "The recorded guest went to 147, 183 and then 825 pages a second. With one rate, their mean, the last "
-    "reading gives fewer than 50 pages, and the model stops one round before Xen."
-}
 NAMES = tuple(sorted(path.stem.removeprefix("save_") for path in FOLDER.glob("save_*.jsonl")))
 _IDLE = 100  # rounds of the idle loop in a second: any number does, each stores to the same pages
 _FAST = 10**9  # MB/s: all that a page takes is in its overhead
@@ -247,7 +244,7 @@ def moved(recorded: Save) -> Simulation:
 @dataclass(frozen=True)
 class Beside:
     """A recording and the model. rounds: (number, frames recorded, frames of the model; None: no such round); stops:
-    (iteration, rule) of both; `why`: the reason of a difference, where there is one."""
+    (iteration, rule) of both; `why`: the reason of a known difference (differences.toml)."""
 
     rounds: tuple[tuple[int, int | None, int | None], ...]
     recorded: tuple[int, str]
@@ -264,5 +261,6 @@ def side_by_side(name: str) -> Beside:
     both = [recorded.sets, model]
     most = max(map(len, both))
     columns = [[*counts, *[None] * (most - len(counts))] for counts in both]
-    return Beside(tuple(zip(range(1, most + 1), *columns, strict=True)), recorded.stop, (state.iteration, state.stop),
-                  KNOWN.get(name, ""))  # fmt: skip
+    line = f"the model stops at iteration {state.iteration}, Xen at {recorded.stop[0]}"
+    known = known_differences({f"save_{name}.jsonl"}).get(line, "")
+    return Beside(tuple(zip(range(1, most + 1), *columns, strict=True)), recorded.stop, (state.iteration, state.stop), known)

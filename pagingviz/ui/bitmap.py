@@ -41,7 +41,7 @@ def _peek_and_clean(sim) -> None:
     """The two operations side by side, with what each would do at this tick."""
     s, on = sim.machine.sys[0], bool(sim.machine.sys[0].log_dirty)
     bits = sim.machine.dirty_bits()
-    bits[[gfn for log in sim.machine.pml() for gfn in log]] = True  # logs are flushed first
+    bits[sim.machine.logged_frames()] = True  # logs are flushed first
     n = f"{int(bits.sum()):,} frames" if on else "refused: log-dirty is off"
     if on and s.failed_allocs:
         n = "fails (-ENOMEM): for some bit no page could be had"

@@ -36,8 +36,8 @@ def every_road() -> None:
 
         if not known(key):  # on demand: it slows the machine on the boards down for seconds
             st.button("Move this guest down every road", key="every-road-run", width="content", on_click=begin)
-        elif finished(begin(), "The same guest is moved down every road …", "roads"):
-            _show(begin().result, session.theme(visit))
+        elif finished(work := begin(), "The same guest is moved down every road …", "roads"):
+            _show(work.result, session.theme(visit))
 
 
 def _show(rows, theme: str) -> None:

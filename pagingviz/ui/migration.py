@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pagingviz import figures
-from pagingviz import figures_migration as charts
-from pagingviz.figures import config
 from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
+from pagingviz.moves import moving
 from pagingviz.portray import rounds as numbers
 from pagingviz.portray.moving import duration
 from pagingviz.scenario import FIELDS
@@ -39,7 +37,7 @@ def choices() -> None:
         return
     choice(visit, "migrate", _field("migrate").choices, _SAID.get, 134, mark, lambda kind: begin(visit, kind))
     choice(visit, "policy", _field("policy").choices, lambda name: f"stop: {name}", 130, mark)
-    choice(visit, "pace", PACES, lambda n: f"{n} ticks a page", 140, mark)
+    choice(visit, "pace", PACES, lambda n: f"{n} tick{'s' * (n > 1)} a page", 140, mark)
     choice(visit, "bandwidth", LINKS, lambda n: f"{n:,} MB/s", 122, mark)
 
 
@@ -62,11 +60,12 @@ def choice(visit: session.Visit, name: str, options, said, width: int, mark: int
 
 
 def begin(visit: session.Visit, kind: str) -> None:
-    """Another kind of migration. Where there was none it begins at this tick, and no CLEAN comes by itself any more."""
+    """Another kind of migration. Where there was none it begins at this tick, and nobody else reads the bitmap."""
     if visit.scenario.migrate != "no" or kind == "no":
         visit.change(migrate=kind)
     elif visit.player is not None:
-        visit.change(migrate=kind, clean_every=0, migrate_at=visit.player.tick)
+        alone = moving(visit.scenario.replace(do=visit.player.sim.script()))
+        visit.change(migrate=kind, clean_every=alone.clean_every, do=alone.do, migrate_at=visit.player.tick)
 
 
 # ---- below the boards
@@ -78,6 +77,9 @@ def details(sim, theme: str) -> None:
     if mig is None or mig.state.phase == WAITING:
         st.markdown("No page has been sent yet." if mig else "Nothing is being moved: see the heading.")
         return
+    from pagingviz import figures, figures_migration as charts  # not before somebody looks: plotly takes a second
+
+    config = figures.config
     _outcome(mig)
     st.plotly_chart(charts.time_line(numbers.stretches(sim), numbers.now(sim) - mig.state.began, theme), theme=None,
                     key="time-line", config=config("time-line"))  # fmt: skip
@@ -97,7 +99,10 @@ def details(sim, theme: str) -> None:
 def _outcome(mig) -> None:
     """How it ended, loudly; else the rule that will end it."""
     state = mig.state
-    if state.phase == DONE and state.equal:
+    if state.phase == DONE and state.equal and state.checkpoints:
+        st.success(f"**The backup equals the primary as of checkpoint {state.checkpoints}.** {state.why} In all checkpoints "
+                   f"together the guest stood still for {duration(state.downtime)}.")  # fmt: skip
+    elif state.phase == DONE and state.equal:
         times, took = state.bytes / (mig.frames * 4096), duration(state.ended - state.began)
         st.success(f"**The destination equals the source**, page by page: {len(state.times):,} frames compared. The guest "
                    f"stood still for {duration(state.downtime)}; {state.bytes / 1e6:,.2f} MB crossed the wire, {times:.2f} "
@@ -110,6 +115,9 @@ def _outcome(mig) -> None:
 
 def _charts(mig, theme: str) -> None:
     """Four charts in two rows, and what they say."""
+    from pagingviz import figures_migration as charts
+    from pagingviz.figures import config
+
     rounds = mig.state.rounds
     left, right = st.columns(2)
     with left:

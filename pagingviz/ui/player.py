@@ -332,7 +332,7 @@ class Player:
             sim.micro(opened[0] - 1)
         else:
             sim.seek(tick - 1)
-        grids = [portray.cells(sim, plan) for plan in self.plans(look)]
+        grids = [look.portrait.cells(sim, plan) for plan in self.plans(look)]
         if opened:
             sim.seek(tick)
             sim.micro(opened[0])
