@@ -82,7 +82,9 @@ def _source_caption(mig, st):
         return f"the guest has gone · {waits:,} of its pages are still here"
     if st.phase == LOST:
         return f"cut off with {waits:,} pages of the guest"
-    return "the guest goes on here" if st.phase == ABORTED or mig.scenario.migrate == "remus" else "nothing is needed from here"
+    if st.phase == ABORTED:
+        return "the guest goes on here"
+    return "the primary is gone" if mig.scenario.migrate == "remus" else "nothing is needed from here"
 
 
 def _size(n):
