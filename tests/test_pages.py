@@ -144,8 +144,9 @@ def test_real_xen_shows_the_recorded_pre_copy_loops_beside_the_model_s(warm):
     assert list(rows.index) == list(saves.NAMES)
     assert rows.loc["hap_idle_l0", "round 2"] == "5 | 5 ✓" and rows.loc["hap_idle_l0", "round 3"] == ""
     assert rows.loc["hap_w256_1k_l0", "Xen stopped at"] == "2: dirty_count 14 < 50"
-    assert any(f"**{len(saves.NAMES) - len(saves.KNOWN)} of {len(saves.NAMES)}**" in text.value for text in app.markdown)
-    assert any(name in text.value for name in saves.KNOWN for text in app.caption)
+    known = {name: saves.side_by_side(name).why for name in saves.NAMES if saves.side_by_side(name).why}
+    assert any(f"**{len(saves.NAMES) - len(known)} of {len(saves.NAMES)}**" in text.value for text in app.markdown)
+    assert known and all(any(f"{name}: {why}" == text.value for text in app.caption) for name, why in known.items())
     assert not app.exception and not app.error
 
 
