@@ -61,7 +61,7 @@ class Revalidated(StaticFiles):
 def warm_up() -> None:
     """Compile or load every kernel, then take all objects of the imports out of the garbage collector's way."""
     try:
-        from pagingviz import warm
+        from pagingviz.timeline import warm
 
         warm.warm()
     except Exception:  # the page compiles what it needs itself, and shows the error if that fails too
@@ -80,6 +80,6 @@ async def lifespan(_app):
 app = st.App(
     PACKAGE / "ui" / "main.py",
     lifespan=lifespan,
-    routes=[Mount("/board", Revalidated(directory=PACKAGE / "board" / "static"))],
+    routes=[Mount("/board", Revalidated(directory=PACKAGE / "boards" / "static"))],
     middleware=[Middleware(ThemeParameter)],
 )

@@ -1,8 +1,8 @@
 """EPT / NPT: guest frame to machine frame, and the tables that say so."""
 
-from pagingviz.portray import TABLES
+from pagingviz.boards.portray import TABLES
 from pagingviz.ui.nested import exits_and_pages
-from pagingviz.ui.place import map_page
+from pagingviz.ui.page import map_page
 
 map_page(
     ("ept-npt", TABLES),

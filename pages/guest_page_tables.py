@@ -1,6 +1,6 @@
 """Guest page tables: what the guest believes."""
 
-from pagingviz.ui.place import map_page
+from pagingviz.ui.page import map_page
 
 map_page(
     ("guest-tables",),

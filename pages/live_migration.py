@@ -1,9 +1,9 @@
 """Live migration: source, wire and destination of a guest that is moved while it runs."""
 
-from pagingviz.portray import migration
+from pagingviz.boards import migration
 from pagingviz.ui.every_road import every_road
 from pagingviz.ui.migration import choices, details
-from pagingviz.ui.place import map_page
+from pagingviz.ui.page import map_page
 
 map_page(
     migration.BOARDS,

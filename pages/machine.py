@@ -1,5 +1,5 @@
 """The machine: all four maps at once, linked."""
 
-from pagingviz.ui.place import machine_page
+from pagingviz.ui.page import machine_page
 
 machine_page("The machine")

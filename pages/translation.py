@@ -1,6 +1,6 @@
 """Translation: one address resolved down every road."""
 
-from pagingviz.ui.translate import translation_page
+from pagingviz.ui.translation import translation_page
 
 translation_page(
     "Translation",

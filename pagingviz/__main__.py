@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pagingviz.fields import GENERATORS, MAX_TICK, ScenarioError, format_do, integer, parse_do, quote
-from pagingviz.npz import MAX_FILE
-from pagingviz.recording import command as recording
-from pagingviz.scenario import FIELDS, Scenario, from_mapping, load, names, shipped_traces
-from pagingviz.tracefile import fingerprint, open_trace
+from pagingviz.evidence.xen import command as recording
+from pagingviz.scenario.fields import GENERATORS, MAX_TICK, ScenarioError, format_do, integer, parse_do, quote
+from pagingviz.scenario.scenario import FIELDS, Scenario, from_mapping, load, names, shipped_traces
+from pagingviz.work.npz import MAX_FILE
+from pagingviz.work.tracefile import fingerprint, open_trace
 
 SCHEMA = 1
 DEFAULT_TICKS = 100_000
@@ -67,13 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--ticks", metavar="N", default=DEFAULT_TICKS, help=f"how far to run ({DEFAULT_TICKS})")
     check = commands.add_parser("check", help="hold the engine against recorded results of other machines")
     recorded = check.add_subparsers(metavar="RECORDED", required=True)
-    mmu = recorded.add_parser("mmu", help="page walks: entries, an access, and what came of it, row by row")
-    mmu.set_defaults(command=_check_mmu)
-    mmu.add_argument("file", metavar="FILE.npz")
+    check = recorded.add_parser("mmu", help="page walks: entries, an access, and what came of it, row by row")
+    check.set_defaults(command=_check_mmu)
+    check.add_argument("file", metavar="FILE.npz")
     xen = recorded.add_parser("xen", help="a script run by a real Xen: its events, bitmaps and counters")
     xen.set_defaults(command=recording.run)
     recording.add_options(xen)
-    for command in (listing, run, audit, moving, mmu, xen):
+    for command in (listing, run, audit, moving, check, xen):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     ticks = integer("--ticks", options.ticks, 0, MAX_TICK)
     every = ticks + 1 if options.every is None else integer("--every", options.every, 1, MAX_TICK)
     scenario, files = _scenario(options)
-    from pagingviz.simulation import Simulation  # loads numba: not before the options are known to be good
+    from pagingviz.timeline.simulation import Simulation  # loads numba: not before the options are known to be good
 
     simulation = Simulation(scenario, files)
     checks, broken = 0, ""
@@ -123,23 +123,23 @@ def _run(options: argparse.Namespace) -> int:
 
 def _migrate(options: argparse.Namespace) -> int:
     scenario, files = _scenario(options)
-    from pagingviz import moves
+    from pagingviz.experiments import migrations
 
     if options.compare:
-        rows = moves.side_by_side(scenario, files)
-        print(json.dumps({"schema": SCHEMA, "roads": rows}, indent=1) if options.json else "\n".join(moves.compared(rows)))
+        rows = migrations.side_by_side(scenario, files)
+        print(json.dumps({"schema": SCHEMA, "roads": rows}, indent=1) if options.json else "\n".join(migrations.compared(rows)))
         return 0 if all(row.get("destination_equals_source", True) for row in rows) else 1
-    report = {"schema": SCHEMA, **moves.report(moves.move(scenario, files))}
-    print(json.dumps(report, indent=1) if options.json else "\n".join(moves.lines(report)))
+    report = {"schema": SCHEMA, **migrations.report(migrations.move(scenario, files))}
+    print(json.dumps(report, indent=1) if options.json else "\n".join(migrations.lines(report)))
     return 0 if report["destination_equals_source"] else 1
 
 
 def _check_mmu(options: argparse.Namespace) -> int:
-    from pagingviz.check import mmu
-    from pagingviz.check.cases import read_cases
+    from pagingviz.evidence.mmu import check
+    from pagingviz.evidence.mmu.cases import read_cases
 
-    report = mmu.report(mmu.score(read_cases(options.file)))
-    print(json.dumps(report, indent=1) if options.json else "\n".join(mmu.lines(report)))
+    report = check.report(check.score(read_cases(options.file)))
+    print(json.dumps(report, indent=1) if options.json else "\n".join(check.lines(report)))
     return 1 if report["mismatches"] else 0
 
 

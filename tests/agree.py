@@ -4,27 +4,58 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pagingviz import layout as L
+from pagingviz.arch import x86, xen
+from pagingviz.arch.state import PV_COUNTERS, XEN_COUNTERS
+from pagingviz.arch.words import NONE, U
 from pagingviz.core import run as kernels
-from pagingviz.frames import hap_pages
-from pagingviz.machine import Machine
-from pagingviz.workload import Work
+from pagingviz.machine.machine import Machine
+from pagingviz.scenario.frames import hap_pages
+from pagingviz.work.work import Work
 from tests.model import Config, Model, Op
 
-
 FIELDS = {  # of a scenario, as small guests have them
-    "road": "shadow", "hap": "ept", "pml": 0, "frames": 64, "pool": 24, "vcpus": 1, "superpages": 0, "clean_every": 0,
+    "road": "shadow",
+    "hap": "ept",
+    "pml": 0,
+    "frames": 64,
+    "pool": 24,
+    "vcpus": 1,
+    "superpages": 0,
+    "clean_every": 0,
     "clean": "blow",
-    "shopt": 511, "oos": 1, "xen": "4.17", "guest": "hvm64", "direct_map_pages": "4k", "wp": 1, "smep": 0, "smap": 0,
-    "nx": 1, "pse": 1, "core": "skylake", "floor": 0,
-}  # fmt: skip
+    "shopt": 511,
+    "oos": 1,
+    "xen": "4.17",
+    "guest": "hvm64",
+    "direct_map_pages": "4k",
+    "wp": 1,
+    "smep": 0,
+    "smap": 0,
+    "nx": 1,
+    "pse": 1,
+    "core": "skylake",
+    "floor": 0,
+}
 
 
 ROUGH = SimpleNamespace(small_chunks=(), hap_pool=0, need_frames=0)  # of a work that says no more about its guest
 _SHARED = (
-    "road", "hap", "pml", "frames", "vcpus", "superpages", "clean", "clean_every", "shopt", "oos", "xen", "guest",
-    "direct_map_pages", "core", "floor",
-)  # fmt: skip
+    "road",
+    "hap",
+    "pml",
+    "frames",
+    "vcpus",
+    "superpages",
+    "clean",
+    "clean_every",
+    "shopt",
+    "oos",
+    "xen",
+    "guest",
+    "direct_map_pages",
+    "core",
+    "floor",
+)
 
 
 def scenario_of(**fields):
@@ -40,9 +71,12 @@ def config_of(scenario, zone, **fields):
     """The same for the model."""
     switches = (scenario.wp, scenario.smep, scenario.smap, scenario.nx, 0, 0, scenario.pse, 1)
     return Config(
-        zone=zone, pool=hap_pages(scenario, ROUGH) if scenario.road == "hap" else scenario.pool,
-        direct_map=scenario.direct_map_base, **{"cr": sum(on << bit for bit, on in enumerate(switches))} | fields,
-        **{name: getattr(scenario, name) for name in _SHARED})  # fmt: skip
+        zone=zone,
+        pool=hap_pages(scenario, ROUGH) if scenario.road == "hap" else scenario.pool,
+        direct_map=scenario.direct_map_base,
+        **{"cr": sum(on << bit for bit, on in enumerate(switches))} | fields,
+        **{name: getattr(scenario, name) for name in _SHARED},
+    )
 
 
 def build(zone=32, processes=6, **fields):
@@ -62,8 +96,8 @@ def tick(machine, model, op):
 
 def command(machine, model, name, arg=None):
     """One command on both."""
-    code = L.U(L.COMMANDS.index(name))
-    kernels.command(machine.sys, machine.cpu, machine.mem, code, L.U(arg or 0))
+    code = U(xen.COMMANDS.index(name))
+    kernels.command(machine.sys, machine.cpu, machine.mem, code, U(arg or 0))
     model.command(name, arg)
 
 
@@ -81,12 +115,28 @@ def differences(machine, model):
         if value != expect:
             out.append((name, *_only_where_different(value, expect)))
     counters = machine.counters()
-    ours = ("tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full",
-            "walks", "walk_refs", "refused", "toggles", "shadows_searched", "entries_searched", "entries_stripped",
-            "frames_revoked", "device_writes")  # fmt: skip
+    ours = (
+        "tlb_l1_hit",
+        "tlb_l2_hit",
+        "tlb_miss",
+        "ept_misconfig",
+        "ept_violation",
+        "npf_recalc",
+        "npf_write",
+        "pml_full",
+        "walks",
+        "walk_refs",
+        "refused",
+        "toggles",
+        "shadows_searched",
+        "entries_searched",
+        "entries_stripped",
+        "frames_revoked",
+        "device_writes",
+    )
     if counters["p2m_split"] != want["counters"].get("splits", 0):
         out.append(("splits", counters["p2m_split"], want["counters"].get("splits", 0)))
-    for name in L.XEN_COUNTERS + L.PV_COUNTERS + ours:
+    for name in XEN_COUNTERS + PV_COUNTERS + ours:
         if counters[name] != want["counters"].get(name, 0):
             out.append((f"counter {name}", counters[name], want["counters"].get(name, 0)))
     return out
@@ -106,7 +156,7 @@ def _plain(value):
 
 _NORMAL = {
     "tlb": lambda vcpus: [{level: {k: v[:5] + v[6:] for k, v in t[level].items()} for level in ("l1", "l2")} for t in vcpus],
-    "log.stamp": lambda stamp: {g: (r + 1, L.MARKS.index(by), n) for g, (r, by, n) in stamp.items()},
+    "log.stamp": lambda stamp: {g: (r + 1, xen.MARKS.index(by), n) for g, (r, by, n) in stamp.items()},
     "guest.share": lambda share: {g: n for g, n in share.items() if n},
     "pool.typecount": lambda counts: {m: n for m, n in counts.items() if n},
 }
@@ -129,7 +179,7 @@ def _sparse(row):
 
 def _chain(machine, head, following):
     out, page = [], int(head)
-    while page != int(L.NONE):
+    while page != int(NONE):
         out.append(page)
         page = int(machine.view(following)[page])
     return out
@@ -143,30 +193,40 @@ def _read(machine):
         "crashed": int(s.crashed),
         "guest.versions": _sparse(view("ver")),
         "guest.words": {g: w for g, w in words.items() if w},
-        "cr3": [int(g) for g in s.cr3[: int(s.vcpus)]], "cr": int(s.cr), "levels": [int(n) for n in machine.cpu["levels"]],
+        "cr3": [int(g) for g in s.cr3[: int(s.vcpus)]],
+        "cr": int(s.cr),
+        "levels": [int(n) for n in machine.cpu["levels"]],
         "tlb": [_tlb(machine, v) for v in range(int(s.vcpus))],
         "caches": [_caches(machine, v) for v in range(int(s.vcpus))],
-    }  # fmt: skip
+    }
     if s.guest_levels == 3:
         state["pdptes"] = [[int(e) for e in machine.cpu[v].pdpte] for v in range(int(s.vcpus))]
     if not s.rows:
         live = sorted(int(g) for g in machine.live_tables())
-        roots = [None if r == L.NONE else int(r) for r in view("roots")[: machine.slots]]
+        roots = [None if r == NONE else int(r) for r in view("roots")[: machine.slots]]
         state |= {
             "guest.tables": {g: words[g] for g in live},
             "guest.table_stack": [int(g) for g in view("tstack")[: int(s.ttop)]],
             "guest.data_stack": [int(g) for g in view("dstack")[: int(s.dtop)]],
-            "guest.recycled": int(s.recycled), "guest.cur": [int(n) for n in s.cur[: int(s.vcpus)]], "guest.roots": roots,
+            "guest.recycled": int(s.recycled),
+            "guest.cur": [int(n) for n in s.cur[: int(s.vcpus)]],
+            "guest.roots": roots,
             "guest.share": _sparse(view("share")),
-        }  # fmt: skip
+        }
     if road == "bare":
         return state
     bits = set(np.flatnonzero(machine.dirty_bits()).tolist())
-    state |= {"log.on": bool(s.log_dirty), "log.bits": bits, "log.dirty_count": int(s.dirty_count),
-              "log.fault_count": int(s.fault_count), "log.round": int(s.dirty_round),
-              "log.stamp": {g: (r & 0xFFFF_FFFF, r >> 32 & 7, r >> 36) for g, r in _sparse(view("dround")).items()},
-              "pool.free": _chain(machine, s.free_head, "pnext"),
-              "pool.total_pages": int(s.total_pages), "pool.p2m_pages": int(s.p2m_pages)}  # fmt: skip
+    state |= {
+        "log.on": bool(s.log_dirty),
+        "log.bits": bits,
+        "log.dirty_count": int(s.dirty_count),
+        "log.fault_count": int(s.fault_count),
+        "log.round": int(s.dirty_round),
+        "log.stamp": {g: (r & 0xFFFF_FFFF, r >> 32 & 7, r >> 36) for g, r in _sparse(view("dround")).items()},
+        "pool.free": _chain(machine, s.free_head, "pnext"),
+        "pool.total_pages": int(s.total_pages),
+        "pool.p2m_pages": int(s.p2m_pages),
+    }
     if road == "hap":
         return state | {"ept": _ept(machine), "pml": machine.pml()}
     return state | _shadows(machine) | (_types(machine) if road == "pv" else _typecounts(machine))
@@ -178,18 +238,24 @@ def _tlb(machine, v):
     out = {}
     for level, tags, values, ways in (("l1", c.t1t, c.t1v, int(s.t1_ways)), ("l2", c.t2t, c.t2v, int(s.t2_ways))):
         out[level] = {}
-        for k in np.flatnonzero(tags >> L.TLB_GEN_SHIFT == gen):
+        for k in np.flatnonzero(tags >> x86.TLB_GEN_SHIFT == gen):
             val = values[k]
-            mfn = int(p2m[int(val >> L.TLB_GFN_SHIFT)])
+            mfn = int(p2m[int(val >> x86.TLB_GFN_SHIFT)])
             out[level][int(k) // ways, int(k) % ways] = (
-                int(tags[k] & L.VPN_MASK), mfn, bool(val & L.TLB_W), bool(val & L.TLB_U), bool(val & L.TLB_NX),
-                bool(val & L.TLB_KW), 18 if val & L.TLB_HUGE else big if val & L.TLB_BIG else 0)  # fmt: skip
+                int(tags[k] & x86.VPN_MASK),
+                mfn,
+                bool(val & x86.TLB_W),
+                bool(val & x86.TLB_U),
+                bool(val & x86.TLB_NX),
+                bool(val & x86.TLB_KW),
+                18 if val & x86.TLB_HUGE else big if val & x86.TLB_BIG else 0,
+            )
     return out
 
 
 def _caches(machine, v):
     c, s, out = machine.cpu[v], machine.sys[0], {}
-    for name, (first, sets, ways) in L.CACHES.items():
+    for name, (first, sets, ways) in x86.CACHES.items():
         gen = (s.npt_gen if name.startswith("nested") else s.psc_gen)[v]
         out[name] = {}
         for k in range(sets * ways):
@@ -202,70 +268,84 @@ def _caches(machine, v):
 def _shadows(machine):
     s, view = machine.sys[0], machine.view
     types = view("ptype")
-    live = [int(p) for p in np.flatnonzero((types >= L.SH_L1_32) & (types <= L.SH_L4))]
-    more = [int(p) for p in np.flatnonzero(types == L.SH_MORE)]
+    live = [int(p) for p in np.flatnonzero((types >= xen.SH_L1_32) & (types <= xen.SH_L4))]
+    more = [int(p) for p in np.flatnonzero(types == xen.SH_MORE)]
     words = read_words(machine, "pool", live + more)
     up = {}
     for p in live:
         at = int(view("pup")[p])
-        up[p] = None if at == int(L.NONE) else divmod(at - int(s.o_pool), 512)
-    chains = {b: _chain(machine, head, "phash") for b, head in enumerate(view("hash")) if head != L.NONE}
+        up[p] = None if at == int(NONE) else divmod(at - int(s.o_pool), 512)
+    chains = {b: _chain(machine, head, "phash") for b, head in enumerate(view("hash")) if head != NONE}
     info, p2m = (machine.mem[int(at) : int(at) + int(s.frames) + 1] for at in (s.o_info, s.o_p2m))  # and the identity table
-    shadowed = np.flatnonzero(info & L.SHADOW_FLAGS)
+    shadowed = np.flatnonzero(info & xen.SHADOW_FLAGS)
     flags = {int(p2m[g]): {t for t in range(1, 13) if int(info[g]) >> 32 + t & 1} for g in shadowed}
 
     def marked(bit):
         return {int(p2m[g]) for g in shadowed if info[g] & bit}
 
     def known(word):
-        return None if word == L.NONE else int(word)
+        return None if word == NONE else int(word)
 
     oos, vcpus = {}, []
     for v in range(int(s.vcpus)):
         for k in range(3):
             at = v * 3 + k
-            if s.oos[at] != L.NONE:
+            if s.oos[at] != NONE:
                 places = [(int(s.fix_page[at * 2 + i]), int(s.fix_off[at * 2 + i])) for i in range(2)]
-                places = [None if page == int(L.NONE) else (page, slot) for page, slot in places]
+                places = [None if page == int(NONE) else (page, slot) for page, slot in places]
                 snapshot = int(s.oos_snap[at])
                 oos[v, k] = (int(s.oos[at]), read_words(machine, "pool", [snapshot])[snapshot], places, int(s.fix_next[at]))
-        vcpus.append({
-            "slots": [known(page) for page in s.root[v * 4 : v * 4 + 4]], "unshadow_memory": known(s.last_emul[v]),
-            "last_ok": bool(s.last_ok[v]),
-            "last": (int(s.last_frame[v]), int(p2m[int(s.last_mfn[v])])) if s.last_ok[v] else None,
-            "snapshots": [known(page) for page in s.oos_snap[v * 3 : v * 3 + 3]],
-            "last_writeable": known(s.last_wr[v])})  # fmt: skip
+        vcpus.append(
+            {
+                "slots": [known(page) for page in s.root[v * 4 : v * 4 + 4]],
+                "unshadow_memory": known(s.last_emul[v]),
+                "last_ok": bool(s.last_ok[v]),
+                "last": (int(s.last_frame[v]), int(p2m[int(s.last_mfn[v])])) if s.last_ok[v] else None,
+                "snapshots": [known(page) for page in s.oos_snap[v * 3 : v * 3 + 3]],
+                "last_writeable": known(s.last_wr[v]),
+            }
+        )
     return {
         "shadows": {
-            p: (int(types[p]), int(view("pkey")[p]), int(view("pref")[p]), bool(view("ppin")[p]), words[p]) for p in live},
+            p: (int(types[p]), int(view("pkey")[p]), int(view("pref")[p]), bool(view("ppin")[p]), words[p]) for p in live
+        },
         "more": {p: (int(view("pkey")[p]), words[p]) for p in more},
-        "chains": {p: _chain(machine, p, "pmore") for p in live if view("pmore")[p] != L.NONE},
-        "pool.pinned": _chain(machine, s.pin_head, "pnext"), "pool.hash": chains, "pool.up": up, "pool.flags": flags,
-        "pool.dying": marked(L.DYING), "out_of_sync": marked(L.OOS), "may_write": marked(L.OOS_MAY_WRITE),
-        "linux_l3": bool(s.opt_l3), "oos": oos, "vcpus": vcpus,
-    }  # fmt: skip
+        "chains": {p: _chain(machine, p, "pmore") for p in live if view("pmore")[p] != NONE},
+        "pool.pinned": _chain(machine, s.pin_head, "pnext"),
+        "pool.hash": chains,
+        "pool.up": up,
+        "pool.flags": flags,
+        "pool.dying": marked(xen.DYING),
+        "out_of_sync": marked(xen.OOS),
+        "may_write": marked(xen.OOS_MAY_WRITE),
+        "linux_l3": bool(s.opt_l3),
+        "oos": oos,
+        "vcpus": vcpus,
+    }
 
 
 def _typecounts(machine):
     s = machine.sys[0]
     info, p2m = (machine.mem[int(at) : int(at) + int(s.frames) + 1] for at in (s.o_info, s.o_p2m))
-    return {"pool.typecount": {int(p2m[g]): int(info[g] & L.TYPECOUNT) for g in np.flatnonzero(info & L.TYPECOUNT)}}
+    return {"pool.typecount": {int(p2m[g]): int(info[g] & xen.TYPECOUNT) for g in np.flatnonzero(info & xen.TYPECOUNT)}}
 
 
 def _types(machine):
     """What a PV guest's frames are used as, and the roots of each vCPU."""
     s, info = machine.sys[0], machine.view("info")
-    types = {int(g): (int((info[g] & L.PGT_TYPE) >> L.PGT_SHIFT), int(info[g] & L.TYPECOUNT), bool(info[g] & L.PGT_PINNED))
-             for g in np.flatnonzero(info & (L.PGT_TYPE | L.TYPECOUNT | L.PGT_PINNED))}  # fmt: skip
-    roots = [tuple(None if root == L.NONE else int(root) for root in (s.kroot[v], s.uroot[v])) for v in range(int(s.vcpus))]
+    types = {
+        int(g): (int((info[g] & xen.PGT_TYPE) >> xen.PGT_SHIFT), int(info[g] & xen.TYPECOUNT), bool(info[g] & xen.PGT_PINNED))
+        for g in np.flatnonzero(info & (xen.PGT_TYPE | xen.TYPECOUNT | xen.PGT_PINNED))
+    }
+    roots = [tuple(None if root == NONE else int(root) for root in (s.kroot[v], s.uroot[v])) for v in range(int(s.vcpus))]
     out = {"pv.types": types, "pv.roots": roots}
     if not s.rows:
-        out["guest.user_roots"] = [None if r == L.NONE else int(r) for r in machine.view("uroots")[: machine.slots]]
+        out["guest.user_roots"] = [None if r == NONE else int(r) for r in machine.view("uroots")[: machine.slots]]
     return out
 
 
 def _ept(machine):
-    pages = np.flatnonzero((machine.view("ptype") == L.SH_P2M) & (machine.view("pkey") != L.NONE))
+    pages = np.flatnonzero((machine.view("ptype") == xen.SH_P2M) & (machine.view("pkey") != NONE))
     rows = machine.view("pool").reshape(-1, 512)
     return {page: rows[page].tobytes() for page in pages.tolist()}
 

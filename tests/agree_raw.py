@@ -3,18 +3,36 @@
 import numpy as np
 from agree import config_of, differences, read_words, scenario_of
 
-from pagingviz import layout as L
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, U
 from pagingviz.core import run as kernels
-from pagingviz.machine import Machine
-from pagingviz.rawguest import RawWork
+from pagingviz.machine.machine import Machine
+from pagingviz.work.raw_guest import RawWork
 from tests.model import Livelock, Model, Raw, Row
 
 # Trace events that both sides tell in the same words (the rest of the kernels' events are for the eye only).
 COMPARED = (
-    "FIXUP", "NOT_SHADOW", "EMULATE", "EMULATE_UNSHADOW_USER", "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED",
-    "WRMAP_BF",    "RESYNC_FULL", "RESYNC_ONLY", "PREALLOC_UNPIN", "UNSYNC", "GUEST_PF", "GP", "MARK_DIRTY",
-    "MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP",
-)  # fmt: skip
+    "FIXUP",
+    "NOT_SHADOW",
+    "EMULATE",
+    "EMULATE_UNSHADOW_USER",
+    "EMULATE_UNSHADOW_EVTINJ",
+    "EMULATE_UNSHADOW_UNHANDLED",
+    "WRMAP_BF",
+    "RESYNC_FULL",
+    "RESYNC_ONLY",
+    "PREALLOC_UNPIN",
+    "UNSYNC",
+    "GUEST_PF",
+    "GP",
+    "MARK_DIRTY",
+    "MMU_UPDATE",
+    "PTWR",
+    "PIN",
+    "REFUSED",
+    "GRANT_UNMAP",
+)
 WITH_LEVEL = {*COMPARED[:6], "MMU_UPDATE", "PTWR", "PIN"}
 WITH_DETAIL = {"FIXUP", "EMULATE", "GUEST_PF", "MMU_UPDATE", "PTWR", "PIN", "REFUSED"}
 NO_ADDRESS = {"WRMAP_BF", "RESYNC_FULL", "RESYNC_ONLY", "PREALLOC_UNPIN", "UNSYNC", "MARK_DIRTY"}
@@ -25,9 +43,9 @@ NO_VCPU = {"PREALLOC_UNPIN", "MARK_DIRTY", "RESYNC_FULL", "RESYNC_ONLY", "WRMAP_
 class Pair:
     """One raw guest twice. `tables`: {frame: {slot: entry}}; `program`: model Rows; fields as in a scenario."""
 
-    def __init__(self, *, tables, cr3, program, zone=24, cr=int(L.CR_WP | L.CR_NXE | L.CR_PSE | L.CR_PG), **fields):
+    def __init__(self, *, tables, cr3, program, zone=24, cr=int(x86.CR_WP | x86.CR_NXE | x86.CR_PSE | x86.CR_PG), **fields):
         scenario = scenario_of(**fields)
-        levels = L.GUEST_LEVELS[L.GUESTS.index(scenario.guest)]
+        levels = x86.GUEST_LEVELS[x86.GUESTS.index(scenario.guest)]
         rows = [(r.code, r.va, r.value, r.size, r.user, r.vcpu) for r in program]
         self.work = RawWork(levels=levels, zone=zone, frames=scenario.frames, cr3=cr3, tables=tables, program=rows, cr=cr)
         self.machine = Machine(scenario, self.work)
@@ -57,17 +75,17 @@ class Pair:
         kernels.run(self.machine.sys, self.machine.cpu, self.machine.mem, op, credit)
 
     def command(self, name, arg=None):
-        code = L.U(L.COMMANDS.index(name))
-        kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, L.U(arg or 0))
+        code = U(xen.COMMANDS.index(name))
+        kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, U(arg or 0))
         self.model.command(name, arg)
 
     def events(self):
         """(kernels' events, model's events) since the last look, each [(kind, vcpu, gva, gfn, level, detail)]."""
-        ring = self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
+        ring = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         last = int(self.machine.sys[0].ev_n)
-        rows = [[int(word) for word in ring[n % int(L.RING)]] for n in range(self.seen, last)]
+        rows = [[int(word) for word in ring[n % int(ev.RING)]] for n in range(self.seen, last)]
         self.seen = last
-        have = [(L.EVENTS[kind], vcpu, gva, gfn, level, detail) for _, kind, vcpu, gva, gfn, _, level, detail in rows]
+        have = [(ev.NAMES[kind], vcpu, gva, gfn, level, detail) for _, kind, vcpu, gva, gfn, _, level, detail in rows]
         want = [(name, *rest) for _, name, *rest in self.model.events[self.told :]]
         self.told = len(self.model.events)
         return [_plain(e) for e in have if e[0] in COMPARED], [_plain(e) for e in want if e[0] in COMPARED]
@@ -88,15 +106,20 @@ class Pair:
     def guest(self):
         """What the guest can see of itself."""
         words = read_words(self.machine, "tables", range(self.work.zone))
-        return {"versions": self.machine.view("ver").tolist(), "words": words,
-                "faults": int(self.machine.sys[0].fault_hash)}  # fmt: skip
+        return {"versions": self.machine.view("ver").tolist(), "words": words, "faults": int(self.machine.sys[0].fault_hash)}
 
 
 def _plain(event):
     kind, vcpu, gva, gfn, level, detail = event
-    gfn = None if gfn == int(L.NONE) else gfn
-    return (kind, None if kind in NO_VCPU else vcpu, None if kind in NO_ADDRESS else gva, None if kind in NO_FRAME else gfn,
-            level if kind in WITH_LEVEL else None, detail if kind in WITH_DETAIL else None)  # fmt: skip
+    gfn = None if gfn == int(NONE) else gfn
+    return (
+        kind,
+        None if kind in NO_VCPU else vcpu,
+        None if kind in NO_ADDRESS else gva,
+        None if kind in NO_FRAME else gfn,
+        level if kind in WITH_LEVEL else None,
+        detail if kind in WITH_DETAIL else None,
+    )
 
 
 __all__ = ["Pair", "Row"]

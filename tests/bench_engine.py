@@ -22,16 +22,36 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WORK = {"zipf": {"trace": "", "work": "zipf:12000:0.99"}, "sqlite": {"trace": "sqlite", "work": ""},
-        "uniform": {"trace": "", "work": "uniform:12000"}, "hot": {"trace": "", "work": "hotcold:12000:40:99"}}  # fmt: skip
+WORK = {
+    "zipf": {"trace": "", "work": "zipf:12000:0.99"},
+    "sqlite": {"trace": "sqlite", "work": ""},
+    "uniform": {"trace": "", "work": "uniform:12000"},
+    "hot": {"trace": "", "work": "hotcold:12000:40:99"},
+}
 ROADS = {  # row: its fields; gib: a guest of 1 GiB, so that its leaf can be one
-    "bare": {"road": "bare"}, "shadow": {"road": "shadow", "oos": 0}, "oos": {"road": "shadow", "oos": 1},
-    "hap": {"road": "hap"}, "npt": {"road": "hap", "hap": "npt"}, "pml": {"road": "hap", "pml": 1},
+    "bare": {"road": "bare"},
+    "shadow": {"road": "shadow", "oos": 0},
+    "oos": {"road": "shadow", "oos": 1},
+    "hap": {"road": "hap"},
+    "npt": {"road": "hap", "hap": "npt"},
+    "pml": {"road": "hap", "pml": 1},
     "gib": {"road": "hap", "frames": 262144, "superpages": 2, "direct_map_pages": "large"},
-}  # fmt: skip
+}
 MAY_LACK = {"oos"}  # unknown to the oldest baselines, whose tables never go out of sync; without another field there is no case
-CASES = (("bare", 0), ("shadow", 0), ("shadow", 1), ("oos", 0), ("oos", 1), ("hap", 0), ("hap", 1), ("npt", 0), ("npt", 1),
-         ("pml", 1), ("gib", 0), ("gib", 1))  # (row, log-dirty on)  # fmt: skip
+CASES = (
+    ("bare", 0),
+    ("shadow", 0),
+    ("shadow", 1),
+    ("oos", 0),
+    ("oos", 1),
+    ("hap", 0),
+    ("hap", 1),
+    ("npt", 0),
+    ("npt", 1),
+    ("pml", 1),
+    ("gib", 0),
+    ("gib", 1),
+)  # (row, log-dirty on)
 # 64 MiB, and a pool that fits
 SIZE = {"frames": 16384, "pool": 512, "quantum": 1_000_000, "write": 30, "order": "", "clean_every": 0}
 WARM_UP, TICKS, ROUNDS = 2_000_000, 500_000, 9
@@ -43,8 +63,8 @@ COMPILE = "import time; from pagingviz.warm import warm; warm(); print(time.proc
 
 def worker():
     """For every line on stdin run one round; print {case: [CPU seconds, ticks, guest accesses]} as one line of JSON."""
-    from pagingviz.scenario import FIELDS, ScenarioError, load
-    from pagingviz.simulation import Simulation
+    from pagingviz.scenario.scenario import FIELDS, ScenarioError, load
+    from pagingviz.timeline.simulation import Simulation
 
     machines, names = {}, {field.name for field in FIELDS}
     for work, fields in WORK.items():
@@ -78,7 +98,8 @@ class Engine:
         self.tree, self.rounds = tree, []
         command = [sys.executable, __file__, "--worker"]
         self.process = subprocess.Popen(
-            command, cwd=tree, env=environment(tree), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
+            command, cwd=tree, env=environment(tree), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self._line()
 
     def _line(self):
@@ -111,8 +132,12 @@ def compile_seconds(tree):
     """(cold, warm): CPU seconds of a new process until every kernel is ready, with an empty cache and with a filled one."""
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-c", COMPILE]
-        runs = [subprocess.run(command, cwd=tree, env=environment(tree, NUMBA_CACHE_DIR=cache), capture_output=True,
-                               text=True, check=True) for _ in range(2)]  # fmt: skip
+        runs = [
+            subprocess.run(
+                command, cwd=tree, env=environment(tree, NUMBA_CACHE_DIR=cache), capture_output=True, text=True, check=True
+            )
+            for _ in range(2)
+        ]
     return tuple(float(run.stdout) for run in runs)
 
 
@@ -147,7 +172,7 @@ def machine():
     load = os.getloadavg()[0]
     busy = "" if load < 0.5 else "; BUSY, figures for the record need a quiet machine"
     versions = f"Python {platform.python_version()}, numpy {numpy.__version__}, numba {numba.__version__}"
-    return (f"{model}, {os.cpu_count()} cores, {platform.system()}, {versions}; load {load:.1f}{busy}")  # fmt: skip
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, {versions}; load {load:.1f}{busy}"
 
 
 def _cpuinfo():

@@ -8,10 +8,10 @@ import json
 import statistics
 import time
 
-from pagingviz import portray
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
-from pagingviz.warm import warm
+from pagingviz.boards import portray
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.timeline.warm import warm
 
 SIZES = {"1 GiB": 1 << 18, "1 TiB": 1 << 28}
 TRIES = 9

@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def warm():
     """Compile every kernel once. The cache on disk is shared: the app's own process then loads it."""
-    from pagingviz import warm as kernels
+    from pagingviz.timeline import warm as kernels
 
     kernels.warm()
 

@@ -90,9 +90,19 @@ class Visitor:
         self.seq += 1
         self.outstanding = True
         ask = {
-            "seq": self.seq, "cmd": command, "tick": self.tick, "from": self.last, "n": 1, "board": None, "cell": None,
-            "kind": None, "frames": BATCH, "per_frame": 1, "fps": FPS, "play": command == "run",
-        }  # fmt: skip
+            "seq": self.seq,
+            "cmd": command,
+            "tick": self.tick,
+            "from": self.last,
+            "n": 1,
+            "board": None,
+            "cell": None,
+            "kind": None,
+            "frames": BATCH,
+            "per_frame": 1,
+            "fps": FPS,
+            "play": command == "run",
+        }
         await self._rerun(socket, query, "", ask)
 
     async def _rerun(self, socket, query: str, page: str, ask: dict | None = None) -> None:

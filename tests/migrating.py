@@ -10,15 +10,37 @@ import numpy as np
 
 from pagingviz.migration import beyond, wire
 from pagingviz.migration import send as sending
-from pagingviz.scenario import from_mapping
-from pagingviz.simulation import Simulation
+from pagingviz.scenario.scenario import from_mapping
+from pagingviz.timeline.simulation import Simulation
 
-FIELDS = {"scenario": "blackboard", "clean_every": 0, "do": "", "trace": "", "road": "hap", "tracking": "free",
-          "migrate": "precopy"}  # fmt: skip
-SMALL = {"work": "zipf:100:0.80,fork:20", "frames": 256, "quantum": 50, "write": 40, "tracking": "costs", "pool": 128,
-         "pace": 10, "migrate_at": 3000}  # fmt: skip
-ROADS = {"shadow": {"road": "shadow"}, "pv": {"road": "pv"}, "ept": {}, "npt": {"hap": "npt"}, "pml": {"pml": 1},
-         "superpages": {"superpages": 1, "frames": 1024}, "two vCPUs": {"road": "shadow", "vcpus": 2}}  # fmt: skip
+FIELDS = {
+    "scenario": "blackboard",
+    "clean_every": 0,
+    "do": "",
+    "trace": "",
+    "road": "hap",
+    "tracking": "free",
+    "migrate": "precopy",
+}
+SMALL = {
+    "work": "zipf:100:0.80,fork:20",
+    "frames": 256,
+    "quantum": 50,
+    "write": 40,
+    "tracking": "costs",
+    "pool": 128,
+    "pace": 10,
+    "migrate_at": 3000,
+}
+ROADS = {
+    "shadow": {"road": "shadow"},
+    "pv": {"road": "pv"},
+    "ept": {},
+    "npt": {"hap": "npt"},
+    "pml": {"pml": 1},
+    "superpages": {"superpages": 1, "frames": 1024},
+    "two vCPUs": {"road": "shadow", "vcpus": 2},
+}
 SIGMAS = 4.5  # of a normal variable beyond which a value is an error: 7 of a million. The seeds are fixed: it is so or not.
 
 

@@ -5,15 +5,20 @@ import random
 
 import numpy as np
 
-from pagingviz.moves import over
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.experiments.migrations import over
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 ROADS = {
-    "pv": {"road": "pv"}, "shadow": {"road": "shadow"}, "shadow, in sync": {"road": "shadow", "oos": 0},
-    "ept": {"road": "hap"}, "pml": {"road": "hap", "pml": 1}, "npt": {"road": "hap", "hap": "npt"},
-    "ept, 2 MiB": {"road": "hap", "superpages": 1}, "npt, 2 MiB": {"road": "hap", "hap": "npt", "superpages": 1},
-}  # fmt: skip
+    "pv": {"road": "pv"},
+    "shadow": {"road": "shadow"},
+    "shadow, in sync": {"road": "shadow", "oos": 0},
+    "ept": {"road": "hap"},
+    "pml": {"road": "hap", "pml": 1},
+    "npt": {"road": "hap", "hap": "npt"},
+    "ept, 2 MiB": {"road": "hap", "superpages": 1},
+    "npt, 2 MiB": {"road": "hap", "hap": "npt", "superpages": 1},
+}
 CHOICES = {
     "road": tuple(ROADS),
     "migrate": ("precopy", "stop", "postcopy", "hybrid", "remus"),
@@ -22,10 +27,15 @@ CHOICES = {
     "work": ("gzip", "hotcold:80:4:97", "fork:60", "zipf:90", "sequential:60", "fork:40,uniform:50"),
     "vcpus": (1, 1, 2, 3),
     "pace": (1, 5, 20, 100),
-    "zeros": (0, 1), "xbzrle": (0, 16, 256), "throttle": (0, 1), "prefetch": (0, 7), "tracking": ("costs", "free"),
-    "latency": (0, 5, 50), "page_overhead": (0, 2000),
+    "zeros": (0, 1),
+    "xbzrle": (0, 16, 256),
+    "throttle": (0, 1),
+    "prefetch": (0, 7),
+    "tracking": ("costs", "free"),
+    "latency": (0, 5, 50),
+    "page_overhead": (0, 2000),
     "do": ("", "dm:200:9@1500,dm:7@1700,dm:203@2500", "blow@1400,flush@1600", "enable@400,clean@700"),
-}  # fmt: skip
+}
 
 
 def choices(number):
@@ -45,11 +55,24 @@ def scenario_of(number):
     fields = {**ROADS[c["road"]], **{k: v for k, v in c.items() if k not in ("road", "work")}}
     work = c["work"]
     fields |= {"trace": "gzip", "work": "hotcold:60"} if work == "gzip" else {"trace": "", "work": work}
-    fields |= {"frames": 1024 if fields.get("superpages") else 320, "pool": 200, "clean_every": 0, "order": "",
-               "seed": number, "quantum": rng.choice([20, 100, 1000]), "migrate_at": rng.randrange(200, 1800),
-               "write": rng.choice([5, 30, 80]), "rounds": rng.randrange(1, 9), "target": rng.choice([1, 10, 50]),
-               "factor": rng.choice([0, 0, 2]), "skip": rng.randrange(2), "downtime": rng.choice([20, 300]),
-               "epoch": rng.choice([50, 700]), "epochs": rng.choice([1, 6]), "fail": ""}  # fmt: skip
+    fields |= {
+        "frames": 1024 if fields.get("superpages") else 320,
+        "pool": 200,
+        "clean_every": 0,
+        "order": "",
+        "seed": number,
+        "quantum": rng.choice([20, 100, 1000]),
+        "migrate_at": rng.randrange(200, 1800),
+        "write": rng.choice([5, 30, 80]),
+        "rounds": rng.randrange(1, 9),
+        "target": rng.choice([1, 10, 50]),
+        "factor": rng.choice([0, 0, 2]),
+        "skip": rng.randrange(2),
+        "downtime": rng.choice([20, 300]),
+        "epoch": rng.choice([50, 700]),
+        "epochs": rng.choice([1, 6]),
+        "fail": "",
+    }
     if "clean" in c["do"]:  # before it begins: somebody else's CLEAN takes bits away from it
         fields["migrate_at"] = rng.randrange(800, 1800)
     return load("blackboard").replace(**fields)

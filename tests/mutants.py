@@ -10,22 +10,21 @@ import sys
 import time
 
 import test_gib
+import test_pml
 import test_properties
 import test_properties_in_time as in_time
-import test_pml
 import test_properties_pool
 
-from pagingviz.core import (
-    control, emulate, entries, guest, links, logdirty, nested, npt, oos, p2m, pool, propagate, pv, pv_roots, recycle, shadow,
-    shadows, split, walk, writeable,
-)  # fmt: skip
-from pagingviz.core.jit import PLAIN
-from pagingviz.layout import (
-    D, FAULT, NONE, ONE, P, P2M_RAM_LOGDIRTY, PSE, READ, RW, SH_L1, SH_L3, SH_L4, SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO,
-    TYPE_OF_LEVEL, U, US, ZERO,
-)  # fmt: skip
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
+from pagingviz.core import control, guest, logdirty
+from pagingviz.core.build.jit import PLAIN
+from pagingviz.core.nested import npt, p2m, split, walk
+from pagingviz.core.pv import roots, updates
+from pagingviz.core.shadow import emulate, entries, faults, links, oos, pool, propagate, recycle, shadows, writeable
+from pagingviz.core.walk import page_walk
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 
 @contextlib.contextmanager
@@ -139,7 +138,7 @@ def as_if_allowed(kernel):
     """The kernel as it is while tables may go out of sync."""
 
     def mutant(s, *arguments):
-        switches, s.shopt = s.shopt, s.shopt | SHOPT_OUT_OF_SYNC
+        switches, s.shopt = s.shopt, s.shopt | xen.SHOPT_OUT_OF_SYNC
         answer = kernel(s, *arguments)
         s.shopt = switches
         return answer
@@ -152,9 +151,9 @@ def only_the_way(_kernel):
 
     def mutant(s, c, a, at, gfn):
         e, level = a[at], split.level_of(s, a, at)
-        child = e if level > TWO else p2m.leaf_entry(s, walk.frame(e), P2M_RAM_LOGDIRTY, ZERO)
+        child = e if level > TWO else p2m.leaf_entry(s, page_walk.frame(e), xen.P2M_RAM_LOGDIRTY, ZERO)
         a[at] = p2m.table_entry(split.table_of(s, c, a, child, level - ONE, split.first_frame(gfn, level)))
-        split.told(s, a, gfn, walk.frame(a[at]), level, ONE)
+        split.told(s, a, gfn, page_walk.frame(a[at]), level, ONE)
         return level == TWO or mutant(s, c, a, p2m.find_leaf(s, a, gfn), gfn)
 
     return mutant
@@ -187,7 +186,7 @@ def uncounted(s, c, a, at, new):
 
 def less_than_everything(s, c, *_):
     if c.w_size == TWO:
-        c.w_l1e &= ~US
+        c.w_l1e &= ~x86.US
 
 
 def head_only(s, a, page):
@@ -204,7 +203,7 @@ def reference_for_each_pin(s, a, page):
 
 
 def destroyed_though_loaded(s, c, a, page):
-    if a[s.o_ptype + page] == SH_L4:
+    if a[s.o_ptype + page] == xen.SH_L4:
         shadows.destroy(s, c, a, page)
 
 
@@ -219,11 +218,11 @@ def other_switches(s, *_):
 def upgrade(s, cpus, a):
     """Make every read-only shadow entry of a data page writable."""
     for page in range(s.pool_cap):
-        if a[s.o_ptype + page] == SH_L1:
+        if a[s.o_ptype + page] == xen.SH_L1:
             for i in range(512):
                 at = pool.entry_at(s, U(page), U(i))
-                if a[at] & P and not shadows.is_page_table(s, a, pool.gfn_of(s, a, walk.frame(a[at]))):
-                    entries.set_l1(s, cpus[0], a, at, a[at] | RW)
+                if a[at] & x86.P and not shadows.is_page_table(s, a, pool.gfn_of(s, a, page_walk.frame(a[at]))):
+                    entries.set_l1(s, cpus[0], a, at, a[at] | x86.RW)
 
 
 def accessed_anyway(kernel):
@@ -231,27 +230,27 @@ def accessed_anyway(kernel):
 
     def mutant(s, c, a, gva, kind, user):
         answer = kernel(s, c, a, gva, kind, user)
-        if answer & FAULT:
+        if answer & x86.FAULT:
             for level in range(int(c.levels), int(max(c.w_missing, ONE)) - 1, -1):
-                if c.w_ent[level - 1] & P:
-                    walk.set_ad(s, c, a, U(level), gva, READ)
+                if c.w_ent[level - 1] & x86.P:
+                    page_walk.set_ad(s, c, a, U(level), gva, x86.READ)
         return answer
 
     return mutant
 
 
 def shadow_the_child(s, c, a, at, gent, level, levels):
-    kind = TYPE_OF_LEVEL[levels, level - ONE]
-    if gent & P and shadows.find(s, a, a[s.o_p2m + walk.frame(gent)], kind) == NONE:
-        writeable.remove_write_access(s, c, a, walk.frame(gent), level - ONE, ZERO)
-        links.make_shadow(s, c, a, walk.frame(gent), kind)
+    kind = xen.TYPE_OF_LEVEL[levels, level - ONE]
+    if gent & x86.P and shadows.find(s, a, a[s.o_p2m + page_walk.frame(gent)], kind) == NONE:
+        writeable.remove_write_access(s, c, a, page_walk.frame(gent), level - ONE, ZERO)
+        links.make_shadow(s, c, a, page_walk.frame(gent), kind)
 
 
 def first_shadow_only(_kernel):
     """A search that believes the first L1 shadow it meets to be the only one."""
 
     def mutant(s, c, a, mfn, gfn):
-        pages = [int(p) for p in range(int(s.pool_cap)) if SH_LEVEL[int(a[s.o_ptype + U(p)])] == ONE]
+        pages = [int(p) for p in range(int(s.pool_cap)) if xen.SH_LEVEL[int(a[s.o_ptype + U(p)])] == ONE]
         if pages:
             writeable._strip_all(s, c, a, U(pages[0]), mfn, gfn)
 
@@ -261,34 +260,34 @@ def first_shadow_only(_kernel):
 FOUR, TWO_LEVELS = {"levels": 4}, {"levels": 2}
 OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments of the property's test
     1: (emulate, "validate", skip, FOUR),
-    2: (propagate, "_copied", result(lambda e: e | P), FOUR),
-    3: (propagate, "propagate_l1", given(lambda s, c, a, e, w: (s, c, a, e | D, w)), FOUR),
-    4: (propagate, "_copied", result(lambda e: e | RW), {"flags": 0x61}),
-    5: (propagate, "propagate_upper", result(lambda e: e | PSE), FOUR),
+    2: (propagate, "_copied", result(lambda e: e | x86.P), FOUR),
+    3: (propagate, "propagate_l1", given(lambda s, c, a, e, w: (s, c, a, e | x86.D, w)), FOUR),
+    4: (propagate, "_copied", result(lambda e: e | x86.RW), {"flags": 0x61}),
+    5: (propagate, "propagate_upper", result(lambda e: e | x86.PSE), FOUR),
     6: (propagate, "propagate_l1", result(lambda e: e ^ U(1 << 12) if e else e), FOUR),
-    7: (walk, "judge", afterwards(less_than_everything), FOUR),
-    8: (propagate, "propagate_upper", result(lambda e: e & ~D), FOUR),
+    7: (page_walk, "judge", afterwards(less_than_everything), FOUR),
+    8: (propagate, "propagate_upper", result(lambda e: e & ~x86.D), FOUR),
     9: (entries, "set_l1", given(lambda s, c, a, at, e: (s, c, a, at, e or U(1 << 12))), FOUR),
-    10: (propagate, "propagate_upper", result(lambda e: e | RW | US if e else e), FOUR),
+    10: (propagate, "propagate_upper", result(lambda e: e | x86.RW | x86.US if e else e), FOUR),
     11: (writeable, "remove_write_access", refuse, FOUR),
     12: (entries, "_write_l1", lambda _: uncounted, FOUR),
     13: (oos, "_take_place", without(oos, "_resync"), {"levels": 4, "vcpus": 1}),
     14: (entries, "strip_known", refuse, FOUR),
-    15: (shadow, "page_fault", as_if_allowed, FOUR),
+    15: (faults, "page_fault", as_if_allowed, FOUR),
     16: (oos, "resync_all", given(lambda s, c, a, k, this, others: (s, c, a, k, False, others)), FOUR),
     17: (oos, "note_snapshot", skip, FOUR),
     18: (pool, "free_append", skip, {"levels": 4, "oos": 1}),
     19: (pool, "release", beforehand(head_only), TWO_LEVELS),
     20: (shadows, "get_ref", afterwards(second_reference), {}),
     21: (shadows, "hash_delete", skip, {}),
-    22: (shadows, "pinnable", lambda kernel: lambda s, kind: kind == SH_L3 or kernel(s, kind), FOUR),
+    22: (shadows, "pinnable", lambda kernel: lambda s, kind: kind == xen.SH_L3 or kernel(s, kind), FOUR),
     23: (shadows, "pin", unless_pinned, {"vcpus": 1}),
     24: (shadows, "unpin", afterwards(destroyed_though_loaded), {}),
     25: (recycle, "_prealloc", loaded_roots_first, {}),
     26: (recycle, "_prealloc", without(recycle, "unhook"), TWO_LEVELS),
     27: (shadows, "pin", beforehand(reference_for_each_pin), FOUR),
     28: (recycle, "blow", without(recycle, "unhook"), {"levels": 4, "vcpus": 1}),
-    29: (shadow, "_prefetch", as_if_not_logging, FOUR),
+    29: (faults, "_prefetch", as_if_not_logging, FOUR),
     30: (emulate, "hypervisor_write", without(logdirty, "mark"), {"levels": 4, "oos": 1}),
     31: (logdirty, "clear", skip, {}),
     32: (logdirty, "mark", afterwards(counted_twice), {}),
@@ -297,33 +296,66 @@ OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments
     35: (logdirty, "clear", afterwards(lambda s, a: logdirty.free_tree(s, a)), {}),
     36: (control, "_enable", afterwards(other_switches), {"road": "shadow"}),
     37: (control, "_off", afterwards(upgrade), FOUR),
-    38: (shadow, "page_fault", result(lambda r: r ^ ONE if r & FAULT else r), FOUR),
-    39: (walk, "walk", accessed_anyway, FOUR),
+    38: (faults, "page_fault", result(lambda r: r ^ ONE if r & x86.FAULT else r), FOUR),
+    39: (page_walk, "walk", accessed_anyway, FOUR),
     40: (emulate, "_validate_upper", beforehand(shadow_the_child), {"levels": 4, "oos": 0}),
-}  # fmt: skip
+}
 
 OF_PML = {  # the test that must fail and its arguments, then what is broken
-    "log not flushed before CLEAN": (test_pml.test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log, {"superpages": 0},
-                                     control, "pml_flush_all", skip),
-    "log emptied and not marked": (test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks, {},
-                                   p2m, "pml_flush", without(logdirty, "mark")),
-    "walks that only read": (test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks, {},
-                             nested, "_reach_tables", as_if_not_logging_hardware),
-}  # fmt: skip
+    "log not flushed before CLEAN": (
+        test_pml.test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log,
+        {"superpages": 0},
+        control,
+        "pml_flush_all",
+        skip,
+    ),
+    "log emptied and not marked": (
+        test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks,
+        {},
+        p2m,
+        "pml_flush",
+        without(logdirty, "mark"),
+    ),
+    "walks that only read": (
+        test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks,
+        {},
+        walk,
+        "_reach_tables",
+        as_if_not_logging_hardware,
+    ),
+}
 
 _SPLIT = test_gib.test_one_store_splits_what_the_rule_says
 OF_GIB = {  # the same, for 1 GiB leaves
     "EPT splits only the way": (_SPLIT, {"kind": "ept"}, p2m, "split", only_the_way),
-    "NPT's children a frame apart": (_SPLIT, {"kind": "npt"}, npt, "table_of",
-                                     given(lambda s, c, a, child, level, gfn: (s, c, a, child, ONE, gfn))),
-    "a page of the pool is enough": (test_gib.test_a_pool_that_cannot_give_the_pages_hangs_the_guest,
-                                     {"kind": "ept", "left": 516, "found": {1: 0, 2: 0, 3: 1}},
-                                     p2m, "enough", given(lambda s, pages: (s, ONE))),
-}  # fmt: skip
+    "NPT's children a frame apart": (
+        _SPLIT,
+        {"kind": "npt"},
+        npt,
+        "table_of",
+        given(lambda s, c, a, child, level, gfn: (s, c, a, child, ONE, gfn)),
+    ),
+    "a page of the pool is enough": (
+        test_gib.test_a_pool_that_cannot_give_the_pages_hangs_the_guest,
+        {"kind": "ept", "left": 516, "found": {1: 0, 2: 0, 3: 1}},
+        p2m,
+        "enough",
+        given(lambda s, pages: (s, ONE)),
+    ),
+}
 
 SMALL = load("blackboard").replace(
-    frames=128, pool=40, trace="", work="fork:5,hotcold:12", order="", quantum=30, write=60, clean_every=10,
-    do="enable@20", oos=0)  # fmt: skip
+    frames=128,
+    pool=40,
+    trace="",
+    work="fork:5,hotcold:12",
+    order="",
+    quantum=30,
+    write=60,
+    clean_every=10,
+    do="enable@20",
+    oos=0,
+)
 LOOKS = (19, 27, 45, 70, 80, 100, 110, 140)  # audits as plain Python are slow
 ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "none, shadow": ("shadow", control, "clean", same),
@@ -335,8 +367,8 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "no mark, shadow": ("shadow", logdirty, "mark", skip),
     "no mark, hap": ("hap", logdirty, "mark", skip),
     "A and D bits not marked": ("shadow", emulate, "walk_and_mark", without(logdirty, "mark")),
-    "prefetch writable": ("shadow", shadow, "_prefetch", as_if_not_logging),
-    "write access left": ("shadow", shadow, "remove_write_access", refuse),
+    "prefetch writable": ("shadow", faults, "_prefetch", as_if_not_logging),
+    "write access left": ("shadow", faults, "remove_write_access", refuse),
     "no validation": ("shadow", emulate, "validate", skip),
     "reference kept": ("shadow", shadows, "put_ref", skip),
     "none, revoke": ("shadow revoke", control, "clean", same),
@@ -351,16 +383,16 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "retyped without a mark, npt": ("hap npt", p2m, "_handle_npf", without(logdirty, "mark")),
     "none, pml": ("hap pml", control, "clean", same),
     "no flush after CLEAN, pml": ("hap pml", control, "poison_root", without(p2m, "flush_all")),
-    "D set and not logged": ("hap pml", nested, "_log", lambda _: lambda *_: True),
+    "D set and not logged": ("hap pml", walk, "_log", lambda _: lambda *_: True),
     "none, pv": ("pv", control, "clean", same),
     "no flush after CLEAN, pv": ("pv", recycle, "blow", without(recycle, "flush_all")),
     "no blow, pv": ("pv", recycle, "blow", skip),
     "no mark, pv": ("pv", logdirty, "mark", skip),
-    "hypercall without its shadow": ("pv", pv, "_write", without(pv, "validate")),
-    "writable use not counted": ("pv", pv, "_hold_page", lambda _: lambda *_: True),
-    "use not ended": ("pv", pv, "_put_page", skip),
-    "old table kept": ("pv", pv, "drop", skip),
-    "no flush between kernel and user": ("pv", pv_roots, "_load", without(pv_roots.tlb, "flush")),
+    "hypercall without its shadow": ("pv", updates, "_write", without(updates, "validate")),
+    "writable use not counted": ("pv", updates, "_hold_page", lambda _: lambda *_: True),
+    "use not ended": ("pv", updates, "_put_page", skip),
+    "old table kept": ("pv", updates, "drop", skip),
+    "no flush between kernel and user": ("pv", roots, "_load", without(roots.tlb, "flush")),
     "direct map left writable": ("pv", guest, "protect", skip),
 }
 

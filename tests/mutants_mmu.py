@@ -7,11 +7,14 @@ import json
 import sys
 import warnings
 
-from pagingviz.check import mmu
-from pagingviz.check.cases import read_cases
-from pagingviz.core import access, nested, walk
-from pagingviz.core.jit import PLAIN
-from pagingviz.layout import CR_AC, CR_NXE, CR_SMAP, CR_SMEP, CR_WP, EPT_R, EPT_W, EPT_X, NX, ONE, PF_I, US, WRITE, ZERO, U
+from pagingviz.arch import x86
+from pagingviz.arch.words import ONE, ZERO, U
+from pagingviz.core import access
+from pagingviz.core.build.jit import PLAIN
+from pagingviz.core.nested import walk
+from pagingviz.core.walk import page_walk
+from pagingviz.evidence.mmu import check
+from pagingviz.evidence.mmu.cases import read_cases
 
 
 def told(**changes):
@@ -54,9 +57,9 @@ def over_everything(_kernel):
         if s.zone == 0:
             return False
         for level in (4, 3, 2, 1):
-            c.w_tab[level - 1] = s.cr3[0] if level == 4 else walk.frame(c.w_ent[level])
-            c.w_ent[level - 1] = walk.get_entry(s, a, U(4), c.w_tab[level - 1], walk.index(U(4), gva, U(level)))
-        c.w_leaf, c.w_size, c.w_missing, c.w_rsvd, c.w_rights = walk.frame(c.w_ent[0]), ONE, ZERO, ZERO, U(6)
+            c.w_tab[level - 1] = s.cr3[0] if level == 4 else page_walk.frame(c.w_ent[level])
+            c.w_ent[level - 1] = page_walk.get_entry(s, a, U(4), c.w_tab[level - 1], page_walk.index(U(4), gva, U(level)))
+        c.w_leaf, c.w_size, c.w_missing, c.w_rsvd, c.w_rights = page_walk.frame(c.w_ent[0]), ONE, ZERO, ZERO, U(6)
         return True
 
     return mutant
@@ -74,20 +77,20 @@ def a_table_is_data(kernel):
 
 MUTANTS = {  # name in core.walk or core.nested, and what becomes of it
     "none": ("error_code", lambda kernel: kernel),
-    "no WP": ("error_code", told(cr=lambda cr: cr & ~CR_WP)),
-    "WP always": ("error_code", told(cr=lambda cr: cr | CR_WP)),
-    "no SMEP": ("error_code", told(cr=lambda cr: cr & ~CR_SMEP)),
-    "no SMAP": ("error_code", told(cr=lambda cr: cr & ~CR_SMAP)),
-    "no AC": ("error_code", told(cr=lambda cr: cr & ~CR_AC)),
-    "no NX": ("error_code", told(have=lambda have: have & ~NX)),
-    "user pages for all": ("error_code", told(have=lambda have: have | US)),
+    "no WP": ("error_code", told(cr=lambda cr: cr & ~x86.CR_WP)),
+    "WP always": ("error_code", told(cr=lambda cr: cr | x86.CR_WP)),
+    "no SMEP": ("error_code", told(cr=lambda cr: cr & ~x86.CR_SMEP)),
+    "no SMAP": ("error_code", told(cr=lambda cr: cr & ~x86.CR_SMAP)),
+    "no AC": ("error_code", told(cr=lambda cr: cr & ~x86.CR_AC)),
+    "no NX": ("error_code", told(have=lambda have: have & ~x86.NX)),
+    "user pages for all": ("error_code", told(have=lambda have: have | x86.US)),
     "reserved not told": ("error_code", told(rsvd=lambda rsvd: ZERO)),
-    "fetch never told": ("error_code", lambda kernel: lambda *given: kernel(*given) & ~PF_I),
-    "fetch always told": ("error_code", told(cr=lambda cr: cr | CR_NXE, levels=lambda levels: U(4))),
+    "fetch never told": ("error_code", lambda kernel: lambda *given: kernel(*given) & ~x86.PF_I),
+    "fetch always told": ("error_code", told(cr=lambda cr: cr | x86.CR_NXE, levels=lambda levels: U(4))),
     "all canonical": ("canonical", lambda kernel: lambda gva: True),
     "no A or D": ("needs_ad", lambda kernel: lambda c, level, kind: False),
     "no D": ("needs_ad", lambda kernel: lambda c, level, kind: kernel(c, level, ONE)),
-    "D on every access": ("set_ad", lambda kernel: lambda s, c, a, level, gva, kind: kernel(s, c, a, level, gva, WRITE)),
+    "D on every access": ("set_ad", lambda kernel: lambda s, c, a, level, gva, kind: kernel(s, c, a, level, gva, x86.WRITE)),
     "PDPTEs unchecked": ("_RSVD_PDPTE", nothing),
     "2 MiB leaf unchecked": ("RSVD_2M", nothing),
     "4 MiB leaf unchecked": ("_RSVD_4M", nothing),
@@ -96,9 +99,9 @@ MUTANTS = {  # name in core.walk or core.nested, and what becomes of it
     "fast walk over everything": ("plain", over_everything),
     "no PSE-36": ("big_leaf", no_pse36),
     "leaf's rights only": ("step", from_the_leaf),
-    "nested R granted": ("_rights", granting(EPT_R)),
-    "nested W granted": ("_rights", granting(EPT_W)),
-    "nested X granted": ("_rights", granting(EPT_X)),
+    "nested R granted": ("_rights", granting(x86.EPT_R)),
+    "nested W granted": ("_rights", granting(x86.EPT_W)),
+    "nested X granted": ("_rights", granting(x86.EPT_X)),
     "nothing malformed": ("_malformed", lambda kernel: lambda *given: False),
     "memory types unchecked": ("EPT_EMT", nothing),
     "table's low bits unchecked": ("_RSVD_EPT_TABLE", nothing),
@@ -111,7 +114,7 @@ MUTANTS = {  # name in core.walk or core.nested, and what becomes of it
 
 def disagreeing():
     """Rows of all the files that disagree."""
-    return sum(len(mmu.score(read_cases(path)).bad_rows) for path in sys.argv[1:])
+    return sum(len(check.score(read_cases(path)).bad_rows) for path in sys.argv[1:])
 
 
 def main():
@@ -119,7 +122,7 @@ def main():
     warnings.simplefilter("ignore", RuntimeWarning)  # numpy's scalars speak up when a word overflows
     found = {}
     for name, (attribute, mutate) in MUTANTS.items():
-        places = [module for module in (walk, access, nested) if hasattr(module, attribute)]
+        places = [module for module in (page_walk, access, walk) if hasattr(module, attribute)]
         kept = getattr(places[0], attribute)
         for module in places:
             setattr(module, attribute, mutate(kept))

@@ -5,11 +5,32 @@ import random
 from dataclasses import dataclass
 
 from tests.model.config import (
-    FETCH, NX, PSE, RAW_CR3, RAW_FLUSH, RAW_GRANT_UNMAP, RAW_GRANT_WRITE, RAW_INVLPG, RAW_MMU_UPDATE, RAW_PIN, RAW_STORE,
-    RAW_UNPIN, RAW_UPDATE_VA, RAW_XEN_WRITE, READ, WRITE, A, D, P, U, W, Row, machine_frame,
-)  # fmt: skip
+    FETCH,
+    NX,
+    PSE,
+    RAW_CR3,
+    RAW_FLUSH,
+    RAW_GRANT_UNMAP,
+    RAW_GRANT_WRITE,
+    RAW_INVLPG,
+    RAW_MMU_UPDATE,
+    RAW_PIN,
+    RAW_STORE,
+    RAW_UNPIN,
+    RAW_UPDATE_VA,
+    RAW_XEN_WRITE,
+    READ,
+    WRITE,
+    A,
+    D,
+    P,
+    Row,
+    U,
+    W,
+    machine_frame,
+)
 
-DIRECT, BASE, SECOND = 0xFFFF_8800_0000_0000, 0x4000_0000, 0x80_4000_0000    # of all frames; of the user's pages
+DIRECT, BASE, SECOND = 0xFFFF_8800_0000_0000, 0x4000_0000, 0x80_4000_0000  # of all frames; of the user's pages
 FRAMES, ZONE = 72, 28
 LINK, LEAF, READ_ONLY = P | W | U | A, P | W | U | A | D, P | U | A | D
 DATA = range(ZONE, ZONE + 12)
@@ -73,7 +94,7 @@ class Maker:
             if r.random() < 0.15:
                 self.tables[frame][r.randrange(8)] = self.odd(self.level[frame])
             for slot, entry in self.tables[frame].items():
-                self.tables[frame][slot] = entry & ~(1 << 41 | 1 << 51)          # only RAM can be given before the start
+                self.tables[frame][slot] = entry & ~(1 << 41 | 1 << 51)  # only RAM can be given before the start
         for _ in range(2):
             self.table(1)
         free = [f for f in range(spare, self.next) if r.random() < 0.2]
@@ -129,7 +150,7 @@ class Maker:
     def update(self, v):
         frame = self.r.choice([f for f in self.level if f != 3])
         slot = self.slot(frame)
-        if slot == DIRECT >> 39 & 511 or frame < 3 and slot == 0:                # the kernel keeps its direct map
+        if slot == DIRECT >> 39 & 511 or frame < 3 and slot == 0:  # the kernel keeps its direct map
             slot = 5
         at = (self.r.choice(DATA) if self.r.random() < 0.03 else frame) << 12 | slot << 3
         return [Row(RAW_MMU_UPDATE, at, self.entry(self.level[frame]), vcpu=v)]
@@ -167,14 +188,23 @@ class Maker:
         frame = r.choice(list(self.level))
         level = self.level[frame] if r.random() < 0.85 else r.randrange(1, 5)
         roots = [f for f in self.level if self.level[f] == 4]
-        return r.choices([
-            lambda: self.access(v), lambda: self.update(v), lambda: self.store(v), lambda: self.remap(v),
-            lambda: [Row(RAW_PIN, frame << 12, level, vcpu=v)], lambda: [Row(RAW_UNPIN, frame << 12, vcpu=v)],
-            lambda: [Row(RAW_CR3, value=r.choice(roots) if r.random() < 0.9 else r.choice([frame, self.data()]), vcpu=v)],
-            lambda: [Row(RAW_FLUSH, vcpu=v)], lambda: [Row(RAW_INVLPG, r.choice(self.pages), vcpu=v)],
-            lambda: [Row(RAW_XEN_WRITE, r.choice(self.pages), vcpu=v)],
-            lambda: [Row(RAW_GRANT_WRITE, value=DATA[0], vcpu=v)], lambda: [Row(RAW_GRANT_UNMAP, value=DATA[0], vcpu=v)],
-        ], (34, 14, 10, 12, 4, 4, 7, 3, 3, 3, 1, 1))[0]()  # fmt: skip
+        return r.choices(
+            [
+                lambda: self.access(v),
+                lambda: self.update(v),
+                lambda: self.store(v),
+                lambda: self.remap(v),
+                lambda: [Row(RAW_PIN, frame << 12, level, vcpu=v)],
+                lambda: [Row(RAW_UNPIN, frame << 12, vcpu=v)],
+                lambda: [Row(RAW_CR3, value=r.choice(roots) if r.random() < 0.9 else r.choice([frame, self.data()]), vcpu=v)],
+                lambda: [Row(RAW_FLUSH, vcpu=v)],
+                lambda: [Row(RAW_INVLPG, r.choice(self.pages), vcpu=v)],
+                lambda: [Row(RAW_XEN_WRITE, r.choice(self.pages), vcpu=v)],
+                lambda: [Row(RAW_GRANT_WRITE, value=DATA[0], vcpu=v)],
+                lambda: [Row(RAW_GRANT_UNMAP, value=DATA[0], vcpu=v)],
+            ],
+            (34, 14, 10, 12, 4, 4, 7, 3, 3, 3, 1, 1),
+        )[0]()
 
 
 def random_pv_guest(seed, vcpus, length, nx):

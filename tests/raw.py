@@ -4,14 +4,15 @@ from collections import Counter
 
 import numpy as np
 
-from pagingviz import layout as L
+from pagingviz.arch import events as ev
+from pagingviz.arch import operation, words, x86, xen
 from pagingviz.core.audit import RULES, audit
-from pagingviz.core.jit import PLAIN
-from pagingviz.rawguest import RawWork
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.core.build.jit import PLAIN
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.work.raw_guest import RawWork
 
-P, W, U, A, D, PSE, NX = (int(bit) for bit in (L.P, L.RW, L.US, L.A, L.D, L.PSE, L.NX))
+P, W, U, A, D, PSE, NX = (int(bit) for bit in (x86.P, x86.RW, x86.US, x86.A, x86.D, x86.PSE, x86.NX))
 LINK = P | W | U | A  # a table's entry in the table above it
 PAGE = P | W | U | A | D
 KERNEL = P | W | A | D
@@ -19,7 +20,7 @@ FULL = 0x1FF  # every SHOPT
 DIRECT = {4: 0xFFFF_8800_0000_0000, 3: 0xC000_0000, 2: 0xC000_0000}
 BASE = 0x4000_0000  # of the user's pages: the first entry of its L1 table (and of the L2 table above it)
 FRAME = 1 << 12
-NONE = int(L.NONE)
+NONE = int(words.NONE)
 ROWS, NOBODY = 4096, 255  # rows not yet written are no vCPU's: a PAE guest's emulator looks ahead
 POOL_TYPES = range(1, 13)
 
@@ -61,7 +62,6 @@ class Tables:
         for gfn in range(frames):
             self.map(root, DIRECT[self.levels] + gfn * FRAME, gfn, KERNEL, link=P | W | A)
 
-
     def protect(self):
         """Take RW from every leaf that maps a table: what a PV guest must have done before its tables are validated."""
         for entries in self.words.values():
@@ -76,8 +76,9 @@ class Raw:
     Without `tables`: root 1 with `pages` user pages from BASE, leaf flags `flags`, at frames zone, zone+1, ...
     """
 
-    def __init__(self, levels=4, road="shadow", frames=128, zone=48, pool=64, tables=None, cr3=1, pages=8, flags=PAGE, cr=None,
-                 **fields):  # fmt: skip
+    def __init__(
+        self, levels=4, road="shadow", frames=128, zone=48, pool=64, tables=None, cr3=1, pages=8, flags=PAGE, cr=None, **fields
+    ):
         self.levels, self.size = levels, 4 if levels == 2 else 8
         if tables is None:
             tables = Tables(levels)
@@ -89,11 +90,17 @@ class Raw:
             tables.protect()
         self.tables = tables
         more = {} if cr is None else {"cr": cr}
-        work = RawWork(levels=levels, zone=zone, frames=frames, cr3=cr3, tables=tables.words,
-                       program=[(L.RAW_NOP, 0, 0, 0, 0, NOBODY)] * ROWS, **more)  # fmt: skip
+        work = RawWork(
+            levels=levels,
+            zone=zone,
+            frames=frames,
+            cr3=cr3,
+            tables=tables.words,
+            program=[(operation.RAW_NOP, 0, 0, 0, 0, NOBODY)] * ROWS,
+            **more,
+        )
         quiet = {"trace": "", "work": "idle", "order": "", "do": "", "clean_every": 0, "direct_map": f"{DIRECT[4]:#x}"}
-        scenario = load("blackboard").replace(**quiet | {"road": road, "frames": frames, "pool": pool}
-                                              | fields)  # fmt: skip
+        scenario = load("blackboard").replace(**quiet | {"road": road, "frames": frames, "pool": pool} | fields)
         self.sim = Simulation(scenario, work=work)
         self.m, self.s, self.view = self.sim.machine, self.sim.machine.sys[0], self.sim.machine.view
         self.audited = not PLAIN
@@ -119,56 +126,56 @@ class Raw:
         assert rule == "", rule
 
     def fetch(self, va, user=1, vcpu=0):
-        return self._op(L.RAW_FETCH, va, user=user, vcpu=vcpu)
+        return self._op(operation.RAW_FETCH, va, user=user, vcpu=vcpu)
 
     def read(self, va, user=1, vcpu=0):
-        return self._op(L.RAW_READ, va, user=user, vcpu=vcpu)
+        return self._op(operation.RAW_READ, va, user=user, vcpu=vcpu)
 
     def write(self, va, user=1, vcpu=0):
-        return self._op(L.RAW_WRITE, va, user=user, vcpu=vcpu)
+        return self._op(operation.RAW_WRITE, va, user=user, vcpu=vcpu)
 
     def store(self, tab, i, value, vcpu=0):
         """The guest's kernel stores one entry of a table through its direct map."""
-        return self._op(L.RAW_STORE, DIRECT[self.levels] + tab * FRAME + i * self.size, value, self.size, vcpu=vcpu)
+        return self._op(operation.RAW_STORE, DIRECT[self.levels] + tab * FRAME + i * self.size, value, self.size, vcpu=vcpu)
 
     def cr3(self, root, vcpu=0):
-        return self._op(L.RAW_CR3, value=root, vcpu=vcpu)
+        return self._op(operation.RAW_CR3, value=root, vcpu=vcpu)
 
     def invlpg(self, va, vcpu=0):
-        return self._op(L.RAW_INVLPG, va, vcpu=vcpu)
+        return self._op(operation.RAW_INVLPG, va, vcpu=vcpu)
 
     def xen_write(self, va, vcpu=0):
-        return self._op(L.RAW_XEN_WRITE, va, vcpu=vcpu)
+        return self._op(operation.RAW_XEN_WRITE, va, vcpu=vcpu)
 
     # ---- hypercalls of a PV guest, given with its own frame numbers
 
     def mfn(self, entry):
         """An entry with the machine frame of the guest frame in it."""
-        return entry & ~int(L.FRAME_MASK) | int(self.view("p2m")[entry >> 12 & 0xFFFFF]) << 12
+        return entry & ~int(x86.FRAME_MASK) | int(self.view("p2m")[entry >> 12 & 0xFFFFF]) << 12
 
     def update_va(self, va, entry):
-        return self._op(L.RAW_UPDATE_VA, va, self.mfn(entry), 1)
+        return self._op(operation.RAW_UPDATE_VA, va, self.mfn(entry), 1)
 
     def mmu_update(self, tab, i, entry):
-        return self._op(L.RAW_MMU_UPDATE, tab << 12 | i << 3, self.mfn(entry))
+        return self._op(operation.RAW_MMU_UPDATE, tab << 12 | i << 3, self.mfn(entry))
 
     def pin(self, tab, level):
-        return self._op(L.RAW_PIN, tab << 12, level)
+        return self._op(operation.RAW_PIN, tab << 12, level)
 
     def unpin(self, tab):
-        return self._op(L.RAW_UNPIN, tab << 12)
+        return self._op(operation.RAW_UNPIN, tab << 12)
 
     # ---- another domain, with a writable mapping of a frame
 
     def grant_write(self, gfn):
-        return self._op(L.RAW_GRANT_WRITE, value=gfn)
+        return self._op(operation.RAW_GRANT_WRITE, value=gfn)
 
     def grant_unmap(self, gfn):
-        return self._op(L.RAW_GRANT_UNMAP, value=gfn)
+        return self._op(operation.RAW_GRANT_UNMAP, value=gfn)
 
     def roots(self):
         """Pool pages of all loaded roots."""
-        return {int(page) for page in self.s.root if page != L.NONE}
+        return {int(page) for page in self.s.root if page != words.NONE}
 
     def do(self, command):
         """A command of the journal."""
@@ -179,7 +186,7 @@ class Raw:
     def entry(self, tab, i):
         """Entry `i` of a guest table."""
         words = self.view("tables").reshape(-1, 512)[tab]
-        return int(words[i >> 1] >> L.U(32 * (i & 1)) & L.U(0xFFFFFFFF)) if self.levels == 2 else int(words[i])
+        return int(words[i >> 1] >> words.U(32 * (i & 1)) & words.U(0xFFFFFFFF)) if self.levels == 2 else int(words[i])
 
     def table(self, va, level=1, root=None):
         """Frame of the guest table of `level` on the way of `va`."""
@@ -234,18 +241,18 @@ class Raw:
         return self.view("pool").reshape(-1, 512)[page]
 
     def typecount(self, gfn):
-        return int(self.view("info")[gfn] & L.TYPECOUNT)
+        return int(self.view("info")[gfn] & xen.TYPECOUNT)
 
     def is_oos(self, gfn):
-        return bool(self.view("info")[gfn] & L.OOS)
+        return bool(self.view("info")[gfn] & xen.OOS)
 
     def oos(self, vcpu=0):
         """Guest frames out of sync in that vCPU's table."""
-        return {int(self.gfn(mfn)) for mfn in self.s.oos[vcpu * 3 : vcpu * 3 + 3] if mfn != L.NONE}
+        return {int(self.gfn(mfn)) for mfn in self.s.oos[vcpu * 3 : vcpu * 3 + 3] if mfn != words.NONE}
 
     def gfn(self, mfn):
         """Guest frame in a machine frame."""
-        return int(self.view("m2p")[int(mfn) - int(L.RAM_BASE)])
+        return int(self.view("m2p")[int(mfn) - int(xen.RAM_BASE)])
 
     def pinned(self):
         """[(type, guest frame)] of the pinned list, head first."""
@@ -262,4 +269,4 @@ class Raw:
     def events(self, *kinds):
         """Rows of the last tick's events of these kinds, in order."""
         rows = self.sim.events()
-        return rows[np.isin(rows["kind"], [L.EV[kind] for kind in kinds])] if kinds else rows
+        return rows[np.isin(rows["kind"], [ev.CODES[kind] for kind in kinds])] if kinds else rows

@@ -9,16 +9,43 @@ import random
 from dataclasses import dataclass
 
 from tests.model.config import (
-    LEVELS, CR_AC, CR_NXE, CR_PG, CR_PGE, CR_SMAP, CR_SMEP, CR_WP, FETCH, NX, PSE, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT,
-    RAW_INVLPG, RAW_NOP, RAW_STORE, RAW_XEN_WRITE, READ, WRITE, A, D, P, U, W, Row,
-)  # fmt: skip
+    CR_AC,
+    CR_NXE,
+    CR_PG,
+    CR_PGE,
+    CR_SMAP,
+    CR_SMEP,
+    CR_WP,
+    FETCH,
+    LEVELS,
+    NX,
+    PSE,
+    RAW_CR,
+    RAW_CR3,
+    RAW_DYING,
+    RAW_EVENT,
+    RAW_INVLPG,
+    RAW_NOP,
+    RAW_STORE,
+    RAW_XEN_WRITE,
+    READ,
+    WRITE,
+    A,
+    D,
+    P,
+    Row,
+    U,
+    W,
+)
 
 LINUX = {4: 0xFFFF_8800_0000_0000, 3: 0xC000_0000, 2: 0xC000_0000}
 MOVED = {4: 0xFFFF_8880_0000_0000, 3: 0x8000_0000, 2: 0x8000_0000}
 SELF = {"windows": {4: 493, 3: 3, 2: 768}, "freebsd": {4: 256, 3: 2, 2: 767}}  # slot of the root that maps the tables
-LINEAR = {"windows": {4: 0xFFFF_F680_0000_0000, 3: 0xC000_0000, 2: 0xC000_0000},       # where L1 tables appear then
-          "freebsd": {4: 0xFFFF_8000_0000_0000, 3: 0xBF80_0000, 2: 0xBFC0_0000}}  # fmt: skip
-ALIAS = 60                                     # pages from a direct map to its alias
+LINEAR = {
+    "windows": {4: 0xFFFF_F680_0000_0000, 3: 0xC000_0000, 2: 0xC000_0000},  # where L1 tables appear then
+    "freebsd": {4: 0xFFFF_8000_0000_0000, 3: 0xBF80_0000, 2: 0xBFC0_0000},
+}
+ALIAS = 60  # pages from a direct map to its alias
 LOW_VA = {4: 0x0000_0001_4000_0000, 3: 0x4000_0000, 2: 0x4000_0000}
 
 
@@ -43,16 +70,16 @@ class Maker:
         self.bits = 10 if levels == 2 else 9
         self.size = 4 if levels == 2 else 8
         self.slots = 1 << self.bits
-        strict = big and not beyond             # a 2 MiB entry met at another level would map what is no memory
+        strict = big and not beyond  # a 2 MiB entry met at another level would map what is no memory
         self.style = self.r.choice(["linux", "linux", "moved"] + ["windows", "freebsd"] * (not strict))
         self.strict = strict
         self.free = list(range(zone - 1, -1, -1))
         self.tables, self.by_level = {}, {level: [] for level in range(1, 5)}
         self.base = LINUX[levels] if self.style == "linux" else MOVED[levels]
         self.event, self.cr = [0] * vcpus, 0
-        self.pages = {}                         # root -> addresses mapped under it
+        self.pages = {}  # root -> addresses mapped under it
         self.kernel, self.kernel_slots = set(), set()
-        self.loaded = []                        # root of each vCPU
+        self.loaded = []  # root of each vCPU
 
     # ---- tables
     def table(self, level):
@@ -107,14 +134,14 @@ class Maker:
             out = frame << 12 | self.flags(True)
         elif level == 2 and self.big and r.random() < 0.45:
             out = r.randrange(self.frames >> self.bits) << 12 + self.bits | self.flags(True) | PSE
-            out |= 1 << 12 if r.random() < 0.05 else 0                           # PAT of a superpage
+            out |= 1 << 12 if r.random() < 0.05 else 0  # PAT of a superpage
         else:
             below = self.by_level[level - 1]
             frame = r.choice(below) if below and (self.strict or r.random() < 0.9) else r.randrange(self.zone)
             out = frame << 12 | (P if level == 3 == self.levels else self.flags(False))
         if not self.tame and r.random() < 0.03:
             if self.levels == 2:
-                out |= 1 << 14 if out & PSE and level == 2 and self.beyond else 0             # PSE-36: above all memory
+                out |= 1 << 14 if out & PSE and level == 2 and self.beyond else 0  # PSE-36: above all memory
             else:
                 out |= 1 << 14 if out & PSE and level == 2 else 1 << r.choice([41, 51])
         return out
@@ -123,7 +150,7 @@ class Maker:
         r = self.r
         roots = [self.table(self.levels) for _ in range(r.choice([1, 2, 2, 3]))]
         direct = [(0, gfn) for gfn in range(self.zone + 10)]
-        for n, gfn in direct + [(n, gfn) for n in (1, 2) for gfn in range(self.zone)]:        # the map, and two aliases
+        for n, gfn in direct + [(n, gfn) for n in (1, 2) for gfn in range(self.zone)]:  # the map, and two aliases
             entry = gfn << 12 | P | W | (A if r.random() < 0.8 else 0) | (D if r.random() < 0.7 else 0)
             self.map(roots[0], self.base + (n * ALIAS + gfn) * 4096, entry, P | W | A)
         if self.style in SELF and self.levels != 3:
@@ -174,7 +201,7 @@ class Maker:
             return r.choice(mine) + r.randrange(40) * 4096
         if roll < 0.93:
             frame = r.randrange(self.zone + 10)
-            if plain_write and frame in self.tables and r.random() < 0.9:         # the emulator does not know such a store
+            if plain_write and frame in self.tables and r.random() < 0.9:  # the emulator does not know such a store
                 frame = self.zone + frame % 10
             return self.base + frame * 4096
         if self.style in SELF:
@@ -246,12 +273,14 @@ class Maker:
             return [Row(kind, self.address(v, kind == WRITE), 0, 0, user, v)]
         if roll < 0.7:
             out = self.store(v)
-            if r.random() < 0.3:                                                  # a run of zeros: a process dies
+            if r.random() < 0.3:  # a run of zeros: a process dies
                 frame = self.victim()
                 start = r.randrange(self.slots - 4) if frame not in self.roots else 0
                 base = self.base if self.cr & CR_PG else 0
-                out = [Row(RAW_STORE, base + frame * 4096 + (start + k) * self.size, 0, self.size, 0, v)
-                       for k in range(r.randrange(2, 5))]
+                out = [
+                    Row(RAW_STORE, base + frame * 4096 + (start + k) * self.size, 0, self.size, 0, v)
+                    for k in range(r.randrange(2, 5))
+                ]
             return out + (self.reload() if self.tame else [])
         if roll < 0.72 and self.cr & CR_PG and not self.tame:
             return self.storm(v)
@@ -266,7 +295,7 @@ class Maker:
         if roll < 0.955 and not self.tame:
             self.event[v] = (self.event[v] ^ 1) if self.cr & CR_WP else 0
             rows = [Row(RAW_EVENT, value=self.event[v], vcpu=v)]
-            if self.event[v]:                                                     # it meets the emulator half-way
+            if self.event[v]:  # it meets the emulator half-way
                 twice = self.store(v, r.choice(self.by_level[1] + self.by_level[2]))
                 rows = [*twice, *rows, *twice]
             return rows

@@ -24,8 +24,17 @@ FLAGS = (
     "--force-color-profile=srgb",
     "--hide-scrollbars",
 )
-PAGES = ("/", "/guest-page-tables", "/shadow-pool", "/ept-npt", "/dirty-bitmap", "/translation", "/live-migration", "/real-xen",
-         "/left-out")
+PAGES = (
+    "/",
+    "/guest-page-tables",
+    "/shadow-pool",
+    "/ept-npt",
+    "/dirty-bitmap",
+    "/translation",
+    "/live-migration",
+    "/real-xen",
+    "/left-out",
+)
 # A loaded two-core machine with a cold kernel cache: what counts is that it comes, the bench says how fast.
 PATIENCE_MS = 120_000
 expect.set_options(timeout=PATIENCE_MS)

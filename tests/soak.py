@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import moved  # noqa: E402
-from pagingviz.scenario import load, shipped_traces  # noqa: E402 (found from any folder)
-from pagingviz.simulation import Simulation  # noqa: E402
+
+from pagingviz.scenario.scenario import load, shipped_traces  # noqa: E402 (found from any folder)
+from pagingviz.timeline.simulation import Simulation  # noqa: E402
 
 ROADS = ("bare", "pv", "shadow", "hap")
 EVERY = 100_000  # ticks between audits, and between CLEANs
@@ -55,8 +56,11 @@ def compare(name, scenario, ticks):
     assert guests["bare"]["faults"] == guests["pv"]["faults"], f"{name}: the PV guest faults otherwise: {guests}"
     faults = guests["bare"]["faults"]["count"]
     seconds = time.process_time() - began
-    print(f"{name:14}{ticks:>12,} ticks on 4 roads, {audits:4} audits, 0 missing, equal guests ({faults:,} guest faults),"
-          f" {seconds:.1f} s CPU", flush=True)  # fmt: skip
+    print(
+        f"{name:14}{ticks:>12,} ticks on 4 roads, {audits:4} audits, 0 missing, equal guests ({faults:,} guest faults),"
+        f" {seconds:.1f} s CPU",
+        flush=True,
+    )
 
 
 def drawn(rng):
@@ -64,20 +68,38 @@ def drawn(rng):
     road = rng.choice(["shadow", "shadow", "hap", "hap", "pv"])
     work = rng.choice(["fork:300,hotcold:2000:200:90", "zipf:6000:0.99", "uniform:3000,fork:80", "sequential:4000,hotcold:900"])
     fields = {
-        "road": road, "hap": rng.choice(["ept", "npt"]), "superpages": rng.randrange(3),
-        "guest": rng.choice(["hvm64", "pae", "hvm32"]), "direct_map_pages": rng.choice(["4k", "large"]),
-        "vcpus": rng.choice([1, 1, 2, 4]), "oos": rng.choice([0, 1, 1]), "shopt": rng.choice([511, 511, rng.randrange(512)]),
-        "xen": rng.choice(["4.17", "master"]), "wp": rng.choice([1, 1, 1, 0]), "smep": rng.randrange(2),
-        "smap": rng.randrange(2), "nx": rng.randrange(2), "direct_map": rng.choice(["linux", "linux420"]),
-        "trace": rng.choice(["", "gzip", "perl_wc"]), "work": work, "frames": 16384, "quantum": rng.choice([20, 100, 1000]),
+        "road": road,
+        "hap": rng.choice(["ept", "npt"]),
+        "superpages": rng.randrange(3),
+        "guest": rng.choice(["hvm64", "pae", "hvm32"]),
+        "direct_map_pages": rng.choice(["4k", "large"]),
+        "vcpus": rng.choice([1, 1, 2, 4]),
+        "oos": rng.choice([0, 1, 1]),
+        "shopt": rng.choice([511, 511, rng.randrange(512)]),
+        "xen": rng.choice(["4.17", "master"]),
+        "wp": rng.choice([1, 1, 1, 0]),
+        "smep": rng.randrange(2),
+        "smap": rng.randrange(2),
+        "nx": rng.randrange(2),
+        "direct_map": rng.choice(["linux", "linux420"]),
+        "trace": rng.choice(["", "gzip", "perl_wc"]),
+        "work": work,
+        "frames": 16384,
+        "quantum": rng.choice([20, 100, 1000]),
         "seed": rng.randrange(10**6),
-        "do": "enable@50000", "order": "", "clean_every": 0, "pool": 4096,
-    }  # fmt: skip
+        "do": "enable@50000",
+        "order": "",
+        "clean_every": 0,
+        "pool": 4096,
+    }
     fields["clean"] = rng.choice(["blow", "blow", "revoke"])
     fields["pml"] = rng.randrange(2) if fields["hap"] == "ept" else 0
     if road == "hap" and fields["superpages"] == 2:  # sizes at which there are 1 GiB leaves; the last two keep what is touched
-        fields |= {"guest": "hvm64", "frames": rng.choice([1 << 18, (1 << 24) + 300, 1 << 28]),
-                   "direct_map_pages": rng.choice(["large", "huge"])}  # fmt: skip
+        fields |= {
+            "guest": "hvm64",
+            "frames": rng.choice([1 << 18, (1 << 24) + 300, 1 << 28]),
+            "direct_map_pages": rng.choice(["large", "huge"]),
+        }
     if road == "pv":
         fields |= {"guest": "hvm64", "direct_map_pages": "4k", "smep": 0, "smap": 0, "wp": 1}
     least = load("blackboard").replace(**fields).least_pool
@@ -99,8 +121,11 @@ def draw(ticks):
         assert same, f"drawn guest {number} differs: {fields}"
         names = {"shadow": ("oos", "shopt", "pool"), "hap": ("hap", "pml", "superpages", "frames"), "pv": ("shopt", "pool")}
         words = ", ".join(str(fields[key]) for key in ("road", "guest", "direct_map_pages", "vcpus", *names[scenario.road]))
-        print(f"drawn {number:3}: {DRAWN:,} ticks, {audits} audits, equal to bare ({words}), "
-              f"{time.process_time() - began:.1f} s CPU", flush=True)  # fmt: skip
+        print(
+            f"drawn {number:3}: {DRAWN:,} ticks, {audits} audits, equal to bare ({words}), "
+            f"{time.process_time() - began:.1f} s CPU",
+            flush=True,
+        )
 
 
 def move(number):
@@ -112,8 +137,11 @@ def move(number):
         ends[sim.migration.state.phase] += 1
         pages += sim.migration.state.total_sent
     missing = len(moved.all_pairs() - moved.pairs(range(number)))
-    print(f"{number:,} drawn migrations, {pages:,} pages: every destination equal to its source ({dict(ends)}), "
-          f"{missing} pairs of choices not met, {time.process_time() - began:.1f} s CPU", flush=True)  # fmt: skip
+    print(
+        f"{number:,} drawn migrations, {pages:,} pages: every destination equal to its source ({dict(ends)}), "
+        f"{missing} pairs of choices not met, {time.process_time() - began:.1f} s CPU",
+        flush=True,
+    )
 
 
 def main():

@@ -11,29 +11,50 @@ from hypothesis import strategies as st
 from model import EXIT, FETCH, FORK, IDLE, READ, WRITE, Op
 from model.invariants import broken_rule
 
+from pagingviz.arch import x86
+from pagingviz.arch.state import XEN_COUNTERS
 from pagingviz.core.audit import RULES, audit
-from pagingviz.layout import CORES, XEN_COUNTERS
 
 LINUX, LINUX420 = 0xFFFF_8800_0000_0000, 0xFFFF_8880_0000_0000
 ZONE = 96  # table frames: enough for four processes and a child that share a few L1 tables each
 NEVER = {  # what a 64-bit guest with this kernel and all tables free to leave sync does not meet; test_agree_raw takes them all
-    "shadow_em_ex_fail", "shadow_em_ex_non_pt", "shadow_em_ex_pt", "shadow_fault_bail_bad_gfn", "shadow_fault_emulate_failed",
-    "shadow_fault_emulate_wp", "shadow_fault_fast_emulate_fail", "shadow_inconsistent_gwalk", "shadow_oos_fixup_evict",
-    "shadow_unshadow_bf", "shadow_validate_gl1e_calls", "shadow_writeable_bf_1", "shadow_writeable_h_1", "shadow_writeable_h_2",
-    "shadow_writeable_h_3", "shadow_writeable_h_6", "shadow_writeable_h_8",
-}  # fmt: skip
-CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-                phases=[Phase.explicit, Phase.generate])  # fmt: skip  # shrinking takes minutes
+    "shadow_em_ex_fail",
+    "shadow_em_ex_non_pt",
+    "shadow_em_ex_pt",
+    "shadow_fault_bail_bad_gfn",
+    "shadow_fault_emulate_failed",
+    "shadow_fault_emulate_wp",
+    "shadow_fault_fast_emulate_fail",
+    "shadow_inconsistent_gwalk",
+    "shadow_oos_fixup_evict",
+    "shadow_unshadow_bf",
+    "shadow_validate_gl1e_calls",
+    "shadow_writeable_bf_1",
+    "shadow_writeable_h_1",
+    "shadow_writeable_h_2",
+    "shadow_writeable_h_3",
+    "shadow_writeable_h_6",
+    "shadow_writeable_h_8",
+}
+CALM = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # shrinking takes minutes
 
-machines = st.fixed_dictionaries({
-    "frames": st.sampled_from([128, 192, 440, 512, 1024]),  # two scatterings of small RAM, whole chunks, a remainder
-    "pool": st.sampled_from([16, 17, 20, 24, 40, 64]),
-    "vcpus": st.sampled_from([1, 1, 2]),
-    "superpages": st.sampled_from([0, 1]),
-    "clean": st.sampled_from(["blow", "revoke"]),
-    "clean_every": st.sampled_from([0, 0, 7, 30]),
-    "direct_map": st.sampled_from([LINUX, LINUX420]),
-})  # fmt: skip
+machines = st.fixed_dictionaries(
+    {
+        "frames": st.sampled_from([128, 192, 440, 512, 1024]),  # two scatterings of small RAM, whole chunks, a remainder
+        "pool": st.sampled_from([16, 17, 20, 24, 40, 64]),
+        "vcpus": st.sampled_from([1, 1, 2]),
+        "superpages": st.sampled_from([0, 1]),
+        "clean": st.sampled_from(["blow", "revoke"]),
+        "clean_every": st.sampled_from([0, 0, 7, 30]),
+        "direct_map": st.sampled_from([LINUX, LINUX420]),
+    }
+)
 pages = st.tuples(st.integers(0, 5), st.sampled_from([0, 0, 0, 512, 1024, 1536, 512**2]))  # page, and its L1 table
 accesses = st.tuples(st.sampled_from([0, 1, 2, 2, 4]), pages, st.sampled_from([FETCH, READ, WRITE, WRITE]))
 commands = st.one_of(
@@ -96,16 +117,24 @@ def drawn(r):
     near, calm = r.random() < 0.5, r.random() < 0.5  # few pages, touched again and again; hardly a command
     shape = {
         "frames": r.choice([128, 192, 440, 512, 1024] if near else [440, 512, 1024]),
-        "pool": r.choice([16, 17, 20, 24, 40, 64]), "vcpus": r.choice([1, 1, 2]), "superpages": r.randrange(2),
-        "clean_every": r.choice([0, 0, 7, 30]), "direct_map": r.choice([LINUX, LINUX420]),
+        "pool": r.choice([16, 17, 20, 24, 40, 64]),
+        "vcpus": r.choice([1, 1, 2]),
+        "superpages": r.randrange(2),
+        "clean_every": r.choice([0, 0, 7, 30]),
+        "direct_map": r.choice([LINUX, LINUX420]),
         "clean": r.choice(["blow", "blow", "revoke"]),
-    }  # fmt: skip
+    }
 
     def step():
         what = r.randrange(30 if calm else 6)
         if what == 4:
-            return r.choice([*((name, None) for name in ("enable", "clean", "peek", "off", "blow", "flush")),
-                             ("pool", r.randint(16, 70)), ("dm", r.randrange(120) | r.randint(1, 8) << 32)])  # fmt: skip
+            return r.choice(
+                [
+                    *((name, None) for name in ("enable", "clean", "peek", "off", "blow", "flush")),
+                    ("pool", r.randint(16, 70)),
+                    ("dm", r.randrange(120) | r.randint(1, 8) << 32),
+                ]
+            )
         if what == 5:
             return r.choice([FORK, FORK, EXIT, IDLE])
         page = r.randrange(2 if near else 6), r.choice([0, 0, 0, 512] if near else [0, 0, 0, 512, 1024, 1536, 512**2])
@@ -119,7 +148,7 @@ def agree(road, examples, hap="ept", **fields):
     reached = set()
     for number in range(examples):
         shape, run = drawn(random.Random(number))
-        core = list(CORES)[number % len(CORES)]
+        core = list(x86.CORES)[number % len(x86.CORES)]
         machine, model = build(road=road, hap=hap, zone=ZONE, core=core, **shape, **fields)
         for step in play(machine, model, run):
             if model.crashed:  # the two leave off in the midst of different steps

@@ -18,10 +18,15 @@ from pvgen import DIRECT, FRAMES, ZONE, random_pv_guest
 from test_agree import agree as agree_kernels
 from test_agree_raw import play
 
-from pagingviz.core import control, logdirty, propagate, pv, pv_roots, raw, recycle, shadow, tlb
+from pagingviz.arch import x86
+from pagingviz.arch.state import PV_COUNTERS
+from pagingviz.arch.words import ZERO
+from pagingviz.core import control, logdirty, raw
 from pagingviz.core.audit import RULES, audit
-from pagingviz.core.jit import PLAIN
-from pagingviz.layout import CR_NXE, CR_PG, CR_PSE, CR_WP, PV_COUNTERS, US, ZERO
+from pagingviz.core.build.jit import PLAIN
+from pagingviz.core.pv import roots, updates
+from pagingviz.core.shadow import faults, propagate, recycle
+from pagingviz.core.walk import tlb
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,14 +40,23 @@ def drawn(number):
     nx = r.random() < 0.7
     guest = random_pv_guest(r.randrange(2**40), vcpus, ROWS, nx)
     fields = {
-        "frames": FRAMES, "zone": ZONE, "vcpus": vcpus, "pool": 4 * vcpus + r.choice([12, 14, 18, 30, 60]),
-        "shopt": r.choice([511, 511, 511, r.randrange(512)]), "oos": r.randrange(2), "xen": r.choice(["4.17", "master"]),
-        "floor": int(r.random() < 0.2), "tables": guest.tables, "cr3": guest.cr3, "program": guest.program,
-        "cr": int(CR_WP | CR_PSE | CR_PG | (CR_NXE if nx else ZERO)),
-    }  # fmt: skip
+        "frames": FRAMES,
+        "zone": ZONE,
+        "vcpus": vcpus,
+        "pool": 4 * vcpus + r.choice([12, 14, 18, 30, 60]),
+        "shopt": r.choice([511, 511, 511, r.randrange(512)]),
+        "oos": r.randrange(2),
+        "xen": r.choice(["4.17", "master"]),
+        "floor": int(r.random() < 0.2),
+        "tables": guest.tables,
+        "cr3": guest.cr3,
+        "program": guest.program,
+        "cr": int(x86.CR_WP | x86.CR_PSE | x86.CR_PG | (x86.CR_NXE if nx else ZERO)),
+    }
     words = [(name, None) for name in ("enable", "enable", "clean", "clean", "peek", "off", "blow", "flush")]
     journal = [(r.randrange(8), ("enable", None))] * (r.random() < 0.7) + [
-        (r.randrange(ROWS), r.choice([*words, ("pool", r.randrange(20, 60))])) for _ in range(r.choice([0, 3, 6, 10]))]
+        (r.randrange(ROWS), r.choice([*words, ("pool", r.randrange(20, 60))])) for _ in range(r.choice([0, 3, 6, 10]))
+    ]
     return fields, journal
 
 
@@ -66,15 +80,54 @@ def compare(numbers):
 
 
 REASONS = {  # why a call is refused, or a store to an L1 table not carried out
-    "a frame without contents", "a frame without contents as a table", "a table of another level", "a table, to be writable",
-    "no L1 table there", "not pinned", "pinned already", "reserved bits", "somebody else's frame", "store to an L1",
-    "superpage", "writable, to be a table",
-}  # fmt: skip
-EVENTS = {"MMU_UPDATE", "PTWR", "PIN", "REFUSED", "GRANT_UNMAP", "GUEST_PF", "GP", "FIXUP", "NOT_SHADOW", "MARK_DIRTY",
-          "PREALLOC_UNPIN", "COMMAND", "IGNORED", "NO_MEMORY"}  # fmt: skip
-MOVED = {*PV_COUNTERS, "refused", "enables", "peeks", "cleans", "offs", "blows", "no_memory", "cr3_loads", "shadow_fault_fixed",
-         "shadow_fault_bail_real_fault", "shadow_prealloc_1", "shadow_prealloc_2", "shadow_unshadow", "shadow_invlpg",
-         "shadow_alloc_tlbflush", *(f"shadow_validate_gl{level}e_calls" for level in (1, 2, 3, 4))}  # fmt: skip
+    "a frame without contents",
+    "a frame without contents as a table",
+    "a table of another level",
+    "a table, to be writable",
+    "no L1 table there",
+    "not pinned",
+    "pinned already",
+    "reserved bits",
+    "somebody else's frame",
+    "store to an L1",
+    "superpage",
+    "writable, to be a table",
+}
+EVENTS = {
+    "MMU_UPDATE",
+    "PTWR",
+    "PIN",
+    "REFUSED",
+    "GRANT_UNMAP",
+    "GUEST_PF",
+    "GP",
+    "FIXUP",
+    "NOT_SHADOW",
+    "MARK_DIRTY",
+    "PREALLOC_UNPIN",
+    "COMMAND",
+    "IGNORED",
+    "NO_MEMORY",
+}
+MOVED = {
+    *PV_COUNTERS,
+    "refused",
+    "enables",
+    "peeks",
+    "cleans",
+    "offs",
+    "blows",
+    "no_memory",
+    "cr3_loads",
+    "shadow_fault_fixed",
+    "shadow_fault_bail_real_fault",
+    "shadow_prealloc_1",
+    "shadow_prealloc_2",
+    "shadow_unshadow",
+    "shadow_invlpg",
+    "shadow_alloc_tlbflush",
+    *(f"shadow_validate_gl{level}e_calls" for level in (1, 2, 3, 4)),
+}
 
 
 def test_raw_pv_guests_equal_the_model():
@@ -86,8 +139,19 @@ def test_raw_pv_guests_equal_the_model():
 def test_pv_kernels_equal_the_model():
     """The guest's kernel with its processes: fork, copy on write, exit, two roots each."""
     assert agree_kernels("pv", 20) >= {
-        "forks", "exits", "cow_breaks", "toggles", "calls_to_mmuext_op", "calls_to_update_va", "shadow_prealloc_1",
-        "shadow_fault_fixed", "pages_marked", "enables", "cleans", "offs"}  # fmt: skip
+        "forks",
+        "exits",
+        "cow_breaks",
+        "toggles",
+        "calls_to_mmuext_op",
+        "calls_to_update_va",
+        "shadow_prealloc_1",
+        "shadow_fault_fixed",
+        "pages_marked",
+        "enables",
+        "cleans",
+        "offs",
+    }
 
 
 def test_a_store_across_two_entries_is_not_carried_out():
@@ -103,30 +167,30 @@ def test_a_store_across_two_entries_is_not_carried_out():
 
 def same_root_loads_its_shadow(s, c, a, gfn):
     if gfn == s.kroot[c.id] and s.log_dirty:
-        pv_roots.update_cr3(s, c, a, c.id)
+        roots.update_cr3(s, c, a, c.id)
 
 
 MUTANTS = {  # the kernel (module, name) and what becomes of it
-    "none": (pv, "drop", same),
-    "a new table is not dirtied": (pv, "_promote", without(logdirty, "mark")),
-    "a new table is not flushed": (pv, "_promote", without(tlb, "flush_all")),
-    "a pin is not dirtied": (pv_roots, "pin", without(logdirty, "mark")),
-    "an unpinned table is not dirtied": (pv_roots, "unpin", without(logdirty, "mark")),
-    "a table that goes is not dirtied": (pv, "_uncount", without(logdirty, "mark")),
-    "writable uses are not counted": (pv, "_hold_page", lambda _: lambda *_: True),
-    "uses are not ended": (pv, "_put_page", skip),
-    "tables are not let go": (pv, "drop", skip),
-    "failure is not undone": (pv, "hold", without(pv, "_put_entry")),
-    "reserved bits are allowed": (pv, "reserved", skip),
-    "shadows do not follow": (pv, "_write", without(pv, "validate")),
-    "no writable page tables": (pv, "ptwr", refuse),
-    "no flush above level 1": (pv, "mmu_update", without(tlb, "flush_all")),
-    "the same root loads its shadow": (pv_roots, "new_baseptr", beforehand(same_root_loads_its_shadow)),
-    "U is not forced": (propagate, "_copied", lambda kernel: lambda s, e: kernel(s, e) & ~US | e & US),
+    "none": (updates, "drop", same),
+    "a new table is not dirtied": (updates, "_promote", without(logdirty, "mark")),
+    "a new table is not flushed": (updates, "_promote", without(tlb, "flush_all")),
+    "a pin is not dirtied": (roots, "pin", without(logdirty, "mark")),
+    "an unpinned table is not dirtied": (roots, "unpin", without(logdirty, "mark")),
+    "a table that goes is not dirtied": (updates, "_uncount", without(logdirty, "mark")),
+    "writable uses are not counted": (updates, "_hold_page", lambda _: lambda *_: True),
+    "uses are not ended": (updates, "_put_page", skip),
+    "tables are not let go": (updates, "drop", skip),
+    "failure is not undone": (updates, "hold", without(updates, "_put_entry")),
+    "reserved bits are allowed": (updates, "reserved", skip),
+    "shadows do not follow": (updates, "_write", without(updates, "validate")),
+    "no writable page tables": (updates, "ptwr", refuse),
+    "no flush above level 1": (updates, "mmu_update", without(tlb, "flush_all")),
+    "the same root loads its shadow": (roots, "new_baseptr", beforehand(same_root_loads_its_shadow)),
+    "U is not forced": (propagate, "_copied", lambda kernel: lambda s, e: kernel(s, e) & ~x86.US | e & x86.US),
     "a grant's end is not marked": (raw, "raw_operation", without(logdirty, "mark")),
     "the pool is kept": (control, "_off", without(recycle, "set_allocation")),
-    "snapshots are kept": (control, "_off", without(shadow, "disable")),
-}  # fmt: skip
+    "snapshots are kept": (control, "_off", without(faults, "disable")),
+}
 
 
 def caught_by(numbers):

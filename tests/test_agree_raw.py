@@ -6,39 +6,52 @@ import random
 from agree_raw import Pair, Row
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from model.invariants import broken_rule
 from model.config import RAW_CR3, RAW_EVENT, RAW_INVLPG, RAW_STORE, READ, WRITE, A, D, P, U, W
+from model.invariants import broken_rule
 from rawgen import random_guest
 
+from pagingviz.arch.state import XEN_COUNTERS
 from pagingviz.core.audit import RULES, audit
-from pagingviz.layout import XEN_COUNTERS
 
-CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-                phases=[Phase.explicit, Phase.generate])  # fmt: skip  # a guest follows from its seed: nothing to shrink
+CALM = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # a guest follows from its seed: nothing to shrink
 ROWS = 120
 NEVER = {"shadow_writeable_bf_1"}  # the fixups know every writable mapping of an out-of-sync table
 RARE = {  # each has a test of its own below
-    "shadow_writeable_h_8", "shadow_inconsistent_gwalk", "shadow_unshadow_bf", "shadow_writeable_h_2",
+    "shadow_writeable_h_8",
+    "shadow_inconsistent_gwalk",
+    "shadow_unshadow_bf",
+    "shadow_writeable_h_2",
     "shadow_fault_fast_emulate_fail",
-}  # fmt: skip
+}
 
 WP, SMEP, SMAP, NXE, AC, PSE, PG = 1, 2, 4, 8, 16, 64, 128
 USUAL = WP | NXE | PSE | PG
 KINDS = ["hvm64", "pae", "hvm32"]
 kinds = st.sampled_from(KINDS)
-shapes = st.fixed_dictionaries({
-    "vcpus": st.sampled_from([1, 1, 2, 3]),
-    "pool": st.sampled_from([16, 24, 32, 48, 100]),                      # beyond what the vCPUs need to exist
-    "shopt": st.one_of(st.sampled_from([511, 511, 511] + [511 ^ 1 << bit for bit in range(9)]), st.integers(0, 511)),
-    "oos": st.sampled_from([1, 1, 1, 0]),
-    "xen": st.sampled_from(["4.17", "master"]), "clean": st.sampled_from(["blow", "revoke"]),
-})  # fmt: skip
+shapes = st.fixed_dictionaries(
+    {
+        "vcpus": st.sampled_from([1, 1, 2, 3]),
+        "pool": st.sampled_from([16, 24, 32, 48, 100]),  # beyond what the vCPUs need to exist
+        "shopt": st.one_of(st.sampled_from([511, 511, 511] + [511 ^ 1 << bit for bit in range(9)]), st.integers(0, 511)),
+        "oos": st.sampled_from([1, 1, 1, 0]),
+        "xen": st.sampled_from(["4.17", "master"]),
+        "clean": st.sampled_from(["blow", "revoke"]),
+    }
+)
 SWITCHES = [USUAL] * 6 + [USUAL ^ WP, USUAL | SMEP | SMAP, USUAL ^ NXE, USUAL | SMAP | AC, 0, WP]
 commands = st.one_of(
-    st.sampled_from([("enable", None), ("enable", None), ("clean", None), ("peek", None), ("off", None), ("blow", None),
-                     ("flush", None)]),
+    st.sampled_from(
+        [("enable", None), ("enable", None), ("clean", None), ("peek", None), ("off", None), ("blow", None), ("flush", None)]
+    ),
     st.tuples(st.just("pool"), st.integers(20, 80)),
-    st.tuples(st.just("dm"), st.builds(lambda gfn, n: gfn | n << 32, st.integers(0, 150), st.integers(1, 8))))  # fmt: skip
+    st.tuples(st.just("dm"), st.builds(lambda gfn, n: gfn | n << 32, st.integers(0, 150), st.integers(1, 8))),
+)
 journals = st.lists(st.tuples(st.integers(0, ROWS - 1), commands), max_size=12)
 seeds = st.integers(0, 2**40)
 
@@ -71,14 +84,18 @@ def play(pairs, rows, journal):
 def drawn(r, kinds, switches):
     """(shape, kind, seed, CR bits, superpages, journal) from a random.Random: the same on every machine."""
     shape = {
-        "vcpus": r.choice([1, 1, 2, 3]), "pool": r.choice([16, 24, 32, 48, 100]), "oos": r.choice([1, 1, 1, 0]),
-        "shopt": r.choice([511, 511, 511, 511 ^ 1 << r.randrange(9), r.randrange(512)]), "xen": r.choice(["4.17", "master"]),
+        "vcpus": r.choice([1, 1, 2, 3]),
+        "pool": r.choice([16, 24, 32, 48, 100]),
+        "oos": r.choice([1, 1, 1, 0]),
+        "shopt": r.choice([511, 511, 511, 511 ^ 1 << r.randrange(9), r.randrange(512)]),
+        "xen": r.choice(["4.17", "master"]),
         "clean": r.choice(["blow", "blow", "revoke"]),
-    }  # fmt: skip
+    }
     words = [(name, None) for name in ("enable", "enable", "clean", "peek", "off", "blow", "flush")]
-    journal = [(r.randrange(ROWS),
-                r.choice([*words, ("pool", r.randrange(20, 81)), ("dm", r.randrange(150) | r.randint(1, 8) << 32)]))
-               for _ in range(r.choice([0, 0, 2, 5, 12]))]  # fmt: skip
+    journal = [
+        (r.randrange(ROWS), r.choice([*words, ("pool", r.randrange(20, 81)), ("dm", r.randrange(150) | r.randint(1, 8) << 32)]))
+        for _ in range(r.choice([0, 0, 2, 5, 12]))
+    ]
     return shape, r.choice(kinds), r.randrange(2**40), r.choice(switches), r.random() < 0.5, journal
 
 
@@ -122,7 +139,7 @@ def test_a_tame_guest_cannot_tell_its_road(shape, guest, seed, cr, big, journal)
     for t, _ in play(pairs, len(program), journal):
         if any(pair.over for pair in pairs):
             return
-        if not {t, t + 1} & shadow.guest.done:                            # the emulator is not ahead of the program
+        if not {t, t + 1} & shadow.guest.done:  # the emulator is not ahead of the program
             assert pairs[0].guest() == pairs[1].guest(), program[t]
         if t % 8:
             continue
@@ -134,8 +151,13 @@ def test_a_tame_guest_cannot_tell_its_road(shape, guest, seed, cr, big, journal)
 # ---- paths that need an unlikely order of things
 
 LEAF, LINK = P | W | A | D, P | W | U | A
-SMALL = {0: {0: 1 << 12 | LINK}, 1: {0: 2 << 12 | LINK, 1: 4 << 12 | LINK}, 2: {0: 3 << 12 | LINK, 1: 6 << 12 | LINK},
-         3: {gfn: gfn << 12 | LEAF for gfn in range(20)}, 6: {0: 30 << 12 | LEAF}}  # fmt: skip
+SMALL = {
+    0: {0: 1 << 12 | LINK},
+    1: {0: 2 << 12 | LINK, 1: 4 << 12 | LINK},
+    2: {0: 3 << 12 | LINK, 1: 6 << 12 | LINK},
+    3: {gfn: gfn << 12 | LEAF for gfn in range(20)},
+    6: {0: 30 << 12 | LEAF},
+}
 
 
 def run(tables, *rows, **fields):

@@ -8,8 +8,8 @@ from serving import wait_quiet, wait_ready
 from shots import canvas_png
 from test_pages import visit
 
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 
 def rows(app, head):

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from raw import BASE, FRAME, PAGE, A, D, P, Raw, U, W
 
-from pagingviz import layout as L
-from pagingviz import portray
-from pagingviz.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
-from pagingviz.portray.cells import bit_history
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.boards import portray
+from pagingviz.boards.cells import bit_history
+from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 
 def who(machine, gfn):
-    return L.MARKS[int(bit_history(machine)[1][gfn])]
+    return xen.MARKS[int(bit_history(machine)[1][gfn])]
 
 
 def tables_of(r):
@@ -65,10 +66,18 @@ def test_a_pv_guest_s_hypercalls_are_the_hypervisor_s_and_ptwr_is_emulated():
     assert r.m.counters()["ptwr_emulations"] == 1 and who(r.m, l1) == "emulated"
 
 
-@pytest.mark.parametrize("fields", [
-    {"road": "bare"}, {"road": "pv"}, {"road": "shadow"}, {"road": "hap"}, {"road": "hap", "pml": 1},
-    {"road": "hap", "hap": "npt"},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"road": "bare"},
+        {"road": "pv"},
+        {"road": "shadow"},
+        {"road": "hap"},
+        {"road": "hap", "pml": 1},
+        {"road": "hap", "hap": "npt"},
+    ],
+    ids=str,
+)
 def test_a_device_writes_on_every_road_and_its_model_tells_while_log_dirty_is_on(fields):
     r = Raw(**fields)
     before = r.view("ver").copy()
@@ -80,7 +89,7 @@ def test_a_device_writes_on_every_road_and_its_model_tells_while_log_dirty_is_on
     on = fields["road"] != "bare"
     assert np.flatnonzero(r.m.dirty_bits()).tolist() == ([101, 102] if on else [])
     assert who(r.m, 101) == ("device" if on else "nobody") and r.m.log_dirty()["missing"] == 0
-    names = [L.EVENTS[int(kind)] for kind in r.sim.events()["kind"]]
+    names = [ev.NAMES[int(kind)] for kind in r.sim.events()["kind"]]
     assert "MODIFIED_MEMORY" in names and ("MARK_DIRTY" in names) == on
     if on:
         assert r.do("clean")["cleans"] == 1 and r.m.log_dirty() == {"on": True, "dirty": 0, "missing": 0}
@@ -91,9 +100,9 @@ def test_what_a_device_writes_is_most_probably_no_table_any_more():
     r.do("enable")
     r.read(BASE)
     l1 = tables_of(r)[0]
-    assert r.shadow(l1, L.SH_L1) is not None
+    assert r.shadow(l1, xen.SH_L1) is not None
     assert r.do(f"dm:{l1}")["shadow_unshadow"] == 1
-    assert r.shadow(l1, L.SH_L1) is None and r.read(BASE)["shadow_fault"] == 1
+    assert r.shadow(l1, xen.SH_L1) is None and r.read(BASE)["shadow_fault"] == 1
     off = Raw()
     off.read(BASE)
     assert off.do(f"dm:{l1}")["shadow_unshadow"] == 0, "with log-dirty off the device model tells nobody"
@@ -140,10 +149,10 @@ def test_the_map_tells_who_and_what_is_set_now():
     bits, by = sim.machine.dirty_bits(), bit_history(sim.machine)[1]
     letter = {"nobody": ".", "store": "s", "walk": "A", "emulated": "e", "xen": "X", "log": "l", "device": "v"}
     for gfn, word in enumerate(grid.tolist()):
-        assert LETTERS[word >> LETTER_SHIFT & LETTER_MASK] == letter[L.MARKS[by[gfn]]], gfn
+        assert LETTERS[word >> LETTER_SHIFT & LETTER_MASK] == letter[xen.MARKS[by[gfn]]], gfn
         assert bool(word & PINNED) == bits[gfn]
     alt = portray.alt(sim, plan)
-    assert "6 device model" in alt and f"{int((by == L.MK_STORE).sum())} store of the guest" in alt
+    assert "6 device model" in alt and f"{int((by == xen.MK_STORE).sum())} store of the guest" in alt
     rows = portray.table(sim, plan)
     assert sum(row["state"] == "device model" for row in rows) == 6
     card = dict(portray.inspect(sim, plan, 200)["rows"])
@@ -154,8 +163,17 @@ def test_the_map_tells_who_and_what_is_set_now():
 
 @pytest.mark.parametrize("frames,work", [(256, "hotcold:80"), (131072, "uniform:100000")])
 def test_the_tree_s_pages_are_those_that_hold_the_bits(frames, work):
-    scenario = load("blackboard").replace(frames=frames, pool=96, trace="", work=work, order="", write=90, do="enable@50",
-                                          clean_every=0, road="hap" if frames > 256 else "shadow")  # fmt: skip
+    scenario = load("blackboard").replace(
+        frames=frames,
+        pool=96,
+        trace="",
+        work=work,
+        order="",
+        write=90,
+        do="enable@50",
+        clean_every=0,
+        road="hap" if frames > 256 else "shadow",
+    )
     sim = Simulation(scenario)
     sim.run(50)
     assert portray.dirty_tree(sim.machine) == []
@@ -165,13 +183,14 @@ def test_the_tree_s_pages_are_those_that_hold_the_bits(frames, work):
     assert sorted(page.level for page in pages)[-3:] == [2, 3, 4] and pages[0].parent == -1
     used = {first: int(bits[first : first + 32768].sum()) for first in range(0, frames, 32768)}
     assert {page.first: page.used for page in leaves} == {first: n for first, n in used.items() if n}
-    assert all(sim.machine.view("ptype")[page.page] == L.SH_P2M for page in pages)
+    assert all(sim.machine.view("ptype")[page.page] == xen.SH_P2M for page in pages)
     assert len({page.page for page in pages}) == len(pages)
     for page in pages[1:]:
         above = pages[page.parent]
         assert above.level == page.level + 1 and above.first <= page.first < above.first + above.frames
     assert [page.used for page in pages if page.level > 1] == [
-        sum(child.parent == k for child in pages) for k, page in enumerate(pages) if page.level > 1]  # fmt: skip
+        sum(child.parent == k for child in pages) for k, page in enumerate(pages) if page.level > 1
+    ]
     sim.command("clean")
     assert [page.used for page in portray.dirty_tree(sim.machine) if page.level == 1] == [0] * len(leaves)
     sim.command("off")

@@ -7,16 +7,25 @@ from bench_browser import STOPWATCH, WATCH
 from playwright.sync_api import expect
 from serving import PAGES, new_page, serve, wait_quiet, wait_ready
 
-from pagingviz import portray
-from pagingviz.palette import DIRTY, FILL_MASK
-from pagingviz.recording import moments
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.boards import portray
+from pagingviz.boards.palette import DIRTY, FILL_MASK
+from pagingviz.evidence.xen import moments
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 pytestmark = pytest.mark.browser
 HOME = "/?scenario=blackboard&tick=900"
-TITLES = ("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap", "Translation", "Live migration", "Real Xen",
-          "What the model leaves out", "The machine")  # fmt: skip
+TITLES = (
+    "Guest page tables",
+    "Shadow pool",
+    "EPT / NPT",
+    "Dirty bitmap",
+    "Translation",
+    "Live migration",
+    "Real Xen",
+    "What the model leaves out",
+    "The machine",
+)
 
 
 def ticks(page):
@@ -157,7 +166,7 @@ def test_a_walk_over_all_pages_keeps_address_and_machine(open_page):
 
 
 def test_a_page_is_whole_though_its_parts_were_sent_late(browser):
-    """A fragment's run that meets a run of the page not yet sent off takes parts out of it: ui/place.py puts them back.
+    """A fragment's run that meets a run of the page not yet sent off takes parts out of it: ui/page.py puts them back.
 
     The view is chosen 300 ms after a step is painted, and 50 ms later, while the page runs, the follower says that the board
     rests. The server sends only every 0.9 s.

@@ -6,10 +6,10 @@ That they agree with the slow model in every entry, access by access, is in test
 import pytest
 from raw import BASE, FRAME, Raw
 
-from pagingviz import layout as L
-from pagingviz.fields import ScenarioError
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import x86
+from pagingviz.scenario.fields import ScenarioError
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 
 def refs(moved):
@@ -65,8 +65,11 @@ def test_what_the_nested_caches_hold_after_eight_pages():
     r = Raw(road="hap", frames=128)
     for k in range(8):
         r.read(BASE + k * FRAME)
-    held = {name: sum(int(tag) >> 28 == int(r.s.npt_gen[0]) for tag in r.m.cpu[0].psc_t[first : first + sets * ways])
-            for name, (first, sets, ways) in L.CACHES.items() if name.startswith("nested")}  # fmt: skip
+    held = {
+        name: sum(int(tag) >> 28 == int(r.s.npt_gen[0]) for tag in r.m.cpu[0].psc_t[first : first + sets * ways])
+        for name, (first, sets, ways) in x86.CACHES.items()
+        if name.startswith("nested")
+    }
     assert held == {"nested_pde": 1, "nested_pdpte": 1, "nested_pml4e": 1, "nested_tlb": 4 + 8}
 
 
@@ -86,7 +89,7 @@ def test_a_walk_that_faults_is_not_counted():
 def test_cores_differ_in_their_tlb_only():
     """512 entries of the second level hold less than 1536: more walks, the same guest."""
     counts, guests = {}, []
-    for core in L.CORES:
+    for core in x86.CORES:
         uniform = load("blackboard").replace(core=core, road="bare", trace="", work="uniform:1200", frames=2048, order="")
         sim = Simulation(uniform)
         sim.run(20_000)

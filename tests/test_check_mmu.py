@@ -11,13 +11,14 @@ import pytest
 from test_layers import ROOT
 from test_tracefile import zipped
 
-from pagingviz import layout as L
 from pagingviz.__main__ import main
-from pagingviz.check import mmu
-from pagingviz.check.cases import Cases, read_cases
-from pagingviz.core import tlb, walk
-from pagingviz.core.jit import from_python
-from pagingviz.fields import ScenarioError
+from pagingviz.arch import x86
+from pagingviz.arch.words import ONE, ZERO, U
+from pagingviz.core.build.jit import from_python
+from pagingviz.core.walk import page_walk, tlb
+from pagingviz.evidence.mmu import check
+from pagingviz.evidence.mmu.cases import Cases, read_cases
+from pagingviz.scenario.fields import ScenarioError
 
 DATA = Path(__file__).parent / "data/mmu"
 MODES = ("long", "pae", "legacy", "npt", "ept")
@@ -42,9 +43,9 @@ def saved(folder, **arrays):
 @pytest.mark.parametrize("mode", MODES)
 def test_the_walk_agrees_with_every_recorded_case(mode):
     cases = read_cases(path(mode))
-    data = mmu.report(mmu.score(cases))
+    data = check.report(check.score(cases))
     assert data["rows"] > 20_000
-    assert data["mismatches"] == 0, "\n".join(mmu.lines(data))
+    assert data["mismatches"] == 0, "\n".join(check.lines(data))
     assert sum(row["rows"] for row in data["by_outcome"].values()) == data["rows"]
 
 
@@ -98,13 +99,18 @@ def test_one_changed_row_is_found(tmp_path, capsys, mode, kind, name, change, as
 
 
 def test_on_a_fault_a_bits_may_be_set_early_but_never_d():
-    arrays = {"exp_kind": np.array([1, 1, 1, 0], np.uint64), "n": np.full(4, 2, np.uint64),
-              "exp_err": np.zeros(4, np.uint64), "exp_pa": np.zeros(4, np.uint64),
-              "exp_set": np.zeros((4, 2), np.uint64), "qemu_set": np.full((4, 2), 3, np.uint64)}  # fmt: skip
+    arrays = {
+        "exp_kind": np.array([1, 1, 1, 0], np.uint64),
+        "n": np.full(4, 2, np.uint64),
+        "exp_err": np.zeros(4, np.uint64),
+        "exp_pa": np.zeros(4, np.uint64),
+        "exp_set": np.zeros((4, 2), np.uint64),
+        "qemu_set": np.full((4, 2), 3, np.uint64),
+    }
     came = np.zeros((4, 5), np.uint64)
     came[:, 0] = arrays["exp_kind"]
     newly = np.array([[1, 0], [1, 1], [1, 2], [1, 0]], np.uint64)
-    wrong = mmu._wrong(Cases("x", "long", arrays), came, newly)
+    wrong = check._wrong(Cases("x", "long", arrays), came, newly)
     assert wrong[:, 3].tolist() == [False, False, True, True]
 
 
@@ -119,8 +125,15 @@ def test_a_rule_left_out_is_noticed(tmp_path):
         files.append(tmp_path / f"{mode}.npz")
         np.savez(files[-1], **columns(mode, np.sort(rows)))
     found = json.loads(
-        subprocess.run([sys.executable, ROOT / "tests/mutants_mmu.py", *files], cwd=ROOT, text=True, capture_output=True,
-                       env=os.environ | {"PAGINGVIZ_PLAIN": "1", "PYTHONPATH": str(ROOT)}, check=True).stdout)  # fmt: skip
+        subprocess.run(
+            [sys.executable, ROOT / "tests/mutants_mmu.py", *files],
+            cwd=ROOT,
+            text=True,
+            capture_output=True,
+            env=os.environ | {"PAGINGVIZ_PLAIN": "1", "PYTHONPATH": str(ROOT)},
+            check=True,
+        ).stdout
+    )
     assert found.pop("none") == 0
     assert len(found) > 10
     assert not [name for name, wrong in found.items() if wrong == 0], found
@@ -131,18 +144,18 @@ def test_a_rule_left_out_is_noticed(tmp_path):
 
 def test_a_cached_translation_serves_exactly_what_a_walk_would_allow():
     """For all rights, CR bits then and now, and accesses. A store through a leaf that is not dirty must walk once more."""
-    kinds = [(kind, L.U(user)) for kind in (L.FETCH, L.READ, L.WRITE) for user in (0, 1)]
-    tlb_rights, error_code, allowed = map(from_python, (walk.tlb_rights, walk.error_code, tlb.allowed))
+    kinds = [(kind, U(user)) for kind in (x86.FETCH, x86.READ, x86.WRITE) for user in (0, 1)]
+    tlb_rights, error_code, allowed = map(from_python, (page_walk.tlb_rights, page_walk.error_code, tlb.allowed))
     for bits in range(8):
-        have = L.U(bits & 1) * L.RW | L.U(bits >> 1 & 1) * L.US | L.U(bits >> 2) * L.NX
-        for leaf in (L.ZERO, L.D):
-            for filled in (L.ZERO, L.CR_WP):
-                value = tlb_rights(have, leaf, L.ONE, filled)
-                for cr in map(L.U, range(32)):
+        have = U(bits & 1) * x86.RW | U(bits >> 1 & 1) * x86.US | U(bits >> 2) * x86.NX
+        for leaf in (ZERO, x86.D):
+            for filled in (ZERO, x86.CR_WP):
+                value = tlb_rights(have, leaf, ONE, filled)
+                for cr in map(U, range(32)):
                     for kind, user in kinds:
-                        fault = error_code(have, L.ZERO, L.ZERO, kind, user, cr, L.U(4))
+                        fault = error_code(have, ZERO, ZERO, kind, user, cr, U(4))
                         free = allowed(value, kind, user, cr)
-                        if kind == L.WRITE and (leaf == 0 or cr & L.CR_WP != filled):
+                        if kind == x86.WRITE and (leaf == 0 or cr & x86.CR_WP != filled):
                             assert fault == 0 or not free
                         else:
                             assert free == (fault == 0), (have, leaf, filled, cr, kind, user)
@@ -222,7 +235,7 @@ def test_a_file_that_is_no_npz_is_refused_in_one_sentence(tmp_path, capsys, data
 def test_without_an_eager_oracle_the_expected_bits_are_exact(tmp_path):
     arrays = columns("long")
     del arrays["qemu_set"]
-    data = mmu.report(mmu.score(read_cases(saved(tmp_path, **arrays))))
+    data = check.report(check.score(read_cases(saved(tmp_path, **arrays))))
     assert (data["rows"], data["mismatches"]) == (401, 0)
 
 

@@ -3,14 +3,26 @@
 import numpy as np
 import pytest
 
-from pagingviz import layout as L
-from pagingviz.scenario import load, names
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE
+from pagingviz.scenario.scenario import load, names
+from pagingviz.timeline.simulation import Simulation
 
 SCENARIO = {  # statement: the scenario that shows it
-    "Q1": "touched", "Q2": "protected", "Q3": "blackboard", "Q4": "two-tables", "A1": "rounds", "A2": "borrowed",
-    "A3": "updates", "A4": "programs", "A5": "expensive", "A6": "thrash", "A7": "thrash", "A8": "blow",
-}  # fmt: skip
+    "Q1": "touched",
+    "Q2": "protected",
+    "Q3": "blackboard",
+    "Q4": "two-tables",
+    "A1": "rounds",
+    "A2": "borrowed",
+    "A3": "updates",
+    "A4": "programs",
+    "A5": "expensive",
+    "A6": "thrash",
+    "A7": "thrash",
+    "A8": "blow",
+}
 
 
 def start(statement, **fields):
@@ -19,7 +31,7 @@ def start(statement, **fields):
 
 def shadowed(sim):
     """Frames with a shadow: bool[frames]."""
-    return sim.machine.view("info")[: sim.scenario.frames] & L.SHADOW_FLAGS != 0
+    return sim.machine.view("info")[: sim.scenario.frames] & xen.SHADOW_FLAGS != 0
 
 
 def heads(sim):
@@ -29,7 +41,7 @@ def heads(sim):
 
 
 def shadow_pages(sim):
-    return sum(int(L.SH_PAGES[int(kind)]) for kind in sim.machine.view("ptype")[heads(sim)])
+    return sum(int(xen.SH_PAGES[int(kind)]) for kind in sim.machine.view("ptype")[heads(sim)])
 
 
 def mappings(sim, gfn):
@@ -39,8 +51,8 @@ def mappings(sim, gfn):
     tab = int(m.sys[0].cr3[0])
     for level in (4, 3, 2):
         tab = int(tables[tab, va >> 12 + 9 * (level - 1) & 511]) >> 12 & 0xFFFFF
-    words = m.view("pool").reshape(-1, 512)[m.view("ptype") == L.SH_L1]
-    present = words[(words & L.P != 0) & ((words & L.FRAME_MASK) >> L.PAGE_BITS == m.view("p2m")[gfn])]
+    words = m.view("pool").reshape(-1, 512)[m.view("ptype") == xen.SH_L1]
+    present = words[(words & x86.P != 0) & ((words & x86.FRAME_MASK) >> x86.PAGE_BITS == m.view("p2m")[gfn])]
     return int(tables[tab, va >> 12 & 511]), present
 
 
@@ -65,12 +77,12 @@ def test_q2_it_is_the_mappings_of_the_tables_frames_that_lose_write_access(oos):
         writable = []
         for gfn in np.flatnonzero(shadowed(sim)).tolist():
             own, shadows = mappings(sim, gfn)
-            assert own >> 12 & 0xFFFFF == gfn and own & int(L.RW), "the guest's table says writable"
-            if (shadows & L.RW).any():
+            assert own >> 12 & 0xFFFFF == gfn and own & int(x86.RW), "the guest's table says writable"
+            if (shadows & x86.RW).any():
                 writable.append(gfn)
-            taken += shadows.size - int((shadows & L.RW != 0).sum())
+            taken += shadows.size - int((shadows & x86.RW != 0).sum())
         info = sim.machine.view("info")
-        assert all(info[gfn] & L.OOS_MAY_WRITE for gfn in writable) and len(writable) <= 3
+        assert all(info[gfn] & xen.OOS_MAY_WRITE for gfn in writable) and len(writable) <= 3
         free |= set(writable)
     assert taken > 0 and bool(free) == bool(oos)
 
@@ -83,11 +95,11 @@ def test_q3_each_clean_destroys_the_shadows_and_the_guest_goes_on():
         shadows = heads(sim).size
         assert bits > 0 and shadows > 4
         sim.seek(boundary)
-        names = [L.EVENTS[int(kind)] for kind in sim.events()["kind"]]
+        names = [ev.NAMES[int(kind)] for kind in sim.events()["kind"]]
         assert names[-2:] == ["BLOW", "CLEAN"] or "CLEAN" in names and "BLOW" in names
         assert sim.machine.log_dirty() == {"on": True, "dirty": 0, "missing": 0}
         s = sim.machine.sys[0]
-        assert heads(sim).size == 1 and s.pin_head == L.NONE and int(s.root[0]) in heads(sim), "the loaded root, unpinned"
+        assert heads(sim).size == 1 and s.pin_head == NONE and int(s.root[0]) in heads(sim), "the loaded root, unpinned"
         assert not sim.machine.view("pool").reshape(-1, 512)[int(s.root[0])].any()
         now = sim.machine.guest_digests()
         assert now["tables"]["count"] >= before["tables"]["count"], "nothing of the guest is lost"
@@ -106,8 +118,8 @@ def test_q4_the_guests_cr3_and_the_hardwares_are_two_and_the_guests_table_stays_
         own, real = int(s.cr3[0]), int(s.root[0])
         cur = int(s.cur[0])
         assert own == int(m.view("roots")[cur]) == places.setdefault(cur, own), "where the guest put it"
-        assert m.view("ptype")[real] == L.SH_L4 and m.view("pkey")[real] == m.view("p2m")[own]
-        assert int(m.view("p2m")[own]) != real and (m.view("ptype") == L.SH_MONITOR).sum() == 1
+        assert m.view("ptype")[real] == xen.SH_L4 and m.view("pkey")[real] == m.view("p2m")[own]
+        assert int(m.view("p2m")[own]) != real and (m.view("ptype") == xen.SH_MONITOR).sum() == 1
         pairs.add((own, real))
     assert len(places) == 3 and {own for own, _ in pairs} == set(places.values())
     assert sim.counters()["enables"] == sim.counters()["offs"] == 1 and sim.counters()["cr3_loads"] > 100
@@ -124,7 +136,7 @@ def test_a1_how_an_hvm_guest_is_translated_is_fixed_only_log_dirty_toggles(road)
         assert [int(s[name]) for name in fixed] == before
         on.append(int(s.log_dirty))
     assert on == [0, 1, 1, 0, 1]
-    assert (s.road == L.SHADOW) == (heads(sim).size > 0)
+    assert (s.road == xen.SHADOW) == (heads(sim).size > 0)
 
 
 def test_a2_shadows_of_a_pv_guest_come_and_go_with_log_dirty():
@@ -135,7 +147,7 @@ def test_a2_shadows_of_a_pv_guest_come_and_go_with_log_dirty():
     assert m.view("tables").reshape(-1, 512)[int(s.kroot[0])].any(), "CR3 leads to the guest's own tables, of machine frames"
     for on, tick in ((True, 3_000), (True, 8_999), (False, 9_000), (False, 11_999), (True, 12_000)):
         sim.run(tick - sim.tick)
-        assert bool(s.log_dirty) == on == (heads(sim).size > 0) == (s.root[0] != L.NONE), tick
+        assert bool(s.log_dirty) == on == (heads(sim).size > 0) == (s.root[0] != NONE), tick
         assert int(s.total_pages + s.p2m_pages) == (96 if on else 4), "the tree's four pages stay"
         assert sim.audit() == ""
         bare.run(tick - bare.tick)
@@ -151,15 +163,15 @@ def test_a3_the_guest_cannot_write_its_tables_updates_are_emulated_if_necessary(
         before = shadowed(sim)
         sim.step()
         rows = sim.events()
-        names = [L.EVENTS[int(kind)] for kind in rows["kind"]]
+        names = [ev.NAMES[int(kind)] for kind in rows["kind"]]
         for row, name in zip(rows, names, strict=True):
             if name == "EMULATE":
                 emulated += 1
-            if name == "PTE_STORE" and before[int(row["gfn"])] and m.view("info")[int(row["gfn"])] & L.OOS:
+            if name == "PTE_STORE" and before[int(row["gfn"])] and m.view("info")[int(row["gfn"])] & xen.OOS:
                 free += 1
         for gfn in np.flatnonzero(shadowed(sim)).tolist():
-            if not m.view("info")[gfn] & L.OOS:
-                assert not m.view("info")[gfn] & L.TYPECOUNT, "no writable mapping"
+            if not m.view("info")[gfn] & xen.OOS:
+                assert not m.view("info")[gfn] & xen.TYPECOUNT, "no writable mapping"
     c = sim.counters()
     assert emulated > 0 and c["shadow_validate_gl1e_calls"] > 0 if not oos else c["shadow_unsync"] > 0
     assert bool(free) == bool(oos) and (sim.audit() == ""), "the shadow entries follow the guest's"
@@ -183,17 +195,17 @@ def test_a5_some_structures_cost_more_to_shadow_than_the_guest_spent():
     sim.run(sim.scenario.start)
     m = sim.machine
     kinds = m.view("ptype")
-    count = {kind: int((kinds == kind).sum()) for kind in (L.SH_L1_32, L.SH_FL1_32, L.SH_L2_32)}
+    count = {kind: int((kinds == kind).sum()) for kind in (xen.SH_L1_32, xen.SH_FL1_32, xen.SH_L2_32)}
     assert all(count.values())
     costs = {}
     for page in heads(sim).tolist():
         pages, more = 1, int(m.view("pmore")[page])
-        while more != int(L.NONE):
+        while more != int(NONE):
             pages, more = pages + 1, int(m.view("pmore")[more])
         costs.setdefault(int(kinds[page]), set()).add(pages)
     assert costs == {1: {2}, 2: {2}, 3: {4}}
     spent = int(shadowed(sim)[m.live_tables()].sum())
-    assert shadow_pages(sim) >= 2 * spent + 2 * count[L.SH_FL1_32], "superpages: two pages each for no table at all"
+    assert shadow_pages(sim) >= 2 * spent + 2 * count[xen.SH_FL1_32], "superpages: two pages each for no table at all"
     assert shadow_pages(sim) > m.live_tables().size, "more than all tables of the guest together"
 
 
@@ -205,9 +217,9 @@ def test_a6_the_pool_is_fixed_and_recycled_by_the_age_of_the_last_cr3_load():
         s = m.sys[0]
         if (cur := int(s.cur[0])) != loads[0]:
             loads = [cur, *(p for p in loads if p != cur)]
-        assert s.total_pages + s.p2m_pages == 22 == int((m.view("ptype") != L.SH_OUT).sum())
-        roots = {int(g): p for p, g in enumerate(m.view("roots")[:4]) if g != L.NONE}
-        gone = [roots[int(g)] for g in sim.events()["gfn"][sim.events()["kind"] == L.EV_PREALLOC_UNPIN]]
+        assert s.total_pages + s.p2m_pages == 22 == int((m.view("ptype") != xen.SH_OUT).sum())
+        roots = {int(g): p for p, g in enumerate(m.view("roots")[:4]) if g != NONE}
+        gone = [roots[int(g)] for g in sim.events()["gfn"][sim.events()["kind"] == ev.PREALLOC_UNPIN]]
         oldest = [p for p in loads[::-1] if p in gone]
         assert gone == oldest, "the one loaded longest ago goes first"
         victims += len(gone)
@@ -220,7 +232,7 @@ def test_a7_what_is_not_shadowed_faults_and_is_built_by_recycling_another():
     recycled = 0
     for _ in range(1000):
         sim.step()
-        names = [L.EVENTS[int(kind)] for kind in sim.events()["kind"]]
+        names = [ev.NAMES[int(kind)] for kind in sim.events()["kind"]]
         if "PREALLOC_UNPIN" in names and "PROMOTE" in names[names.index("PREALLOC_UNPIN") :]:
             recycled += 1
             assert "SHADOW_FAULT" in names or "CR3_LOAD" in names
@@ -243,9 +255,9 @@ def test_a8_a_blow_empties_the_pool_in_one_event_and_the_refault_storm_decays():
     full = int(sim.machine.sys[0].free_pages)
     sim.step()
     rows = sim.events()
-    assert [L.EVENTS[int(k)] for k in rows["kind"]].count("BLOW") == 1
+    assert [ev.NAMES[int(k)] for k in rows["kind"]].count("BLOW") == 1
     s = sim.machine.sys[0]
-    assert heads(sim).tolist() == [int(s.root[0])] and s.free_pages > full and s.pin_head == L.NONE
+    assert heads(sim).tolist() == [int(s.root[0])] and s.free_pages > full and s.pin_head == NONE
     storm = []
     for _ in range(5):
         before = sim.counters()

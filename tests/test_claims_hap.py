@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from pagingviz import layout as L
-from pagingviz.portray.cells import nested_leaves
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86
+from pagingviz.boards.cells import nested_leaves
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 pytestmark = pytest.mark.parametrize("hap", ["ept", "npt"])
-WRITE_EXIT = {"ept": L.EV_EPT_VIOLATION, "npt": L.EV_HVM_NPF}
+WRITE_EXIT = {"ept": ev.EPT_VIOLATION, "npt": ev.HVM_NPF}
 
 
 def start(hap, tick, **fields):
@@ -45,7 +46,9 @@ def test_b2_one_set_of_tables_for_the_whole_guest(hap):
         seen.add(int(s.cr3[0]))
         entry, level, _ = nested_leaves(sim.machine)
         inside = np.where(level == 2, np.arange(entry.size) & 511, 0).astype(np.uint64)
-        assert int(s.hap_root) == root and (((entry & L.FRAME_MASK) >> L.PAGE_BITS) + inside == sim.machine.view("p2m")).all()
+        assert (
+            int(s.hap_root) == root and (((entry & x86.FRAME_MASK) >> x86.PAGE_BITS) + inside == sim.machine.view("p2m")).all()
+        )
     assert len(seen) > 2 and sim.counters()["exits_cr3"] == 0, "many address spaces, no exit for a switch"
 
 
@@ -73,4 +76,4 @@ def test_b5_a_frame_costs_one_write_exit_a_round(hap):
         stored += rows["gfn"][rows["kind"] == WRITE_EXIT[hap]].tolist()
     assert len(stored) == len(set(stored)) > 30 and set(stored) == set(np.flatnonzero(sim.machine.dirty_bits()).tolist())
     entry, _, waits = nested_leaves(sim.machine)
-    assert (entry[stored] & L.EPT_W != 0).all() and not waits[stored].any(), "later stores run at full speed"
+    assert (entry[stored] & x86.EPT_W != 0).all() and not waits[stored].any(), "later stores run at full speed"

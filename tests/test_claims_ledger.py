@@ -3,10 +3,11 @@ number: each is measured on the engine's own state, in the scenarios `search` an
 
 import numpy as np
 
-from pagingviz import layout as L
-from pagingviz import ledger
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.experiments import ledger
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 SCENARIO = {"C3": "search", "C4": "ledger"}
 
@@ -16,7 +17,7 @@ def cleaned(scenario, tick):
     sim = Simulation(scenario.replace(do="enable@500", clean_every=0))
     sim.run(tick)
     kind = sim.machine.view("ptype")
-    l1s = int(np.count_nonzero(L.SH_LEVEL[kind.astype(np.intp)] == 1))
+    l1s = int(np.count_nonzero(xen.SH_LEVEL[kind.astype(np.intp)] == 1))
     live = int(np.count_nonzero((kind >= 1) & (kind <= 12)))
     before = sim.counters()
     sim.command("clean")
@@ -28,13 +29,13 @@ def test_c3_to_make_all_memory_read_only_is_to_reverse_a_mapping_that_goes_one_w
     scenario = load(SCENARIO["C3"])
     sim = Simulation(scenario)
     sim.seek(scenario.start)
-    names = [L.EVENTS[int(kind)] for kind in sim.events()["kind"]]
+    names = [ev.NAMES[int(kind)] for kind in sim.events()["kind"]]
     assert names[-2:] == ["REVOKE", "CLEAN"] and "BLOW" not in names
-    searched = sim.events()[sim.events()["kind"] == L.EV["WRMAP"]]
+    searched = sim.events()[sim.events()["kind"] == ev.CODES["WRMAP"]]
     frames = searched["gfn"][searched["level"] == 0]
     assert frames.size > 20 and np.unique(frames).size == frames.size, "each frame once"
-    shadows = np.isin(sim.machine.view("ptype"), (L.SH_L1, L.SH_FL1))
-    assert shadows.any() and not (sim.machine.view("info") & L.TYPECOUNT).any()
+    shadows = np.isin(sim.machine.view("ptype"), (xen.SH_L1, xen.SH_FL1))
+    assert shadows.any() and not (sim.machine.view("info") & xen.TYPECOUNT).any()
     assert sim.machine.log_dirty() == {"on": True, "dirty": 0, "missing": 0}
     marked = sim.counters()["pages_marked"]
     sim.run(300)

@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
-from pagingviz import layout as L
-from pagingviz.moves import over
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import x86, xen
+from pagingviz.experiments.migrations import over
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
-ROADS = {"pv": {"road": "pv"}, "shadow": {"road": "shadow"}, "ept": {"road": "hap"}, "pml": {"road": "hap", "pml": 1},
-         "npt": {"road": "hap", "hap": "npt"}}  # fmt: skip
+ROADS = {
+    "pv": {"road": "pv"},
+    "shadow": {"road": "shadow"},
+    "ept": {"road": "hap"},
+    "pml": {"road": "hap", "pml": 1},
+    "npt": {"road": "hap", "hap": "npt"},
+}
 
 
 def moving(road):
@@ -45,10 +50,10 @@ def test_q3_each_reading_of_the_bitmap_destroys_all_shadows_and_the_guest_rebuil
         s, kinds = sim.machine.sys[0], sim.machine.view("ptype")
         assert s.dirty_count == 0 and sim.machine.dirty_frames().size == 0, "read and cleared"
         left = heads(sim)
-        assert (kinds[left] == L.SH_L4).all(), "of the shadows only the loaded roots are left"
+        assert (kinds[left] == xen.SH_L4).all(), "of the shadows only the loaded roots are left"
         words = sim.machine.view("pool").reshape(-1, 512)[left]
         if road == "shadow":
-            assert not np.any(words & L.P), "and those are empty"
+            assert not np.any(words & x86.P), "and those are empty"
         faults = int(s.shadow_fault)
         sim.run(30)
         assert sim.machine.sys[0].shadow_fault > faults and heads(sim).size > left.size, "the guest goes on and refaults"
@@ -66,7 +71,7 @@ def test_q3_on_hap_the_same_reading_destroys_nothing(road):
         sim.seek(tick)
         s = sim.machine.sys[0]
         assert s.dirty_count == 0 and s.p2m_pages >= pages, "read and cleared, and no table is lost"
-        assert np.array_equal(kinds[kinds == L.SH_P2M], sim.machine.view("ptype")[kinds == L.SH_P2M])
+        assert np.array_equal(kinds[kinds == xen.SH_P2M], sim.machine.view("ptype")[kinds == xen.SH_P2M])
         changed = np.any(words != sim.machine.view("pool").reshape(-1, 512), axis=1)
         assert changed[int(s.hap_root)], "the root is poisoned"
         exits = int(s.ept_misconfig + s.npf_recalc)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from pagingviz import layout as L
-from pagingviz.portray.caches import tlb_entry
-from pagingviz.portray.translate import translate
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import x86, xen
+from pagingviz.reading.caches import tlb_entry
+from pagingviz.reading.translate import translate
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
-P, RW, D, FRAME = (int(bits) for bits in (L.P, L.RW, L.D, L.FRAME_MASK))
+P, RW, D, FRAME = (int(bits) for bits in (x86.P, x86.RW, x86.D, x86.FRAME_MASK))
 
 
 def start(name, tick, **fields):
@@ -42,22 +42,22 @@ def test_c1_hap_keeps_the_translations_apart_and_the_tlb_holds_their_product(hap
     assert len(mapped) > 10
     for gva, leaf in mapped.items():
         gfn = (leaf & FRAME) >> 12
-        walk = translate(m, 0, gva, L.READ, 1)
+        walk = translate(m, 0, gva, x86.READ, 1)
         assert gfn < sim.scenario.frames and walk.end.gfn == gfn, "the guest's tables know guest frames only"
-        assert walk.end.frame == int(m.view("p2m")[gfn]) >= int(L.RAM_BASE), "the nested ones lead to the machine's"
+        assert walk.end.frame == int(m.view("p2m")[gfn]) >= int(xen.RAM_BASE), "the nested ones lead to the machine's"
         assert [ref.dimension for ref in walk.references] == (["nested"] * 4 + ["guest"]) * 4 + ["nested"] * 4
         assert {ref.gfn for ref in walk.references if ref.column == 0} == {gfn}
     held = [gva for gva in mapped if tlb_entry(m, 0, gva)]
     assert held
     for gva in held:
-        assert int(m.view("p2m")[tlb_entry(m, 0, gva).gfn]) == translate(m, 0, gva, L.READ, 1).end.frame
+        assert int(m.view("p2m")[tlb_entry(m, 0, gva).gfn]) == translate(m, 0, gva, x86.READ, 1).end.frame
     # its rights are those of both: a page that the guest may write, and has written, is not writable while its leaf logs
     narrowed = 0
     for tick in range(300, 420):
         sim.seek(tick)
         for gva, leaf in touched(sim).items():
             entry = tlb_entry(m, 0, gva)
-            if entry and leaf & RW and leaf & D and entry.gfn == (leaf & FRAME) >> 12 and not entry.rights & int(L.TLB_W):
+            if entry and leaf & RW and leaf & D and entry.gfn == (leaf & FRAME) >> 12 and not entry.rights & int(x86.TLB_W):
                 assert not m.dirty_bits()[entry.gfn]
                 narrowed += 1
     assert narrowed > 0
@@ -65,7 +65,7 @@ def test_c1_hap_keeps_the_translations_apart_and_the_tlb_holds_their_product(hap
 
 def test_c1_larger_pages_on_the_nested_side_shorten_every_column():
     sim = start("two-dimensions", 280, superpages=1, frames=1024)
-    walks = [translate(sim.machine, 0, gva, L.READ, 1) for gva in touched(sim)]
+    walks = [translate(sim.machine, 0, gva, x86.READ, 1) for gva in touched(sim)]
     assert {len(walk.references) for walk in walks} == {4 * (3 + 1) + 3} == {19}
 
 
@@ -74,7 +74,7 @@ def test_c2_shadows_combine_both_beforehand_and_the_same_address_takes_four_refe
     mapped, together = touched(sims["shadow"]), 0
     m = sims["shadow"].machine
     for gva, leaf in mapped.items():
-        walks = {road: translate(sim.machine, 0, gva, L.READ, 1) for road, sim in sims.items()}
+        walks = {road: translate(sim.machine, 0, gva, x86.READ, 1) for road, sim in sims.items()}
         if {walk.end.kind for walk in walks.values()} != {"frame"}:
             continue
         together += 1
@@ -89,14 +89,14 @@ def test_c2_shadows_combine_both_beforehand_and_the_same_address_takes_four_refe
 
 def test_c2_what_a_blow_takes_away_must_be_combined_again():
     sim = start("combined", 699)
-    gva = next(gva for gva in touched(sim) if translate(sim.machine, 0, gva, L.READ, 1).end.kind == "frame")
+    gva = next(gva for gva in touched(sim) if translate(sim.machine, 0, gva, x86.READ, 1).end.kind == "frame")
     sim.seek(700)
     for gva, leaf in touched(sim).items():
-        walk = translate(sim.machine, 0, gva, L.READ, 1)
+        walk = translate(sim.machine, 0, gva, x86.READ, 1)
         assert (walk.end.kind, walk.end.name, len(walk.references)) == ("exit", "shadow page fault", 1)
         assert walk.guest.gfn == (leaf & FRAME) >> 12, "the guest's own tables hold all the truth"
     before = sim.counters()["shadow_fault"]
     sim.seek(760)
-    again = [gva for gva in touched(sim) if translate(sim.machine, 0, gva, L.READ, 1).end.kind == "frame"]
+    again = [gva for gva in touched(sim) if translate(sim.machine, 0, gva, x86.READ, 1).end.kind == "frame"]
     assert 0 < len(again) < len(touched(sim)) and sim.counters()["shadow_fault"] > before
-    assert all(np.size(translate(sim.machine, 0, gva, L.READ, 1).references) == 4 for gva in again)
+    assert all(np.size(translate(sim.machine, 0, gva, x86.READ, 1).references) == 4 for gva in again)

@@ -11,13 +11,13 @@ import pytest
 
 import pagingviz
 from pagingviz.__main__ import main
-from pagingviz.fields import ScenarioError
-from pagingviz.layout import COUNTERS
-from pagingviz.scenario import FIELDS, load, names, shipped_traces
-from pagingviz.simulation import Simulation
-from pagingviz.tracefile import fingerprint
+from pagingviz.arch.state import COUNTERS
+from pagingviz.scenario.fields import ScenarioError
+from pagingviz.scenario.scenario import FIELDS, load, names, shipped_traces
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.work.tracefile import fingerprint
 
-TRACES = Path(pagingviz.__file__).parent / "traces"
+TRACES = Path(pagingviz.__file__).parent / "work/traces"
 ROOT = Path(__file__).parents[1]
 KEYS = {"schema", "scenario", "road", "seed", "ticks", "crashed", "counters", "digest", "guest", "log_dirty"}
 
@@ -291,8 +291,13 @@ def test_help_and_closed_pipe():
     assert "SCENARIO" in run_process("run", "--help").stdout
     piped = subprocess.run(
         f"{sys.executable} -m pagingviz list --json | head -c 1",
-        shell=True, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
-    )  # fmt: skip
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
+    )
     assert (piped.stdout, piped.stderr) == ("{", "")
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pagingviz.scenario import load, shipped_traces
-from pagingviz.simulation import Simulation
+from pagingviz.scenario.scenario import load, shipped_traces
+from pagingviz.timeline.simulation import Simulation
 
 ROADS = ("bare", "shadow", "hap")
 EVENTS, ROUND = 60_000, 7_500

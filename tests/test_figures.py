@@ -3,10 +3,21 @@
 import numpy as np
 import pytest
 
-from pagingviz import figures, portray
-from pagingviz.palette import CHANGED, CROSSED, FILL_CODES, FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PALETTES, PINNED
-from pagingviz.scenario import load
-from pagingviz.simulation import HISTORY, Simulation
+from pagingviz.boards import portray
+from pagingviz.boards.palette import (
+    CHANGED,
+    CROSSED,
+    FILL_CODES,
+    FILL_MASK,
+    LETTER_MASK,
+    LETTER_SHIFT,
+    LETTERS,
+    PALETTES,
+    PINNED,
+)
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import HISTORY, Simulation
+from pagingviz.ui import figures
 
 
 def grid_of(figure, shape):

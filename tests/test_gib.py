@@ -12,12 +12,13 @@ from rawgen import random_guest
 from test_agree_raw import USUAL, play
 from test_nested import BASE, Pair, after
 
-from pagingviz import layout as L
-from pagingviz import portray
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, U
+from pagingviz.boards import portray
 from pagingviz.core import run as kernels
 from pagingviz.core.audit import RULES, audit
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 GIB = 512**2
 ROWS = 40
@@ -33,10 +34,12 @@ def gib(kind="ept", **fields):
 
 def leaves(m):
     """How many leaves of 4 KiB, 2 MiB and 1 GiB map the guest, and how many frames they are: counted table by table."""
-    pages = np.flatnonzero((m.view("ptype") == L.SH_P2M) & (m.view("pkey") != L.NONE))
+    pages = np.flatnonzero((m.view("ptype") == xen.SH_P2M) & (m.view("pkey") != NONE))
     rows, level = m.view("pool").reshape(-1, 512)[pages], m.view("pref")[pages].astype(int)
-    present = rows & (L.P if m.sys[0].npt else L.EPT_RWX) != 0
-    found = {n: int(np.count_nonzero(present[level == n] & ((n == 1) | (rows[level == n] & L.EPT_SP != 0)))) for n in (1, 2, 3)}
+    present = rows & (x86.P if m.sys[0].npt else x86.EPT_RWX) != 0
+    found = {
+        n: int(np.count_nonzero(present[level == n] & ((n == 1) | (rows[level == n] & x86.EPT_SP != 0)))) for n in (1, 2, 3)
+    }
     return found, sum(n * 512 ** (size - 1) for size, n in found.items())
 
 
@@ -48,8 +51,17 @@ def test_raw_guests_of_more_than_a_gib_agree_row_by_row(kind):
         r, frames = random.Random(number), GIB + 700
         guest = ["hvm64", "pae"][number] if kind != "pml" else "hvm64"
         g = random_guest(r.randrange(2**40), guest, frames, 40, 1, ROWS, USUAL, True)
-        pair = RawPair(road="hap", frames=frames, zone=40, guest=guest, superpages=2, tables=g.tables, cr3=g.cr3,
-                       program=g.program, **KINDS[kind])  # fmt: skip
+        pair = RawPair(
+            road="hap",
+            frames=frames,
+            zone=40,
+            guest=guest,
+            superpages=2,
+            tables=g.tables,
+            cr3=g.cr3,
+            program=g.program,
+            **KINDS[kind],
+        )
         for when in play([pair], len(g.program), JOURNAL):
             assert pair.differences() == [], (number, when, g.program[when[0]])
         assert broken_rule(pair.model) == ""
@@ -59,8 +71,10 @@ def test_raw_guests_of_more_than_a_gib_agree_row_by_row(kind):
     assert reached >= {"p2m_split", "pages_marked"}
 
 
-@pytest.mark.parametrize(("kind", "pages", "found"), [
-    ("ept", 513, {1: GIB, 2: 0, 3: 0}), ("npt", 2, {1: 512, 2: 511, 3: 0}), ("pml", 513, {1: GIB, 2: 0, 3: 0})])
+@pytest.mark.parametrize(
+    ("kind", "pages", "found"),
+    [("ept", 513, {1: GIB, 2: 0, 3: 0}), ("npt", 2, {1: 512, 2: 511, 3: 0}), ("pml", 513, {1: GIB, 2: 0, 3: 0})],
+)
 def test_h23_h24_a_store_splits_a_gib_and_nothing_else_does(kind, pages, found):
     """EPT: all of it down to 4 KiB, 1 + 512 pages at once. NPT: the leaf on the path, 2 pages. Reads, poison, OFF: nothing."""
     p = after(gib(kind), BASE, BASE + 1)
@@ -122,24 +136,27 @@ def test_h17_h18_a_gib_is_retyped_whole_by_its_first_touch():
     assert sum(m.get("npf_recalc", 0) for m in seen) == len(frames), "all in one chunk of 4 KiB leaves now"
 
 
-@pytest.mark.parametrize(("kind", "left", "found"), [
-    ("ept", 516, {1: 0, 2: 0, 3: 1}), ("npt", 5, {1: 0, 2: 512, 3: 0}), ("npt", 4, {1: 0, 2: 0, 3: 1})])
+@pytest.mark.parametrize(
+    ("kind", "left", "found"),
+    [("ept", 516, {1: 0, 2: 0, 3: 1}), ("npt", 5, {1: 0, 2: 512, 3: 0}), ("npt", 4, {1: 0, 2: 0, 3: 1})],
+)
 def test_a_pool_that_cannot_give_the_pages_hangs_the_guest(kind, left, found):
     """The tree takes 4 first. EPT: 513 or nothing. NPT asks level by level: the first split stays, whole as it is."""
     p = after(gib(kind), BASE)
-    kernels.command(p.m.sys, p.m.cpu, p.m.mem, L.CMD_POOL, p.s.p2m_pages + L.U(left))
+    kernels.command(p.m.sys, p.m.cpu, p.m.mem, xen.CMD_POOL, p.s.p2m_pages + U(left))
     p.model.command("pool", int(p.s.p2m_pages) + left)
     assert p.s.free_pages == left
     p.do("enable")
     tick(p.m, p.model, Op(0, BASE, WRITE))
-    assert p.s.crashed == p.model.crashed == L.HUNG
+    assert p.s.crashed == p.model.crashed == xen.HUNG
     assert leaves(p.m) == (found, GIB), "nothing half done"
 
 
 @pytest.mark.parametrize(("hap", "words"), [("ept", "513 pages of the pool"), ("npt", "2 pages of the pool")])
 def test_the_sentence_says_what_the_split_took(hap, words):
-    sim = Simulation(load("blackboard").replace(road="hap", hap=hap, frames=GIB, superpages=2, direct_map_pages="huge",
-                                                do="enable@300"))  # fmt: skip
+    sim = Simulation(
+        load("blackboard").replace(road="hap", hap=hap, frames=GIB, superpages=2, direct_map_pages="huge", do="enable@300")
+    )
     sim.run(300)
     assert sim.run_to_event("P2M_SPLIT", 100)
     text, _ = portray.sentence(sim)

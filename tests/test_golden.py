@@ -6,7 +6,7 @@
 import pytest
 from raw import BASE, FRAME, FULL, LINK, PAGE, PSE, A, D, P, Raw, Tables, U, W
 
-from pagingviz import layout as L
+from pagingviz.arch import xen
 
 NO_L3 = FULL & ~0x10  # without the pinning of L3 shadows for early Linux
 
@@ -73,10 +73,10 @@ def test_g4_a_superpage_costs_a_table_the_guest_never_used(levels, costs):
     free, used = int(r.s.free_pages), len(t.words)
     moved = r.read(BASE + 5 * FRAME)
     assert moved["shadow_fault"] == 1 and free - int(r.s.free_pages) == costs
-    fl1 = {4: L.SH_FL1, 3: L.SH_FL1_PAE, 2: L.SH_FL1_32}[levels]
+    fl1 = {4: xen.SH_FL1, 3: xen.SH_FL1_PAE, 2: xen.SH_FL1_32}[levels]
     assert r.live()[int(fl1)] == 1 and r.shadow(size, fl1) is not None, "keyed by the superpage's first frame"
     assert moved["shadow_hash_inserts"] == moved["shadow_alloc"] == (3 if levels == 4 else 1)
-    assert len(t.words) == used and not any(int(k) in r.live() for k in (L.SH_L1, L.SH_L1_PAE, L.SH_L1_32))
+    assert len(t.words) == used and not any(int(k) in r.live() for k in (xen.SH_L1, xen.SH_L1_PAE, xen.SH_L1_32))
     assert not r.sl(BASE, 2) & PSE and r.sl(BASE + 5 * FRAME) & (P | W | U) == P | W | U
     assert moved["prefetched"] == 31 and not r.write(BASE + 30 * FRAME)["shadow_fault"]
 
@@ -90,7 +90,7 @@ def test_g5_a_kernel_store_to_an_l1_unsyncs_it():
     assert not moved["shadow_fault_emulate_write"] and not r.events("EMULATE").size
     assert r.events("UNSYNC")["gfn"].tolist() == [l1]
     flags = int(r.events("FIXUP")["level"][0]) >> 16
-    assert flags & int(L.SF_UNSYNC | L.SF_OOS_ADD) == int(L.SF_UNSYNC | L.SF_OOS_ADD)
+    assert flags & int(xen.SF_UNSYNC | xen.SF_OOS_ADD) == int(xen.SF_UNSYNC | xen.SF_OOS_ADD)
     assert r.is_oos(l1) and r.oos() == {l1} and r.typecount(l1) == 1
     assert not r.store(l1, 301, PAGE | 60 << 12)["shadow_fault"]
     assert r.sl(BASE + (301 - r.tables.index(BASE, 1)) * FRAME) == 0, "the shadow does not know yet"
@@ -107,7 +107,7 @@ def test_g5_without_out_of_sync_tables_every_store_is_emulated():
         assert r.events("EMULATE")[["gfn", "detail"]].tolist() == [(l1, PAGE | 60 << 12)]
     assert not r.store(l1, 7, 0)["shadow_early_unshadow"]
     assert r.store(l1, 8, 0)["shadow_early_unshadow"] == 1, "the second zero in a row"
-    assert r.shadow(l1, L.SH_L1) is None
+    assert r.shadow(l1, xen.SH_L1) is None
     r.store(l1, 9, 0)
     assert not r.store(l1, 10, 0)["shadow_fault"], "an ordinary page again"
 
@@ -121,10 +121,10 @@ def test_g6_a_store_to_an_l2_is_emulated_and_links_only_what_is_shadowed(oos):
     moved = r.store(l2, 500, empty << 12 | LINK)
     assert moved["shadow_validate_gl2e_calls"] == 1 and moved["shadow_fault_emulate_write"] == 1
     assert r.events("EMULATE")["gfn"].tolist() == [l2] and not r.is_oos(l2)
-    assert r.words(r.shadow(l2, L.SH_L2))[500] == 0, "the child has no shadow"
+    assert r.words(r.shadow(l2, xen.SH_L2))[500] == 0, "the child has no shadow"
     moved = r.store(l2, 501, l1 << 12 | LINK)
     assert moved["shadow_validate_gl2e_calls"] == 1
-    assert int(r.words(r.shadow(l2, L.SH_L2))[501]) >> 12 == r.shadow(l1, L.SH_L1)
+    assert int(r.words(r.shadow(l2, xen.SH_L2))[501]) >> 12 == r.shadow(l1, xen.SH_L1)
 
 
 @pytest.mark.parametrize("shopt", [NO_L3, FULL])
@@ -173,10 +173,9 @@ def test_g9_clean_unpins_the_root_and_the_next_cr3_load_frees_it():
     old = r.top()
     assert r.view("pref")[old] == 1 and r.pinned() == [] and not r.words(old).any() and r.live() == {12: 1}
     moved = r.cr3(two)
-    assert moved["shadow_free"] == 1 and r.shadow(one, L.SH_L4) is None and r.live() == {12: 1}
+    assert moved["shadow_free"] == 1 and r.shadow(one, xen.SH_L4) is None and r.live() == {12: 1}
     assert r.pinned() == [(12, two)]
 
 
 def test_every_golden_scenario_is_here():
     assert {name.split("_")[1] for name in globals() if name.startswith("test_g")} == {f"g{n}" for n in range(1, 10)}
-

@@ -5,8 +5,8 @@ from raw import BASE, PAGE, Raw
 from test_nested import BASE as VPN
 from test_nested import Pair, after
 
-from pagingviz import layout as L
-from pagingviz import portray
+from pagingviz.arch import xen
+from pagingviz.boards import portray
 from pagingviz.core import run as kernels
 
 HAPS = pytest.mark.parametrize("hap", ["ept", "npt"])
@@ -17,12 +17,12 @@ def test_as_recorded_enable_works_the_guest_hangs_and_clean_fails(hap):
     """Oracle: with the pool down to what is used ENABLE answers 0, the guest hangs at its writes, CLEAN fails with ENOMEM."""
     r = Raw(4, "hap", frames=4096, zone=128, pages=600, flags=PAGE, hap=hap, superpages=1)
     r.audited = False
-    kernels.command(r.m.sys, r.m.cpu, r.m.mem, L.CMD_POOL, r.s.p2m_pages)
+    kernels.command(r.m.sys, r.m.cpu, r.m.mem, xen.CMD_POOL, r.s.p2m_pages)
     assert r.s.free_pages == 0
     r.read(BASE)
     assert r.do("enable")["enables"] == 1
     r.write(BASE)
-    assert r.s.crashed == L.HUNG and r.s.failed_allocs and r.view("ver")[128] == 0, "the store has not happened"
+    assert r.s.crashed == xen.HUNG and r.s.failed_allocs and r.view("ver")[128] == 0, "the store has not happened"
     assert "hangs" in portray.sentence(r.sim)[0]
     for name in ("clean", "peek"):
         assert r.do(name) == {"no_memory": 1} and "-ENOMEM" in portray.sentence(r.sim)[0]

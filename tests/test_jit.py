@@ -14,24 +14,26 @@ from pathlib import Path
 import pytest
 from test_layers import PACKAGE, imports
 
-JIT = PACKAGE / "core/jit.py"
+JIT = PACKAGE / "core/build/jit.py"
 TINY = {
     "pagingviz/__init__.py": "",
-    "pagingviz/layout.py": "import numpy as np\nFACTOR = np.uint64(3)\n",
+    "pagingviz/arch/numbers.py": "import numpy as np\nFACTOR = np.uint64(3)\n",
     "pagingviz/core/__init__.py": "",
+    "pagingviz/core/build/__init__.py": "",
+    "pagingviz/arch/__init__.py": "",
     "pagingviz/core/helper.py": (
-        "from pagingviz.core.jit import jit\nfrom pagingviz.layout import FACTOR\n\n"
+        "from pagingviz.core.build.jit import jit\nfrom pagingviz.arch.numbers import FACTOR\n\n"
         "@jit\ndef scale(x):\n    return x * FACTOR\n"
     ),
     "pagingviz/core/tiny.py": (
-        "from pagingviz.core.helper import scale\nfrom pagingviz.core.jit import entry\n\n"
+        "from pagingviz.core.helper import scale\nfrom pagingviz.core.build.jit import entry\n\n"
         "@entry\ndef kernel(x):\n    return scale(x)\n"
     ),
 }
 # Prints the cache folder, the kernel's answer, and whether the kernel was loaded (1) or compiled (0).
 ASK = """
 import numpy as np
-from pagingviz.core import jit
+from pagingviz.core.build import jit
 from pagingviz.core.tiny import kernel
 with jit.compiling():
     answer = int(kernel(np.uint64(7)))
@@ -45,7 +47,7 @@ def engine(tmp_path):
     for name, text in TINY.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    shutil.copy(JIT, tmp_path / "pagingviz/core/jit.py")
+    shutil.copy(JIT, tmp_path / "pagingviz/core/build/jit.py")
     return tmp_path
 
 
@@ -71,7 +73,7 @@ def test_an_edit_in_another_file_reaches_the_kernel(engine):
     assert (value, loaded) == (21, 0)
     assert folder.parent == engine / "cache/pagingviz"
     assert answer(start(engine)) == (folder, 21, 1), "nothing changed: loaded, not compiled"
-    layout = engine / "pagingviz/layout.py"
+    layout = engine / "pagingviz/arch/numbers.py"
     layout.write_text(layout.read_text().replace("3", "5"))
     edited, value, loaded = answer(start(engine))
     assert (value, loaded) == (35, 0), "numba alone would have loaded 21"
@@ -84,7 +86,7 @@ def test_every_real_engine_file_is_in_the_name_of_the_folder(tmp_path):
     code = """
 import os
 from pathlib import Path
-from pagingviz.core import jit
+from pagingviz.core.build import jit
 files = sorted(path for path in Path("pagingviz").rglob("*.py"))
 before = jit.cache_key()
 os.environ["NUMBA_BOUNDSCHECK"] = "1"
@@ -99,10 +101,10 @@ assert jit.cache_key() == before
 """
     process = start(tmp_path, code, PAGINGVIZ_PLAIN="1")
     changed = set(process.communicate(timeout=60)[0].split())
-    engine = {str(path.relative_to(PACKAGE.parent)) for path in kernel_files()} | {"pagingviz/core/jit.py"}
+    engine = {str(path.relative_to(PACKAGE.parent)) for path in kernel_files()} | {"pagingviz/core/build/jit.py"}
     assert process.returncode == 0
     assert engine | {"NUMBA_BOUNDSCHECK"} <= changed
-    assert "pagingviz/palette.py" not in changed, "a colour is no reason to compile"
+    assert "pagingviz/boards/palette.py" not in changed, "a colour is no reason to compile"
 
 
 def kernel_files() -> set[Path]:
@@ -123,12 +125,13 @@ def has_kernel(path: Path) -> bool:
 
 
 def test_python_calls_entries_only():
-    """An inner kernel has no wrapper for Python: calling it there would crash the process (core/jit.py: from_python)."""
+    """An inner kernel has no wrapper for Python: calling it there would crash the process (core/build/jit.py: from_python)."""
     inner = {
-        f"pagingviz.core.{path.stem}.{node.name}"
-        for path in (PACKAGE / "core").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+        ".".join([*path.relative_to(PACKAGE.parent).with_suffix("").parts, node.name])
+        for path in (PACKAGE / "core").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and {ast.unparse(d) for d in node.decorator_list} & {"jit", "far"}
-    }  # fmt: skip
+    }
     assert len(inner) > 300
     outside = [path for path in PACKAGE.rglob("*.py") if PACKAGE / "core" not in path.parents]
     assert not [(path.name, name) for path in outside for name in imports(path) & inner]

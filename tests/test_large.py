@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagingviz import layout as L
-from pagingviz import portray
-from pagingviz.frames import kept, machine_frames
-from pagingviz.machine import Machine
-from pagingviz.palette import LETTERS
-from pagingviz.scenario import Scenario, ScenarioError, load
-from pagingviz.simulation import Simulation
-from pagingviz.workload import Work
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE
+from pagingviz.boards import portray
+from pagingviz.boards.palette import LETTERS
+from pagingviz.machine.machine import Machine
+from pagingviz.scenario.frames import kept, machine_frames
+from pagingviz.scenario.scenario import Scenario, ScenarioError, load
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.work.work import Work
 
 GIB, TIB = 1 << 18, 1 << 28
 MIB = 1 << 20
@@ -40,7 +42,7 @@ def root(sim):
 def nested_tables(sim):
     """The words of all nested tables."""
     m = sim.machine
-    return m.view("pool").reshape(-1, 512)[(m.view("ptype") == L.SH_P2M) & (m.view("pkey") != L.NONE)]
+    return m.view("pool").reshape(-1, 512)[(m.view("ptype") == xen.SH_P2M) & (m.view("pkey") != NONE)]
 
 
 def slow_leaf(sim, gfn):
@@ -60,11 +62,13 @@ def slow_leaf(sim, gfn):
 def whole_map(sim):
     """Frames mapped by leaves of each level, counted over all tables."""
     m = sim.machine
-    pages = np.flatnonzero((m.view("ptype") == L.SH_P2M) & (m.view("pkey") != L.NONE))
+    pages = np.flatnonzero((m.view("ptype") == xen.SH_P2M) & (m.view("pkey") != NONE))
     rows, level = m.view("pool").reshape(-1, 512)[pages], m.view("pref")[pages].astype(int)
-    present = rows & (L.P if m.sys[0].npt else L.EPT_RWX) != 0
-    return {n: int(np.count_nonzero(present[level == n] & ((n == 1) | (rows[level == n] & L.EPT_SP != 0)))) * 512 ** (n - 1)
-            for n in (1, 2, 3)}  # fmt: skip
+    present = rows & (x86.P if m.sys[0].npt else x86.EPT_RWX) != 0
+    return {
+        n: int(np.count_nonzero(present[level == n] & ((n == 1) | (rows[level == n] & x86.EPT_SP != 0)))) * 512 ** (n - 1)
+        for n in (1, 2, 3)
+    }
 
 
 # ---- where frames lie
@@ -87,8 +91,10 @@ def test_kept_frames_are_runs_that_fit(frames, pages, zone):
     assert set(other[keep.places(other) < keep.count]) == set(other) & set(gfn.tolist())
 
 
-@pytest.mark.parametrize("fields", [
-    {"frames": TIB, "superpages": 2}, {"frames": 64 * GIB + 777, "superpages": 2}, {"frames": 3 * GIB + 5, "superpages": 1}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"frames": TIB, "superpages": 2}, {"frames": 64 * GIB + 777, "superpages": 2}, {"frames": 3 * GIB + 5, "superpages": 1}],
+)
 def test_every_frame_has_a_machine_frame_of_its_own(fields):
     """Checked where it can go wrong: at both ends of every chunk, and of the rest. Kernels compute what frames.py says."""
     sim = large(**fields)
@@ -101,8 +107,8 @@ def test_every_frame_has_a_machine_frame_of_its_own(fields):
         assert slow_leaf(sim, gfn)[0] == want
     sim.command("enable")
     sim.run(3000)
-    rows = sim.machine.view("ring").reshape(-1, int(L.RING_WORDS))
-    marks = rows[rows[:, 1] == L.EV_MARK_DIRTY]
+    rows = sim.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
+    marks = rows[rows[:, 1] == ev.MARK_DIRTY]
     assert marks.size and np.array_equal(marks[:, 5], machine_frames(sc, marks[:, 4]))
 
 
@@ -170,8 +176,10 @@ def test_h17_h18_h23_h24_h28_what_a_round_costs(frames, roots, kind):
 @pytest.mark.parametrize("frames", [64 * GIB + 777, TIB])
 def test_the_guest_cannot_tell_its_road(frames):
     work = "fork:200,uniform:900"
-    bare, *others = (large(frames, kind, road, work, do="enable@900,clean@2500,off@5000" if road == "hap" else "")
-                     for road, kind in (("bare", "ept"), ("hap", "ept"), ("hap", "npt"), ("hap", "pml")))  # fmt: skip
+    bare, *others = (
+        large(frames, kind, road, work, do="enable@900,clean@2500,off@5000" if road == "hap" else "")
+        for road, kind in (("bare", "ept"), ("hap", "ept"), ("hap", "npt"), ("hap", "pml"))
+    )
     bare.run(6000)
     assert bare.counters()["cow_breaks"] and bare.audit() == ""
     for other in others:
@@ -214,16 +222,17 @@ def test_the_direct_map_maps_all_of_memory_and_nothing_else(pages, direct_map):
 
 
 def test_large_pages_do_not_reach_past_the_end_of_a_small_guest():
-    for guest in L.GUESTS:
-        sc = load("blackboard").replace(guest=guest, road="bare", frames=3000, direct_map_pages="large", trace="",
-                                        work="idle", order="")  # fmt: skip
+    for guest in x86.GUESTS:
+        sc = load("blackboard").replace(
+            guest=guest, road="bare", frames=3000, direct_map_pages="large", trace="", work="idle", order=""
+        )
         words = Machine(sc, Work(sc)).view("tables")
         entries = words.view(np.uint32) if guest == "hvm32" else words
         leaf = np.unique(entries[(entries & 0x40) != 0].astype(np.uint64))  # D: leaves alone have it
-        big = leaf[leaf & L.PSE != 0]
+        big = leaf[leaf & x86.PSE != 0]
         span = 1024 if guest == "hvm32" else 512
         assert big.size == 3000 // span and leaf.size - big.size == 3000 % span
-        assert int((leaf & L.FRAME_MASK).max() >> L.PAGE_BITS) == 2999
+        assert int((leaf & x86.FRAME_MASK).max() >> x86.PAGE_BITS) == 2999
 
 
 # ---- what it costs
@@ -270,8 +279,9 @@ def test_operations_cost_at_1_tib_what_they_cost_at_1_gib(warm):
         cost[frames] = {
             "open": best(lambda frames=frames: large(frames)),
             "enable": best(lambda sim=sim: (sim.command("off"), sim.command("enable"))),
-            "clean": best(lambda sim=sim: sim.command("clean")), "step": best(painted),
-        }  # fmt: skip
+            "clean": best(lambda sim=sim: sim.command("clean")),
+            "step": best(painted),
+        }
     for name, seconds in cost[TIB].items():
         assert seconds < 3 * cost[GIB][name] + 0.002, cost
     assert cost[TIB]["open"] < 5 and cost[TIB]["step"] < 0.1
@@ -323,14 +333,20 @@ def test_the_size_of_a_cell_is_named_and_its_card_counts(warm):
 # ---- what is refused
 
 
-@pytest.mark.parametrize(("fields", "words"), [
-    ({"road": "shadow"}, "needs road=bare or hap"), ({"road": "pv"}, "needs road=bare or hap"),
-    ({"direct_map_pages": "4k"}, "needs direct_map_pages=large or huge"), ({"superpages": 0}, "needs superpages=1 or 2"),
-    ({"guest": "pae"}, "32-bit guest"), ({"frames": TIB + 1}, "frames must be from 64 to 268435456"),
-    ({"direct_map": "0xffffff8040000000", "frames": TIB}, "leaves no room"),
-    ({"frames": 4096, "road": "shadow"}, "direct_map_pages=huge needs"),
-    ({"frames": 4096, "guest": "hvm32"}, "direct_map_pages=huge needs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"road": "shadow"}, "needs road=bare or hap"),
+        ({"road": "pv"}, "needs road=bare or hap"),
+        ({"direct_map_pages": "4k"}, "needs direct_map_pages=large or huge"),
+        ({"superpages": 0}, "needs superpages=1 or 2"),
+        ({"guest": "pae"}, "32-bit guest"),
+        ({"frames": TIB + 1}, "frames must be from 64 to 268435456"),
+        ({"direct_map": "0xffffff8040000000", "frames": TIB}, "leaves no room"),
+        ({"frames": 4096, "road": "shadow"}, "direct_map_pages=huge needs"),
+        ({"frames": 4096, "guest": "hvm32"}, "direct_map_pages=huge needs"),
+    ],
+)
 def test_what_a_large_guest_cannot_have_is_refused_in_one_sentence(fields, words):
     usual = {"road": "hap", "frames": 64 * GIB, "superpages": 2, "direct_map_pages": "huge"}
     with pytest.raises(ScenarioError, match=words) as caught:

@@ -5,23 +5,37 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pagingviz import costs, ledger
-from pagingviz import layout as L
-from pagingviz.portray.cells import head_pages
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import costs, x86, xen
+from pagingviz.arch.words import NONE
+from pagingviz.boards.cells import head_pages
+from pagingviz.experiments import ledger
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
-CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), max_examples=15,
-                phases=[Phase.explicit, Phase.generate])  # fmt: skip
+CALM = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    max_examples=15,
+    phases=[Phase.explicit, Phase.generate],
+)
 BASE = load("blackboard").replace(frames=2048, trace="", order="", quantum=37, do="", clean_every=0, pool=96)
 
-works = st.fixed_dictionaries({
-    "road": st.sampled_from(["shadow", "shadow", "shadow", "pv"]),
-    "work": st.sampled_from(["zipf:700:0.80,fork:40", "hotcold:600:40:85,hotcold:60", "uniform:400,fork:60,idle"]),
-    "vcpus": st.sampled_from([1, 2]), "oos": st.sampled_from([0, 1]), "pool": st.sampled_from([34, 60, 200]),
-    "write": st.sampled_from([5, 40, 90]), "seed": st.integers(0, 1000), "shopt": st.sampled_from([511, 511, 511 ^ 1, 0]),
-    "guest": st.sampled_from(["hvm64", "pae", "hvm32"]), "direct_map_pages": st.sampled_from(["4k", "large"]),
-})  # fmt: skip
+works = st.fixed_dictionaries(
+    {
+        "road": st.sampled_from(["shadow", "shadow", "shadow", "pv"]),
+        "work": st.sampled_from(["zipf:700:0.80,fork:40", "hotcold:600:40:85,hotcold:60", "uniform:400,fork:60,idle"]),
+        "vcpus": st.sampled_from([1, 2]),
+        "oos": st.sampled_from([0, 1]),
+        "pool": st.sampled_from([34, 60, 200]),
+        "write": st.sampled_from([5, 40, 90]),
+        "seed": st.integers(0, 1000),
+        "shopt": st.sampled_from([511, 511, 511 ^ 1, 0]),
+        "guest": st.sampled_from(["hvm64", "pae", "hvm32"]),
+        "direct_map_pages": st.sampled_from(["4k", "large"]),
+    }
+)
 
 
 def scenario_of(fields):
@@ -36,14 +50,14 @@ def l1_entries(machine):
     """Every entry of every L1 and fl1 shadow, uint64[pages, 512]: what a search has to look at."""
     kind = machine.view("ptype")
     of = kind[head_pages(machine, kind.size)].astype(np.intp)
-    return machine.view("pool").reshape(-1, 512)[L.SH_LEVEL[of] == 1]
+    return machine.view("pool").reshape(-1, 512)[xen.SH_LEVEL[of] == 1]
 
 
 def writable(machine):
     """Machine frames that some shadow maps writable, one for each such entry."""
     entries = l1_entries(machine)
-    hit = entries[entries & (L.P | L.RW) == L.P | L.RW]
-    return (hit & L.FRAME_MASK) >> L.PAGE_BITS
+    hit = entries[entries & (x86.P | x86.RW) == x86.P | x86.RW]
+    return (hit & x86.FRAME_MASK) >> x86.PAGE_BITS
 
 
 @CALM
@@ -73,7 +87,7 @@ def test_after_the_search_nothing_is_writable_and_no_store_is_lost(fields):
         assert sum(l1_entries(sim.machine).shape[0] > 0 for sim in twins) == 2
         for sim in twins:
             sim.command("clean")
-            assert writable(sim.machine).size == 0 and not (sim.machine.view("info") & L.OOS).any()
+            assert writable(sim.machine).size == 0 and not (sim.machine.view("info") & xen.OOS).any()
             assert sim.audit() == ""
         assert not l1_entries(twins[0].machine).size and l1_entries(twins[1].machine).size, "one is empty, the other is not"
 
@@ -82,17 +96,17 @@ def predicted(machine):
     """What a search for each writable frame would look at: (frames, entries), from the state before it. The slow way."""
     s, view = machine.sys[0], machine.view
     order = []  # L1 shadows in the order of the hash
-    for bucket in range(int(L.HASH_BUCKETS)):
+    for bucket in range(int(xen.HASH_BUCKETS)):
         page = view("hash")[bucket]
-        while page != L.NONE:
-            if L.SH_LEVEL[int(view("ptype")[int(page)])] == 1:
+        while page != NONE:
+            if xen.SH_LEVEL[int(view("ptype")[int(page)])] == 1:
                 order.append(int(page))
             page = view("phash")[int(page)]
     frames, looked = 0, 0
     flat = view("pool").reshape(-1, 512)[order].reshape(-1)
     for gfn in range(int(s.frames)):
-        want = view("p2m")[gfn] << L.PAGE_BITS | L.P | L.RW
-        places = np.flatnonzero(flat & (L.FRAME_MASK | L.P | L.RW) == want)
+        want = view("p2m")[gfn] << x86.PAGE_BITS | x86.P | x86.RW
+        places = np.flatnonzero(flat & (x86.FRAME_MASK | x86.P | x86.RW) == want)
         if places.size:
             frames, looked = frames + 1, looked + int(places[-1]) + 1  # ends where the last mapping was found
     return frames, looked
@@ -105,7 +119,7 @@ def test_every_entry_that_is_looked_at_is_counted(oos):
     for _ in range(5):
         sim.run(400)
         for _ in range(20):  # nothing out of sync: a resync of the CLEAN would search, too
-            if not (sim.machine.view("info") & L.OOS).any():
+            if not (sim.machine.view("info") & xen.OOS).any():
                 break
             sim.run(1)
         else:
@@ -131,8 +145,9 @@ def test_both_sides_of_the_ledger_start_from_one_state_and_add_up():
     e = ledger.entry(BASE.replace(work="zipf:700:0.80"), 500)
     assert e.blow.bits == e.revoke.bits and e.blow.guest == e.revoke.guest and len(e.blow.bits) == ledger.ROUNDS
     for side in (e.blow, e.revoke):
-        sim = Simulation(BASE.replace(work="zipf:700:0.80", clean=side.clean,
-                                      do="enable@4000,clean@4500,clean@5000,clean@5500"))  # fmt: skip
+        sim = Simulation(
+            BASE.replace(work="zipf:700:0.80", clean=side.clean, do="enable@4000,clean@4500,clean@5000,clean@5500")
+        )
         sim.run(6000)
         first = Simulation(BASE.replace(work="zipf:700:0.80", do="enable@4000"))
         first.run(4500)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagingviz.scenario import MAX_TICK, ScenarioError, load
-from pagingviz.ui import link
-from pagingviz.ui.link import View
+from pagingviz.scenario.scenario import MAX_TICK, ScenarioError, load
+from pagingviz.ui import address
+from pagingviz.ui.address import View
 
 views = st.builds(
     View,
@@ -27,16 +27,16 @@ views = st.builds(
 @given(views, st.sampled_from(["bare", "shadow", "hap"]), st.integers(16, 4096))
 def test_there_and_back(view, road, pool):
     scenario = load("programs").replace(road=road, pool=pool, do="enable@300,clean@900")
-    assert link.read(link.write(scenario, view)) == (scenario, view)
+    assert address.read(address.write(scenario, view)) == (scenario, view)
 
 
 def test_the_bare_address_is_the_home_scenario_at_its_start():
-    assert link.read({}) == (load("blackboard"), View())
+    assert address.read({}) == (load("blackboard"), View())
 
 
 def test_the_text_is_readable():
-    params = link.write(load("blackboard").replace(do="enable@300,pool:64@1200"), View(tick=7))
-    assert link.text(params) == "scenario=blackboard&do=enable@300,pool:64@1200&tick=7"
+    params = address.write(load("blackboard").replace(do="enable@300,pool:64@1200"), View(tick=7))
+    assert address.text(params) == "scenario=blackboard&do=enable@300,pool:64@1200&tick=7"
 
 
 BAD = {
@@ -79,17 +79,17 @@ BAD = {
 def test_a_bad_value_is_one_sentence(query):
     key, _, value = query.partition("=")
     with pytest.raises(ScenarioError) as told:
-        link.read({key: value})
+        address.read({key: value})
     sentence = str(told.value)
     assert BAD[query] in sentence
     assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 400
 
 
 def test_an_address_must_be_one_that_the_guest_can_have():
-    assert link.read({"gva": "7F0000"})[1].gva == 0x7F0000
-    assert link.read({"guest": "pae", "gva": "0xffffffff"})[1].gva == 0xFFFFFFFF
+    assert address.read({"gva": "7F0000"})[1].gva == 0x7F0000
+    assert address.read({"guest": "pae", "gva": "0xffffffff"})[1].gva == 0xFFFFFFFF
     with pytest.raises(ScenarioError, match="32-bit"):
-        link.read({"guest": "pae", "gva": "0x100000000"})
+        address.read({"guest": "pae", "gva": "0x100000000"})
     view = View(gva=1 << 40, ref=3)
-    assert link.fitting(load("blackboard"), view) == view
-    assert link.fitting(load("blackboard").replace(guest="hvm32"), view) == View()
+    assert address.fitting(load("blackboard"), view) == view
+    assert address.fitting(load("blackboard").replace(guest="hvm32"), view) == View()

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from agree import _chain
 
-from pagingviz import layout as L
-from pagingviz.core import tlb
-from pagingviz.core.jit import from_python
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import operation, x86, xen
+from pagingviz.arch.words import NONE, U
+from pagingviz.core.build.jit import from_python
+from pagingviz.core.walk import tlb
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 
 class Lru:
@@ -73,8 +75,8 @@ def test_tlb_counts_equal_an_independent_lru(case):
     sim.run(n)
     moved = {name: value - before[name] for name, value in sim.counters().items()}
     assert moved["guest_faults"] == moved["ad_updates"] == 0, "the case is not warm"
-    procs = (op >> L.OP_PROC_SHIFT & L.OP_PROC_MASK).tolist()
-    want = expected((op >> L.OP_VPN_SHIFT).tolist(), procs)
+    procs = (op >> operation.OP_PROC_SHIFT & operation.OP_PROC_MASK).tolist()
+    want = expected((op >> operation.OP_VPN_SHIFT).tolist(), procs)
     assert [moved[name] for name in ("tlb_l1_hit", "tlb_l2_hit", "tlb_miss")] == want
     assert min(want[0] + want[1], want[2]) > 0
 
@@ -83,9 +85,11 @@ def test_tlb_counts_equal_an_independent_lru(case):
 def test_the_pinned_list_is_the_order_of_cr3_loads(pool):
     """Facts 23: head = most recently loaded root, the victim of a recycling is always the tail."""
     works = ",".join(["hotcold:8:2:90"] * 6)
-    sim = Simulation(load("blackboard").replace(
-        trace="", work=works, quantum=5, order="0,1,0,2,3,1,4,0,5", frames=1024, pool=pool, shopt=495, do="",
-        clean_every=0))  # fmt: skip
+    sim = Simulation(
+        load("blackboard").replace(
+            trace="", work=works, quantum=5, order="0,1,0,2,3,1,4,0,5", frames=1024, pool=pool, shopt=495, do="", clean_every=0
+        )
+    )
     m, loads, recycled = sim.machine, [0], 0
     for _ in range(400):
         pinned = _chain(m, m.sys[0].pin_head, "pnext")
@@ -93,14 +97,14 @@ def test_the_pinned_list_is_the_order_of_cr3_loads(pool):
         if (cur := int(m.sys[0].cur[0])) != loads[0]:
             loads = [cur, *(p for p in loads if p != cur)]
         events = sim.events()
-        victims = events["mfn"][events["kind"] == L.EV_PREALLOC_UNPIN].tolist()
+        victims = events["mfn"][events["kind"] == ev.PREALLOC_UNPIN].tolist()
         oldest = [page for page in pinned[::-1] if page != m.sys[0].root[0]]  # a load moves its root to the head first
         assert victims == [*oldest, int(m.sys[0].root[0])][: len(victims)]
         recycled += len(victims)
-        roots = {int(g): p for p, g in enumerate(m.view("roots")[:6]) if g != L.NONE}
+        roots = {int(g): p for p, g in enumerate(m.view("roots")[:6]) if g != NONE}
         m2p = m.view("m2p")
         here = _chain(m, m.sys[0].pin_head, "pnext")
-        order = [roots[int(m2p[int(m.view("pkey")[page] - L.RAM_BASE)])] for page in here]
+        order = [roots[int(m2p[int(m.view("pkey")[page] - xen.RAM_BASE)])] for page in here]
         assert order == [p for p in loads if p in order] and (recycled or order == loads)
     assert (recycled > 0) == (pool == 24)
 
@@ -110,14 +114,14 @@ def test_generations_start_again_without_changing_what_the_tlb_holds(warm):
     sim.run(1990)
     s, c = sim.machine.sys[0], sim.machine.cpu[0]
     live = s.tlb_gen[0]
-    before = [(tags & L.VPN_MASK)[tags >> L.TLB_GEN_SHIFT == live].tolist() for tags in (c.t1t, c.t2t)]
+    before = [(tags & x86.VPN_MASK)[tags >> x86.TLB_GEN_SHIFT == live].tolist() for tags in (c.t1t, c.t2t)]
     for tags in (c.t1t, c.t2t):
-        tags[tags >> L.TLB_GEN_SHIFT == live] += L.U(1 << 27) << L.TLB_GEN_SHIFT
-    s.tlb_gen[0] = live + L.U(1 << 27)
+        tags[tags >> x86.TLB_GEN_SHIFT == live] += U(1 << 27) << x86.TLB_GEN_SHIFT
+    s.tlb_gen[0] = live + U(1 << 27)
     from_python(tlb.renew)(s, c)
     assert s.tlb_gen[0] == 1
     for tags, want in zip((c.t1t, c.t2t), before, strict=True):
-        valid = tags >> L.TLB_GEN_SHIFT == 1
-        assert (tags & L.VPN_MASK)[valid].tolist() == want and want
+        valid = tags >> x86.TLB_GEN_SHIFT == 1
+        assert (tags & x86.VPN_MASK)[valid].tolist() == want and want
         assert not tags[~valid].any()
     assert sim.audit() == ""

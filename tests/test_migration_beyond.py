@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st_
 from migrating import ROADS, by_round, moved, scenario, small, to_the_end, wiretap
 
-from pagingviz import layout as L
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ZERO
 from pagingviz.migration import Migration, beyond, wire, xbzrle
 from pagingviz.migration.destination import Destination
-from pagingviz.simulation import Simulation
+from pagingviz.timeline.simulation import Simulation
 
 # ---- 35: post-copy
 
@@ -37,9 +38,13 @@ def test_35_each_page_crosses_exactly_once(road, prefetch, monkeypatch):
 @pytest.mark.parametrize("road", ["shadow", "pv", "ept"])
 def test_35_the_pause_depends_on_neither_memory_nor_stores(road):
     """As opposed to pre-copy's, of the same guests."""
-    pauses = {kind: {moved(**small(road, migrate=kind, frames=frames, write=write, tracking="free", pace=60))
-                     .migration.state.downtime for frames, write in ((256, 0), (256, 100), (1024, 50))}
-              for kind in ("postcopy", "precopy")}  # fmt: skip
+    pauses = {
+        kind: {
+            moved(**small(road, migrate=kind, frames=frames, write=write, tracking="free", pace=60)).migration.state.downtime
+            for frames, write in ((256, 0), (256, 100), (1024, 50))
+        }
+        for kind in ("postcopy", "precopy")
+    }
     assert len(pauses["postcopy"]) == 1 and len(pauses["precopy"]) == 3
     assert max(pauses["postcopy"]) <= min(pauses["precopy"])
 
@@ -51,9 +56,9 @@ def walked(root, tables, m2p, vpn):
     """pfns on the way to each page through tables that hold machine frames: int64[5, n], -1 where there is none."""
     at, out = np.full(vpn.size, root), [np.full(vpn.size, root)]
     for shift in (27, 18, 9, 0):
-        entry = np.where(at >= 0, tables[np.maximum(at, 0), vpn >> shift & 511], L.ZERO)
-        mfn = np.where(entry & L.P != 0, ((entry & L.FRAME_MASK) >> L.PAGE_BITS) - L.RAM_BASE, L.ZERO)
-        at = np.where(entry & L.P != 0, m2p[mfn.astype(np.intp)].astype(np.int64), -1)
+        entry = np.where(at >= 0, tables[np.maximum(at, 0), vpn >> shift & 511], ZERO)
+        mfn = np.where(entry & x86.P != 0, ((entry & x86.FRAME_MASK) >> x86.PAGE_BITS) - xen.RAM_BASE, ZERO)
+        at = np.where(entry & x86.P != 0, m2p[mfn.astype(np.intp)].astype(np.int64), -1)
         out.append(at)
     return np.stack(out)
 
@@ -73,14 +78,14 @@ def test_37_every_address_leads_to_the_same_pfn_on_both_sides(kind, monkeypatch)
     sim = moved(**small("pv", migrate=kind, tracking="free", epochs=3))
     m, there = sim.machine, sim.migration.destination
     crossed = np.concatenate(wires).reshape(-1)
-    crossed = (crossed[crossed & L.P != 0] & L.FRAME_MASK) >> L.PAGE_BITS
-    assert crossed.size > 500 and int(crossed.max()) < sim.scenario.frames < int(L.RAM_BASE)
+    crossed = (crossed[crossed & x86.P != 0] & x86.FRAME_MASK) >> x86.PAGE_BITS
+    assert crossed.size > 500 and int(crossed.max()) < sim.scenario.frames < int(xen.RAM_BASE)
     assert int(there.p2m.min()) > int(m.view("p2m").max())  # no machine frame in common
-    first = int(m.sys[0].direct_map) >> 12 & int(L.VPN_MASK)
+    first = int(m.sys[0].direct_map) >> 12 & int(x86.VPN_MASK)
     kernel = np.arange(first, first + sim.scenario.frames)
     reached = 0
     for root, user, spec in zip(m.view("roots"), m.view("uroots"), sim.work.processes, strict=False):
-        if root == L.NONE:
+        if root == NONE:
             continue
         for top, vpn in ((root, np.concatenate([spec.pages.astype(np.int64), kernel])), (user, spec.pages.astype(np.int64))):
             ours = walked(int(top), m.view("tables").reshape(-1, 512), m.view("m2p"), vpn)
@@ -101,8 +106,9 @@ def test_38_zero_pages_and_differences_change_the_bytes_and_not_the_image():
         sizes.append(mig.state.bytes)
         assert not mig.destination.differs(*images[0]).size and mig.state.rounds[-1].sent == 256
     assert sizes[1] < sizes[0] * 0.6
-    plain, less, both = (moved(**small("ept", **fields)).migration.state
-                         for fields in ({}, {"xbzrle": 256}, {"xbzrle": 256, "zeros": 1}))  # fmt: skip
+    plain, less, both = (
+        moved(**small("ept", **fields)).migration.state for fields in ({}, {"xbzrle": 256}, {"xbzrle": 256, "zeros": 1})
+    )
     assert plain.equal and less.equal and both.equal
     assert plain.rounds[0].bytes == less.rounds[0].bytes and plain.rounds[1].planned == less.rounds[1].planned
     assert less.rounds[1].bytes < plain.rounds[1].bytes / 4 and less.rounds[1].data == plain.rounds[1].data
@@ -152,8 +158,9 @@ def test_38_whatever_comes_is_a_page_or_a_value_error(change):
     assert not old.any()
 
 
-@pytest.mark.parametrize("change", [b"\x80", b"\x00", b"\x00\x01", b"\x00\x00", b"\xff\x7f\x01a", b"\x00\x05abc",
-                                    b"\xff\x1f\x02ab"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change", [b"\x80", b"\x00", b"\x00\x01", b"\x00\x00", b"\xff\x7f\x01a", b"\x00\x05abc", b"\xff\x1f\x02ab"]
+)
 def test_38_a_bad_difference_is_refused(change):
     with pytest.raises(ValueError, match="difference"):
         xbzrle.decode(np.zeros(4096, np.uint8), change)
@@ -171,8 +178,9 @@ def failed_over(monkeypatch, lost):
         checkpoint(mig)
 
     monkeypatch.setattr(beyond, "_checkpoint", note)
-    sim = moved(work="zipf:60:0.80", frames=128, write=40, migrate_at=2000, migrate="remus", epoch=100, epochs=5,
-                fail=f"link:{lost}")  # fmt: skip
+    sim = moved(
+        work="zipf:60:0.80", frames=128, write=40, migrate_at=2000, migrate="remus", epoch=100, epochs=5, fail=f"link:{lost}"
+    )
     monkeypatch.undo()
     return sim.migration, images
 
@@ -225,8 +233,9 @@ def test_40_with_free_tracking_all_roads_send_the_same_data_pages(monkeypatch):
     sets, tables = {}, {}
     for road in ("shadow", "ept", "npt", "pml"):
         heard = wiretap(monkeypatch)
-        sc = scenario(**small(road, tracking="free", work="zipf:300:0.90", frames=512, pace=1, policy="numbers", rounds=6,
-                              target=1))  # fmt: skip
+        sc = scenario(
+            **small(road, tracking="free", work="zipf:300:0.90", frames=512, pace=1, policy="numbers", rounds=6, target=1)
+        )
         sim = to_the_end(Simulation(sc, migration=lambda m, w: Migration(m, w, link=Even(1250, 0, 0))))
         monkeypatch.undo()
         live_tables = set(sim.machine.live_tables().tolist())

@@ -8,7 +8,7 @@ import pytest
 from migrating import ROADS, guest, live, moved, never_moved, scenario, small, to_the_end
 
 from pagingviz.migration import Migration
-from pagingviz.simulation import Simulation
+from pagingviz.timeline.simulation import Simulation
 
 KINDS = ("precopy", "stop", "postcopy", "hybrid", "remus")
 
@@ -27,8 +27,19 @@ def a_sentence(why):
 
 
 @pytest.mark.parametrize("road", ["shadow", "pv", "pml"])
-@pytest.mark.parametrize(("kind", "lost"), [("precopy", 0), ("precopy", 100), ("precopy", 256), ("precopy", 280), ("stop", 0),
-                                            ("stop", 200), ("hybrid", 100), ("remus", 270)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [
+        ("precopy", 0),
+        ("precopy", 100),
+        ("precopy", 256),
+        ("precopy", 280),
+        ("stop", 0),
+        ("stop", 200),
+        ("hybrid", 100),
+        ("remus", 270),
+    ],
+)
 def test_a_link_lost_before_the_guest_has_left_costs_nothing(road, kind, lost):
     sim = moved(**small(road, migrate=kind, fail=f"link:{lost}"))
     st = sim.migration.state
@@ -160,16 +171,33 @@ def everything(sim):
     return h.hexdigest()
 
 
-@pytest.mark.parametrize(("road", "kind"), [*((road, kind) for road in ("shadow", "pml") for kind in KINDS), ("pv", "precopy"),
-                                            ("pv", "postcopy"), ("two vCPUs", "precopy"), ("two vCPUs", "hybrid")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("road", "kind"),
+    [
+        *((road, kind) for road in ("shadow", "pml") for kind in KINDS),
+        ("pv", "precopy"),
+        ("pv", "postcopy"),
+        ("two vCPUs", "precopy"),
+        ("two vCPUs", "hybrid"),
+    ],
+)
 def test_every_moment_is_that_of_a_fresh_run(road, kind):
     """Forward in strides of any length, by seeks back and forth, by single steps, and out of an opened tick."""
     sc = scenario(**small(road, migrate=kind, epochs=3, epoch=500, xbzrle=32, throttle=1, prefetch=3, pace=5))
     whole = to_the_end(Simulation(sc), 777)
     end, rng = whole.tick, np.random.default_rng(1)
     fresh = Simulation(sc)
-    moments = sorted({2999, 3000, 3001, end - 1, end, *rng.integers(3000, end, 4).tolist(),
-                      *(t + d for r in whole.migration.state.rounds[:2] for t in (r.tick,) for d in (0, 1))})  # fmt: skip
+    moments = sorted(
+        {
+            2999,
+            3000,
+            3001,
+            end - 1,
+            end,
+            *rng.integers(3000, end, 4).tolist(),
+            *(t + d for r in whole.migration.state.rounds[:2] for t in (r.tick,) for d in (0, 1)),
+        }
+    )
     expected = {}
     for tick in moments:
         fresh.run(tick - fresh.tick)

@@ -14,7 +14,7 @@ import pytest
 from migrating import SIGMAS, close, dirtied, distinct, live, met, moved, scenario, warmth
 
 from pagingviz.migration import wire
-from pagingviz.simulation import Simulation
+from pagingviz.timeline.simulation import Simulation
 
 LARGE = {"direct_map_pages": "large"}  # few page tables: the work has nearly all of the guest
 
@@ -163,8 +163,17 @@ def test_form_4_a_hot_set_is_a_floor_that_more_rounds_cannot_lower():
     """Clark's writable working set: every round's set holds all H hot pages, and the pause cannot be shorter than H / B."""
     downtimes = []
     for rounds in (5, 10, 20):
-        sim = moved(frames=4096, work="hotcold:4000:250:95", write=100, pace=20, migrate_at=300_000, policy="numbers",
-                    rounds=rounds, target=1, **LARGE)  # fmt: skip
+        sim = moved(
+            frames=4096,
+            work="hotcold:4000:250:95",
+            write=100,
+            pace=20,
+            migrate_at=300_000,
+            policy="numbers",
+            rounds=rounds,
+            target=1,
+            **LARGE,
+        )
         assert len(live(sim)) == rounds and dirtied(sim).min() >= 250
         downtimes.append(sim.migration.state.downtime / sim.migration.link.page)
         assert downtimes[-1] >= 250
@@ -176,8 +185,10 @@ def test_form_4_a_hot_set_is_a_floor_that_more_rounds_cannot_lower():
 
 def test_form_4_distinct_pages_of_zipf_grow_with_a_root_of_time():
     """alpha = 2: ~ t^(1/2). The first round at 1 and at 16 ticks a page: four times the pages in sixteen times the time."""
-    few, many = (live(moved(frames=4096, work="zipf:4000:2.00", write=100, pace=pace, migrate_at=1_000_000, **LARGE))[0].dirtied
-                 for pace in (1, 16))  # fmt: skip
+    few, many = (
+        live(moved(frames=4096, work="zipf:4000:2.00", write=100, pace=pace, migrate_at=1_000_000, **LARGE))[0].dirtied
+        for pace in (1, 16)
+    )
     relative = sum(met(rates("zipf", 4000), 4096 * pace)[1] / n for pace, n in ((1, few), (16, many)))
     slope = math.log(many / few) / math.log(16)
     assert abs(slope - 0.5) <= (SIGMAS * relative + 24 / few) / math.log(16)  # of tables 12 in each

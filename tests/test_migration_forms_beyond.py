@@ -28,7 +28,7 @@ def test_form_11_auto_converge_throttles_until_the_rounds_shrink(rho):
     hot = [r for r in rounds if r.dirtied > r.sent / 2]
     last = 20 + (steps - 1) * 10
     assert len(hot) == 2 * steps and [r.number for r in hot] == list(range(1, 2 * steps + 1))
-    assert [r.throttle for r in rounds[:2 * steps]] == [0, 0, *np.repeat(np.arange(20, last, 10), 2)]
+    assert [r.throttle for r in rounds[: 2 * steps]] == [0, 0, *np.repeat(np.arange(20, last, 10), 2)]
     assert {r.throttle for r in rounds[2 * steps :]} == {last}
     for r in rounds[2 * steps :]:
         assert abs(r.dirtied - (1 - last / 100) * rho * r.sent) <= 2

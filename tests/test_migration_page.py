@@ -9,18 +9,26 @@ from playwright.sync_api import expect
 from serving import wait_quiet, wait_ready
 from test_pages import machine, visit
 
-from pagingviz import figures_migration as charts
+from pagingviz.boards import migration as portrait
+from pagingviz.boards.palette import CHANGED, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
 from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING
-from pagingviz.palette import CHANGED, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
-from pagingviz.portray import migration as portrait
-from pagingviz.portray import rounds
-from pagingviz.scenario import from_mapping, load
-from pagingviz.simulation import Simulation
+from pagingviz.reading import rounds
+from pagingviz.scenario.scenario import from_mapping, load
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.ui import figures_migration as charts
 
 KINDS = (
-    {}, {"road": "hap"}, {"road": "hap", "hap": "npt"}, {"road": "hap", "pml": "1"}, {"road": "pv"}, {"policy": "legacy"},
-    {"migrate": "hybrid", "road": "hap"}, {"migrate": "postcopy"}, {"migrate": "stop"}, {"migrate": "remus", "road": "pv"},
-)  # fmt: skip
+    {},
+    {"road": "hap"},
+    {"road": "hap", "hap": "npt"},
+    {"road": "hap", "pml": "1"},
+    {"road": "pv"},
+    {"policy": "legacy"},
+    {"migrate": "hybrid", "road": "hap"},
+    {"migrate": "postcopy"},
+    {"migrate": "stop"},
+    {"migrate": "remus", "road": "pv"},
+)
 
 
 def moving(**fields):
@@ -132,8 +140,11 @@ def test_back_in_time_the_boards_are_the_same(warm):
 
 
 def test_cells_of_several_frames_show_the_worst_and_say_so(warm):
-    sim = Simulation(from_mapping({"scenario": "lecture", "road": "hap", "migrate": "precopy", "clean_every": "0", "do": "",
-                                   "migrate_at": "100"}))  # fmt: skip
+    sim = Simulation(
+        from_mapping(
+            {"scenario": "lecture", "road": "hap", "migrate": "precopy", "clean_every": "0", "do": "", "migrate_at": "100"}
+        )
+    )
     sim.seek(20_000)
     plan = portrait.plan(sim.scenario, sim.work, "destination")
     assert plan.per_cell == 4 and "4 frames" in plan.unit and "worst" in plan.unit and "4 frames" in plan.legend[-1][2]
@@ -202,7 +213,8 @@ def test_the_pause_foretold_after_the_last_round_is_the_pause(warm):
 def test_what_dirties_faster_than_the_link_is_said_to(warm):
     sim = finish(moving(bandwidth="125", pace="500", road="hap"))
     assert any("no number of rounds" in text for text in rounds.convergence(sim.migration)) or (
-        rounds.paces(sim.migration)[-1].dirtied < 125)  # fmt: skip
+        rounds.paces(sim.migration)[-1].dirtied < 125
+    )
     pages = [pace.pages for pace in rounds.paces(sim.migration)]
     plateau = rounds.working_set(sim.migration)
     assert plateau == (min(pages[-2:]) if pages[-1] >= rounds.PLATEAU * pages[-2] else 0)
@@ -287,8 +299,13 @@ def test_two_clicks_from_home_and_the_keys(open_page):
     page.keyboard.press("Home")
     wait_ready(page, 0)
     begins = "The migration begins"
-    for key, at, word in (("n", 600, begins), ("n", 2817, "CLEAN: 56 pages"), ("p", 600, begins),
-                          ("ArrowRight", 601, "Round 1"), ("ArrowLeft", 600, begins)):  # fmt: skip
+    for key, at, word in (
+        ("n", 600, begins),
+        ("n", 2817, "CLEAN: 56 pages"),
+        ("p", 600, begins),
+        ("ArrowRight", 601, "Round 1"),
+        ("ArrowLeft", 600, begins),
+    ):
         page.keyboard.press(key)
         wait_ready(page, at)
         expect(page.locator(".what")).to_contain_text(word)

@@ -6,16 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from pagingviz.fields import ScenarioError
+from pagingviz.evidence.xen import saves
+from pagingviz.evidence.xen.compare import known_differences
+from pagingviz.evidence.xen.guest import SPECIAL, Guest
+from pagingviz.evidence.xen.library import text
+from pagingviz.evidence.xen.model import scenario_of
+from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.migration import Migration, wire
 from pagingviz.migration.policy import CONTINUE, STOP, Policy
-from pagingviz.recording import saves
-from pagingviz.recording.compare import known_differences
-from pagingviz.recording.guest import SPECIAL, Guest
-from pagingviz.recording.library import text
-from pagingviz.recording.model import scenario_of
-from pagingviz.recording.pvguest import guest_of
-from pagingviz.simulation import Simulation
+from pagingviz.scenario.fields import ScenarioError
+from pagingviz.timeline.simulation import Simulation
 
 LINES = saves.read_table(text(saves.TABLE))
 DIFFERS = [name for name in saves.NAMES if known_differences({f"save_{name}.jsonl"})]
@@ -177,8 +177,15 @@ def test_rates_of_the_guest():
     assert save_of(begin, *some, end).policy == Policy("xen")
 
 
-BAD = ["", "x", "{}", '{"ev": "policy"}', json.dumps(call(0, 0, 5, STOP)), '{"ev": "suspend", "t": 1}',
-       '{"ev": "suspend", "t": 1}\n' + json.dumps(call(0, 0, 5))]  # fmt: skip
+BAD = [
+    "",
+    "x",
+    "{}",
+    '{"ev": "policy"}',
+    json.dumps(call(0, 0, 5, STOP)),
+    '{"ev": "suspend", "t": 1}',
+    '{"ev": "suspend", "t": 1}\n' + json.dumps(call(0, 0, 5)),
+]
 
 
 @pytest.mark.parametrize("bad", BAD)

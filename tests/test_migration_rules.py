@@ -6,7 +6,7 @@ from migrating import ROADS, by_round, live, moved, small, warmth, wiretap
 
 from pagingviz.migration import Migration, wire
 from pagingviz.migration.policy import CONTINUE, STOP
-from pagingviz.scenario import FIELDS
+from pagingviz.scenario.scenario import FIELDS
 
 ALL = ("live", "final", "checkpoint")  # rounds
 POLICIES = next(field.choices for field in FIELDS if field.name == "policy")
@@ -130,8 +130,16 @@ def test_34_fewer_stores_never_need_more_rounds_under_an_exact_threshold():
     """The stores of a lower `write` are some of those of a higher one, at the same ticks. Every pause is as short as wanted."""
     needed = []
     for write in range(20, 100, 25):
-        sim = moved(work="uniform:900", frames=1024, write=write, pace=1, policy="qemu", downtime=100,
-                    migrate_at=warmth(900, 20), direct_map_pages="large")  # fmt: skip
+        sim = moved(
+            work="uniform:900",
+            frames=1024,
+            write=write,
+            pace=1,
+            policy="qemu",
+            downtime=100,
+            migrate_at=warmth(900, 20),
+            direct_map_pages="large",
+        )
         st = sim.migration.state
         assert st.equal and st.stop.endswith("<= 0.1 ms")
         assert st.rounds[-1].planned * sim.migration.link.page <= 100 * wire.FREQUENCY
@@ -142,8 +150,18 @@ def test_34_fewer_stores_never_need_more_rounds_under_an_exact_threshold():
 def test_34_below_the_threshold_a_slower_writer_can_have_the_longer_pause():
     """Only the bound is monotone. Two sweeps: 4096 (5/11)^5 = 79 pages are few enough, and so are 4096 (1/2)^6 = 64."""
     slower, faster = (
-        moved(work=f"sequential:4000:{repeat}", frames=4096, write=100, pace=20, policy="qemu", downtime=330,
-              migrate_at=4000 * repeat, direct_map_pages="large") for repeat in (44, 40))  # fmt: skip
+        moved(
+            work=f"sequential:4000:{repeat}",
+            frames=4096,
+            write=100,
+            pace=20,
+            policy="qemu",
+            downtime=330,
+            migrate_at=4000 * repeat,
+            direct_map_pages="large",
+        )
+        for repeat in (44, 40)
+    )
     assert (len(live(slower)), len(live(faster))) == (5, 6)
     assert slower.migration.state.downtime > faster.migration.state.downtime
 
@@ -152,8 +170,15 @@ def test_34_the_cap_on_rounds_can_end_in_a_burst():
     """The known exception. A guest works for 50,000 ticks and rests as long: over the faster link (6 ticks a page) Xen's fifth
     round ends amid the work and the pause takes all its pages, over the slower one (8) nothing. A threshold waits for the rest.
     """
-    fields = {"work": "uniform:1000,idle", "quantum": 50_000, "frames": 1100, "write": 100, "migrate_at": 20_000,
-              "direct_map_pages": "large", "downtime": 100}  # fmt: skip
+    fields = {
+        "work": "uniform:1000,idle",
+        "quantum": 50_000,
+        "frames": 1100,
+        "write": 100,
+        "migrate_at": 20_000,
+        "direct_map_pages": "large",
+        "downtime": 100,
+    }
     fast, slow = (moved(pace=pace, **fields).migration.state.rounds[-1].planned for pace in (6, 8))
     assert fast > 900 and slow == 0
     for pace in (6, 8):

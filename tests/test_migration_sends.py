@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
+from pagingviz.experiments.migrations import over
 from pagingviz.migration import send as sending
-from pagingviz.moves import over
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
-ROADS = {"pv": {"road": "pv"}, "shadow": {"road": "shadow"}, "ept": {"road": "hap"}, "pml": {"road": "hap", "pml": 1},
-         "npt": {"road": "hap", "hap": "npt"}}  # fmt: skip
+ROADS = {
+    "pv": {"road": "pv"},
+    "shadow": {"road": "shadow"},
+    "ept": {"road": "hap"},
+    "pml": {"road": "hap", "pml": 1},
+    "npt": {"road": "hap", "hap": "npt"},
+}
 POLICIES = ("xen", "legacy", "clark", "qemu", "numbers")
 
 

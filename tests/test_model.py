@@ -1,6 +1,7 @@
 """The slow model against what is known independently of it.
 
 Golden scenarios of real Xen, the rules of the x86 walk, and the law that a guest cannot tell which road it runs on."""
+
 import random
 from collections import OrderedDict
 
@@ -12,12 +13,13 @@ from model.invariants import broken_rule
 from model.tlb import TlbEntry, TlbLevel
 from model.walk import Mode, PageFault, guest_walk
 
-BASE = 0x10000          # first page of a process
+BASE = 0x10000  # first page of a process
 
 
 def machine(road="shadow", **fields):
-    return Model(Config(**{"road": road, "frames": 128, "zone": 64, "pool": 64, "oos": 0, "shopt": 0x2F,
-                           "xen": "master"} | fields))  # fmt: skip
+    return Model(
+        Config(**{"road": road, "frames": 128, "zone": 64, "pool": 64, "oos": 0, "shopt": 0x2F, "xen": "master"} | fields)
+    )
 
 
 def changes(model, work):
@@ -52,6 +54,7 @@ def shadow_leaf(model, vpn):
 
 # ---- golden scenarios of Xen's shadow code, out-of-sync tables off ----
 
+
 def test_g1_cold_read_builds_three_shadows_and_prefetches():
     m = machine()
     for vpn in range(BASE, BASE + 40):
@@ -82,7 +85,7 @@ def test_g3_log_dirty_read_then_write():
     assert touch(m, BASE, WRITE)["shadow_fault"] == 1
     assert shadow_leaf(m, BASE) & W and gfn in m.log.bits
     assert "shadow_fault" not in touch(m, BASE, WRITE)
-    assert len(m.log.tree) == 4                     # the first mark allocates exactly four pages
+    assert len(m.log.tree) == 4  # the first mark allocates exactly four pages
 
 
 def test_g5_every_store_to_a_shadowed_l1_is_emulated_and_two_zeros_unshadow_it():
@@ -97,7 +100,7 @@ def test_g5_every_store_to_a_shadowed_l1_is_emulated_and_two_zeros_unshadow_it()
     moved = changes(m, lambda: m.guest.store(l1, 8, 0))
     assert moved["shadow_early_unshadow"] == moved["shadow_unshadow"] == moved["shadow_up_pointer"] == 1
     assert not m.road.is_page_table(m.p2m[l1])
-    assert m.guest.store(l1, 9, 0)                  # now an ordinary page: the store goes straight to memory
+    assert m.guest.store(l1, 9, 0)  # now an ordinary page: the store goes straight to memory
 
 
 def test_g6_store_to_an_l2_is_validated_and_links_only_shadowed_children():
@@ -122,7 +125,7 @@ def test_g7_processes_larger_than_the_pool_recycle_the_least_recently_loaded_roo
         seen = len(m.events)
         moved = touch(m, BASE, READ, p)
         victims = [e[4] for e in m.events[seen:] if e[1] == "PREALLOC_UNPIN"]
-        assert moved["shadow_prealloc_1"] >= 1 and victims == lru[:len(victims)] and victims
+        assert moved["shadow_prealloc_1"] >= 1 and victims == lru[: len(victims)] and victims
         assert m.crashed == 0 and "shadow_prealloc_2" not in moved
 
 
@@ -137,7 +140,7 @@ def test_g8_one_process_larger_than_the_pool_is_unhooked_whole():
         if "shadow_prealloc_2" in moved:
             break
     live = [p.type for p in m.road.pages.values() if p.type in (7, 9, 11, 12)]
-    assert sorted(live) == [7, 9, 11, 12]           # the root, and the path of the faulting page only
+    assert sorted(live) == [7, 9, 11, 12]  # the root, and the path of the faulting page only
 
 
 def test_g9_clean_unpins_the_root_and_the_next_cr3_load_frees_it():
@@ -178,7 +181,7 @@ def test_write_access_is_found_by_guess_last_hit_and_brute_force():
 def test_a_shadow_with_two_parents_survives_the_fast_unshadow_and_a_user_write_removes_it():
     m = machine()
     touch(m, BASE)
-    touch(m, BASE + 512)                            # a second L1, whose frame the user is about to map
+    touch(m, BASE + 512)  # a second L1, whose frame the user is about to map
     l2, l1, mine = table_of(m, BASE, 2), table_of(m, BASE + 512, 1), table_of(m, BASE, 1)
     m.guest.store(l2, 501, l1 << 12 | P | W | U | A)
     moved = changes(m, lambda: [m.guest.store(l1, slot, 0) for slot in (1, 2)])
@@ -194,13 +197,14 @@ def test_a_shadow_with_two_parents_survives_the_fast_unshadow_and_a_user_write_r
 def test_two_idle_vcpus_hold_the_root():
     m = machine(vcpus=3)
     root = m.cpu.slots[0]
-    assert m.road.pages[root].refcount == 4         # three slots and the pin
+    assert m.road.pages[root].refcount == 4  # three slots and the pin
     assert [p.type for p in m.road.pages.values()][:4] == [14, 12, 14, 14]
     touch(m, BASE, WRITE, 1)
     assert m.road.pages[root].refcount >= 3 and broken_rule(m) == ""
 
 
 # ---- EPT ----
+
 
 def entries(m):
     """{(pool page, slot): word} of the present entries of the nested tables."""
@@ -230,12 +234,13 @@ def test_exits_of_one_clean_interval(superpages):
         moved = changes(m, lambda: [touch(m, BASE + k, WRITE) for k in range(20) for _ in range(2)])
         assert "ept_misconfig" not in moved and moved["ept_violation"] == m.log.dirty_count == 20
     leaves = [e for e in entries(m).values() if e >> 7 & 1]
-    assert len(leaves) == superpages                # of the two superpages one was written, hence split
+    assert len(leaves) == superpages  # of the two superpages one was written, hence split
     m.command("off")
     assert not m.road.tree_pages and changes(m, lambda: touch(m, BASE, WRITE)).get("ept_violation") is None
 
 
 # ---- the walk (Intel SDM vol. 3, 4.5 to 4.8) ----
+
 
 def tables(*entries):
     """Four tables 1..4 in a row from the root with these flags in slot 0; the leaf maps frame 5."""
@@ -246,15 +251,18 @@ def tables(*entries):
 ALL = P | W | U
 
 
-@pytest.mark.parametrize("flags, kind, user, error", [
-    ((ALL, ALL, ALL, 0), WRITE, True, 2 | 4),                      # not present: P clear
-    ((ALL, ALL, 0, ALL), FETCH, False, 16),
-    ((P | U, ALL, ALL, 0), WRITE, True, 2 | 4),                    # a hole below wins over a missing right above
-    ((P | U, ALL, ALL, ALL), WRITE, True, 1 | 2 | 4),
-    ((ALL, P | U, ALL, ALL), WRITE, False, 1 | 2),                 # CR0.WP: the supervisor obeys too
-    ((ALL, ALL, P | W, ALL), READ, True, 1 | 4),
-    ((ALL | NX, ALL, ALL, ALL), FETCH, True, 1 | 4 | 16),          # NX on any level
-])
+@pytest.mark.parametrize(
+    "flags, kind, user, error",
+    [
+        ((ALL, ALL, ALL, 0), WRITE, True, 2 | 4),  # not present: P clear
+        ((ALL, ALL, 0, ALL), FETCH, False, 16),
+        ((P | U, ALL, ALL, 0), WRITE, True, 2 | 4),  # a hole below wins over a missing right above
+        ((P | U, ALL, ALL, ALL), WRITE, True, 1 | 2 | 4),
+        ((ALL, P | U, ALL, ALL), WRITE, False, 1 | 2),  # CR0.WP: the supervisor obeys too
+        ((ALL, ALL, P | W, ALL), READ, True, 1 | 4),
+        ((ALL | NX, ALL, ALL, ALL), FETCH, True, 1 | 4 | 16),  # NX on any level
+    ],
+)
 def test_error_codes(flags, kind, user, error):
     with pytest.raises(PageFault) as caught:
         guest_walk(Mode(4, 9, 40), 1, None, 0, kind, user, tables(*flags))
@@ -295,6 +303,7 @@ def test_tlb_level_is_a_true_lru():
 
 # ---- the guest ----
 
+
 def test_fork_shares_frames_and_a_write_copies_one():
     m = machine("bare")
     for k in range(4):
@@ -309,7 +318,7 @@ def test_fork_shares_frames_and_a_write_copies_one():
     assert frame(copied) != frame(parent) and copied & W and m.guest.share[frame(parent)] == 1
     free = len(m.guest.data_stack) + len(m.guest.table_stack)
     m.tick(Op(1, kind=EXIT))
-    assert len(m.guest.data_stack) + len(m.guest.table_stack) == free + 5      # root, three tables, the copied frame
+    assert len(m.guest.data_stack) + len(m.guest.table_stack) == free + 5  # root, three tables, the copied frame
     touch(m, BASE, WRITE)
     assert m.word(table_of(m, BASE, 1), slot) & W and not m.word(table_of(m, BASE, 1), slot) & COW
 
@@ -324,7 +333,7 @@ def test_commands_fall_due_and_clean_repeats_itself():
 
 
 def test_a_crashed_machine_stands_still():
-    starved = machine(pool=4)                       # monitor table, root, and two pages where a fault wants three
+    starved = machine(pool=4)  # monitor table, root, and two pages where a fault wants three
     assert not starved.crashed
     bug = machine("bare")
     for m, code, op in ((starved, 1, Op(0, BASE, WRITE)), (bug, 2, Op(0, BASE, WRITE, vma_w=0))):
@@ -352,16 +361,30 @@ def random_ops(seed, n):
         yield Op(proc, BASE + page * draw.choice([1, 1, 512]), kind, vma_w, vma_x, draw.randrange(3))
 
 
-COMMANDS = [("enable", None), ("clean", None), ("clean", None), ("peek", None), ("off", None), ("blow", None),
-            ("flush", None), ("pool", 17), ("pool", 50)]
+COMMANDS = [
+    ("enable", None),
+    ("clean", None),
+    ("clean", None),
+    ("peek", None),
+    ("off", None),
+    ("blow", None),
+    ("flush", None),
+    ("pool", 17),
+    ("pool", 50),
+]
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_guest_cannot_tell_its_road(seed):
     """Same operations, different commands a road: same versions, faults, A/D bits and tables. No mark is lost."""
-    fields = {"frames": 512 if seed % 4 == 3 else 440, "zone": 200, "pool": (16, 24, 60)[seed % 3],
-              "vcpus": 1 + seed % 2, "superpages": int(seed % 4 == 3),
-              "direct_map": 0xFFFF_8800_0000_0000 if seed % 2 else 0xFFFF_8880_0000_0000}
+    fields = {
+        "frames": 512 if seed % 4 == 3 else 440,
+        "zone": 200,
+        "pool": (16, 24, 60)[seed % 3],
+        "vcpus": 1 + seed % 2,
+        "superpages": int(seed % 4 == 3),
+        "direct_map": 0xFFFF_8800_0000_0000 if seed % 2 else 0xFFFF_8880_0000_0000,
+    }
     models = [machine(road, **fields) for road in ("bare", "shadow", "hap")]
     draws = [random.Random(seed) for _ in models]
     for t, op in enumerate(random_ops(seed, 250)):

@@ -2,12 +2,13 @@
 
 import pytest
 
-from pagingviz import layout as L
-from pagingviz import poolsize, portray
-from pagingviz.recording import library, moments, saves
-from pagingviz.recording.script import Step
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.boards import portray
+from pagingviz.evidence.xen import library, moments, saves
+from pagingviz.evidence.xen.script import Step
+from pagingviz.experiments import pool_size
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 QUICK = ("pt", "pt-oos0", "pt-pae", "pae", "trace-hap")
 
@@ -28,11 +29,11 @@ def test_every_row_s_moment_shows_what_the_row_says(warm, name):
     for m in film.moments:
         sim.seek(m.tick)
         if m.model == "NPF":  # Xen's trace does not say where
-            assert {L.EV_NPF_RECALC, L.EV_HVM_NPF} & set(sim.events()["kind"].tolist()), m
+            assert {ev.NPF_RECALC, ev.HVM_NPF} & set(sim.events()["kind"].tolist()), m
         elif not m.step and m.model != "—":
             kind, place = m.model.split()[0], int(m.model.replace("gfn ", "").split()[1], 16)
             events = sim.events()
-            there = events[events["kind"] == L.EV["HVM_NPF" if kind == "MEM_SET_P2M_ENTRY" else kind]]
+            there = events[events["kind"] == ev.CODES["HVM_NPF" if kind == "MEM_SET_P2M_ENTRY" else kind]]
             assert place in (*there["gva"].tolist(), *there["gfn"].tolist(), *there["detail"].tolist()), m
         if m.recorded.startswith("PEEK"):
             assert f"dirty_count {int(sim.machine.sys[0].dirty_count)}" in m.model
@@ -73,14 +74,14 @@ def test_a_command_is_told_with_its_numbers():
 def test_the_curve_of_the_thrash_scenario_has_a_cliff(warm):
     scenario = load("thrash")
     heard = []
-    points = poolsize.curve(scenario, told=lambda done, of: heard.append((done, of)), wanted=(18, 22, 32, 64, 96), ticks=8000)
+    points = pool_size.curve(scenario, told=lambda done, of: heard.append((done, of)), wanted=(18, 22, 32, 64, 96), ticks=8000)
     assert [p.pool for p in points] == [18, 22, 32, 64, 96] and heard[-1] == (4, 5)
     faults = [p.faults for p in points]
     assert faults[0] > 3 * faults[-1] and points[-1].recycled == 0
-    a, b = poolsize.cliff(points)
+    a, b = pool_size.cliff(points)
     assert a.faults > 1.5 * b.faults
-    assert poolsize.cliff(points[-2:]) is None
-    assert scenario.pool in poolsize.sizes(scenario)
+    assert pool_size.cliff(points[-2:]) is None
+    assert scenario.pool in pool_size.sizes(scenario)
     sim = Simulation(scenario.replace(do=""))
     sim.run(8000)
     assert sim.counters()["shadow_fault"] == points[1].faults

@@ -46,6 +46,7 @@ def test_one_lost_bit_is_noticed_every_time(number, monkeypatch):
 
 def test_most_of_those_draws_lose_a_bit():
     """So that the test above cannot pass by doing nothing."""
+
     def matters(number):
         _, sim = moved.check(number)
         return sim.migration.state.rounds[-1].kind == "final" and sim.migration.state.rounds[-1].sent > 0

@@ -4,13 +4,30 @@ import json
 
 import pytest
 
-from pagingviz import moves
 from pagingviz.__main__ import main
+from pagingviz.experiments import migrations
 from pagingviz.migration import Migration
-from pagingviz.scenario import load
+from pagingviz.scenario.scenario import load
 
-ROUND = {"number", "kind", "planned", "sent", "data", "skipped", "dirtied", "needless", "bytes", "ticks", "began", "time",
-         "rate", "throttle", "faults", "stall", "exits"}  # fmt: skip
+ROUND = {
+    "number",
+    "kind",
+    "planned",
+    "sent",
+    "data",
+    "skipped",
+    "dirtied",
+    "needless",
+    "bytes",
+    "ticks",
+    "began",
+    "time",
+    "rate",
+    "throttle",
+    "faults",
+    "stall",
+    "exits",
+}
 
 
 def test_the_report_adds_up(capsys):
@@ -35,28 +52,37 @@ def test_a_scenario_without_a_migration_is_moved_as_xen_does(capsys):
 
 
 def test_its_own_readings_of_the_bitmap_give_way():
-    sc = moves.moving(load("blackboard").replace(do="enable@300,pool:30@500,clean@900"))
+    sc = migrations.moving(load("blackboard").replace(do="enable@300,pool:30@500,clean@900"))
     assert (sc.migrate, sc.clean_every, sc.do) == ("precopy", 0, "pool:30@500")
-    assert moves.moving(sc) is sc
+    assert migrations.moving(sc) is sc
 
 
-@pytest.mark.parametrize(("options", "code", "words"), [
-    (["--set", "fail=link:100"], 1, "The link was lost after 100 pages: the source goes on"),
-    (["--set", "migrate=postcopy", "--set", "fail=link:100"], 1, "neither host has all of its memory"),
-    (["--set", "migrate=remus", "--set", "fail=link:500"], 0, "the backup goes on from checkpoint"),
-    (["--set", "road=bare"], 1, "No hypervisor, no migration"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--set", "fail=link:100"], 1, "The link was lost after 100 pages: the source goes on"),
+        (["--set", "migrate=postcopy", "--set", "fail=link:100"], 1, "neither host has all of its memory"),
+        (["--set", "migrate=remus", "--set", "fail=link:500"], 0, "the backup goes on from checkpoint"),
+        (["--set", "road=bare"], 1, "No hypervisor, no migration"),
+    ],
+)
 def test_what_goes_wrong_is_one_sentence(options, code, words, capsys):
     assert main(["migrate", "moving", *options]) == code
     assert words in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--set", "migrate=teleport"], "migrate"), (["--set", "fail=fire:3"], "link:N"),
-    (["--set", "fail=link:x"], "whole number"),
-    (["--set", "bandwidth=0"], "bandwidth must be from 1"), (["--set", "pace=0"], "pace must be"),
-    (["--set", "clean_every=100"], "clean_every must be 0"), (["--set", "policy=luck"], "policy"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "migrate=teleport"], "migrate"),
+        (["--set", "fail=fire:3"], "link:N"),
+        (["--set", "fail=link:x"], "whole number"),
+        (["--set", "bandwidth=0"], "bandwidth must be from 1"),
+        (["--set", "pace=0"], "pace must be"),
+        (["--set", "clean_every=100"], "clean_every must be 0"),
+        (["--set", "policy=luck"], "policy"),
+    ],
+)
 def test_bad_input_is_one_sentence(options, words, capsys):
     assert main(["migrate", "moving", *options]) == 2
     told = capsys.readouterr()
@@ -82,6 +108,6 @@ def test_side_by_side_the_work_is_the_same_and_the_price_is_not(capsys):
 
 
 def test_a_road_that_cannot_be_says_so():
-    rows = moves.side_by_side(load("moving").replace(guest="pae"))
+    rows = migrations.side_by_side(load("moving").replace(guest="pae"))
     assert [row["name"] for row in rows if "error" in row] == ["PV"]
-    assert moves.table(rows)[0]["stopped because"].endswith(".")
+    assert migrations.table(rows)[0]["stopped because"].endswith(".")

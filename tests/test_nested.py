@@ -10,9 +10,10 @@ from agree import build, command, differences, tick
 from model import FORK, READ, WRITE, Op
 from model.invariants import broken_rule
 
-from pagingviz import layout as L
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86
 from pagingviz.core.audit import RULES, audit
-from pagingviz.core.jit import PLAIN
+from pagingviz.core.build.jit import PLAIN
 
 BASE = 0x10000
 
@@ -143,7 +144,7 @@ def test_h23_h24_h25_superpages_split_on_stores_only_and_never_come_back():
     mfns = p.view("p2m").copy()
 
     def superpages():
-        return sum(1 for e in p.view("pool").tolist() if e & int(L.EPT_SP) and e & 7)
+        return sum(1 for e in p.view("pool").tolist() if e & int(x86.EPT_SP) and e & 7)
 
     assert superpages() == 2
     p.do("enable")
@@ -168,8 +169,8 @@ def test_h5_the_bit_is_set_before_the_frame_may_be_written(superpages, hap):
     first = int(p.s.ev_n)
     version = int(p.view("ver")[p.gfn(BASE)])
     p.touch(BASE, WRITE)
-    rows = p.view("ring").reshape(-1, int(L.RING_WORDS))[first : int(p.s.ev_n)]
-    kinds = [L.EVENTS[int(row[1])] for row in rows]
+    rows = p.view("ring").reshape(-1, int(ev.RING_WORDS))[first : int(p.s.ev_n)]
+    kinds = [ev.NAMES[int(row[1])] for row in rows]
     exit_ = "EPT_VIOLATION" if hap == "ept" else "HVM_NPF"
     marks = [n for n, row in enumerate(rows) if kinds[n] == "MARK_DIRTY" and int(row[4]) == p.gfn(BASE)]
     assert len(marks) == 1 and exit_ in kinds
@@ -201,10 +202,16 @@ def test_h27_the_hypervisor_sees_faults_cr3_and_invlpg_under_shadow_only():
 
 # Section 6 of our facts on nested paging and migration, 1 to 28.
 ELSEWHERE = {
-    1: "test_migration_sends", 3: "test_migration_sends", 4: "test_migration_sends",
-    2: "test_audit: RULES[14] and the mutants that lose writes", 11: "test_hap_pool", 14: "RULES[12]", 15: "RULES[18]",
-    16: "agreement with the model, which keeps marks in the same places", 26: "test_audit: no flush after CLEAN",
-}  # fmt: skip
+    1: "test_migration_sends",
+    3: "test_migration_sends",
+    4: "test_migration_sends",
+    2: "test_audit: RULES[14] and the mutants that lose writes",
+    11: "test_hap_pool",
+    14: "RULES[12]",
+    15: "RULES[18]",
+    16: "agreement with the model, which keeps marks in the same places",
+    26: "test_audit: no flush after CLEAN",
+}
 
 
 def test_every_invariant_has_its_test():

@@ -6,18 +6,29 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pagingviz import layout as L
-from pagingviz import portray
-from pagingviz.core.jit import from_python
-from pagingviz.core.nested import second
-from pagingviz.core.p2m import handle_exit
-from pagingviz.palette import (
-    FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE,
-)  # fmt: skip
-from pagingviz.portray import nested, nested_tables
-from pagingviz.portray.plans import LARGEST
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86
+from pagingviz.arch.words import ONE, ZERO, U
+from pagingviz.boards import nested_tables, portray
+from pagingviz.boards.palette import (
+    FILL_MASK,
+    LETTER_MASK,
+    LETTER_SHIFT,
+    LETTERS,
+    PENDING,
+    PINNED,
+    READ_ONLY,
+    SUPERPAGE,
+    TABLE,
+    WRITABLE,
+)
+from pagingviz.boards.plans import LARGEST
+from pagingviz.core.build.jit import from_python
+from pagingviz.core.nested.p2m import handle_exit
+from pagingviz.core.nested.walk import second
+from pagingviz.reading import nested
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
 HAPS = pytest.mark.parametrize("hap, pml", [("ept", 0), ("ept", 1), ("npt", 0)])
 BIG = pytest.mark.parametrize("superpages", [0, 1])
@@ -28,8 +39,19 @@ P, RW, US, PSE = 1, 2, 4, 0x80
 
 def machine(hap, pml, superpages, frames=1024, **fields):
     """A small guest that forks and writes, log-dirty switched on, off and on again."""
-    more = {"road": "hap", "hap": hap, "pml": pml, "superpages": superpages, "frames": frames, "trace": "gzip",
-            "work": "fork:12,zipf:60", "quantum": 17, "write": 40, "do": DO, "clean_every": 0}  # fmt: skip
+    more = {
+        "road": "hap",
+        "hap": hap,
+        "pml": pml,
+        "superpages": superpages,
+        "frames": frames,
+        "trace": "gzip",
+        "work": "fork:12,zipf:60",
+        "quantum": 17,
+        "write": 40,
+        "do": DO,
+        "clean_every": 0,
+    }
     return Simulation(load("blackboard").replace(**more | fields))
 
 
@@ -117,10 +139,12 @@ def test_what_lies_below_an_entry_is_counted(warm, hap, pml, superpages):
             size = 512 ** (level - 1)
             leaves = [(at, x, m) for at, g, x, m in found if gfn <= g < gfn + size and at <= level and (at == 1 or x & PSE)]
             waits = [(at, x, m or looks(sim, at, x)[1] == "?") for at, x, m in leaves]
-            assert nested.below(sim.machine, level, L.U(e), marked) == {
-                "leaves": len(leaves), "pending": sum(m for *_, m in waits),
+            assert nested.below(sim.machine, level, U(e), marked) == {
+                "leaves": len(leaves),
+                "pending": sum(m for *_, m in waits),
                 "logged": sum(x >> 52 & 63 == 2 for _, x, _ in waits),
-                "writable": sum(bool(x & RW) and not m for _, x, m in waits)}  # fmt: skip
+                "writable": sum(bool(x & RW) and not m for _, x, m in waits),
+            }
 
 
 # ---- what an access costs
@@ -132,10 +156,10 @@ def perform(sim, gfn, write):
     before, state = m.counters(), m.snapshot()
     walk, handle = from_python(second), from_python(handle_exit)
     s, c = m.sys[0], m.cpu[0]
-    gpa, kind = L.U(gfn << 12), L.WRITE if write else L.READ
-    while walk(s, c, m.mem, gpa, kind, L.ONE) != L.ZERO:
+    gpa, kind = U(gfn << 12), x86.WRITE if write else x86.READ
+    while walk(s, c, m.mem, gpa, kind, ONE) != ZERO:
         assert m.tick >= 0 and not s.crashed
-        handle(s, c, m.mem, L.ZERO)
+        handle(s, c, m.mem, ZERO)
     moved = {name: m.counters()[name] - before[name] for name in COUNTERS}
     m.restore(state)
     return {name: n for name, n in moved.items() if n}
@@ -165,10 +189,10 @@ def test_a_full_log_is_foretold(warm, superpages):
     m = sim.machine
     walk, handle = from_python(second), from_python(handle_exit)
     for gfn in (1000, *range(2048)):  # the first one only splits its leaf, where there are large ones
-        if m.sys[0].pml_index[0] >= L.PML_ENTRIES:
+        if m.sys[0].pml_index[0] >= x86.PML_ENTRIES:
             break
-        while walk(m.sys[0], m.cpu[0], m.mem, L.U(gfn << 12), L.WRITE, L.ONE) != L.ZERO:
-            handle(m.sys[0], m.cpu[0], m.mem, L.ZERO)
+        while walk(m.sys[0], m.cpu[0], m.mem, U(gfn << 12), x86.WRITE, ONE) != ZERO:
+            handle(m.sys[0], m.cpu[0], m.mem, ZERO)
     assert len(m.pml()[0]) == 512
     full = 0
     for gfn in range(0, 2048, 5):
@@ -207,7 +231,8 @@ def written(words, tick, steps, waits):
     for step in steps:
         mine = words[:, step.page * 512 + step.index]
         ticks = {t for t in range(1, tick + 1) if mine[t] != mine[t - 1]} | {
-            t for t in ticks if above is not None and not waits(above[t]) and not waits(mine[t]) and mine[t]}  # fmt: skip
+            t for t in ticks if above is not None and not waits(above[t]) and not waits(mine[t]) and mine[t]
+        }
         above = mine
     return ticks
 
@@ -252,7 +277,9 @@ def test_entries_written_at_enable_and_clean(warm):
     assert nested_tables.root_writes(sim)["ENABLE"] == (280, None)
     sim = machine("ept", 0, 0, do="enable@60")
     sim.run(40_000)
-    assert not np.any(sim.past_events()[0]["kind"] == L.EV["ENABLE"]) and nested_tables.root_writes(sim) == {"ENABLE": (60, 1)}
+    assert not np.any(sim.past_events()[0]["kind"] == ev.CODES["ENABLE"]) and nested_tables.root_writes(sim) == {
+        "ENABLE": (60, 1)
+    }
     assert nested_tables.below_maps(Simulation(load("blackboard"))) == []
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pagingviz import board, palette
-from pagingviz.palette import LETTERS, PALETTES, contrast
+from pagingviz.boards import palette
+from pagingviz.boards.palette import LETTERS, PALETTES, contrast
 
-STATIC = Path(board.__file__).parent / "static"
+STATIC = Path(palette.__file__).parent / "static"
 GLYPHS = (STATIC / "glyphs.js").read_text(encoding="utf-8")
 FILLED = [code for code in palette.FILL_CODES if code not in (palette.ABSENT, palette.FREE, palette.BLANK)]
 themes = pytest.mark.parametrize("theme", PALETTES)

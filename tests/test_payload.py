@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pagingviz.board.payload import decode, encode
-from pagingviz.palette import PALETTES
+from pagingviz.boards.palette import PALETTES
+from pagingviz.boards.payload import decode, encode
 
 sizes = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4)
 

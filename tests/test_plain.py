@@ -14,8 +14,11 @@ from raw import BASE, DIRECT, FRAME
 from test_properties_in_time import COMMANDS, world
 
 ROOT = Path(__file__).resolve().parents[1]
-MACHINES = [(levels, road, vcpus, shopt) for levels in (4, 3, 2) for road, vcpus, shopt in
-            (("bare", 1, 511), ("hap", 2, 511), ("shadow", 1, 511), ("shadow", 2, 511), ("shadow", 1, 0))]  # fmt: skip
+MACHINES = [
+    (levels, road, vcpus, shopt)
+    for levels in (4, 3, 2)
+    for road, vcpus, shopt in (("bare", 1, 511), ("hap", 2, 511), ("shadow", 1, 511), ("shadow", 2, 511), ("shadow", 1, 0))
+]
 
 
 def digest(levels, road, vcpus, shopt):

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from pagingviz import portray
-from pagingviz.board.payload import decode
-from pagingviz.palette import AGE_OLDEST, AGE_YOUNGEST, CHANGED, CROSSED, TABLE
-from pagingviz.scenario import MAX_TICK, ScenarioError, load
-from pagingviz.simulation import Simulation
-from pagingviz.ui import player as playing
-from pagingviz.ui.crowd import Crowd
-from pagingviz.ui.player import Look, Player, compiling
+from pagingviz.boards import portray
+from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CHANGED, CROSSED, TABLE
+from pagingviz.boards.payload import decode
+from pagingviz.player import player as playing
+from pagingviz.player.crowd import Crowd
+from pagingviz.player.message import Look, compiling
+from pagingviz.player.player import Player
+from pagingviz.scenario.scenario import MAX_TICK, ScenarioError, load
+from pagingviz.timeline.simulation import Simulation
 
 LOOK = Look("The machine", portray.BOARDS)
 
@@ -26,8 +27,20 @@ def player(warm):
 def ask(player, cmd, **more):
     """(header, frames) of the answer; `tick` is the present one unless said otherwise."""
     player.count = getattr(player, "count", 0) + 1
-    asked = {"seq": player.count, "cmd": cmd, "tick": player.sim.tick, "from": player.sim.tick, "n": 1, "frames": 10,
-             "fps": 30, "per_frame": 1, "kind": player.kind, "play": False, "board": None, "cell": None}  # fmt: skip
+    asked = {
+        "seq": player.count,
+        "cmd": cmd,
+        "tick": player.sim.tick,
+        "from": player.sim.tick,
+        "n": 1,
+        "frames": 10,
+        "fps": 30,
+        "per_frame": 1,
+        "kind": player.kind,
+        "play": False,
+        "board": None,
+        "cell": None,
+    }
     header, frames = decode(player.answer(asked | more, LOOK))
     assert header["seq"] == player.count
     return header, frames

@@ -6,13 +6,13 @@ from raw import BASE, FRAME, PAGE, Raw
 from test_nested import BASE as VPN
 from test_nested import Pair, after
 
-from pagingviz import layout as L
-from pagingviz import portray
-from pagingviz.palette import FILL_MASK, PENDING
-from pagingviz.scenario import ScenarioError, load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import x86
+from pagingviz.boards import portray
+from pagingviz.boards.palette import FILL_MASK, PENDING
+from pagingviz.scenario.scenario import ScenarioError, load
+from pagingviz.timeline.simulation import Simulation
 
-LAST = int(L.PML_ENTRIES) - 1
+LAST = int(x86.PML_ENTRIES) - 1
 
 
 def big(written, **fields):

@@ -9,11 +9,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from raw import BASE, DIRECT, FRAME, FULL, KERNEL, LINK, NX, PAGE, PSE, A, D, P, Raw, Tables, U, W
 
-from pagingviz import layout as L
-from pagingviz.core.jit import PLAIN
+from pagingviz.arch import xen
+from pagingviz.core.build.jit import PLAIN
 
-CALM = settings(derandomize=True, deadline=None, database=None, max_examples=12, suppress_health_check=list(HealthCheck),
-                phases=[Phase.generate] if PLAIN else list(Phase))  # fmt: skip
+CALM = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=12,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate] if PLAIN else list(Phase),
+)
 LEVELS = pytest.mark.parametrize("levels", [4, 3, 2])
 
 
@@ -356,9 +362,9 @@ def test_a_users_store_to_a_table_unshadows_it_even_with_two_parents(oos):
     r = Raw(tables=t, oos=oos)
     for va in (BASE, BASE + (1 << 21), BASE + (5 << 21)):
         r.read(va)
-    assert r.view("pref")[r.shadow(l1, L.SH_L1)] == 2 and not r.sl(BASE + FRAME) & W
+    assert r.view("pref")[r.shadow(l1, xen.SH_L1)] == 2 and not r.sl(BASE + FRAME) & W
     moved, version = r.write(BASE + FRAME), int(r.view("ver")[l1])
     r.check()
     assert moved["shadow_fault_emulate_failed"] == moved["shadow_unshadow"] == moved["shadow_unshadow_bf"] == 1
     assert r.events("EMULATE_UNSHADOW_USER")["gfn"].tolist() == [l1]
-    assert version == 1 and r.shadow(l1, L.SH_L1) is None and not r.oos() and r.typecount(l1) == 1
+    assert version == 1 and r.shadow(l1, xen.SH_L1) is None and not r.oos() and r.typecount(l1) == 1

@@ -14,14 +14,35 @@ from raw import BASE, FRAME, LINK, NX, PAGE, PSE, A, D, P, Raw, Tables, U, W
 from test_properties import CALM, LEVELS
 
 from pagingviz.core.audit import RULES
-from pagingviz.core.jit import PLAIN
+from pagingviz.core.build.jit import PLAIN
 
 # number: rules of the audit (core/audit) that look at it on every quiet machine
 AUDITED = {
-    1: (7,), 2: (20,), 3: (21,), 4: (8,), 5: (22,), 6: (9,), 7: (23,), 8: (24,), 9: (7, 25), 11: (11,), 12: (10,),
-    13: (26,), 14: (27,), 15: (28,), 17: (29,), 18: (1, 2), 19: (30,), 20: (5,), 21: (3, 4), 22: (6,), 24: (31,),
-    29: (12, 16), 30: (14,), 32: (13,),
-}  # fmt: skip
+    1: (7,),
+    2: (20,),
+    3: (21,),
+    4: (8,),
+    5: (22,),
+    6: (9,),
+    7: (23,),
+    8: (24,),
+    9: (7, 25),
+    11: (11,),
+    12: (10,),
+    13: (26,),
+    14: (27,),
+    15: (28,),
+    17: (29,),
+    18: (1, 2),
+    19: (30,),
+    20: (5,),
+    21: (3, 4),
+    22: (6,),
+    24: (31,),
+    29: (12, 16),
+    30: (14,),
+    32: (13,),
+}
 OF_PV = (5, 15, 36)  # what these say of PV guests is in test_pv.py, under the same number
 
 
@@ -220,7 +241,7 @@ ACTS = st.one_of(
     st.tuples(st.just("link"), st.integers(0, 3), st.integers(0, 3), st.booleans()),
     st.tuples(st.just("root"), st.integers(0, 1), st.just(0), st.just(0)),
     st.tuples(st.just("do"), st.sampled_from(COMMANDS), st.just(0), st.just(0)),
-)  # fmt: skip
+)
 
 
 def world(levels, road, pool, vcpus, **fields):
@@ -283,8 +304,13 @@ def test_property_38_the_guest_cannot_see_how_it_is_translated(levels):
     @given(st.lists(ACTS, min_size=25, max_size=60), st.integers(1, 2))
     def run(acts, vcpus):
         bare = live(levels, acts, vcpus=vcpus)
-        others = ({"road": "hap"}, {"road": "shadow", "pool": 96}, {"road": "shadow", "pool": 36},
-                  {"road": "shadow", "pool": 96, "oos": 0}, {"road": "shadow", "pool": 96, "shopt": 0x100})  # fmt: skip
+        others = (
+            {"road": "hap"},
+            {"road": "shadow", "pool": 96},
+            {"road": "shadow", "pool": 36},
+            {"road": "shadow", "pool": 96, "oos": 0},
+            {"road": "shadow", "pool": 96, "shopt": 0x100},
+        )
         for fields in others:
             faults, tables, versions = live(levels, acts, vcpus=vcpus, **fields)
             assert faults == bare[0] and (tables == bare[1]).all() and (versions == bare[2]).all(), fields

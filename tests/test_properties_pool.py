@@ -6,7 +6,9 @@ from raw import BASE, DIRECT, FRAME, FULL, LINK, Raw
 from test_golden import chain
 from test_properties import LEVELS, kinds, superpage
 
-from pagingviz import layout as L
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE
 
 # ---- the pool
 
@@ -22,10 +24,10 @@ def test_property_18_every_page_of_the_pool_is_accounted_for(levels, oos):
 
     def adds_up():
         r.check()
-        shadows = sum(int(L.SH_PAGES[kind]) * n for kind, n in r.live().items())
-        monitors, snapshots = count(L.SH_MONITOR), count(L.SH_SNAPSHOT)
+        shadows = sum(int(xen.SH_PAGES[kind]) * n for kind, n in r.live().items())
+        monitors, snapshots = count(xen.SH_MONITOR), count(xen.SH_SNAPSHOT)
         assert r.s.free_pages + shadows + monitors + snapshots == r.s.total_pages
-        assert count(L.SH_P2M) == r.s.p2m_pages and r.s.total_pages + r.s.p2m_pages == 48
+        assert count(xen.SH_P2M) == r.s.p2m_pages and r.s.total_pages + r.s.p2m_pages == 48
         assert monitors == (2 if levels == 4 else 6) and snapshots in (0, 6)
 
     adds_up()
@@ -52,12 +54,12 @@ def test_property_19_a_shadow_costs_the_pages_of_its_type(levels):
     r.read(BASE + size * FRAME)
     r.check()
     assert free - int(r.s.free_pages) == costs[l1]
-    more = int((r.view("ptype") == L.SH_MORE).sum())
+    more = int((r.view("ptype") == xen.SH_MORE).sum())
     assert more == sum((costs.get(kind, 1) - 1) * n for kind, n in r.live().items())
     r.do("blow")
     r.check()
     assert r.live() == {l2 if levels < 4 else 12: len(r.roots())}
-    assert int((r.view("ptype") == L.SH_MORE).sum()) == (3 if levels == 2 else 0)
+    assert int((r.view("ptype") == xen.SH_MORE).sum()) == (3 if levels == 2 else 0)
 
 
 def test_property_20_references_are_parents_slots_and_pins_and_the_last_one_frees_at_once():
@@ -65,30 +67,30 @@ def test_property_20_references_are_parents_slots_and_pins_and_the_last_one_free
     r.read(BASE)
     l2, l1 = r.table(BASE, 2), r.table(BASE)
     refs = r.view("pref")
-    assert refs[r.shadow(l1, L.SH_L1)] == 1
+    assert refs[r.shadow(l1, xen.SH_L1)] == 1
     r.store(l2, 501, l1 << 12 | LINK)
     r.check()
-    assert refs[r.shadow(l1, L.SH_L1)] == 2
+    assert refs[r.shadow(l1, xen.SH_L1)] == 2
     r.store(l2, 501, 5)  # a present entry that leads elsewhere
     r.check()
-    assert refs[r.shadow(l1, L.SH_L1)] == 1
+    assert refs[r.shadow(l1, xen.SH_L1)] == 1
     moved = r.store(r.table(BASE, 4), r.tables.index(BASE, 4), 0)
     r.check()
-    assert moved["shadow_free"] == 3 and r.shadow(l1, L.SH_L1) is None
+    assert moved["shadow_free"] == 3 and r.shadow(l1, xen.SH_L1) is None
 
 
 def test_property_21_hash_and_flags_agree():
     r = Raw(pool=24, oos=0)
-    flags = r.view("info") >> L.SHADOW_FLAG_SHIFT
+    flags = r.view("info") >> xen.SHADOW_FLAG_SHIFT
     assert int(flags.sum()) == 1 << 12
     r.read(BASE)
     r.check()
-    info = r.view("info") >> L.SHADOW_FLAG_SHIFT
+    info = r.view("info") >> xen.SHADOW_FLAG_SHIFT
     for level, kind in ((4, 12), (3, 11), (2, 9), (1, 7)):
         assert info[r.table(BASE, level)] == 1 << kind
     moved = r.do("blow")
     r.check()
-    assert moved["shadow_hash_deletes"] == 3 and int((r.view("info") >> L.SHADOW_FLAG_SHIFT).sum()) == 1 << 12
+    assert moved["shadow_hash_deletes"] == 3 and int((r.view("info") >> xen.SHADOW_FLAG_SHIFT).sum()) == 1 << 12
 
 
 @LEVELS
@@ -127,7 +129,7 @@ def test_property_24_a_loaded_root_is_never_freed_by_recycling():
         for k in range(14):
             root = r.top()
             r.read(BASE + (k << 21))
-            assert r.top() == root and r.view("ptype")[root] == L.SH_L4
+            assert r.top() == root and r.view("ptype")[root] == xen.SH_L4
             for event in r.events("PREALLOC_UNPIN"):
                 if event["mfn"] == root:
                     unpinned_while_loaded += 1
@@ -153,7 +155,7 @@ def test_property_25_roots_are_unhooked_only_when_nothing_is_pinned_any_more():
         for k in range(14):
             before = len(r.pinned())
             moved = r.read(BASE + (k << 21))
-            names = [L.EVENTS[int(kind)] for kind in r.events("PREALLOC_UNPIN", "PREALLOC_UNHOOK")["kind"]]
+            names = [ev.NAMES[int(kind)] for kind in r.events("PREALLOC_UNPIN", "PREALLOC_UNHOOK")["kind"]]
             if moved["shadow_prealloc_2"]:
                 unhooks += 1
                 assert names[: names.index("PREALLOC_UNHOOK")] == ["PREALLOC_UNPIN"] * before
@@ -169,7 +171,7 @@ def test_property_26_a_pool_of_128_pages_a_vcpu_is_always_enough(levels):
     for k in range(150 if levels > 2 else 75):
         r.write(BASE + k * (FRAME << tables.bits))
         assert not r.s.crashed and r.s.total_pages + r.s.p2m_pages == 128
-        assert int((r.view("ptype") != L.SH_OUT).sum()) == 128
+        assert int((r.view("ptype") != xen.SH_OUT).sum()) == 128
     r.check()
     assert r.s.shadow_prealloc_2 > 0
 
@@ -202,12 +204,12 @@ def test_property_28_after_a_blow_only_empty_loaded_roots_are_left(levels, vcpus
     assert r.oos()
     r.do("blow")
     r.check()
-    roots = {int(p) for p in r.s.root[: vcpus * 4] if p != L.NONE}
+    roots = {int(p) for p in r.s.root[: vcpus * 4] if p != NONE}
     root_type = kinds(levels)[2] if levels < 4 else 12
     assert r.live() == {root_type: len(roots)} and r.pinned() == []
-    for page in np.flatnonzero(r.view("ptype") != L.SH_FREE).tolist():
-        if r.view("ptype")[page] not in (L.SH_MONITOR, L.SH_SNAPSHOT, L.SH_OUT, L.SH_P2M):
-            assert not (r.words(page) & L.P).any()
-    assert not (r.view("info") & L.TYPECOUNT).any() and not any(r.oos(v) for v in range(vcpus))
-    fixed = int(np.isin(r.view("ptype"), [L.SH_MONITOR, L.SH_SNAPSHOT]).sum())
-    assert r.s.free_pages == r.s.total_pages - fixed - len(roots) * int(L.SH_PAGES[root_type])
+    for page in np.flatnonzero(r.view("ptype") != xen.SH_FREE).tolist():
+        if r.view("ptype")[page] not in (xen.SH_MONITOR, xen.SH_SNAPSHOT, xen.SH_OUT, xen.SH_P2M):
+            assert not (r.words(page) & x86.P).any()
+    assert not (r.view("info") & xen.TYPECOUNT).any() and not any(r.oos(v) for v in range(vcpus))
+    fixed = int(np.isin(r.view("ptype"), [xen.SH_MONITOR, xen.SH_SNAPSHOT]).sum())
+    assert r.s.free_pages == r.s.total_pages - fixed - len(roots) * int(xen.SH_PAGES[root_type])

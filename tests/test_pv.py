@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from raw import BASE, DIRECT, FRAME, LINK, NONE, PAGE, PSE, P, Raw, Tables, U, W
 
-from pagingviz import layout as L
-from pagingviz.scenario import ScenarioError, load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import operation, words, x86, xen
+from pagingviz.scenario.scenario import ScenarioError, load
+from pagingviz.timeline.simulation import Simulation
 
-L1, WRITABLE = int(L.PGT_L1), int(L.PGT_WRITABLE)
+L1, WRITABLE = int(xen.PGT_L1), int(xen.PGT_WRITABLE)
 G = 0x100
 DATA = 48  # first frame without contents: that of page 0 at BASE
 
@@ -22,7 +22,7 @@ def raw(**fields):
 def type_of(r, gfn):
     """(PGT_* type, type count) of a frame."""
     info = int(r.view("info")[gfn])
-    return (info & int(L.PGT_TYPE)) >> int(L.PGT_SHIFT), info & int(L.TYPECOUNT)
+    return (info & int(xen.PGT_TYPE)) >> int(xen.PGT_SHIFT), info & int(xen.TYPECOUNT)
 
 
 def direct(gfn):
@@ -69,8 +69,8 @@ def test_a_frame_is_a_table_or_writable_never_both():
         lambda: r.pin(l1, 2),
         lambda: r.unpin(l1),
         lambda: r.cr3(l1),
-        lambda: r._op(L.RAW_UPDATE_VA, BASE, 5 << 12 | PAGE, 1),  # a machine frame of somebody else
-    ):  # fmt: skip
+        lambda: r._op(operation.RAW_UPDATE_VA, BASE, 5 << 12 | PAGE, 1),  # a machine frame of somebody else
+    ):
         before = r.view("info").copy(), r.view("tables").copy(), int(r.s.cr3[0])
         assert refused()["refused"] == 1 and r.events("REFUSED").size == 1
         assert (r.view("info") == before[0]).all() and (r.view("tables") == before[1]).all() and r.s.cr3[0] == before[2]
@@ -115,19 +115,19 @@ def test_one_bad_entry_deep_below_takes_back_all_that_was_counted():
     r.mmu_update(40, 0, 41 << 12 | LINK)
     before = r.view("info").copy()
     assert r.mmu_update(r.table(BASE, 3), 300, 40 << 12 | LINK)["refused"] == 1
-    assert ((r.view("info") ^ before) & (L.TYPECOUNT | L.PGT_PINNED) == 0).all()
+    assert ((r.view("info") ^ before) & (xen.TYPECOUNT | xen.PGT_PINNED) == 0).all()
 
 
 def test_a_store_to_an_l1_table_is_carried_out_and_to_a_higher_one_it_faults():
     r = raw()
     l1, slot = r.table(BASE), r.tables.index(BASE, 1)
-    moved = r._op(L.RAW_STORE, direct(l1) + 8 * slot, r.mfn(61 << 12 | PAGE), 8)
+    moved = r._op(operation.RAW_STORE, direct(l1) + 8 * slot, r.mfn(61 << 12 | PAGE), 8)
     assert moved["ptwr_emulations"] == 1 and r.entry(l1, slot) == r.mfn(61 << 12 | PAGE)
-    half = r._op(L.RAW_STORE, direct(l1) + 8 * slot, r.mfn(62 << 12 | PAGE) & 0xFFFFFFFF, 4)
+    half = r._op(operation.RAW_STORE, direct(l1) + 8 * slot, r.mfn(62 << 12 | PAGE) & 0xFFFFFFFF, 4)
     assert half["ptwr_emulations"] == 1 and r.entry(l1, slot) == r.mfn(62 << 12 | PAGE)
     l2 = r.table(BASE, 2)
-    assert r._op(L.RAW_STORE, direct(l2) + 8, 0, 8)["guest_faults"] == 1
-    bad = r._op(L.RAW_STORE, direct(l1) + 8 * slot, r.mfn(l2 << 12 | PAGE), 8)
+    assert r._op(operation.RAW_STORE, direct(l2) + 8, 0, 8)["guest_faults"] == 1
+    bad = r._op(operation.RAW_STORE, direct(l1) + 8 * slot, r.mfn(l2 << 12 | PAGE), 8)
     assert bad["guest_faults"] == 1 and r.entry(l1, slot) == r.mfn(62 << 12 | PAGE), "not allowed there"
     assert r.write(direct(l1), user=1)["guest_faults"] == 1, "only a kernel's store"
 
@@ -160,7 +160,7 @@ def test_property_36_of_pv_shadows_come_with_log_dirty_and_go_with_it():
     for _ in range(2):
         r.do("enable")
         assert r.s.total_pages + r.s.p2m_pages == 128 + 8, "sh_min_allocation of 8 MiB"
-        assert r.live() == {int(L.SH_L4): 1} and r.top() is not None
+        assert r.live() == {int(xen.SH_L4): 1} and r.top() is not None
         assert r.write(BASE)["shadow_fault_fixed"] == 1 and DATA in r.dirty()
         r.do("off")
         assert r.live() == {} and r.top() is None and r.s.total_pages == r.s.free_pages == 4
@@ -176,7 +176,7 @@ def test_property_05_of_pv_no_superpage_and_no_global_bit_in_a_shadow():
     assert r.leaf(BASE) & G and r.sl(BASE) & P
     for page in range(r.view("ptype").size):
         if r.view("ptype")[page] in range(1, 13):
-            assert not (r.words(page) & L.U(G | PSE)).any()
+            assert not (r.words(page) & words.U(G | PSE)).any()
     assert all(r.sl(BASE, level) & U for level in (1, 2, 3, 4)), "and U is always set"
 
 
@@ -186,9 +186,9 @@ def test_property_15_of_pv_no_table_is_out_of_sync():
     l1 = r.table(BASE)
     r.write(BASE)
     for i in range(3):
-        assert r._op(L.RAW_STORE, direct(l1) + 8 * (100 + i), r.mfn(60 << 12 | PAGE), 8)["ptwr_emulations"] == 1
-        assert not r.oos() and not (r.view("info") & L.OOS).any()
-    assert r.s.shadow_unsync == 0 and all(r.s.oos_snap[:3] != L.NONE), "4.17 keeps three pages for it all the same"
+        assert r._op(operation.RAW_STORE, direct(l1) + 8 * (100 + i), r.mfn(60 << 12 | PAGE), 8)["ptwr_emulations"] == 1
+        assert not r.oos() and not (r.view("info") & xen.OOS).any()
+    assert r.s.shadow_unsync == 0 and all(r.s.oos_snap[:3] != words.NONE), "4.17 keeps three pages for it all the same"
 
 
 def test_the_bitmap_is_by_pfn_through_the_m2p():
@@ -217,9 +217,9 @@ def test_a_table_that_is_taken_out_loses_its_shadow():
     r.do("enable")
     r.write(BASE)
     l1, l2 = r.table(BASE), r.table(BASE, 2)
-    assert r.shadow(l1, L.SH_L1) is not None
+    assert r.shadow(l1, xen.SH_L1) is not None
     moved = r.mmu_update(l2, r.tables.index(BASE, 2), 0)
-    assert r.shadow(l1, L.SH_L1) is None and {l1, l2} <= r.dirty() and moved["shadow_validate_gl2e_calls"] == 1
+    assert r.shadow(l1, xen.SH_L1) is None and {l1, l2} <= r.dirty() and moved["shadow_validate_gl2e_calls"] == 1
 
 
 def test_xens_own_copies_fault_like_the_guest():
@@ -245,14 +245,23 @@ def programme(seed):
         page = BASE + rng.randrange(10) * FRAME
         gfn = rng.choice((1, 2, 5, 7, 40, 41, 42, DATA, DATA + 1, 60, 61))
         flags = rng.choice((PAGE, PAGE, PAGE & ~W, P | U, P | U | W, 0))
-        yield rng.choice((
-            ("read", (page,)), ("write", (page,)), ("write", (page,)), ("fetch", (page,)), ("write", (direct(60), 0)),
-            ("update_va", (page, gfn << 12 | flags)), ("update_va", (direct(gfn), gfn << 12 | rng.choice((PAGE, PAGE & ~W)))),
-            ("mmu_update", (rng.choice((40, 41, 42, 5, 7)), rng.randrange(4), gfn << 12 | flags)),
-            ("mmu_update", (rng.choice((2, 3, 4, 5, 6)), 300 + rng.randrange(2), gfn << 12 | rng.choice((LINK, 0)))),
-            ("pin", (gfn, rng.randrange(1, 5))), ("unpin", (gfn,)), ("xen_write", (page,)),
-            ("do", (rng.choice(("enable", "clean", "off", "peek", "blow", "flush")),)),
-        ))  # fmt: skip
+        yield rng.choice(
+            (
+                ("read", (page,)),
+                ("write", (page,)),
+                ("write", (page,)),
+                ("fetch", (page,)),
+                ("write", (direct(60), 0)),
+                ("update_va", (page, gfn << 12 | flags)),
+                ("update_va", (direct(gfn), gfn << 12 | rng.choice((PAGE, PAGE & ~W)))),
+                ("mmu_update", (rng.choice((40, 41, 42, 5, 7)), rng.randrange(4), gfn << 12 | flags)),
+                ("mmu_update", (rng.choice((2, 3, 4, 5, 6)), 300 + rng.randrange(2), gfn << 12 | rng.choice((LINK, 0)))),
+                ("pin", (gfn, rng.randrange(1, 5))),
+                ("unpin", (gfn,)),
+                ("xen_write", (page,)),
+                ("do", (rng.choice(("enable", "clean", "off", "peek", "blow", "flush")),)),
+            )
+        )
 
 
 def carried_out(seed, logging):
@@ -266,7 +275,7 @@ def carried_out(seed, logging):
         else:
             getattr(r, name)(*arguments)
         if name == "mmu_update":
-            r._op(L.RAW_FLUSH)  # which a guest owes its TLB; UPDATE_VA asks for it itself
+            r._op(operation.RAW_FLUSH)  # which a guest owes its TLB; UPDATE_VA asks for it itself
         if r.s.log_dirty:
             assert r.m.log_dirty()["missing"] == 0
     return r
@@ -281,7 +290,7 @@ def test_log_dirty_is_invisible_to_the_guest(seed):
         assert with_it.s[name] == without.s[name], name
     assert (with_it.view("ver") == without.view("ver")).all()
     assert (with_it.view("tables") == without.view("tables")).all()
-    assert ((with_it.view("info") ^ without.view("info")) & (L.TYPECOUNT | L.PGT_TYPE | L.PGT_PINNED) == 0).all()
+    assert ((with_it.view("info") ^ without.view("info")) & (xen.TYPECOUNT | xen.PGT_TYPE | xen.PGT_PINNED) == 0).all()
 
 
 def fits(tables, uses):
@@ -320,7 +329,7 @@ def test_a_hypercall_is_refused_exactly_when_the_types_would_not_fit(seed):
             continue
         tables = {gfn: {} for gfn in range(48)}
         words = r.view("tables").reshape(-1, 512)[:48]
-        for gfn, i in np.argwhere(words & L.P).tolist():
+        for gfn, i in np.argwhere(words & x86.P).tolist():
             e = int(words[gfn, i])
             tables[gfn][i] = r.frame(e) << 12 | e & 0xFFF
         before, now = dict(pins), [(int(r.s.cr3[0]), 4)]
@@ -354,8 +363,16 @@ def test_the_root_of_a_shadow_follows_the_one_that_is_loaded():
 
 # ---- a kernel that makes, copies and frees its tables
 
-WORK = {"frames": 256, "pool": 64, "trace": "", "work": "fork:8,hotcold:30,uniform:20", "order": "", "quantum": 50, "write": 50,
-        "do": ""}  # fmt: skip
+WORK = {
+    "frames": 256,
+    "pool": 64,
+    "trace": "",
+    "work": "fork:8,hotcold:30,uniform:20",
+    "order": "",
+    "quantum": 50,
+    "write": 50,
+    "do": "",
+}
 SESSIONS = "enable@400,clean@700,peek@900,clean@1300,off@1800,enable@2200,clean@2500"
 
 
@@ -385,7 +402,7 @@ def test_kernel_and_user_mode_have_a_root_each():
     s, tables = m.sys[0], m.view("tables").reshape(-1, 512)
     kernel, user = int(s.kroot[0]), int(s.uroot[0])
     assert s.cr3[0] == user and kernel == m.view("roots")[int(s.cur[0])]
-    assert ((tables[user] ^ tables[kernel])[:256] & ~L.A == 0).all(), "the process's own, but for what the hardware has used"
+    assert ((tables[user] ^ tables[kernel])[:256] & ~x86.A == 0).all(), "the process's own, but for what the hardware has used"
     assert not tables[user][256:].any() and tables[kernel][256:].any()
     assert {kernel, user} <= set(m.live_tables().tolist())
 

@@ -7,15 +7,15 @@ import pytest
 
 import pagingviz
 from pagingviz.__main__ import main
-from pagingviz.fields import ScenarioError
-from pagingviz.recording import compare as comparison
-from pagingviz.recording import perf, play, read, script, thrash
-from pagingviz.recording.guest import LAYOUTS, STORE, Guest
-from pagingviz.recording.match import Pair, Reading, align, ranges, read_differences
-from pagingviz.recording.model import scenario_of
-from pagingviz.recording.read import Event
+from pagingviz.evidence.xen import compare as comparison
+from pagingviz.evidence.xen import perf, play, read, script, thrash
+from pagingviz.evidence.xen.guest import LAYOUTS, STORE, Guest
+from pagingviz.evidence.xen.match import Pair, Reading, align, ranges, read_differences
+from pagingviz.evidence.xen.model import scenario_of
+from pagingviz.evidence.xen.read import Event
+from pagingviz.scenario.fields import ScenarioError
 
-HERE = Path(pagingviz.__file__).parent / "recordings"
+HERE = Path(pagingviz.__file__).parent / "evidence/recordings"
 # name: (script, guest, recording, trace, counters, settings)
 RUNS = {
     "sweep": ("sweep.ld", "hvm64", "sweep_shadow.jsonl", None, None, {}),
@@ -23,8 +23,14 @@ RUNS = {
     "trace": ("trace.ld", "hvm64", "trace_shadow.jsonl", "trace_shadow.csv", "perf_shadow.txt", {}),
     "pt": ("pt.ld", "hvm64", "trace_pt_shadow.jsonl", "trace_pt_shadow.csv", "perf_pt_shadow.txt", {}),
     "pt, second boot": ("pt.ld", "hvm64", None, "trace_ptb_shadow.csv", None, {}),
-    "pt, oos=0": ("pt.ld", "hvm64", "trace_pt_oos0_shadow.jsonl", "trace_pt_oos0_shadow.csv", "perf_pt_oos0_shadow.txt",
-                  {"oos": "0"}),
+    "pt, oos=0": (
+        "pt.ld",
+        "hvm64",
+        "trace_pt_oos0_shadow.jsonl",
+        "trace_pt_oos0_shadow.csv",
+        "perf_pt_oos0_shadow.txt",
+        {"oos": "0"},
+    ),
     "pae": ("pae.ld", "pae", "trace_pae_shadow.jsonl", "trace_pae_shadow.csv", "perf_pae_shadow.txt", {}),
     "trace, hap": ("trace.ld", "hvm64", "trace_hap.jsonl", "trace_hap.csv", "perf_hap.txt", {"road": "hap"}),
     "sweep, hap": ("sweep.ld", "hvm64", "sweep_hap.jsonl", None, None, {"road": "hap"}),
@@ -33,7 +39,7 @@ RUNS = {
     "sweep, pv": ("sweep.ld", "pv64", "sweep_pv.jsonl", None, None, {"road": "pv"}),
     "sweep, pv, second boot": ("sweep.ld", "pv64", "sweep_boot2_pv.jsonl", None, None, {"road": "pv"}),
     "pt, pae": ("pt.ld", "pae", "trace_pt_pae_shadow.jsonl", "trace_pt_pae_shadow.csv", "perf_pt_pae_shadow.txt", {}),
-}  # fmt: skip
+}
 
 
 def text(name):
@@ -102,17 +108,26 @@ def swapped(index, old, new):
         (swapped(0, '"dirty_count":21', '"dirty_count":22'), "line 24, clean: dirty_count 22, the model has 21"),
         (swapped(0, "108 119 11c-11e", "119 11c-11e"), "line 24, clean: bitmap: only the model has 108"),
         (swapped(0, '"fault_count":37', '"fault_count":40'), "line 31, clean: fault_count 40, the model has 37"),
-        (swapped(1, "va=0x1025000 flags=L1_GET_REF|L1_PUT_REF", "va=0x1025000 flags=L1_GET_REF"),
-         "line 19, cmd 1 0 64 1 1: the recording has FIXUP va 0x1025000 L1_GET_REF, "
-         "the model has FIXUP va 0x1025000 L1_GET_REF|L1_PUT_REF"),
-        (swapped(1, "gl1e=0x1025067 va=0x1025000", "gl1e=0x1025067 va=0x1025008"),
-         "line 19, cmd 1 0 64 1 1: the recording has FIXUP va 0x1025008 L1_GET_REF|L1_PUT_REF, "
-         "the model has FIXUP va 0x1025000 L1_GET_REF|L1_PUT_REF"),
-        (swapped(2, "calls to shadow_validate_gl2e       T=         3           0          3",
-                 "calls to shadow_validate_gl2e       T=         3           0          4"),
-         "counter shadow_validate_gl2e_calls: 4, the model has 3"),
+        (
+            swapped(1, "va=0x1025000 flags=L1_GET_REF|L1_PUT_REF", "va=0x1025000 flags=L1_GET_REF"),
+            "line 19, cmd 1 0 64 1 1: the recording has FIXUP va 0x1025000 L1_GET_REF, "
+            "the model has FIXUP va 0x1025000 L1_GET_REF|L1_PUT_REF",
+        ),
+        (
+            swapped(1, "gl1e=0x1025067 va=0x1025000", "gl1e=0x1025067 va=0x1025008"),
+            "line 19, cmd 1 0 64 1 1: the recording has FIXUP va 0x1025008 L1_GET_REF|L1_PUT_REF, "
+            "the model has FIXUP va 0x1025000 L1_GET_REF|L1_PUT_REF",
+        ),
+        (
+            swapped(
+                2,
+                "calls to shadow_validate_gl2e       T=         3           0          3",
+                "calls to shadow_validate_gl2e       T=         3           0          4",
+            ),
+            "counter shadow_validate_gl2e_calls: 4, the model has 3",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_changed_recording_differs(change, told):
     assert told in compared("trace", change).differences
 
@@ -167,7 +182,7 @@ def test_command_on_nested_tables(check):
 
 
 def test_exits_are_counted_by_leaf(monkeypatch):
-    monkeypatch.setattr("pagingviz.recording.guest.Guest.small_chunks", tuple(range(16)))
+    monkeypatch.setattr("pagingviz.evidence.xen.guest.Guest.small_chunks", tuple(range(16)))
     wrong = compared("trace, hap").differences
     assert wrong and all("the recording has nothing, the model has NPF" in line for line in wrong)
 
@@ -245,9 +260,14 @@ def test_bad_traces_get_one_sentence(row):
 
 def test_readers_refuse_what_they_do_not_know():
     for reader, bad in [
-        (read.read_jsonl, "{"), (read.read_jsonl, "[]"), (read.read_csv, "a,b\n1,2\n"), (perf.read_perf, "nothing"),
-        (thrash.read_grid, "a\n1\n"), (read.pages, "5-1"), (read.pages, "x"),
-    ]:  # fmt: skip
+        (read.read_jsonl, "{"),
+        (read.read_jsonl, "[]"),
+        (read.read_csv, "a,b\n1,2\n"),
+        (perf.read_perf, "nothing"),
+        (thrash.read_grid, "a\n1\n"),
+        (read.pages, "5-1"),
+        (read.pages, "x"),
+    ]:
         with pytest.raises(ScenarioError):
             reader(bad)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagingviz.scenario import (
+from pagingviz.scenario.scenario import (
     FIELDS,
     HOME,
     Command,
@@ -24,7 +24,7 @@ from pagingviz.scenario import (
     pool_cap,
     shipped_traces,
 )
-from pagingviz.workload import Work
+from pagingviz.work.work import Work
 
 
 def refused(call, *args, **kwargs) -> str:
@@ -257,12 +257,14 @@ def test_commands_alone():
 
 
 COMMANDS = st.one_of(
-    st.builds(
-        Command, st.sampled_from(["enable", "clean", "peek", "off", "blow", "flush"]), st.just(0), st.integers(0, 10**9)
-    ),
+    st.builds(Command, st.sampled_from(["enable", "clean", "peek", "off", "blow", "flush"]), st.just(0), st.integers(0, 10**9)),
     st.builds(Command, st.just("pool"), st.integers(16, 256), st.integers(0, 10**9)),
-    st.builds(Command, st.just("dm"), st.builds(lambda gfn, n: gfn | n << 32, st.integers(0, 200), st.integers(1, 56)),
-              st.integers(0, 10**9)),
+    st.builds(
+        Command,
+        st.just("dm"),
+        st.builds(lambda gfn, n: gfn | n << 32, st.integers(0, 200), st.integers(1, 56)),
+        st.integers(0, 10**9),
+    ),
 )
 
 

@@ -3,38 +3,39 @@
 import numpy as np
 import pytest
 
-from pagingviz import layout as L
-from pagingviz import portray
-from pagingviz.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, SUPERPAGE
-from pagingviz.portray.events import TOLD, TYPES, event_text, path_flags
-from pagingviz.rawguest import RawWork
-from pagingviz.scenario import Scenario
-from pagingviz.simulation import EVENT_DTYPE, Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.boards import portray
+from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, SUPERPAGE
+from pagingviz.scenario.scenario import Scenario
+from pagingviz.story.events import TOLD, TYPES, event_text, path_flags
+from pagingviz.timeline.simulation import EVENT_DTYPE, Simulation
+from pagingviz.work.raw_guest import RawWork
 
 RW, TABLE, BIG = 0x63, 0x67, 0xE7
 
 
 def event(kind, **fields):
     row = np.zeros(1, EVENT_DTYPE)
-    row["kind"] = L.EV[kind]
+    row["kind"] = ev.CODES[kind]
     for name, value in fields.items():
         row[name] = value
     return row[0]
 
 
-@pytest.mark.parametrize("kind", L.EVENTS)
+@pytest.mark.parametrize("kind", ev.NAMES)
 def test_every_event_kind_has_a_sentence(kind):
     text = event_text(event(kind, gfn=0x123, mfn=5, level=3, detail=7))
     assert text and "{" not in text
 
 
 def test_only_kinds_that_exist_have_words():
-    assert set(TOLD) == set(L.EVENTS)
-    assert {kind for kind, _ in portray.EVENT_KINDS} <= set(L.EVENTS)
+    assert set(TOLD) == set(ev.NAMES)
+    assert {kind for kind, _ in portray.EVENT_KINDS} <= set(ev.NAMES)
 
 
 def test_path_flags_have_xens_names():
-    flags = int(L.SF["PROMOTE"] | L.SF["WRMAP"])
+    flags = int(xen.SF["PROMOTE"] | xen.SF["WRMAP"])
     e = event("FIXUP", gfn=1, level=1 | flags << 16)
     assert path_flags(e) == "PROMOTE|WRMAP" and "PROMOTE|WRMAP" in event_text(e)
     assert "entry 5," in event_text(event("EMULATE", gfn=1, level=5 | flags << 16))
@@ -42,9 +43,9 @@ def test_path_flags_have_xens_names():
 
 
 def test_every_shadow_type_has_xens_name():
-    assert len(TYPES) == len(L.SH_LEVEL) == 18
+    assert len(TYPES) == len(xen.SH_LEVEL) == 18
     for kind, name in TYPES.items():
-        if L.SH_LEVEL[kind]:
+        if xen.SH_LEVEL[kind]:
             assert name.startswith(("l", "fl")) and name[-2:] in ("32", "ae", "64")
 
 
@@ -55,8 +56,12 @@ def simulation(work, **fields):
 
 def guest64(program):
     """L4 0x10, L3 0x11, L2 0x12, L1 0x13 (4 KiB identity of 512 frames), a 2 MiB page at 2 MiB."""
-    tables = {0x10: {0: 0x11 << 12 | TABLE}, 0x11: {0: 0x12 << 12 | TABLE},
-              0x12: {0: 0x13 << 12 | TABLE, 1: 1 << 21 | BIG}, 0x13: {i: i << 12 | RW for i in range(512)}}  # fmt: skip
+    tables = {
+        0x10: {0: 0x11 << 12 | TABLE},
+        0x11: {0: 0x12 << 12 | TABLE},
+        0x12: {0: 0x13 << 12 | TABLE, 1: 1 << 21 | BIG},
+        0x13: {i: i << 12 | RW for i in range(512)},
+    }
     return RawWork(levels=4, zone=32, frames=1024, cr3=0x10, tables=tables, program=program)
 
 
@@ -100,7 +105,7 @@ def test_a_superpage_is_seen_and_its_fl1_too(warm):
 
 
 @pytest.mark.parametrize("big", ["4k", "large"])
-@pytest.mark.parametrize("guest", L.GUESTS)
+@pytest.mark.parametrize("guest", x86.GUESTS)
 def test_processes_of_every_guest_kind(warm, guest, big):
     """Both maps of tables follow the guest's own walk: each present leaf of the running process is drawn as one."""
     scenario = Scenario(guest=guest, direct_map_pages=big, frames=1024, trace="", work="zipf:60,hotcold:40", quantum=50)
@@ -121,8 +126,11 @@ def test_processes_of_every_guest_kind(warm, guest, big):
 @pytest.mark.parametrize(("levels", "kinds"), [(3, {"2", "1", "f"}), (2, {"2", "1", "f", "+"})])
 def test_guests_of_other_kinds(warm, levels, kinds):
     if levels == 3:
-        tables = {0x10: {0: 0x12 << 12 | 1}, 0x12: {0: 0x13 << 12 | TABLE, 1: 1 << 21 | BIG},
-                  0x13: {i: i << 12 | RW for i in range(512)}}  # fmt: skip
+        tables = {
+            0x10: {0: 0x12 << 12 | 1},
+            0x12: {0: 0x13 << 12 | TABLE, 1: 1 << 21 | BIG},
+            0x13: {i: i << 12 | RW for i in range(512)},
+        }
         big = 0x201000
     else:
         tables = {0x10: {0: 0x13 << 12 | TABLE, 1: 1 << 22 | BIG}, 0x13: {i: i << 12 | RW for i in range(1024)}}

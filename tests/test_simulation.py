@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pagingviz import checkpoints, simulation
-from pagingviz import layout as L
-from pagingviz.scenario import load
-from pagingviz.simulation import HISTORY, Simulation
+from pagingviz.arch import events as ev
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline import checkpoints, simulation
+from pagingviz.timeline.simulation import HISTORY, Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
 ROADS = ("bare", "shadow", "hap")
@@ -46,7 +46,7 @@ def test_events_of_the_past_have_no_gap_and_no_other_past(road, many_checkpoints
     dice, sim = np.random.default_rng(5), new(road, frames=256)
 
     def kept(events):
-        return [tuple(e) for e in events[events["kind"] > L.LOOK_EVENTS].tolist()]
+        return [tuple(e) for e in events[events["kind"] > ev.LOOK_EVENTS].tolist()]
 
     whole = 0
     for n in range(36):
@@ -197,11 +197,11 @@ def test_micro_keeps_within_the_tick_and_tick_zero_has_nothing_to_open():
 @pytest.mark.parametrize("kind", ["GUEST_PF", "CLEAN", "PREALLOC_UNPIN", "EMULATE"])
 def test_previous_event_is_the_inverse_of_next_event(kind, many_checkpoints):
     walk, forward = new(), new()
-    ticks = [t for t in range(1, 401) if walk.step() and kind in {L.EVENTS[k] for k in walk.events()["kind"]}]
+    ticks = [t for t in range(1, 401) if walk.step() and kind in {ev.NAMES[k] for k in walk.events()["kind"]}]
     assert ticks
     for t in ticks[:12]:
         assert forward.run_to_event(kind, 400) and forward.tick == t
-        assert kind in {L.EVENTS[k] for k in forward.events()["kind"]}
+        assert kind in {ev.NAMES[k] for k in forward.events()["kind"]}
     if len(ticks) <= 12:
         assert not forward.run_to_event(kind, 400 - forward.tick) and forward.tick == 400
         assert forward.machine.digest() == digest_of_run("shadow", 400)
@@ -248,7 +248,7 @@ def test_a_command_closes_an_open_tick():
     sim.micro(1)
     sim.command("clean")
     assert sim.opened is None and sim.machine.digest() == digest_of_run("shadow", 50, do="enable@40,clean@50")
-    assert L.EVENTS[sim.events()["kind"][-1]] == "CLEAN"
+    assert ev.NAMES[sim.events()["kind"][-1]] == "CLEAN"
 
 
 # ---- history, checkpoints
@@ -331,7 +331,6 @@ def test_another_process_and_plain_python_reach_the_same_digests():
             f"print(*[digest_of_run(road, {ticks}) for road in ROADS])"
         )
         quiet = {"PAGINGVIZ_PLAIN": plain, "PYTHONWARNINGS": "ignore:overflow encountered:RuntimeWarning"}
-        process = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=os.environ | quiet, capture_output=True, text=True)  # fmt: skip
+        process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | quiet, capture_output=True, text=True)
         assert process.returncode == 0, process.stderr
         assert process.stdout.split() == [digest_of_run(road, ticks) for road in ROADS], f"PAGINGVIZ_PLAIN={plain}"

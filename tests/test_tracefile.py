@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pagingviz import npz as npz_reader
-from pagingviz import tracefile
-from pagingviz.scenario import Scenario, ScenarioError
-from pagingviz.tracefile import fingerprint, open_trace, read_trace
-from pagingviz.workload import Work, find_trace
+from pagingviz.scenario.scenario import Scenario, ScenarioError
+from pagingviz.work import npz as npz_reader
+from pagingviz.work import tracefile
+from pagingviz.work.tracefile import fingerprint, open_trace, read_trace
+from pagingviz.work.work import Work, find_trace
 
 
 def good(**changes):
@@ -71,9 +71,7 @@ def refused(data) -> str:
     with pytest.raises(ScenarioError) as caught:
         read_trace(data, "their.npz")
     text = str(caught.value)
-    assert (
-        text.startswith("The trace file 'their.npz' ") and text.endswith(".") and "\n" not in text and len(text) < 250
-    )
+    assert text.startswith("The trace file 'their.npz' ") and text.endswith(".") and "\n" not in text and len(text) < 250
     return text
 
 
@@ -322,9 +320,12 @@ def test_link_to_an_upload_that_is_not_here_asks_for_the_file():
 
 def test_trace_with_more_pages_than_the_guest_is_told_the_size():
     data = npz(
-        pages=np.arange(5000, dtype=np.uint64), page=np.arange(5000, dtype=np.uint16), kind=np.zeros(5000, np.uint8),
-        count=np.ones(5000, np.uint16), meta=None,
-    )  # fmt: skip
+        pages=np.arange(5000, dtype=np.uint64),
+        page=np.arange(5000, dtype=np.uint16),
+        kind=np.zeros(5000, np.uint8),
+        count=np.ones(5000, np.uint16),
+        meta=None,
+    )
     key = fingerprint(data)
     with pytest.raises(ScenarioError, match="set frames=5056"):
         Work(Scenario(trace=key), {key: data})

@@ -9,19 +9,28 @@ from agree_raw import Pair
 from rawgen import random_guest
 from test_agree_raw import SWITCHES, USUAL, drawn
 
-from pagingviz import layout as L
-from pagingviz.core import access, nested, shadow, walk
-from pagingviz.core.jit import from_python
-from pagingviz.palette import CACHED, FILL_MASK
-from pagingviz.portray import translate_words as words
-from pagingviz.portray.caches import tlb_entry
-from pagingviz.portray.translate import shadowing, translate
-from pagingviz.portray.translation import cells, plan
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
+from pagingviz.arch import events as ev
+from pagingviz.arch import operation, x86
+from pagingviz.arch.words import ZERO, U
+from pagingviz.boards import translate_words as words
+from pagingviz.boards.palette import CACHED, FILL_MASK
+from pagingviz.boards.translation import cells, plan
+from pagingviz.core import access
+from pagingviz.core.build.jit import from_python
+from pagingviz.core.nested import walk
+from pagingviz.core.shadow import faults
+from pagingviz.core.walk import page_walk
+from pagingviz.reading.caches import tlb_entry
+from pagingviz.reading.translate import shadowing, translate
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
 
-EXITS = {int(L.X_NPF): "NPF", int(L.X_VIOLATION): "EPT violation", int(L.X_MISCONFIG): "EPT misconfiguration",
-         int(L.X_PML_FULL): "page-modification log full"}  # fmt: skip
+EXITS = {
+    int(x86.X_NPF): "NPF",
+    int(x86.X_VIOLATION): "EPT violation",
+    int(x86.X_MISCONFIG): "EPT misconfiguration",
+    int(x86.X_PML_FULL): "page-modification log full",
+}
 
 
 def copied(machine):
@@ -33,23 +42,23 @@ def by_hardware(machine, vcpu, gva, kind, user):
     """What the kernels say of the access on a copy: (kind of end, ...)."""
     sys, cpu, a = copied(machine)
     s, c = sys[0], cpu[vcpu]
-    args = L.U(gva), L.U(kind), L.U(user)
-    if not from_python(walk.canonical)(args[0]):
+    args = U(gva), U(kind), U(user)
+    if not from_python(page_walk.canonical)(args[0]):
         return ("gp",)
     if shadowing(machine):
-        leaf = from_python(shadow.hardware_walk)(s, c, a, *args)
+        leaf = from_python(faults.hardware_walk)(s, c, a, *args)
         if leaf:
-            return "frame", int(from_python(walk.frame)(L.U(leaf)))
-        code, guest = int(cpu[vcpu].hw_err), int(from_python(walk.walk)(s, c, a, *args))
+            return "frame", int(from_python(page_walk.frame)(U(leaf)))
+        code, guest = int(cpu[vcpu].hw_err), int(from_python(page_walk.walk)(s, c, a, *args))
         return "exit", "shadow page fault", code, ("fault", guest & 0xFFF) if guest else ("frame", int(cpu[vcpu].w_leaf))
     if machine.scenario.road != "hap":
-        err = int(from_python(walk.walk)(s, c, a, *args))
+        err = int(from_python(page_walk.walk)(s, c, a, *args))
         gfn = int(cpu[vcpu].w_leaf)
         return ("fault", err & 0xFFF) if err else ("frame", host(machine, gfn))
-    r = from_python(nested.attempt)(s, c, a, *args)
+    r = from_python(walk.attempt)(s, c, a, *args)
     c = cpu[vcpu]
-    if r == L.EXIT:
-        known = int(c.x_kind) != L.X_PML_FULL
+    if r == operation.EXIT:
+        known = int(c.x_kind) != x86.X_PML_FULL
         return "exit", EXITS[int(c.x_kind)], int(c.x_info) if known else 0, int(c.x_gpa)
     return ("fault", int(r) & 0xFFF) if r else ("frame", int(c.n_frame))
 
@@ -73,12 +82,16 @@ def expected_references(w, machine, vcpu):
     levels = int(machine.cpu[vcpu].levels)
     if shadowing(machine):
         return 4 if levels == 4 else 2
-    memory = 0 if not machine.sys[0].cr & L.CR_PG else min(levels, 4 if levels == 4 else 2)
+    memory = 0 if not machine.sys[0].cr & x86.CR_PG else min(levels, 4 if levels == 4 else 2)
     g = memory - (w.size - 1) if memory else 0
     if machine.scenario.road != "hap":
         return g
-    h = {column: 5 - ref.level for ref in w.references if ref.dimension == "nested" and ref.leads == "leaf"
-         for column in [ref.column]}  # fmt: skip
+    h = {
+        column: 5 - ref.level
+        for ref in w.references
+        if ref.dimension == "nested" and ref.leads == "leaf"
+        for column in [ref.column]
+    }
     return sum(h.values()) + g
 
 
@@ -103,7 +116,7 @@ def by_access(machine, vcpu, gva, kind, user):
     """(TLB rights, references made) that the access itself leaves when only the TLB is empty."""
     sys, cpu, a = copied(machine)
     sys[0].tlb_gen[vcpu] += 1
-    r = from_python(access.far_access)(sys[0], cpu[vcpu], a, L.U(gva), L.U(kind), L.U(user), L.ZERO, L.ZERO)
+    r = from_python(access.far_access)(sys[0], cpu[vcpu], a, U(gva), U(kind), U(user), ZERO, ZERO)
     assert r == 0
     entry = tlb_entry(SimpleNamespace(sys=sys.view(np.recarray), cpu=cpu.view(np.recarray)), vcpu, gva)
     return entry.rights, int(sys[0].walk_refs) - int(machine.sys[0].walk_refs)
@@ -117,10 +130,17 @@ ROADS = [("bare", "ept"), ("shadow", "ept"), ("hap", "ept"), ("hap", "npt")]
 
 def raw_guest(r, road, hap, number):
     """(Pair of a drawn guest, its rows, its journal); the model beside it only tells when it would loop for ever."""
-    shape, guest, seed, cr, big, journal = drawn(r, L.GUESTS, SWITCHES if number % 4 else [USUAL])
+    shape, guest, seed, cr, big, journal = drawn(r, x86.GUESTS, SWITCHES if number % 4 else [USUAL])
     big &= road != "bare"  # the model of the bare road keeps no memory beyond the guest's
-    shape |= {"guest": guest, "frames": 1100 if big else 160, "pool": shape["pool"] + shape["vcpus"] * 11, "road": road,
-              "hap": hap, "pml": int(hap == "ept" and r.random() < 0.4), "superpages": int(big)}  # fmt: skip
+    shape |= {
+        "guest": guest,
+        "frames": 1100 if big else 160,
+        "pool": shape["pool"] + shape["vcpus"] * 11,
+        "road": road,
+        "hap": hap,
+        "pml": int(hap == "ept" and r.random() < 0.4),
+        "superpages": int(big),
+    }
     g = random_guest(seed, guest, shape["frames"], 40, shape["vcpus"], 60, cr, big, False, road == "shadow")
     return Pair(tables=g.tables, cr3=g.cr3, program=g.program, zone=40, cr=cr, **shape), g.program, journal
 
@@ -170,32 +190,32 @@ def test_accessed_and_dirty_bits_are_stores_that_may_exit_or_fill_the_log(warm, 
             m.sys[0].pml_index[0] = index
     assert not pml or ("page-modification log full", False) in seen
     # the guest's D is clear, and the frame of its table may not be written: the update exits, not the walk
-    event = sim.events()[sim.events()["kind"] == L.EV_ACCESS][-1]
-    w = check(m, 0, int(event["gva"]), L.READ, 1)
+    event = sim.events()[sim.events()["kind"] == ev.ACCESS][-1]
+    w = check(m, 0, int(event["gva"]), x86.READ, 1)
     leaf = next(ref for ref in w.references if ref.dimension == "guest" and ref.level == 1)
     nest = next(ref for ref in w.references if (ref.dimension, ref.column, ref.level) == ("nested", 1, 1))
-    m.view("tables")[leaf.gfn * 512 + leaf.index] = L.U(leaf.entry) & ~L.D | L.RW
-    m.view("pool")[nest.frame * 512 + nest.index] &= ~(L.EPT_W | L.EPT_D)
-    w = check(m, 0, int(event["gva"]), L.WRITE, 1)
+    m.view("tables")[leaf.gfn * 512 + leaf.index] = U(leaf.entry) & ~x86.D | x86.RW
+    m.view("pool")[nest.frame * 512 + nest.index] &= ~(x86.EPT_W | x86.EPT_D)
+    w = check(m, 0, int(event["gva"]), x86.WRITE, 1)
     assert (w.end.kind, w.end.update, w.end.at) == ("exit", not pml, nest.number if pml else leaf.number)
 
 
-@pytest.mark.parametrize("hap", L.HAPS)
+@pytest.mark.parametrize("hap", x86.HAPS)
 def test_nested_tables_full_of_oddities(warm, hap):
     """Entries on the way of an address are scrambled bit by bit, and made leaves of 2 MiB and 1 GiB."""
     sim = Simulation(load("rounds").replace(hap=hap))
     sim.seek(4100)
     m, r = sim.machine, random.Random(7)
-    event = sim.events()[sim.events()["kind"] == L.EV_ACCESS][-1]
+    event = sim.events()[sim.events()["kind"] == ev.ACCESS][-1]
     gva, seen = int(event["gva"]), set()
-    plain = translate(m, 0, gva, L.READ, 1)
+    plain = translate(m, 0, gva, x86.READ, 1)
     places = [m.sys[0].o_pool + ref.frame * 512 + ref.index for ref in plain.references if ref.dimension == "nested"]
     for _ in range(150):
         at = int(r.choice(places))
         old = m.mem[at]
-        bits = {*range(12), 40, 51, 63} - ({7} if old & L.PSE else set())  # a table's frame stays: the kernels trust it
+        bits = {*range(12), 40, 51, 63} - ({7} if old & x86.PSE else set())  # a table's frame stays: the kernels trust it
         for bit in r.sample(sorted(bits), r.choice([1, 1, 2])):
-            m.mem[at] ^= L.U(1 << bit)
+            m.mem[at] ^= U(1 << bit)
         w = check(m, 0, gva, r.randrange(3), r.randrange(2))
         seen |= {w.end.kind, len(w.references)}
         m.mem[at] = old
@@ -209,18 +229,18 @@ def test_closed_forms_of_the_two_dimensional_walk(warm):
         sim = Simulation(load("blackboard").replace(road="hap", frames=1024, direct_map_pages=pages, superpages=superpages))
         sim.seek(50)
         gva = sim.scenario.direct_map_base + (1 << 21) * superpages
-        found[pages, superpages] = len(check(sim.machine, 0, gva, L.READ, 0).references)
+        found[pages, superpages] = len(check(sim.machine, 0, gva, x86.READ, 0).references)
     assert found["4k", 0] == 24 and found["large", 0] == 19
     # all of the guest, its tables too, in one 2 MiB leaf, then in one 1 GiB leaf
     m, pool = sim.machine, sim.machine.view("pool").reshape(-1, 512)
     assert found["large", 1] == 15
-    l3 = int(pool[int(m.sys[0].hap_root), 0] & L.FRAME_MASK) >> 12
-    pool[l3, 0] = L.U(1 << 30) | L.EPT_RWX | L.EPT_WB | L.EPT_SP
-    assert len(check(m, 0, gva, L.READ, 0).references) == 3 * 3 + 2
+    l3 = int(pool[int(m.sys[0].hap_root), 0] & x86.FRAME_MASK) >> 12
+    pool[l3, 0] = U(1 << 30) | x86.EPT_RWX | x86.EPT_WB | x86.EPT_SP
+    assert len(check(m, 0, gva, x86.READ, 0).references) == 3 * 3 + 2
     s = m.sys[0]
     kernel = m.view("tables").reshape(-1, 512)[0]
-    kernel[sim.scenario.direct_map_base >> 30 & 511] = L.P | L.RW | L.A | L.D | L.PSE  # the guest's own 1 GiB page
-    assert s.gib_leaves and len(check(m, 0, gva, L.READ, 0).references) == 8
+    kernel[sim.scenario.direct_map_base >> 30 & 511] = x86.P | x86.RW | x86.A | x86.D | x86.PSE  # the guest's own 1 GiB page
+    assert s.gib_leaves and len(check(m, 0, gva, x86.READ, 0).references) == 8
 
 
 @pytest.mark.parametrize("guest, flat, deep", [("hvm64", 4, 24), ("pae", 2, 14), ("hvm32", 2, 14)])
@@ -230,7 +250,7 @@ def test_all_roads_end_in_the_same_guest_frame(warm, guest, flat, deep):
     for road, hap in ROADS:
         sim = Simulation(base.replace(road=road, hap=hap))
         sim.seek(700)
-        event = sim.events()[sim.events()["kind"] == L.EV_ACCESS][-1]
+        event = sim.events()[sim.events()["kind"] == ev.ACCESS][-1]
         walks[road, hap] = check(sim.machine, 0, int(event["gva"]), int(event["detail"]) & 3, 1)
     assert len({w.end.gfn for w in walks.values()}) == 1 and {w.end.kind for w in walks.values()} == {"frame"}
     assert [len(w.references) for w in walks.values()] == [flat, flat, deep, deep]
@@ -249,13 +269,13 @@ def test_a_pv_guest_is_walked_by_its_own_tables_or_by_the_shadows_it_borrows(war
         assert {ref.dimension for ref in w.references} <= {"shadow" if shadowing(m) else "guest"}
     assert "frame" in ends and len(ends) > 1
     kernel = sim.scenario.direct_map_base + (5 << 12)
-    assert translate(m, 0, kernel, L.READ, 0).end.kind in ("frame", "exit"), "the kernel has a root of its own"
+    assert translate(m, 0, kernel, x86.READ, 0).end.kind in ("frame", "exit"), "the kernel has a root of its own"
 
 
 def test_the_tlb_is_read_without_being_used(warm):
     sim = Simulation(load("blackboard"))
     sim.seek(600)
-    event = sim.events()[sim.events()["kind"] == L.EV_ACCESS][-1]
+    event = sim.events()[sim.events()["kind"] == ev.ACCESS][-1]
     gva = int(event["gva"])
     before = sim.machine.digest()
     entry = tlb_entry(sim.machine, 0, gva)
@@ -276,18 +296,18 @@ def test_what_caches_hold_is_no_reference_to_memory(warm):
     sim, saved = Simulation(load("two-dimensions")), set()
     for tick in (280, 281, 282, 290):
         sim.seek(tick)
-        event = sim.events()[sim.events()["kind"] == L.EV_ACCESS][-1]
+        event = sim.events()[sim.events()["kind"] == ev.ACCESS][-1]
         gva = int(event["gva"])
         for emptied in (False, True):
             if emptied:
                 sim.command("flush")
-            walk = translate(sim.machine, 0, gva, L.READ, 1)
-            assert len(walk.references) == 24 == walk.cached + by_access(sim.machine, 0, gva, L.READ, 1)[1]
-            grid = cells(plan(sim.scenario, "translation-ept"), walk, 24)
-            assert int((grid & FILL_MASK == CACHED).sum()) == walk.cached
-            saved.add((emptied, walk.cached))
+            page_walk = translate(sim.machine, 0, gva, x86.READ, 1)
+            assert len(page_walk.references) == 24 == page_walk.cached + by_access(sim.machine, 0, gva, x86.READ, 1)[1]
+            grid = cells(plan(sim.scenario, "translation-ept"), page_walk, 24)
+            assert int((grid & FILL_MASK == CACHED).sum()) == page_walk.cached
+            saved.add((emptied, page_walk.cached))
     assert {n for emptied, n in saved if emptied} == {12}, "the nested PDE cache serves the other translations of one cold walk"
     assert max(n for emptied, n in saved if not emptied) > 20
     sim.seek(300)  # ENABLE has poisoned the root, and flushed
-    walk = translate(sim.machine, 0, gva, L.READ, 1)
-    assert (walk.end.name, len(walk.references), walk.cached) == ("EPT misconfiguration", 1, 0)
+    page_walk = translate(sim.machine, 0, gva, x86.READ, 1)
+    assert (page_walk.end.name, len(page_walk.references), page_walk.cached) == ("EPT misconfiguration", 1, 0)

@@ -7,19 +7,20 @@ from playwright.sync_api import expect
 from serving import wait_quiet, wait_ready
 from test_pages import machine, visit, wait_for
 
-from pagingviz import costs, portray
-from pagingviz.board.payload import decode
-from pagingviz.fields import ScenarioError
-from pagingviz.palette import CHANGED, FILL_MASK, FREE
-from pagingviz.portray import translation
-from pagingviz.portray.inspect import entry_gva
-from pagingviz.portray.translate import translate
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
-from pagingviz.ui import translate as page_of
-from pagingviz.ui.link import View
-from pagingviz.ui.player import Look, Player
-from pagingviz.ui.roads import ROADS, Roads
+from pagingviz.arch import costs
+from pagingviz.boards import portray, translation
+from pagingviz.boards.inspect import entry_gva
+from pagingviz.boards.palette import CHANGED, FILL_MASK, FREE
+from pagingviz.boards.payload import decode
+from pagingviz.player.message import Look
+from pagingviz.player.player import Player
+from pagingviz.player.twins import ROADS, Roads
+from pagingviz.reading.translate import translate
+from pagingviz.scenario.fields import ScenarioError
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.ui import translation as page_of
+from pagingviz.ui.address import View
 from pagingviz.ui.session import Visit
 
 

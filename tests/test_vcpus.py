@@ -8,14 +8,23 @@ from hypothesis import strategies as st
 from model import EXIT, FORK, IDLE, READ, WRITE, Op
 from test_agree import rule_broken
 
-from pagingviz import layout as L
-from pagingviz.scenario import load
-from pagingviz.simulation import Simulation
-from pagingviz.workload import Work
+from pagingviz.arch import events as ev
+from pagingviz.arch import operation, x86
+from pagingviz.arch.words import ZERO
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.work.work import Work
 
 MANY = load("blackboard").replace(
-    frames=1024, pool=200, trace="gzip", work="fork:12,hotcold:40,sequential:9,uniform:30", quantum=7, order="", do="",
-    clean_every=0)  # fmt: skip
+    frames=1024,
+    pool=200,
+    trace="gzip",
+    work="fork:12,hotcold:40,sequential:9,uniform:30",
+    quantum=7,
+    order="",
+    do="",
+    clean_every=0,
+)
 
 
 def filled(scenario, t0, n):
@@ -49,9 +58,9 @@ def test_any_tick_can_be_computed_alone(t0):
 
 def test_a_vcpu_without_a_program_is_idle():
     op, _ = filled(MANY.replace(vcpus=4, trace="", work="fork:5,zipf:9"), 0, 400)
-    kinds = op & L.OP_KIND
-    assert (kinds[2::4] == L.IDLE).all() and (kinds[3::4] == L.IDLE).all()
-    assert (kinds[0::4] != L.IDLE).all() and (kinds[1::4] != L.IDLE).all()
+    kinds = op & operation.OP_KIND
+    assert (kinds[2::4] == operation.IDLE).all() and (kinds[3::4] == operation.IDLE).all()
+    assert (kinds[0::4] != operation.IDLE).all() and (kinds[1::4] != operation.IDLE).all()
     work = Work(MANY.replace(vcpus=4, trace="", work="fork:5,zipf:9"))
     assert [work.busy(vcpu) for vcpu in range(4)] == [True, True, False, False]
 
@@ -69,8 +78,12 @@ def test_laps_count_the_ticks_of_the_programs_own_vcpu():
 @pytest.mark.parametrize(("guest", "vcpus"), [("hvm64", 2), ("hvm64", 4), ("pae", 3), ("hvm32", 2)])
 def test_all_roads_show_the_same_guest(guest, vcpus):
     guests = []
-    for road, extra in (("bare", {}), ("shadow", {"do": "enable@500,clean@2000"}), ("shadow", {"oos": 0, "pool": 60}),
-                        ("hap", {"do": "enable@500,clean@2000", "superpages": 1})):  # fmt: skip
+    for road, extra in (
+        ("bare", {}),
+        ("shadow", {"do": "enable@500,clean@2000"}),
+        ("shadow", {"oos": 0, "pool": 60}),
+        ("hap", {"do": "enable@500,clean@2000", "superpages": 1}),
+    ):
         sim = Simulation(MANY.replace(road=road, guest=guest, vcpus=vcpus, **extra))
         for _ in range(20):
             sim.run(400)
@@ -101,10 +114,10 @@ def test_a_process_never_runs_on_two_vcpus():
     for t in range(1500):
         sim.step()
         for vcpu in range(3):
-            switched = [e for e in sim.events() if e["kind"] == L.EV_CR3_LOAD and e["vcpu"] == vcpu]
+            switched = [e for e in sim.events() if e["kind"] == ev.CR3_LOAD and e["vcpu"] == vcpu]
             if switched:
                 where.setdefault(int(switched[-1]["detail"]), set()).add(vcpu)
-        assert {int(e["vcpu"]) for e in sim.events() if e["kind"] == L.EV_ACCESS} <= {t % 3}
+        assert {int(e["vcpu"]) for e in sim.events() if e["kind"] == ev.ACCESS} <= {t % 3}
     where.pop(0, None)  # every vCPU starts with the first root loaded
     assert where and all(len(vcpus) == 1 for vcpus in where.values())
 
@@ -119,17 +132,17 @@ def test_what_must_be_forgotten_is_forgotten_on_every_vcpu_with_that_root(road, 
         if m.sys[0].cr3[0] == m.sys[0].cr3[1]:
             for name in ("t1t", "t1v", "t1s", "t2t", "t2v", "t2s", "clock", "big_gen"):
                 m.cpu[1][name] = m.cpu[0][name]
-            shift = L.TLB_GEN_SHIFT
+            shift = x86.TLB_GEN_SHIFT
             for name in ("t1t", "t2t"):
                 live = m.cpu[1][name] >> shift == m.sys[0].tlb_gen[0]
-                m.cpu[1][name] = np.where(live, m.cpu[1][name] & L.VPN_MASK | m.sys[0].tlb_gen[1] << shift, L.ZERO)
+                m.cpu[1][name] = np.where(live, m.cpu[1][name] & x86.VPN_MASK | m.sys[0].tlb_gen[1] << shift, ZERO)
         sim.run(1)
         assert sim.audit() == "", sim.tick
         events = sim.events()
         for kind in ("INVLPG", "FORK"):
-            if (events["kind"] == L.EV[kind]).any():
+            if (events["kind"] == ev.CODES[kind]).any():
                 told = "CR3_LOAD" if kind == "FORK" else kind
-                seen.add((kind, tuple(events["vcpu"][events["kind"] == L.EV[told]].tolist())))
+                seen.add((kind, tuple(events["vcpu"][events["kind"] == ev.CODES[told]].tolist())))
     assert seen >= {("INVLPG", (0, 1)), ("INVLPG", (0,)), ("FORK", (0, 1))}
 
 
@@ -139,13 +152,18 @@ steps = st.one_of(
     *[st.tuples(st.sampled_from([0, 0, 1, 2, 3]), st.integers(0, 5), st.sampled_from([READ, WRITE, WRITE]))] * 4,
     st.sampled_from([FORK, EXIT, IDLE, ("enable", None), ("clean", None), ("blow", None), ("flush", None)]),
 )
-shapes = st.fixed_dictionaries({
-    "vcpus": st.sampled_from([2, 3, 4]), "pool": st.sampled_from([50, 64]), "frames": st.sampled_from([192, 512]),
-    "guest": st.sampled_from(["hvm64", "pae", "hvm32"]), "oos": st.sampled_from([0, 1]),
-})  # fmt: skip
+shapes = st.fixed_dictionaries(
+    {
+        "vcpus": st.sampled_from([2, 3, 4]),
+        "pool": st.sampled_from([50, 64]),
+        "frames": st.sampled_from([192, 512]),
+        "guest": st.sampled_from(["hvm64", "pae", "hvm32"]),
+        "oos": st.sampled_from([0, 1]),
+    }
+)
 
 
-def operation(step, child):
+def operation_word(step, child):
     """Process 1 is the child of process 0: the two are one program, so they share a vCPU; 2 and 3 are further programs."""
     if step == IDLE:
         return 0, Op(kind=IDLE)
@@ -169,7 +187,7 @@ def test_kernels_equal_the_slow_model(road):
             if isinstance(step, tuple) and isinstance(step[0], str):
                 command(machine, model, *step)
             else:
-                entry, op = operation(step, model.guest.roots[1] is not None)
+                entry, op = operation_word(step, model.guest.roots[1] is not None)
                 if op is None:
                     continue
                 while op.kind != IDLE and model.now % shape["vcpus"] != entry % shape["vcpus"]:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from test_tracefile import good, npz, zipped
 
-from pagingviz.fields import ScenarioError
-from pagingviz.portray import BOARDS
-from pagingviz.tracefile import fingerprint
-from pagingviz.ui import link
-from pagingviz.ui.player import Look
+from pagingviz.boards.portray import BOARDS
+from pagingviz.player.message import Look
+from pagingviz.scenario.fields import ScenarioError
+from pagingviz.ui import address
 from pagingviz.ui.session import Visit
+from pagingviz.work.tracefile import fingerprint
 
 LOOK = Look("The machine", BOARDS)
 PICKLE = zipped([("pages.npy", b"\x80\x04cposix\nsystem\n(S'true'\ntR.")])
@@ -53,17 +53,25 @@ def test_a_link_elsewhere_asks_for_the_file_and_goes_on_when_it_comes(visit):
     assert elsewhere.error == "" and elsewhere.player.sim.machine.digest() == visit.player.sim.machine.digest()
 
 
-@pytest.mark.parametrize("query, word", [
-    ({"scenario": "nosuch"}, "nosuch"), ({"tick": "minus one"}, "tick"), ({"tick": "1000000001"}, "tick"),
-    ({"frames": "9"}, "frames"), ({"pml": "2"}, "pml"), ({"do": "melt@3"}, "melt"),
-    ({"colour": "red"}, "colour"), ({"trace": "/etc/passwd"}, "trace"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query, word",
+    [
+        ({"scenario": "nosuch"}, "nosuch"),
+        ({"tick": "minus one"}, "tick"),
+        ({"tick": "1000000001"}, "tick"),
+        ({"frames": "9"}, "frames"),
+        ({"pml": "2"}, "pml"),
+        ({"do": "melt@3"}, "melt"),
+        ({"colour": "red"}, "colour"),
+        ({"trace": "/etc/passwd"}, "trace"),
+    ],
+)
 def test_a_bad_link_keeps_the_machine(visit, query, word):
     digest = visit.player.sim.machine.digest()
     visit.arrive(query)
     assert word in visit.error and visit.player.sim.machine.digest() == digest
     with pytest.raises(ScenarioError):
-        link.read(query)
+        address.read(query)
 
 
 def test_an_ask_that_comes_twice_is_carried_out_once(visit):

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pagingviz
-from pagingviz.generators import alias_table
-from pagingviz.scenario import Scenario, ScenarioError, shipped_traces
-from pagingviz.workload import Work, shipped
+from pagingviz.scenario.scenario import Scenario, ScenarioError, shipped_traces
+from pagingviz.work.generators import alias_table
+from pagingviz.work.work import Work, shipped
 
-TRACES = Path(pagingviz.__file__).parent / "traces"
+TRACES = Path(pagingviz.__file__).parent / "work/traces"
 FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6
 M64 = 2**64 - 1
 
@@ -101,9 +101,7 @@ GENERATORS = ["uniform:7", "zipf:9:0.7", "sequential:5:3", "hotcold:12", "hotcol
 )
 def test_generators_equal_the_model(works, quantum, order, seed, write, t0, n):
     turns = ",".join(str(turn % len(works)) for turn in order)
-    scenario = Scenario(
-        trace="", work=",".join(works), quantum=quantum, order=turns, seed=seed, write=write, frames=256
-    )
+    scenario = Scenario(trace="", work=",".join(works), quantum=quantum, order=turns, seed=seed, write=write, frames=256)
     op, credit = ops(Work(scenario), t0, n)
     assert list(zip(op.tolist(), credit.tolist(), strict=True)) == [model_tick(scenario, t0 + i) for i in range(n)]
 

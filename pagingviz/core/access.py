@@ -1,24 +1,34 @@
 """One guest access down the chosen road. The only place that dispatches on the road."""
 
-from pagingviz.core import shadow, tlb
-from pagingviz.core.caches import count_walk
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
+from pagingviz.core.build.far import far
+from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.far import far
-from pagingviz.core.jit import jit
-from pagingviz.core.kept import place
-from pagingviz.core.nested import attempt, reach
-from pagingviz.core.p2m import handle_exit
-from pagingviz.core.pool import gfn_of, shadowing
-from pagingviz.core.pv import mmu_update, ptwr
-from pagingviz.core.pv_roots import new_baseptr
-from pagingviz.core.shadows import is_page_table
-from pagingviz.core.walk import (
-    FOUR, canonical, frame, load_pdptes, may, needs_ad, plain, put_entry, set_ad, tlb_rights, walk,
-)  # fmt: skip
-from pagingviz.layout import (
-    BARE, CR_WP, D, ENTRIES, EV_CR3_LOAD, EV_INVLPG, EXIT, EV_PTE_STORE, EV_TLB_MISS, GP, HAP,
-    NONE, ONE, PAGE_BITS, PF_P, PV, READ, SHADOW, THREE, TLB_KW, TLB_W, TWO, U, VPN_MASK, WRITE, ZERO,
-)  # fmt: skip
+from pagingviz.core.frames import place
+from pagingviz.core.nested.p2m import handle_exit
+from pagingviz.core.nested.walk import attempt, reach
+from pagingviz.core.pv.roots import new_baseptr
+from pagingviz.core.pv.updates import mmu_update, ptwr
+from pagingviz.core.shadow import faults
+from pagingviz.core.shadow.pool import gfn_of, shadowing
+from pagingviz.core.shadow.shadows import is_page_table
+from pagingviz.core.walk import tlb
+from pagingviz.core.walk.caches import count_walk
+from pagingviz.core.walk.page_walk import (
+    FOUR,
+    canonical,
+    frame,
+    load_pdptes,
+    may,
+    needs_ad,
+    plain,
+    put_entry,
+    set_ad,
+    tlb_rights,
+    walk,
+)
 
 DONE, BY_EMULATION = ZERO, ONE  # what access returns besides FAULT | error code
 EIGHT, _LOW32 = U(8), U(0xFFFFFFFF)
@@ -38,7 +48,7 @@ def _finish(s, c, a, gva, kind):
 def _miss_bare(s, c, a, gva, kind, user):
     """Hardware walks the guest's own tables. Returns 0 with the translation in c.w_leaf and c.tlb_rights, or FAULT | code."""
     if c.levels == FOUR and plain(s, c, a, gva) and may(c.w_rights, kind, user, s.cr):
-        if kind != WRITE or c.w_ent[0] & D:
+        if kind != x86.WRITE or c.w_ent[0] & x86.D:
             c.tlb_rights = tlb_rights(c.w_rights, c.w_ent[0], ONE, s.cr)
             return ZERO
     err = walk(s, c, a, gva, kind, user)
@@ -53,12 +63,12 @@ def _miss_bare(s, c, a, gva, kind, user):
 def _miss_shadow(s, c, a, gva, kind, user, size, value):
     """Hardware walks the shadow; what it cannot finish exits to sh_page_fault. Also returns EMULATED: the store is done."""
     while True:
-        leaf = shadow.hardware_walk(s, c, a, gva, kind, user)
+        leaf = faults.hardware_walk(s, c, a, gva, kind, user)
         if leaf != ZERO:
             c.w_leaf = gfn_of(s, a, frame(leaf))
-            c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP)
+            c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
             return ZERO
-        r = shadow.page_fault(s, c, a, gva, kind, user, size, value)
+        r = faults.page_fault(s, c, a, gva, kind, user, size, value)
         if r != ZERO or s.crashed != ZERO:
             return r
 
@@ -67,14 +77,14 @@ def _miss_shadow(s, c, a, gva, kind, user, size, value):
 def _miss_hap(s, c, a, gva, kind, user):
     """Hardware's two-dimensional walk, begun again after every exit. Returns as _miss_bare."""
     r = attempt(s, c, a, gva, kind, user)
-    while r == EXIT:
+    while r == x86.VM_EXIT:
         handle_exit(s, c, a, gva)
         if s.crashed != ZERO:
             return ZERO
         r = attempt(s, c, a, gva, kind, user)
     if r == ZERO:
         rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
-        c.tlb_rights = rights if c.n_store != ZERO else rights & ~(TLB_W | TLB_KW)
+        c.tlb_rights = rights if c.n_store != ZERO else rights & ~(x86.TLB_W | x86.TLB_KW)
     return r
 
 
@@ -90,19 +100,19 @@ def _miss_pv(s, c, a, gva, kind, user, size, value):
             r = _miss_bare(s, c, a, gva, kind, user)
             if r == ZERO:
                 return ZERO
-            perhaps = r & PF_P != ZERO
+            perhaps = r & x86.PF_P != ZERO
         else:
-            leaf = shadow.hardware_walk(s, c, a, gva, kind, user)
+            leaf = faults.hardware_walk(s, c, a, gva, kind, user)
             if leaf != ZERO:
                 c.w_leaf = gfn_of(s, a, frame(leaf))
-                c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | CR_WP)
+                c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
                 return ZERO
             r, perhaps = ZERO, True
-        if perhaps and kind == WRITE and user == ZERO and size != ZERO and ptwr(s, c, a, gva, size, value):
+        if perhaps and kind == x86.WRITE and user == ZERO and size != ZERO and ptwr(s, c, a, gva, size, value):
             return BY_EMULATION
         if r != ZERO:
             return r
-        r = shadow.page_fault(s, c, a, gva, kind, user, size, value)
+        r = faults.page_fault(s, c, a, gva, kind, user, size, value)
         if r != ZERO or s.crashed != ZERO:
             return r
 
@@ -113,11 +123,11 @@ def miss(s, c, a, gva, vpn, kind, user, size, value):
 
     With DONE c.w_leaf is set, and the TLB holds the translation.
     """
-    if s.road == SHADOW:
+    if s.road == xen.SHADOW:
         r = _miss_shadow(s, c, a, gva, kind, user, size, value)
-    elif s.road == BARE:
+    elif s.road == xen.BARE:
         r = _miss_bare(s, c, a, gva, kind, user)
-    elif s.road == PV:
+    elif s.road == xen.PV:
         r = _miss_pv(s, c, a, gva, kind, user, size, value)
     else:
         r = _miss_hap(s, c, a, gva, kind, user)
@@ -136,22 +146,22 @@ def access(s, c, a, gva, kind, user, size, value):
     a walk only.
     """
     if not canonical(gva):
-        return GP
-    vpn = (gva >> PAGE_BITS) & VPN_MASK
+        return x86.GP
+    vpn = (gva >> x86.PAGE_BITS) & x86.VPN_MASK
     gfn = tlb.lookup(s, c, vpn, kind, user)
     if gfn == NONE:
         s.tlb_miss += ONE
-        emit(s, a, EV_TLB_MISS, c.id, gva, NONE, NONE, ZERO, kind)
+        emit(s, a, ev.TLB_MISS, c.id, gva, NONE, NONE, ZERO, kind)
         r = miss(s, c, a, gva, vpn, kind, user, size, value)
         if r != ZERO or s.crashed != ZERO:
             return r
         gfn = c.w_leaf
-    if kind == WRITE and gfn < s.frames:
+    if kind == x86.WRITE and gfn < s.frames:
         a[s.o_ver + place(s, gfn)] += ONE
         if size == EIGHT:
-            put_entry(s, a, FOUR, gfn, (gva >> THREE) & (ENTRIES - ONE), value)
+            put_entry(s, a, FOUR, gfn, (gva >> THREE) & (x86.ENTRIES - ONE), value)
         elif size != ZERO:
-            put_entry(s, a, TWO, gfn, (gva >> TWO) & (ENTRIES + ENTRIES - ONE), value)
+            put_entry(s, a, TWO, gfn, (gva >> TWO) & (x86.ENTRIES + x86.ENTRIES - ONE), value)
     return DONE
 
 
@@ -168,14 +178,14 @@ def store(s, c, a, gfn, i, value):
     A PV kernel asks for it by hypercall when the frame is a table. A 32-bit kernel writes a PAE entry in two halves: upper half
     first for an entry that is present, last for one that is not.
     """
-    gva = s.direct_map + (gfn << PAGE_BITS) + (i << (TWO if s.guest_levels == TWO else THREE))
+    gva = s.direct_map + (gfn << x86.PAGE_BITS) + (i << (TWO if s.guest_levels == TWO else THREE))
     s.pte_stores += ONE
-    if s.road == PV and is_page_table(s, a, gfn):
+    if s.road == xen.PV and is_page_table(s, a, gfn):
         mmu_update(s, c, a, gfn, i, value)
-        emit(s, a, EV_PTE_STORE, c.id, gva, gfn, NONE, i, value)
+        emit(s, a, ev.PTE_STORE, c.id, gva, gfn, NONE, i, value)
         return DONE
     if s.guest_levels == TWO:
-        r = far_access(s, c, a, gva, WRITE, ZERO, FOUR, value)
+        r = far_access(s, c, a, gva, x86.WRITE, ZERO, FOUR, value)
     elif s.guest_levels == THREE:
         low, high = value & _LOW32, value >> U(32)
         if value & ONE:
@@ -183,8 +193,8 @@ def store(s, c, a, gfn, i, value):
         else:
             r = _store_halves(s, c, a, gva, low, gva + FOUR, high)
     else:
-        r = far_access(s, c, a, gva, WRITE, ZERO, EIGHT, value)
-    emit(s, a, EV_PTE_STORE, c.id, gva, gfn, NONE, i, value)
+        r = far_access(s, c, a, gva, x86.WRITE, ZERO, EIGHT, value)
+    emit(s, a, ev.PTE_STORE, c.id, gva, gfn, NONE, i, value)
     return r
 
 
@@ -192,10 +202,10 @@ def store(s, c, a, gfn, i, value):
 def _store_halves(s, c, a, first, value, second, other):
     """Two 4-byte stores one after the other; an emulator that does the first may do the second as well."""
     c.pair_va, c.pair_value, c.pair_done = second, other, ZERO
-    r = far_access(s, c, a, first, WRITE, ZERO, FOUR, value)
+    r = far_access(s, c, a, first, x86.WRITE, ZERO, FOUR, value)
     c.pair_va = NONE
     if c.pair_done == ZERO:
-        r |= far_access(s, c, a, second, WRITE, ZERO, FOUR, other)
+        r |= far_access(s, c, a, second, x86.WRITE, ZERO, FOUR, other)
     return r
 
 
@@ -205,22 +215,24 @@ def load_cr3(s, c, a, gfn):
 
     Returns DONE, or GP when a PAE guest's table has a bad entry: then nothing has changed. A PV guest asks for it by hypercall.
     """
-    if s.road == PV:
+    if s.road == xen.PV:
         new_baseptr(s, c, a, gfn)
         return DONE
     s.cr3_loads += ONE
-    if s.road == HAP and c.levels == THREE:
-        while reach(s, c, a, gfn << PAGE_BITS, READ, ONE) != ZERO:  # a load of registers: it is no walk, and marks nothing
+    if s.road == xen.HAP and c.levels == THREE:
+        while (
+            reach(s, c, a, gfn << x86.PAGE_BITS, x86.READ, ONE) != ZERO
+        ):  # a load of registers: it is no walk, and marks nothing
             handle_exit(s, c, a, ZERO)
     if c.levels == THREE and not load_pdptes(s, c, a, gfn):
-        return GP
+        return x86.GP
     s.cr3[c.id] = gfn
-    if s.road == SHADOW:
+    if s.road == xen.SHADOW:
         s.exits_cr3 += ONE
-        shadow.update_cr3(s, c, a, c.id)
+        faults.update_cr3(s, c, a, c.id)
     else:
         tlb.flush(s, c.id)
-    emit(s, a, EV_CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])
+    emit(s, a, ev.CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])
     return DONE
 
 
@@ -230,9 +242,7 @@ def invlpg(s, c, a, gva):
     s.invlpg += ONE
     if shadowing(s):
         s.exits_invlpg += ONE
-        shadow.invlpg(s, c, a, gva)
+        faults.invlpg(s, c, a, gva)
     else:
-        tlb.drop(s, c, (gva >> PAGE_BITS) & VPN_MASK)
-    emit(s, a, EV_INVLPG, c.id, gva, NONE, NONE, ZERO, ZERO)
-
-
+        tlb.drop(s, c, (gva >> x86.PAGE_BITS) & x86.VPN_MASK)
+    emit(s, a, ev.INVLPG, c.id, gva, NONE, NONE, ZERO, ZERO)

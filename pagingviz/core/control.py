@@ -4,20 +4,19 @@ Source: Xen mm/paging.c (paging_log_dirty_enable, paging_log_dirty_op), shadow/c
 sh_clean_dirty_bitmap, shadow_set_allocation), hap/hap.c. The domain is paused meanwhile: an operation is one indivisible step.
 """
 
-from pagingviz.core import logdirty, recycle, shadow
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.arch.words import NONE, ONE, ZERO, U
+from pagingviz.core import logdirty
+from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.jit import jit
-from pagingviz.core.oos import resync_all
-from pagingviz.core.p2m import pml_flush_all, poison_root
-from pagingviz.core.pool import shadowing
-from pagingviz.core.shadows import is_page_table
-from pagingviz.core.tlb import flush_all
-from pagingviz.core.writeable import remove_shadows, revoke_all
-from pagingviz.layout import (
-    BARE, CMD_BLOW, CMD_CLEAN, CMD_DM, CMD_ENABLE, CMD_FLUSH, CMD_OFF, CMD_PEEK, CMD_POOL, EV_CLEAN, EV_ENABLE, EV_IGNORED,
-    EV_MODIFIED_MEMORY, EV_NO_MEMORY, EV_OFF, EV_PEEK, EV_SET_ALLOCATION, EV_TLB_FLUSH, HAP, HUNG, MK_DEVICE, NONE, ONE, PV,
-    SHADOW, U, ZERO,
-)  # fmt: skip
+from pagingviz.core.nested.p2m import pml_flush_all, poison_root
+from pagingviz.core.shadow import faults, recycle
+from pagingviz.core.shadow.oos import resync_all
+from pagingviz.core.shadow.pool import shadowing
+from pagingviz.core.shadow.shadows import is_page_table
+from pagingviz.core.shadow.writeable import remove_shadows, revoke_all
+from pagingviz.core.walk.tlb import flush_all
 
 _FRAME, _COUNT_SHIFT = U(0xFFFF_FFFF), U(32)  # of the value of dm:GFN:N
 
@@ -28,7 +27,7 @@ def command(s, cpus, a, code, value):
 
     It comes from another domain (s.foreign): no vCPU of the guest is running, so no CPU's path flags change.
     """
-    if s.crashed != ZERO and s.crashed != HUNG:
+    if s.crashed != ZERO and s.crashed != xen.HUNG:
         return
     s.foreign = ONE
     for v in range(s.vcpus):
@@ -42,39 +41,39 @@ def command(s, cpus, a, code, value):
 @jit
 def _carry_out(s, cpus, a, code, value):
     c = cpus[0]
-    if code == CMD_DM and s.spread != ZERO:
+    if code == xen.CMD_DM and s.spread != ZERO:
         _ignore(s, a, code)
-    elif code == CMD_DM:
+    elif code == xen.CMD_DM:
         _modified_memory(s, c, a, value & _FRAME, value >> _COUNT_SHIFT)
-    elif code == CMD_FLUSH:
+    elif code == xen.CMD_FLUSH:
         flush_all(s)
-        emit(s, a, EV_TLB_FLUSH, ZERO, ZERO, NONE, NONE, ZERO, ZERO)
-    elif s.road == BARE:
+        emit(s, a, ev.TLB_FLUSH, ZERO, ZERO, NONE, NONE, ZERO, ZERO)
+    elif s.road == xen.BARE:
         _ignore(s, a, code)
-    elif code == CMD_ENABLE:
+    elif code == xen.CMD_ENABLE:
         _enable(s, cpus, a, code)
-    elif code == CMD_PEEK or code == CMD_CLEAN or code == CMD_OFF:
+    elif code == xen.CMD_PEEK or code == xen.CMD_CLEAN or code == xen.CMD_OFF:
         if s.log_dirty == ZERO:
             _ignore(s, a, code)
-        elif code != CMD_OFF and _bits_are_lost(s, cpus, a, code):
+        elif code != xen.CMD_OFF and _bits_are_lost(s, cpus, a, code):
             return
-        elif code == CMD_PEEK:
+        elif code == xen.CMD_PEEK:
             s.peeks += ONE
-            emit(s, a, EV_PEEK, ZERO, ZERO, NONE, NONE, ZERO, s.dirty_count)
-        elif code == CMD_CLEAN:
+            emit(s, a, ev.PEEK, ZERO, ZERO, NONE, NONE, ZERO, s.dirty_count)
+        elif code == xen.CMD_CLEAN:
             clean(s, cpus, a)
         else:
             _off(s, cpus, a)
-    elif code == CMD_POOL and s.road == HAP:
+    elif code == xen.CMD_POOL and s.road == xen.HAP:
         recycle.hap_set_allocation(s, a, value)
-        emit(s, a, EV_SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
+        emit(s, a, ev.SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
     elif not shadowing(s):
         _ignore(s, a, code)
-    elif code == CMD_BLOW:
+    elif code == xen.CMD_BLOW:
         recycle.blow(s, c, a)
-    elif code == CMD_POOL:
+    elif code == xen.CMD_POOL:
         recycle.set_allocation(s, c, a, value)
-        emit(s, a, EV_SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
+        emit(s, a, ev.SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
 
 
 @jit
@@ -92,10 +91,10 @@ def _modified_memory(s, c, a, first, n):
         a[s.o_ver + gfn] += ONE
         s.device_writes += ONE
         if s.log_dirty != ZERO:
-            logdirty.mark(s, c, a, gfn, MK_DEVICE)
+            logdirty.mark(s, c, a, gfn, xen.MK_DEVICE)
             if s.pv == ZERO:
                 remove_shadows(s, c, a, gfn, ONE, ZERO)
-    emit(s, a, EV_MODIFIED_MEMORY, ZERO, ZERO, first, NONE, ZERO, n)
+    emit(s, a, ev.MODIFIED_MEMORY, ZERO, ZERO, first, NONE, ZERO, n)
 
 
 @jit
@@ -105,14 +104,14 @@ def _bits_are_lost(s, cpus, a, code):
     if s.failed_allocs == ZERO:
         return False
     s.no_memory += ONE
-    emit(s, a, EV_NO_MEMORY, ZERO, ZERO, NONE, NONE, ZERO, code)
+    emit(s, a, ev.NO_MEMORY, ZERO, ZERO, NONE, NONE, ZERO, code)
     return True
 
 
 @jit
 def _ignore(s, a, code):
     s.ignored += ONE
-    emit(s, a, EV_IGNORED, ZERO, ZERO, NONE, NONE, ZERO, code)
+    emit(s, a, ev.IGNORED, ZERO, ZERO, NONE, NONE, ZERO, code)
 
 
 @jit
@@ -126,24 +125,24 @@ def _enable(s, cpus, a, code):
         return
     s.enables += ONE
     detail = ZERO
-    if s.road == PV:
+    if s.road == xen.PV:
         s.log_dirty = ONE
         recycle.set_allocation(s, cpus[0], a, ONE if s.floor != ZERO else s.pv_pool)
         for v in range(s.vcpus):
-            shadow.make_snapshots(s, cpus[v], a)
-            shadow.update_modes(s, cpus[v], a)
-    elif s.road == SHADOW:
+            faults.make_snapshots(s, cpus[v], a)
+            faults.update_modes(s, cpus[v], a)
+    elif s.road == xen.SHADOW:
         recycle.blow(s, cpus[0], a)
         if s.total_pages < recycle.min_allocation(s):
             recycle.set_allocation(s, cpus[0], a, ONE)
         s.log_dirty = ONE
         for v in range(s.vcpus):
-            shadow.update_modes(s, cpus[v], a)
+            faults.update_modes(s, cpus[v], a)
     else:
         s.log_dirty, s.ept_ad = ONE, s.pml  # p2m_enable_hardware_log_dirty
         detail = poison_root(s, a)
     logdirty.count_afresh(s, a)
-    emit(s, a, EV_ENABLE, ZERO, ZERO, NONE, NONE, ZERO, detail)
+    emit(s, a, ev.ENABLE, ZERO, ZERO, NONE, NONE, ZERO, detail)
 
 
 @jit
@@ -156,14 +155,14 @@ def clean(s, cpus, a):
     s.cleans += ONE
     had = s.dirty_count
     logdirty.clear(s, a)
-    if s.road == HAP:
+    if s.road == xen.HAP:
         poison_root(s, a)
     elif s.revoke == ZERO:
         recycle.blow(s, cpus[0], a)
     else:
         resync_all(s, cpus[0], a, False, True, True)
         revoke_all(s, cpus[0], a)
-    emit(s, a, EV_CLEAN, ZERO, ZERO, NONE, NONE, ZERO, had)
+    emit(s, a, ev.CLEAN, ZERO, ZERO, NONE, NONE, ZERO, had)
 
 
 @jit
@@ -175,18 +174,18 @@ def _off(s, cpus, a):
     s.offs += ONE
     pml_flush_all(s, cpus, a)
     s.log_dirty = ZERO
-    if s.road == PV:
+    if s.road == xen.PV:
         for v in range(s.vcpus):
-            shadow.update_modes(s, cpus[v], a)
+            faults.update_modes(s, cpus[v], a)
         for v in range(s.vcpus):
-            shadow.disable(s, cpus[v], a)
+            faults.disable(s, cpus[v], a)
         recycle.set_allocation(s, cpus[0], a, ZERO)
-    elif s.road == SHADOW:
+    elif s.road == xen.SHADOW:
         for v in range(s.vcpus):
-            shadow.update_modes(s, cpus[v], a)
+            faults.update_modes(s, cpus[v], a)
     else:
         s.ept_ad = ZERO  # p2m_disable_hardware_log_dirty
         poison_root(s, a)
     logdirty.free_tree(s, a)
     flush_all(s)
-    emit(s, a, EV_OFF, ZERO, ZERO, NONE, NONE, ZERO, ZERO)
+    emit(s, a, ev.OFF, ZERO, ZERO, NONE, NONE, ZERO, ZERO)

@@ -1,8 +1,9 @@
 """The event record: the only way anything visible is told. Counters count, sentences and highlights read events."""
 
-from pagingviz.core.far import far
-from pagingviz.core.jit import jit
-from pagingviz.layout import LOOK_EVENTS, ONE, RING, RING_WORDS, U
+from pagingviz.arch import events as ev
+from pagingviz.arch.words import ONE, U
+from pagingviz.core.build.far import far
+from pagingviz.core.build.jit import jit
 
 _SEVEN = U(7)
 
@@ -18,18 +19,18 @@ def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     `gva` bytes; `gfn`, `mfn` frame numbers or NONE; `level` 0 (none) to 4; `detail` by kind (see portray.sentences).
     Raises MicroStop when this is the event at which the tick is opened.
     """
-    if kind > LOOK_EVENTS or s.look != 0:
+    if kind > ev.LOOK_EVENTS or s.look != 0:
         write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail)
 
 
 @far
 def write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     """The part of `emit` that is done only when there is an event to keep."""
-    if kind > LOOK_EVENTS:
+    if kind > ev.LOOK_EVENTS:
         s.last_tick[kind] = s.ev_now
         if (s.stop_mask >> kind) & ONE:
             s.stop_hit = ONE
-    o = s.o_ring + (s.ev_n % RING) * RING_WORDS
+    o = s.o_ring + (s.ev_n % ev.RING) * ev.RING_WORDS
     a[o] = s.ev_now
     a[o + ONE] = kind
     a[o + U(2)] = vcpu

@@ -8,20 +8,20 @@ levels, with the kernel's quarter copied into every root. A process runs on one 
 what must be forgotten is forgotten there too, in the order of their numbers.
 """
 
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86
+from pagingviz.arch.state import ZONE_SLACK
+from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.access import DONE, far_access, invlpg, load_cr3, store
+from pagingviz.core.build.far import far
+from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.far import far
-from pagingviz.core.jit import jit
-from pagingviz.core.kept import place
-from pagingviz.core.pv_roots import enter, flush_local, load_roots, pin, protect, unpin, unprotect
-from pagingviz.core.walk import get_entry, guest_frame, index, put_entry
-from pagingviz.layout import (
-    A, COW, CR_NXE, D, ENTRIES, EV_COW_BREAK, EV_EXIT, EV_FORK, EV_FRAME_ALLOC, EV_FRAME_FREE, EV_GUEST_PF, FAULT, NONE, NX,
-    ONE, P, PAGE_BITS, PF_P, PF_W, READ, RW, THREE, TWO, US, U, WRITE, ZERO, ZONE_SLACK,
-)  # fmt: skip
+from pagingviz.core.frames import place
+from pagingviz.core.pv.roots import enter, flush_local, load_roots, pin, protect, unpin, unprotect
+from pagingviz.core.walk.page_walk import get_entry, guest_frame, index, put_entry
 
 _HASH = U(0x9E3779B97F4A7C15)
-_USER_TABLE = P | RW | US
+_USER_TABLE = x86.P | x86.RW | x86.US
 _TOP_USER = (ZERO, ZERO, U(768), U(3), U(256))  # by levels: entries of a root that are the process's own
 _TOP_FIRST_KERNEL = U(768)  # of a 32-bit guest's root
 BUG = U(2)
@@ -36,7 +36,7 @@ def read(s, a, tab, i):
 @jit
 def at_frame(s, a, gfn):
     """The part of an entry that names a frame: a PV guest writes machine frames into its tables."""
-    return (a[s.o_p2m + gfn] if s.pv != ZERO else gfn) << PAGE_BITS
+    return (a[s.o_p2m + gfn] if s.pv != ZERO else gfn) << x86.PAGE_BITS
 
 
 @jit
@@ -48,7 +48,7 @@ def runs_on(s, v):
 @jit
 def entries(s):
     """Entries of a table: 512, or 1024 of four bytes."""
-    return ENTRIES + ENTRIES if s.guest_levels == TWO else ENTRIES
+    return x86.ENTRIES + x86.ENTRIES if s.guest_levels == TWO else x86.ENTRIES
 
 
 @jit
@@ -62,7 +62,7 @@ def alloc_table(s, c, a):
         s.recycled -= ONE
     gfn = a[s.o_tstack + s.ttop]
     s.frames_allocated += ONE
-    emit(s, a, EV_FRAME_ALLOC, c.id, ZERO, gfn, NONE, ZERO, ONE)
+    emit(s, a, ev.FRAME_ALLOC, c.id, ZERO, gfn, NONE, ZERO, ONE)
     return gfn
 
 
@@ -82,7 +82,7 @@ def alloc_data(s, c, a):
         return ZERO
     a[s.o_share + place(s, gfn)] = ONE
     s.frames_allocated += ONE
-    emit(s, a, EV_FRAME_ALLOC, c.id, ZERO, gfn, NONE, ZERO, ZERO)
+    emit(s, a, ev.FRAME_ALLOC, c.id, ZERO, gfn, NONE, ZERO, ZERO)
     return gfn
 
 
@@ -100,7 +100,7 @@ def free_frame(s, c, a, gfn, data):
         a[s.o_dstack + s.dtop] = gfn
         s.dtop += ONE
     s.frames_freed += ONE
-    emit(s, a, EV_FRAME_FREE, c.id, ZERO, gfn, NONE, ZERO, ZERO)
+    emit(s, a, ev.FRAME_FREE, c.id, ZERO, gfn, NONE, ZERO, ZERO)
 
 
 @far
@@ -111,7 +111,7 @@ def clear_frame(s, c, a, gfn):
     further translation and is done in one run.
     """
     if gfn >= s.zone:
-        far_access(s, c, a, s.direct_map + (gfn << PAGE_BITS), WRITE, ZERO, ZERO, ZERO)
+        far_access(s, c, a, s.direct_map + (gfn << x86.PAGE_BITS), x86.WRITE, ZERO, ZERO, ZERO)
         return
     n = entries(s)
     for i in range(n):
@@ -131,10 +131,10 @@ def new_root(s, c, a):
         for i in range(_TOP_FIRST_KERNEL, _TOP_FIRST_KERNEL + s.kslot):
             store(s, c, a, root, U(i), read(s, a, s.kl3, U(i)))
     elif s.guest_levels == THREE:
-        store(s, c, a, root, s.kslot, (s.kl3 << PAGE_BITS) | P)
+        store(s, c, a, root, s.kslot, (s.kl3 << x86.PAGE_BITS) | x86.P)
     else:
         for k in range(s.kslots):
-            store(s, c, a, root, s.kslot + U(k), at_frame(s, a, s.kl3 + U(k)) | P | RW | A)
+            store(s, c, a, root, s.kslot + U(k), at_frame(s, a, s.kl3 + U(k)) | x86.P | x86.RW | x86.A)
     return root
 
 
@@ -184,13 +184,13 @@ def make_path(s, cpus, c, a, root, gva):
     while level > ONE:
         i = index(s.guest_levels, gva, level)
         e = read(s, a, tab, i)
-        if (e & P) == ZERO:
+        if (e & x86.P) == ZERO:
             new = alloc_table(s, c, a)
             clear_frame(s, c, a, new)
             if s.pv != ZERO:
                 protect(s, c, a, new)
             top = level == THREE and s.guest_levels == THREE
-            e = at_frame(s, a, new) | (P if top else _USER_TABLE)
+            e = at_frame(s, a, new) | (x86.P if top else _USER_TABLE)
             if level == s.guest_levels:
                 _set_top(s, c, a, tab, i, e)
             else:
@@ -219,36 +219,36 @@ def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
     enter(s, c, a, ZERO)
     s.guest_faults += ONE
     s.fault_hash = (s.fault_hash ^ (gva | (err & U(0xFFF)))) * _HASH + ONE
-    emit(s, a, EV_GUEST_PF, c.id, gva, NONE, NONE, ZERO, err & ~FAULT)
+    emit(s, a, ev.GUEST_PF, c.id, gva, NONE, NONE, ZERO, err & ~x86.FAULT)
     root = a[s.o_roots + s.cur[c.id]]
     tab = make_path(s, cpus, c, a, root, gva)
     i = index(s.guest_levels, gva, ONE)
-    if (err & PF_P) == ZERO:
+    if (err & x86.PF_P) == ZERO:
         gfn = alloc_data(s, c, a)
         clear_frame(s, c, a, gfn)
-        e = at_frame(s, a, gfn) | P | US
+        e = at_frame(s, a, gfn) | x86.P | x86.US
         if vma_w != ZERO:
-            e |= RW
-        if vma_x == ZERO and s.guest_levels != TWO and s.cr & CR_NXE:
-            e |= NX
+            e |= x86.RW
+        if vma_x == ZERO and s.guest_levels != TWO and s.cr & x86.CR_NXE:
+            e |= x86.NX
         store(s, c, a, tab, i, e)
         return
     old = read(s, a, tab, i)
-    if (err & PF_W) == ZERO or (old & COW) == ZERO:
+    if (err & x86.PF_W) == ZERO or (old & x86.COW) == ZERO:
         s.crashed = BUG
         return
     gfn = guest_frame(s, a, old)
     s.cow_breaks += ONE
     if a[s.o_share + place(s, gfn)] > ONE:
         new = alloc_data(s, c, a)
-        far_access(s, c, a, s.direct_map + (gfn << PAGE_BITS), READ, ZERO, ZERO, ZERO)
+        far_access(s, c, a, s.direct_map + (gfn << x86.PAGE_BITS), x86.READ, ZERO, ZERO, ZERO)
         clear_frame(s, c, a, new)
-        emit(s, a, EV_COW_BREAK, c.id, gva, gfn, NONE, ZERO, new)
-        store(s, c, a, tab, i, at_frame(s, a, new) | P | RW | US | (old & NX))
+        emit(s, a, ev.COW_BREAK, c.id, gva, gfn, NONE, ZERO, new)
+        store(s, c, a, tab, i, at_frame(s, a, new) | x86.P | x86.RW | x86.US | (old & x86.NX))
         a[s.o_share + place(s, gfn)] -= ONE
     else:
-        emit(s, a, EV_COW_BREAK, c.id, gva, gfn, NONE, ZERO, gfn)
-        store(s, c, a, tab, i, (old & ~(COW | A | D)) | RW)
+        emit(s, a, ev.COW_BREAK, c.id, gva, gfn, NONE, ZERO, gfn)
+        store(s, c, a, tab, i, (old & ~(x86.COW | x86.A | x86.D)) | x86.RW)
     for v in range(s.vcpus):
         if runs_on(s, v) == root:
             invlpg(s, cpus[v], a, gva)
@@ -264,19 +264,19 @@ def fork(s, cpus, c, a, parent):
     s.forks += ONE
     top = a[s.o_roots + parent]
     root = new_roots(s, c, a, child)
-    emit(s, a, EV_FORK, c.id, ZERO, root, NONE, ZERO, child)
+    emit(s, a, ev.FORK, c.id, ZERO, root, NONE, ZERO, child)
     for i in range(_TOP_USER[s.guest_levels]):
         e = read(s, a, top, U(i))
-        if (e & P) == ZERO:
+        if (e & x86.P) == ZERO:
             continue
         if s.guest_levels == TWO:
             _copy_l1(s, cpus, c, a, root, guest_frame(s, a, e), U(i) << U(22))
         elif s.guest_levels == THREE:
             _copy_l2(s, cpus, c, a, root, guest_frame(s, a, e), U(i) << U(30))
         else:
-            for i3 in range(ENTRIES):
+            for i3 in range(x86.ENTRIES):
                 e3 = read(s, a, guest_frame(s, a, e), U(i3))
-                if e3 & P:
+                if e3 & x86.P:
                     _copy_l2(s, cpus, c, a, root, guest_frame(s, a, e3), (U(i) << U(39)) | (U(i3) << U(30)))
     _reload(s, cpus, a, top)
 
@@ -284,9 +284,9 @@ def fork(s, cpus, c, a, parent):
 @jit
 def _copy_l2(s, cpus, c, a, root, table, gva):
     """copy_pmd_range for one L2 table of the parent, mapped at `gva`."""
-    for i in range(ENTRIES):
+    for i in range(x86.ENTRIES):
         e = read(s, a, table, U(i))
-        if e & P:
+        if e & x86.P:
             _copy_l1(s, cpus, c, a, root, guest_frame(s, a, e), gva | (U(i) << U(21)))
 
 
@@ -296,13 +296,13 @@ def _copy_l1(s, cpus, c, a, root, table, gva):
     for n in range(entries(s)):
         i = U(n)
         e = read(s, a, table, i)
-        if (e & P) == ZERO:
+        if (e & x86.P) == ZERO:
             continue
         mine = make_path(s, cpus, c, a, root, gva)
-        if e & RW:
-            e = (read(s, a, table, i) & ~RW) | COW
+        if e & x86.RW:
+            e = (read(s, a, table, i) & ~x86.RW) | x86.COW
             store(s, c, a, table, i, e)
-        store(s, c, a, mine, i, e & ~(A | D))
+        store(s, c, a, mine, i, e & ~(x86.A | x86.D))
         a[s.o_share + place(s, guest_frame(s, a, e))] += ONE
 
 
@@ -319,16 +319,16 @@ def exit_process(s, c, a, child):
     for n in range(_TOP_USER[s.guest_levels]):
         i = U(n)
         e = read(s, a, top, i)
-        if (e & P) == ZERO:
+        if (e & x86.P) == ZERO:
             continue
         if s.guest_levels == TWO:
             _zap_l1(s, c, a, guest_frame(s, a, e))
         elif s.guest_levels == THREE:
             _zap_l2(s, c, a, guest_frame(s, a, e))
         else:
-            for k in range(ENTRIES):
+            for k in range(x86.ENTRIES):
                 l2 = read(s, a, guest_frame(s, a, e), U(k))
-                if l2 & P:
+                if l2 & x86.P:
                     _zap_l2(s, c, a, guest_frame(s, a, l2))
                     store(s, c, a, guest_frame(s, a, e), U(k), ZERO)
                     free_frame(s, c, a, guest_frame(s, a, l2), ZERO)
@@ -342,15 +342,15 @@ def exit_process(s, c, a, child):
         a[s.o_uroots + child] = NONE
     free_frame(s, c, a, top, ZERO)
     a[s.o_roots + child] = NONE
-    emit(s, a, EV_EXIT, c.id, ZERO, top, NONE, ZERO, child)
+    emit(s, a, ev.EXIT, c.id, ZERO, top, NONE, ZERO, child)
 
 
 @jit
 def _zap_l2(s, c, a, table):
     """zap_pmd_range and free_pmd_range for one L2 table."""
-    for n in range(ENTRIES):
+    for n in range(x86.ENTRIES):
         e = read(s, a, table, U(n))
-        if e & P:
+        if e & x86.P:
             _zap_l1(s, c, a, guest_frame(s, a, e))
             store(s, c, a, table, U(n), ZERO)
             free_frame(s, c, a, guest_frame(s, a, e), ZERO)
@@ -362,7 +362,7 @@ def _zap_l1(s, c, a, table):
     for n in range(entries(s)):
         i = U(n)
         e = read(s, a, table, i)
-        if (e & P) == ZERO:
+        if (e & x86.P) == ZERO:
             continue
         store(s, c, a, table, i, ZERO)
         gfn = guest_frame(s, a, e)

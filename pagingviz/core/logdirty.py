@@ -4,15 +4,15 @@ A leaf page is 512 words = 32768 bits = 128 MiB of guest memory; a node holds 51
 An HVM guest's pfn is its gfn. Left out: bits are never cleared by physmap changes, there are none.
 """
 
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, THREE, ZERO, U
+from pagingviz.core.build.far import far
+from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.far import far
-from pagingviz.core.jit import jit
-from pagingviz.core.kept import mfn_of, place
-from pagingviz.core.pool import entry_at
-from pagingviz.core.recycle import alloc_p2m, free_p2m
-from pagingviz.layout import (
-    DR_CAUSE_SHIFT, DR_ROUNDS_SHIFT, ENTRIES, EV_MARK_DIRTY, EV_TREE_ALLOC, LEAF_BITS, NONE, ONE, THREE, U, ZERO,
-)  # fmt: skip
+from pagingviz.core.frames import mfn_of, place
+from pagingviz.core.shadow.pool import entry_at
+from pagingviz.core.shadow.recycle import alloc_p2m, free_p2m
 
 _SIX, _WORD, _INDEX = U(6), U(63), U(511)
 
@@ -24,7 +24,7 @@ def leaf_of(s, a, gfn):
     if page == NONE:
         return NONE
     for up in (U(18), U(9), ZERO):
-        child = a[entry_at(s, page, (gfn >> (LEAF_BITS + up)) & _INDEX)]
+        child = a[entry_at(s, page, (gfn >> (xen.LEAF_BITS + up)) & _INDEX)]
         if child == ZERO:
             return NONE
         page = child - ONE
@@ -49,11 +49,11 @@ def _grow(s, c, a, gfn):
         if page == NONE:
             return NONE
         s.tree_root = page
-        emit(s, a, EV_TREE_ALLOC, ZERO, ZERO, gfn, page, U(4), ZERO)
+        emit(s, a, ev.TREE_ALLOC, ZERO, ZERO, gfn, page, U(4), ZERO)
     page = s.tree_root
     level = THREE
     for up in (U(18), U(9), ZERO):
-        i = (gfn >> (LEAF_BITS + up)) & _INDEX
+        i = (gfn >> (xen.LEAF_BITS + up)) & _INDEX
         child = a[entry_at(s, page, i)]
         if child == ZERO:
             new = alloc_p2m(s, c, a, NONE)
@@ -61,7 +61,7 @@ def _grow(s, c, a, gfn):
                 return NONE
             child = new + ONE
             a[entry_at(s, page, i)] = child
-            emit(s, a, EV_TREE_ALLOC, ZERO, ZERO, gfn, new, level, ZERO)
+            emit(s, a, ev.TREE_ALLOC, ZERO, ZERO, gfn, new, level, ZERO)
         page = child - ONE
         level -= ONE
     return page
@@ -89,9 +89,9 @@ def mark(s, c, a, gfn, cause):
         s.dirty_count += ONE
         s.pages_marked += ONE
         k = s.o_dround + place(s, gfn)
-        rounds = (a[k] >> DR_ROUNDS_SHIFT) + ONE
-        a[k] = (s.dirty_round + ONE) | cause << DR_CAUSE_SHIFT | rounds << DR_ROUNDS_SHIFT
-        emit(s, a, EV_MARK_DIRTY, ZERO, ZERO, gfn, mfn_of(s, a, gfn), cause, s.dirty_count)
+        rounds = (a[k] >> xen.DR_ROUNDS_SHIFT) + ONE
+        a[k] = (s.dirty_round + ONE) | cause << xen.DR_CAUSE_SHIFT | rounds << xen.DR_ROUNDS_SHIFT
+        emit(s, a, ev.MARK_DIRTY, ZERO, ZERO, gfn, mfn_of(s, a, gfn), cause, s.dirty_count)
 
 
 @jit
@@ -100,15 +100,15 @@ def _each_leaf(s, a, free):
     root = s.tree_root
     if root == NONE:
         return
-    for i in range(ENTRIES):
+    for i in range(x86.ENTRIES):
         n3 = a[entry_at(s, root, i)]
         if n3 == ZERO:
             continue
-        for j in range(ENTRIES):
+        for j in range(x86.ENTRIES):
             n2 = a[entry_at(s, n3 - ONE, j)]
             if n2 == ZERO:
                 continue
-            for k in range(ENTRIES):
+            for k in range(x86.ENTRIES):
                 leaf = a[entry_at(s, n2 - ONE, k)]
                 if leaf == ZERO:
                     continue
@@ -116,7 +116,7 @@ def _each_leaf(s, a, free):
                     free_p2m(s, a, leaf - ONE)
                 else:
                     o = entry_at(s, leaf - ONE, ZERO)
-                    for w in range(o, o + ENTRIES):
+                    for w in range(o, o + x86.ENTRIES):
                         a[w] = ZERO
             if free:
                 free_p2m(s, a, n2 - ONE)

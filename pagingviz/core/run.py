@@ -1,54 +1,55 @@
 """The loop: next operation, perform it, stop at a tick or at an event somebody waits for. The entry points from Python."""
 
-from pagingviz.core import control, guest, pv_roots
+from pagingviz.arch import events as ev
+from pagingviz.arch import operation, x86, xen
+from pagingviz.arch.words import NONE, ONE, THREE, ZERO, U
+from pagingviz.core import control, guest
 from pagingviz.core.access import access
+from pagingviz.core.build.jit import entry, jit
 from pagingviz.core.events import emit
-from pagingviz.core.jit import entry, jit
+from pagingviz.core.pv import roots
 from pagingviz.core.raw import raw_operation
-from pagingviz.core.recycle import alloc_p2m
-from pagingviz.core.shadow import make_monitor, make_snapshots, update_cr3
-from pagingviz.core.tlb import renew
-from pagingviz.core.walk import load_pdptes
-from pagingviz.layout import (
-    CMD_CLEAN, EV_ACCESS, EXIT, FAULT, FETCH, FORK, IDLE, NONE, ONE, OP_KIND, OP_PROC_MASK, OP_PROC_SHIFT, OP_VMA_W, OP_VMA_X,
-    OP_VPN_SHIFT, PAGE_BITS, RAW, READ, SHADOW, THREE, U, ZERO,
-)  # fmt: skip
+from pagingviz.core.shadow.faults import make_monitor, make_snapshots, update_cr3
+from pagingviz.core.shadow.recycle import alloc_p2m
+from pagingviz.core.walk.page_walk import load_pdptes
+from pagingviz.core.walk.tlb import renew
 
 _RENEW = U((1 << 20) - 1)  # ticks between two looks at the TLB's generations; far fewer flushes than a tag can count
+
 
 @jit
 def operate(s, cpus, c, a, op, credit):
     """One operation of the work on vCPU `c`: one tick. `op` as in layout.OP_*; `credit` further hits merged into it."""
-    kind = op & OP_KIND
-    proc = (op >> OP_PROC_SHIFT) & OP_PROC_MASK
+    kind = op & operation.OP_KIND
+    proc = (op >> operation.OP_PROC_SHIFT) & operation.OP_PROC_MASK
     s.ops += ONE
-    if kind == IDLE:
+    if kind == operation.IDLE:
         return
-    if kind == EXIT:
+    if kind == operation.EXIT:
         guest.exit_process(s, c, a, proc)
         return
     if proc != s.cur[c.id]:
         guest.switch_to(s, c, a, proc)
-    if kind == FORK:
+    if kind == operation.FORK:
         guest.fork(s, cpus, c, a, proc)
         return
-    gva = (op >> OP_VPN_SHIFT) << PAGE_BITS
-    if kind == FETCH:
+    gva = (op >> operation.OP_VPN_SHIFT) << x86.PAGE_BITS
+    if kind == x86.FETCH:
         s.fetches += ONE
         s.merged_fetch += credit
-    elif kind == READ:
+    elif kind == x86.READ:
         s.reads += ONE
         s.merged_read += credit
     else:
         s.writes += ONE
         s.merged_write += credit
-    emit(s, a, EV_ACCESS, c.id, gva, NONE, NONE, ZERO, op)
+    emit(s, a, ev.ACCESS, c.id, gva, NONE, NONE, ZERO, op)
     while s.crashed == ZERO:
-        pv_roots.enter(s, c, a, ONE)
+        roots.enter(s, c, a, ONE)
         r = access(s, c, a, gva, kind, ONE, ZERO, ZERO)
-        if (r & FAULT) == ZERO:
+        if (r & x86.FAULT) == ZERO:
             return
-        guest.handle_fault(s, cpus, c, a, gva, r, op & OP_VMA_W, op & OP_VMA_X)
+        guest.handle_fault(s, cpus, c, a, gva, r, op & operation.OP_VMA_W, op & operation.OP_VMA_X)
 
 
 @entry
@@ -66,14 +67,14 @@ def run(r, cpus, a, ops, credits):
             return j
         s.ev_tick = s.ev_n
         s.ev_now = s.tick + ONE
-        if ops[j] & OP_KIND == RAW:
-            raw_operation(s, cpus, a, ops[j] >> OP_VPN_SHIFT)
+        if ops[j] & operation.OP_KIND == operation.RAW:
+            raw_operation(s, cpus, a, ops[j] >> operation.OP_VPN_SHIFT)
         else:
             operate(s, cpus, cpus[v], a, ops[j], U(credits[j]))
         s.tick += ONE
         v = v + ONE if v + ONE < s.vcpus else ZERO
         if s.clean_every != ZERO and s.log_dirty != ZERO and s.tick % s.clean_every == ZERO:
-            control.command(s, cpus, a, CMD_CLEAN, ZERO)
+            control.command(s, cpus, a, xen.CMD_CLEAN, ZERO)
         if s.tick & _RENEW == ZERO:
             for k in range(s.vcpus):
                 renew(s, cpus[k])
@@ -102,9 +103,9 @@ def boot(r, cpus, a):
         s.cr3[v] = a[s.o_roots]
         if c.levels == THREE:
             load_pdptes(s, c, a, s.cr3[v])
-        if s.pv != ZERO and not pv_roots.hold_root(s, c, a):
+        if s.pv != ZERO and not roots.hold_root(s, c, a):
             return
-        if s.road == SHADOW:
+        if s.road == xen.SHADOW:
             make_snapshots(s, c, a)
             s.monitor[v] = make_monitor(s, c, a)
             update_cr3(s, c, a, U(v))

@@ -4,12 +4,13 @@ For holding the walk against recorded results of other machines (check.mmu). The
 and room in the sparse region for the entries of one row; tables below its zone are held as a guest's are.
 """
 
-from pagingviz.core import tlb
+from pagingviz.arch import x86
+from pagingviz.arch.words import ONE, THREE, TWO, ZERO, U
 from pagingviz.core.access import access, load_cr3
-from pagingviz.core.jit import entry, jit
-from pagingviz.core.nested import attempt
-from pagingviz.core.walk import canonical, get_entry, put_entry
-from pagingviz.layout import CR_PG, EXIT, FAULT, GP, ONE, PAGE_BITS, THREE, TWO, U, ZERO
+from pagingviz.core.build.jit import entry, jit
+from pagingviz.core.nested.walk import attempt
+from pagingviz.core.walk import tlb
+from pagingviz.core.walk.page_walk import canonical, get_entry, put_entry
 
 OK, PAGE_FAULT, GP_ACCESS, GP_CR3 = ZERO, ONE, TWO, THREE  # what came of it: the codes of the oracle's exp_kind
 _SEVEN, _OFFSET = U(7), U(0xFFF)
@@ -19,7 +20,7 @@ _SHIFT_A, _SHIFT_EPT_A, _AD, _OTHER = U(5), U(8), U(3), U(4)
 @jit
 def _put(s, a, levels, pa, value):
     """Store an entry at physical address `pa`; a word outside the zone is first added to the sparse ones."""
-    tab, i = pa >> PAGE_BITS, (pa & _OFFSET) >> (TWO if levels == TWO else THREE)
+    tab, i = pa >> x86.PAGE_BITS, (pa & _OFFSET) >> (TWO if levels == TWO else THREE)
     if tab >= s.zone:
         at, known = pa & ~_SEVEN, False
         for k in range(s.n_sparse):
@@ -33,7 +34,7 @@ def _put(s, a, levels, pa, value):
 
 @jit
 def _get(s, a, levels, pa):
-    return get_entry(s, a, levels, pa >> PAGE_BITS, (pa & _OFFSET) >> (TWO if levels == TWO else THREE))
+    return get_entry(s, a, levels, pa >> x86.PAGE_BITS, (pa & _OFFSET) >> (TWO if levels == TWO else THREE))
 
 
 @entry
@@ -47,21 +48,21 @@ def score(r, cpus, a, root, rows, pa, value, came, newly):
     s, c = r[0], cpus[0]
     for j in range(rows.shape[0]):
         gva, kind, user, entries = rows[j, 0], rows[j, 1], rows[j, 2], rows[j, 4]
-        s.cr = rows[j, 3] | CR_PG
+        s.cr = rows[j, 3] | x86.CR_PG
         s.n_sparse = ZERO
         for k in range(entries):
             _put(s, a, c.levels, pa[j, k], value[j, k])
         tlb.flush(s, c.id)
-        if load_cr3(s, c, a, root) == GP:
+        if load_cr3(s, c, a, root) == x86.GP:
             came[j, 0] = GP_CR3
         else:
             got = access(s, c, a, gva, kind, user, ZERO, ZERO)
-            if got == GP:
+            if got == x86.GP:
                 came[j, 0] = GP_ACCESS
-            elif got & FAULT:
-                came[j, 0], came[j, 1] = PAGE_FAULT, got & ~FAULT
+            elif got & x86.FAULT:
+                came[j, 0], came[j, 1] = PAGE_FAULT, got & ~x86.FAULT
             else:
-                came[j, 0], came[j, 2] = OK, (c.w_leaf << PAGE_BITS) | (gva & _OFFSET)
+                came[j, 0], came[j, 2] = OK, (c.w_leaf << x86.PAGE_BITS) | (gva & _OFFSET)
         for k in range(entries):
             changed = value[j, k] ^ _get(s, a, c.levels, pa[j, k])
             newly[j, k] = (changed >> _SHIFT_A) & _AD
@@ -82,21 +83,21 @@ def score_nested(r, cpus, a, rows, pa, value, base, came, newly):
     s, c = r[0], cpus[0]
     for j in range(rows.shape[0]):
         gva, entries, own = rows[j, 0], rows[j, 4], rows[j, 5]
-        s.cr = rows[j, 3] | CR_PG
+        s.cr = rows[j, 3] | x86.CR_PG
         s.ept_ad, s.host_nxe = rows[j, 6] & ONE, ((rows[j, 6] >> TWO) & ONE) ^ ONE
         for k in range(base.shape[0]):
             a[s.o_tables + (base[k, 0] >> THREE)] = base[k, 1]
         for k in range(entries):
             a[s.o_tables + (pa[j, k] >> THREE)] = value[j, k]
-        got = attempt(s, c, a, gva, rows[j, 1], rows[j, 2]) if canonical(gva) else GP
-        if got == GP:
+        got = attempt(s, c, a, gva, rows[j, 1], rows[j, 2]) if canonical(gva) else x86.GP
+        if got == x86.GP:
             came[j, 0] = GP_ACCESS
-        elif got == EXIT:
+        elif got == x86.VM_EXIT:
             came[j, 0], came[j, 3], came[j, 4] = c.x_kind, c.x_info, c.x_gpa
-        elif got & FAULT:
-            came[j, 0], came[j, 1] = PAGE_FAULT, got & ~FAULT
+        elif got & x86.FAULT:
+            came[j, 0], came[j, 1] = PAGE_FAULT, got & ~x86.FAULT
         else:
-            came[j, 0], came[j, 2] = OK, (c.n_frame << PAGE_BITS) | (gva & _OFFSET)
+            came[j, 0], came[j, 2] = OK, (c.n_frame << x86.PAGE_BITS) | (gva & _OFFSET)
         for k in range(entries):
             changed = value[j, k] ^ a[s.o_tables + (pa[j, k] >> THREE)]
             shift = _SHIFT_A if s.npt != ZERO or k < own else _SHIFT_EPT_A

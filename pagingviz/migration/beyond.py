@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pagingviz import layout as L
+from pagingviz.arch import events as ev
 from pagingviz.migration import wire
 from pagingviz.migration.send import put, put_bytes
 from pagingviz.migration.state import DONE, EPOCH, FINAL, LOST, ROLLING, STATE
@@ -66,7 +66,7 @@ def go_on(mig) -> None:
     st.downtime = st.resumed - st.suspended
     mig.command("off" if mig.machine.sys[0].log_dirty else "flush")
     st.frozen = mig.machine.view("ver").copy()
-    mig.tell(L.EV_RESUME, 1, 4)
+    mig.tell(ev.RESUME, 1, 4)
     mig.start(st.todo, "pushed", mig.p2m_size if st.todo is None else int(st.todo.size))
 
 
@@ -132,7 +132,7 @@ def _checkpoint(mig) -> None:
         fail_over(mig, "The primary was stopped")
         return
     st.phase = EPOCH
-    mig.tell(L.EV_RESUME, 1, 3)
+    mig.tell(ev.RESUME, 1, 3)
     st.link = st.resumed + mig.scenario.epoch * mig.op
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pagingviz import costs
-from pagingviz import layout as L
+from pagingviz.arch import costs
+from pagingviz.arch.state import COUNTERS, SYS_DTYPE
 
 _CAUSES = (*costs.CAUSES, *costs.OTHER, *costs.PAUSES)
-_AT = L.SYS_DTYPE.fields[L.COUNTERS[0]][1] // 8
-_WORDS = np.array([_AT + L.COUNTERS.index(counter) for _, counter, _ in _CAUSES])
+_AT = SYS_DTYPE.fields[COUNTERS[0]][1] // 8
+_WORDS = np.array([_AT + COUNTERS.index(counter) for _, counter, _ in _CAUSES])
 _RUNNING = len(costs.CAUSES) + len(costs.OTHER)  # the rest is paid while the domain is paused
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pagingviz import layout as L
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import U
 
-_SHIFT, _P = L.PAGE_BITS, L.P
+_SHIFT, _P = x86.PAGE_BITS, x86.P
 
 
 class InFlux(Exception):
@@ -24,10 +25,10 @@ def normalise(words: np.ndarray, m2p: np.ndarray, base: int) -> np.ndarray:
     """
     out = words.copy()
     present = words & _P != 0
-    mfn = (words[present] & L.FRAME_MASK) >> _SHIFT
+    mfn = (words[present] & x86.FRAME_MASK) >> _SHIFT
     if np.any((mfn < base) | (mfn >= base + m2p.size)):
         raise InFlux
-    out[present] = words[present] & ~L.FRAME_MASK | m2p[(mfn - L.U(base)).astype(np.intp)] << _SHIFT
+    out[present] = words[present] & ~x86.FRAME_MASK | m2p[(mfn - U(base)).astype(np.intp)] << _SHIFT
     return out
 
 
@@ -35,8 +36,8 @@ def localise(words: np.ndarray, p2m: np.ndarray) -> np.ndarray:
     """Inverse on the other host: pfns become that host's machine frames."""
     out = words.copy()
     present = words & _P != 0
-    pfn = (words[present] & L.FRAME_MASK) >> _SHIFT
-    out[present] = words[present] & ~L.FRAME_MASK | p2m[pfn.astype(np.intp)] << _SHIFT
+    pfn = (words[present] & x86.FRAME_MASK) >> _SHIFT
+    out[present] = words[present] & ~x86.FRAME_MASK | p2m[pfn.astype(np.intp)] << _SHIFT
     return out
 
 
@@ -55,9 +56,9 @@ class Destination:
         self.tables = np.zeros((int(s.zone), 512), np.uint64)
         if self.pv:
             frames = int(s.frames)
-            self.p2m = L.RAM_BASE + L.U(2 * frames) - np.arange(frames, dtype=np.uint64)
+            self.p2m = xen.RAM_BASE + U(2 * frames) - np.arange(frames, dtype=np.uint64)
             self.m2p = np.zeros(2 * frames + 1, np.uint64)
-            self.m2p[(self.p2m - L.RAM_BASE).astype(np.intp)] = np.arange(frames, dtype=np.uint64)
+            self.m2p[(self.p2m - xen.RAM_BASE).astype(np.intp)] = np.arange(frames, dtype=np.uint64)
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +85,7 @@ class Destination:
 
     def _typed(self, places: np.ndarray) -> np.ndarray:
         """bool[n]: which frames are page tables by type."""
-        kind = self.machine.view("info")[places] >> L.PGT_SHIFT & L.U(7)
+        kind = self.machine.view("info")[places] >> xen.PGT_SHIFT & U(7)
         return (kind >= 1) & (kind <= 4)
 
     def _arriving(self, zone: np.ndarray) -> np.ndarray:

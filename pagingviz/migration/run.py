@@ -11,20 +11,33 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pagingviz import costs
-from pagingviz import layout as L
+from pagingviz.arch import costs, xen
+from pagingviz.arch import events as ev
+from pagingviz.arch.words import NONE, ZERO, U
 from pagingviz.core import run as kernels
 from pagingviz.core.events import MicroStop
-from pagingviz.fields import MAX_TICK
 from pagingviz.migration import beyond, wire
 from pagingviz.migration.clock import Clock
 from pagingviz.migration.destination import Destination
 from pagingviz.migration.policy import CONTINUE, GIVES_UP, STOP, Stats, policy_of, throttled
 from pagingviz.migration.send import send
 from pagingviz.migration.state import (
-    ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, MOST_ROUNDS, PAUSED, ROLLING, STATE, WAITING, Round, State,
-)  # fmt: skip
+    ABORTED,
+    DONE,
+    EPOCH,
+    FINAL,
+    LIVE,
+    LOST,
+    MOST_ROUNDS,
+    PAUSED,
+    ROLLING,
+    STATE,
+    WAITING,
+    Round,
+    State,
+)
 from pagingviz.migration.xbzrle import Cache
+from pagingviz.scenario.fields import MAX_TICK
 
 NEVER = 2 * MAX_TICK  # nothing is left to do
 _NONE = np.zeros(0, np.int64)
@@ -64,9 +77,15 @@ class Migration:
         self.image = self.sealed = self.checked = None
         self.cache = Cache(sc.xbzrle)
         n = machine.kept.count
-        self.state = State(next=sc.migrate_at, counts=self.clock.counts(), since=self.clock.counts(),
-                           sent_in=np.zeros(n, np.uint16), times=np.zeros(n, np.uint16), arrived=np.zeros(n, bool),
-                           fetched=np.zeros(n, bool))  # fmt: skip
+        self.state = State(
+            next=sc.migrate_at,
+            counts=self.clock.counts(),
+            since=self.clock.counts(),
+            sent_in=np.zeros(n, np.uint16),
+            times=np.zeros(n, np.uint16),
+            arrived=np.zeros(n, bool),
+            fetched=np.zeros(n, bool),
+        )
 
     # ---- as a value
 
@@ -161,7 +180,7 @@ class Migration:
         failed = int(s.no_memory)
         before = self.clock.counts()
         m = self.machine
-        kernels.command(m.sys, m.cpu, m.mem, L.U(L.COMMANDS.index(name)), L.ZERO)
+        kernels.command(m.sys, m.cpu, m.mem, U(xen.COMMANDS.index(name)), ZERO)
         st.guest += self.clock.paused(before)
         st.link = max(st.link, st.guest)
         st.counts = self.clock.counts()
@@ -169,11 +188,11 @@ class Migration:
 
     def tell(self, kind, detail: int = 0, level: int = 0) -> None:
         """An event of the migration's own, into the machine's record (core/events.py: write_event)."""
-        s, ring = self.machine.sys[0], self.machine.view("ring").reshape(-1, int(L.RING_WORDS))
+        s, ring = self.machine.sys[0], self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         s.last_tick[int(kind)] = s.tick
         if int(s.stop_mask) >> int(kind) & 1:
             s.stop_hit = 1
-        ring[int(s.ev_n) % int(L.RING)] = (s.tick, kind, 0, 0, L.NONE, L.NONE, level, detail)
+        ring[int(s.ev_n) % int(ev.RING)] = (s.tick, kind, 0, 0, NONE, NONE, level, detail)
         s.ev_n += 1
         if s.ev_n == s.ev_stop:
             raise MicroStop
@@ -181,7 +200,7 @@ class Migration:
     def ignore(self, code: int) -> None:
         """A command that cannot come now: a device's store, while the guest and its device model are suspended."""
         self.machine.sys[0].ignored += 1
-        self.tell(L.EV_IGNORED, code)
+        self.tell(ev.IGNORED, code)
 
     def _read_and_clean(self) -> np.ndarray | None:
         """CLEAN: the frames whose bit was set, ascending; what the processor has logged is among them. None: it failed.
@@ -192,7 +211,7 @@ class Migration:
         dirty = np.union1d(m.dirty_frames(), m.logged_frames())
         if not self.command("clean"):
             return None
-        row = m.view("ring").reshape(-1, int(L.RING_WORDS))[int(m.sys[0].ev_n - 1) % int(L.RING)]
+        row = m.view("ring").reshape(-1, int(ev.RING_WORDS))[int(m.sys[0].ev_n - 1) % int(ev.RING)]
         self.state.dirty_count = int(row[7])
         return dirty
 
@@ -220,8 +239,17 @@ class Migration:
         last = st.rounds[-1] if st.rounds else Round(0, "live", 0, 0, 0)
         spent = max(1, last.ended - last.began)
         rate = max(st.dirty_count, 0) * (wire.PAGE + wire.ENTRY) * wire.FREQUENCY / spent if st.rounds else 0.0
-        stats = Stats(st.iteration, st.total_written, st.dirty_count, self.p2m_size, last.sent, last.skipped, rate,
-                      wire.seconds(max(st.dirty_count, 0) * self.link.page), st.total_sent)  # fmt: skip
+        stats = Stats(
+            st.iteration,
+            st.total_written,
+            st.dirty_count,
+            self.p2m_size,
+            last.sent,
+            last.skipped,
+            rate,
+            wire.seconds(max(st.dirty_count, 0) * self.link.page),
+            st.total_sent,
+        )
         answer, reason = self.policy.ask(stats)
         st.calls.append((st.iteration, st.total_written, st.dirty_count, answer))
         if answer == STOP:
@@ -287,9 +315,18 @@ class Migration:
             st.rounds.pop(1)
         number = st.rounds[-1].number + 1 if st.rounds else 1
         st.since = self.clock.counts()
-        st.rounds.append(Round(number, kind, planned, max(st.guest, st.link), self.machine.tick,
-                               rate=st.rate or self.link.bandwidth, throttle=st.throttle))  # fmt: skip
-        self.tell(L.EV_ROUND, planned, number)
+        st.rounds.append(
+            Round(
+                number,
+                kind,
+                planned,
+                max(st.guest, st.link),
+                self.machine.tick,
+                rate=st.rate or self.link.bandwidth,
+                throttle=st.throttle,
+            )
+        )
+        self.tell(ev.ROUND, planned, number)
 
     def places(self, frames: np.ndarray) -> np.ndarray:
         """Places (frames.Kept) of those of `frames` that have state."""
@@ -312,7 +349,7 @@ class Migration:
         st, m = self.state, self.machine
         st.suspended = st.guest = st.link = max(st.guest, st.link)
         st.phase, st.rate = FINAL, 0
-        self.tell(L.EV_SUSPEND)
+        self.tell(ev.SUSPEND)
         st.link += self.table["suspend"]
         if not st.rounds:
             st.todo = None
@@ -322,7 +359,7 @@ class Migration:
                 self.give_up("The last CLEAN failed with ENOMEM: bits may be lost, so nothing is handed over.")
                 return
             self._note_dirty(np.union1d(dirty, st.deferred))
-            mapped = m.kept.frames()[np.flatnonzero(m.view("info") & L.GRANTED)]
+            mapped = m.kept.frames()[np.flatnonzero(m.view("info") & xen.GRANTED)]
             st.todo = np.union1d(np.union1d(dirty, st.deferred), mapped).astype(np.int64)
             st.deferred = _NONE
         beyond.last_part(self)
@@ -340,7 +377,7 @@ class Migration:
         st = self.state
         st.phase, st.next, st.throttle = phase, NEVER, 0
         st.ended = max(st.guest, st.link)
-        self.tell(L.EV_RESUME, int(st.equal or 0), {DONE: 0, ABORTED: 1, LOST: 2}[phase])
+        self.tell(ev.RESUME, int(st.equal or 0), {DONE: 0, ABORTED: 1, LOST: 2}[phase])
         if self.machine.sys[0].log_dirty:
             self.command("off")
 

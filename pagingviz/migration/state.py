@@ -12,7 +12,16 @@ import numpy as np
 
 # Phases. The guest runs in LIVE (on the source), ROLLING and DONE (on the destination), and ABORTED (on the source).
 WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
-    "waiting", "live", "final", "state", "rolling", "epoch", "done", "aborted", "lost")  # fmt: skip
+    "waiting",
+    "live",
+    "final",
+    "state",
+    "rolling",
+    "epoch",
+    "done",
+    "aborted",
+    "lost",
+)
 PAUSED = (FINAL, STATE, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import streamlit as st
 
-from pagingviz import portray
+from pagingviz.boards import portray
 from pagingviz.ui import session
 
 _WORDS = {"round": "This round", "often": "How often", "who": "Who set it"}
@@ -23,8 +23,17 @@ def bits_switch() -> None:
         visit.view = dataclasses.replace(visit.view, bits=st.session_state[key])
 
     key = f"bits-{visit.view.bits}"
-    st.segmented_control("The cells tell", list(_WORDS), default=visit.view.bits, required=True, key=key, width="content",
-                         format_func=_WORDS.get, on_change=put, label_visibility="collapsed")  # fmt: skip
+    st.segmented_control(
+        "The cells tell",
+        list(_WORDS),
+        default=visit.view.bits,
+        required=True,
+        key=key,
+        width="content",
+        format_func=_WORDS.get,
+        on_change=put,
+        label_visibility="collapsed",
+    )
 
 
 def details(sim, theme: str) -> None:
@@ -71,11 +80,19 @@ def _logs(sim) -> None:
         more = f" and {len(log) - NEWEST} older" if len(log) > NEWEST else ""
         index = int(sim.machine.sys[0].pml_index[v])
         index = f"{index}" if index < 512 else "below 0: full"  # it has wrapped
-        rows.append({"vCPU": v, "PML index": index, "logged": len(log),
-                     "gfn, newest first": ", ".join(newest) + more if log else "nothing"})  # fmt: skip
+        rows.append(
+            {
+                "vCPU": v,
+                "PML index": index,
+                "logged": len(log),
+                "gfn, newest first": ", ".join(newest) + more if log else "nothing",
+            }
+        )
     st.table(rows)
-    st.caption("The index counts down from 511. A full log exits before the store that found it full; PEEK, CLEAN and OFF "
-               "flush all logs first, and only then are the bits set.")  # fmt: skip
+    st.caption(
+        "The index counts down from 511. A full log exits before the store that found it full; PEEK, CLEAN and OFF "
+        "flush all logs first, and only then are the bits set."
+    )
 
 
 def _tree(sim, theme: str) -> None:
@@ -83,20 +100,32 @@ def _tree(sim, theme: str) -> None:
     st.subheader("The tree behind the bitmap")
     pages = portray.dirty_tree(sim.machine)
     if not pages:
-        st.markdown("No page yet: the first dirty frame makes four at once, from the root to a leaf, taken out of the "
-                    "pool. What has no leaf is clean.")  # fmt: skip
+        st.markdown(
+            "No page yet: the first dirty frame makes four at once, from the root to a leaf, taken out of the "
+            "pool. What has no leaf is clean."
+        )
         return
-    from pagingviz import figures
+    from pagingviz.ui import figures
 
     leaves = [page for page in pages if page.level == 1]
-    st.markdown(f"{len(pages)} pages of the pool, {len(leaves):,} of them leaves for 128 MiB each. The tree grows where a "
-                "frame is first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back.")  # fmt: skip
+    st.markdown(
+        f"{len(pages)} pages of the pool, {len(leaves):,} of them leaves for 128 MiB each. The tree grows where a "
+        "frame is first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back."
+    )
     shown = pages[: len(pages) - len(leaves)] + leaves[:MOST_LEAVES]
     st.plotly_chart(figures.dirty_tree(shown, theme), theme=None, key="dirty-tree", config=figures.config("dirty-tree"))
     if len(leaves) > MOST_LEAVES:
         st.caption(f"The first {MOST_LEAVES} of {len(leaves):,} leaves; all are in the table.")
-    rows = [{"level": page.name, "pool page": f"{page.page:#x}", "covers from gfn": f"{page.first:#x}",
-             "covers": size(page.frames), "in use": uses(page)} for page in pages[:MOST_ROWS]]  # fmt: skip
+    rows = [
+        {
+            "level": page.name,
+            "pool page": f"{page.page:#x}",
+            "covers from gfn": f"{page.first:#x}",
+            "covers": size(page.frames),
+            "in use": uses(page),
+        }
+        for page in pages[:MOST_ROWS]
+    ]
     with st.expander(f"The {len(pages):,} pages of the tree as a table"):
         st.dataframe(rows, hide_index=True, key="dirty-tree-table")
 

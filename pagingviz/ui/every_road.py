@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pagingviz import moves
+from pagingviz.experiments import migrations
 from pagingviz.ui import session
 from pagingviz.ui.jobs import finished, job, known
 
@@ -22,7 +22,7 @@ def every_road() -> None:
     visit = session.current()
     if visit.player is None or visit.view.present:
         return
-    scenario = moves.moving(visit.scenario.replace(do=visit.player.sim.script()))
+    scenario = migrations.moving(visit.scenario.replace(do=visit.player.sim.script()))
     with st.container(key="every-road"):
         st.subheader("Side by side")
         if scenario.frames * scenario.pace > MOST_TICKS:
@@ -32,7 +32,7 @@ def every_road() -> None:
         files = dict(visit.files)
 
         def begin():
-            return job(key, "every road", lambda told: moves.side_by_side(scenario, files, told))
+            return job(key, "every road", lambda told: migrations.side_by_side(scenario, files, told))
 
         if not known(key):  # on demand: it slows the machine on the boards down for seconds
             st.button("Move this guest down every road", key="every-road-run", width="content", on_click=begin)
@@ -41,10 +41,11 @@ def every_road() -> None:
 
 
 def _show(rows, theme: str) -> None:
-    from pagingviz import figures, figures_migration
+    from pagingviz.ui import figures, figures_migration
 
     st.markdown(_SAID)
     if any("error" not in row for row in rows):
-        st.plotly_chart(figures_migration.every_road(rows, theme), theme=None, key="every-road-chart",
-                        config=figures.config("every-road"))  # fmt: skip
-    st.table(moves.table(rows))
+        st.plotly_chart(
+            figures_migration.every_road(rows, theme), theme=None, key="every-road-chart", config=figures.config("every-road")
+        )
+    st.table(migrations.table(rows))

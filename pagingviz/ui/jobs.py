@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pagingviz import warm
+from pagingviz.timeline import warm
 
 PATIENCE = 0.3  # s that a run of a page waits for a result before it shows progress
 MOST = 64  # results kept; the oldest go first

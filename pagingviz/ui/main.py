@@ -30,8 +30,10 @@ def main() -> None:
     visit.arrive(st.query_params.to_dict())
     css = (HERE / "style.css").read_text()
     st.html(f"<style>{css}{PRESENT if visit.view.present else ''}</style>")
-    pages = [st.Page(ROOT / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
-             for script, title, icon, path in PAGES]  # fmt: skip
+    pages = [
+        st.Page(ROOT / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
+        for script, title, icon, path in PAGES
+    ]
     page = st.navigation(pages)
     if page.url_path != "translation":
         visit.roads = None  # its machines are needed nowhere else

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pagingviz.experiments.migrations import moving
 from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
-from pagingviz.moves import moving
-from pagingviz.portray import rounds as numbers
-from pagingviz.portray.moving import duration
-from pagingviz.scenario import FIELDS
+from pagingviz.reading import rounds as numbers
+from pagingviz.scenario.scenario import FIELDS
+from pagingviz.story.migration import duration
 from pagingviz.ui import session
 
 EXAMPLE = "moving"  # the scenario of the library that a visitor without a migration is offered
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 LINKS = (12, 125, 312, 1250, 3125, 12_500)  # MB/s: 100 Mb/s, 1, 2.5, 10, 25, 100 Gb/s
-_SAID = {"no": "no migration", "precopy": "pre-copy", "stop": "stop-and-copy", "postcopy": "post-copy", "hybrid": "hybrid",
-         "remus": "Remus"}  # fmt: skip
-CURVES = {"shadow": (("exits_page_fault",), ("free_pages", "total_pages")),
-          "pv": (("exits_page_fault",), ("free_pages", "total_pages")),
-          "ept": (("ept_misconfig", "ept_violation"), ("dirty_count",)),
-          "npt": (("npf_recalc", "npf_write"), ("dirty_count",))}  # fmt: skip  # of simulation.HISTORY, one chart each
+_SAID = {
+    "no": "no migration",
+    "precopy": "pre-copy",
+    "stop": "stop-and-copy",
+    "postcopy": "post-copy",
+    "hybrid": "hybrid",
+    "remus": "Remus",
+}
+CURVES = {
+    "shadow": (("exits_page_fault",), ("free_pages", "total_pages")),
+    "pv": (("exits_page_fault",), ("free_pages", "total_pages")),
+    "ept": (("ept_misconfig", "ept_violation"), ("dirty_count",)),
+    "npt": (("npf_recalc", "npf_write"), ("dirty_count",)),
+}  # of simulation.HISTORY, one chart each
 
 
 def choices() -> None:
@@ -29,11 +37,21 @@ def choices() -> None:
         return
     scenario, mark = visit.scenario, visit.revision
     if scenario.migrate == "no":
-        st.button(f"Watch gzip move: scenario {EXAMPLE}", type="primary", key="watch", width="content",
-                  on_click=lambda: visit.choose(EXAMPLE, play=True))  # fmt: skip
-        st.button("Migrate this guest", key="migrate-this", width="content", disabled=scenario.road == "bare",
-                  help="Pre-copy from this tick on" if scenario.road != "bare" else "No hypervisor, no migration",
-                  on_click=lambda: begin(visit, "precopy"))  # fmt: skip
+        st.button(
+            f"Watch gzip move: scenario {EXAMPLE}",
+            type="primary",
+            key="watch",
+            width="content",
+            on_click=lambda: visit.choose(EXAMPLE, play=True),
+        )
+        st.button(
+            "Migrate this guest",
+            key="migrate-this",
+            width="content",
+            disabled=scenario.road == "bare",
+            help="Pre-copy from this tick on" if scenario.road != "bare" else "No hypervisor, no migration",
+            on_click=lambda: begin(visit, "precopy"),
+        )
         return
     choice(visit, "migrate", _field("migrate").choices, _SAID.get, 134, mark, lambda kind: begin(visit, kind))
     choice(visit, "policy", _field("policy").choices, lambda name: f"stop: {name}", 130, mark)
@@ -55,8 +73,16 @@ def choice(visit: session.Visit, name: str, options, said, width: int, mark: int
         chosen = st.session_state[key]
         put(chosen) if put else visit.change(**{name: chosen})
 
-    st.selectbox(name, options, options.index(value), key=key, width=width, label_visibility="collapsed", format_func=said,
-                 on_change=change)  # fmt: skip
+    st.selectbox(
+        name,
+        options,
+        options.index(value),
+        key=key,
+        width=width,
+        label_visibility="collapsed",
+        format_func=said,
+        on_change=change,
+    )
 
 
 def begin(visit: session.Visit, kind: str) -> None:
@@ -77,12 +103,17 @@ def details(sim, theme: str) -> None:
     if mig is None or mig.state.phase == WAITING:
         st.markdown("No page has been sent yet." if mig else "Nothing is being moved: see the heading.")
         return
-    from pagingviz import figures, figures_migration as charts  # not before somebody looks: plotly takes a second
+    from pagingviz.ui import figures  # not before somebody looks: plotly takes a second
+    from pagingviz.ui import figures_migration as charts
 
     config = figures.config
     _outcome(mig)
-    st.plotly_chart(charts.time_line(numbers.stretches(sim), numbers.now(sim) - mig.state.began, theme), theme=None,
-                    key="time-line", config=config("time-line"))  # fmt: skip
+    st.plotly_chart(
+        charts.time_line(numbers.stretches(sim), numbers.now(sim) - mig.state.began, theme),
+        theme=None,
+        key="time-line",
+        config=config("time-line"),
+    )
     if mig.state.rounds:
         _charts(mig, theme)
         st.subheader("Rounds")
@@ -92,21 +123,24 @@ def details(sim, theme: str) -> None:
     marks = numbers.marks(mig)
     for k, names in enumerate(CURVES[sim.scenario.hap if sim.scenario.road == "hap" else sim.scenario.road]):
         figure = figures.history(*sim.history(), names, sim.tick, theme)
-        st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}",
-                        config=config(names[0]))  # fmt: skip
+        st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}", config=config(names[0]))
 
 
 def _outcome(mig) -> None:
     """How it ended, loudly; else the rule that will end it."""
     state = mig.state
     if state.phase == DONE and state.equal and state.checkpoints:
-        st.success(f"**The backup equals the primary as of checkpoint {state.checkpoints}.** {state.why} In all checkpoints "
-                   f"together the guest stood still for {duration(state.downtime)}.")  # fmt: skip
+        st.success(
+            f"**The backup equals the primary as of checkpoint {state.checkpoints}.** {state.why} In all checkpoints "
+            f"together the guest stood still for {duration(state.downtime)}."
+        )
     elif state.phase == DONE and state.equal:
         times, took = state.bytes / (mig.frames * 4096), duration(state.ended - state.began)
-        st.success(f"**The destination equals the source**, page by page: {len(state.times):,} frames compared. The guest "
-                   f"stood still for {duration(state.downtime)}; {state.bytes / 1e6:,.2f} MB crossed the wire, {times:.2f} "
-                   f"times its memory, in {took}.")  # fmt: skip
+        st.success(
+            f"**The destination equals the source**, page by page: {len(state.times):,} frames compared. The guest "
+            f"stood still for {duration(state.downtime)}; {state.bytes / 1e6:,.2f} MB crossed the wire, {times:.2f} "
+            f"times its memory, in {took}."
+        )
     elif state.phase == DONE:
         st.error("**The destination's memory DIFFERS from the source's.**")
     elif state.phase in (ABORTED, LOST):
@@ -115,8 +149,8 @@ def _outcome(mig) -> None:
 
 def _charts(mig, theme: str) -> None:
     """Four charts in two rows, and what they say."""
-    from pagingviz import figures_migration as charts
-    from pagingviz.figures import config
+    from pagingviz.ui import figures_migration as charts
+    from pagingviz.ui.figures import config
 
     rounds = mig.state.rounds
     left, right = st.columns(2)
@@ -141,18 +175,25 @@ def _charts(mig, theme: str) -> None:
 def _storm(sim) -> str:
     """What each round's CLEAN did to the guest on this road, with its numbers; where none was needed, what it waited."""
     mig = sim.migration
-    waited = [f"round {r.number}: {r.faults:,} pages fetched on demand, {duration(r.stall)} waited for them"
-              for r in mig.state.rounds if r.kind == "pushed"]  # fmt: skip
+    waited = [
+        f"round {r.number}: {r.faults:,} pages fetched on demand, {duration(r.stall)} waited for them"
+        for r in mig.state.rounds
+        if r.kind == "pushed"
+    ]
     if all(r.kind != "live" for r in mig.state.rounds):
         return "Nobody tracks what it writes. " + ("; ".join(waited).capitalize() + "." if waited else "It stands still.")
     told = [(r.number, numbers.causes(numbers.exits(mig, r))) for r in mig.state.rounds[-6:] if r.kind == "live"]
     each = "; ".join(f"round {n}: {causes or 'none'}" for n, causes in told)
     if sim.scenario.road == "hap":
-        how = ("ENABLE and each CLEAN write the **root** of the nested tables alone (one entry for 512 GiB). The poison sinks "
-               "as the guest walks: a misconfiguration for each table of leaves (NPT: a recalculation for each leaf), "
-               "then one exit for the first store to each frame.")  # fmt: skip
+        how = (
+            "ENABLE and each CLEAN write the **root** of the nested tables alone (one entry for 512 GiB). The poison sinks "
+            "as the guest walks: a misconfiguration for each table of leaves (NPT: a recalculation for each leaf), "
+            "then one exit for the first store to each frame."
+        )
     else:
-        how = ("ENABLE and each CLEAN **throw all shadows away**: the pool falls empty, and the guest faults back in what it "
-               "still uses. The shorter the round, the more of it is refaulting.")  # fmt: skip
+        how = (
+            "ENABLE and each CLEAN **throw all shadows away**: the pool falls empty, and the guest faults back in what it "
+            "still uses. The shorter the round, the more of it is refaulting."
+        )
         how += " A PV guest has shadows only while it is being moved." if sim.scenario.road == "pv" else ""
     return f"{how} Exits: {'; '.join([each, *waited])}."

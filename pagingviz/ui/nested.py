@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pagingviz import portray
+from pagingviz.boards import portray
 
 
 def exits_and_pages(sim, _theme: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pagingviz import poolsize
-from pagingviz.fields import POOL_LOW
-from pagingviz.recording import library, thrash
+from pagingviz.evidence.xen import library, thrash
+from pagingviz.experiments import pool_size as pool_sizes
+from pagingviz.scenario.fields import POOL_LOW
 from pagingviz.ui import session
 from pagingviz.ui.jobs import finished, job
 
@@ -47,28 +47,34 @@ def _curve(visit: session.Visit) -> None:
     """Faults against pool size of this very work, run from its start."""
     scenario = visit.scenario.replace(do=visit.player.sim.script())
     key = ("curve", scenario.to_json(), tuple(sorted(visit.files)))
-    work = job(key, "faults against pool size", lambda told: poolsize.curve(scenario, dict(visit.files), told))
-    if not finished(work, f"This work is run for {poolsize.TICKS:,} ticks with pools of several sizes …", "curve"):
+    work = job(key, "faults against pool size", lambda told: pool_sizes.curve(scenario, dict(visit.files), told))
+    if not finished(work, f"This work is run for {pool_sizes.TICKS:,} ticks with pools of several sizes …", "curve"):
         return
-    from pagingviz import figures
+    from pagingviz.ui import figures
 
     points = work.result
     st.markdown(_in_words(points, scenario.pool))
     theme = session.theme(visit)
-    st.plotly_chart(figures.pool_curve(points, poolsize.cliff(points), scenario.pool, poolsize.TICKS, theme), theme=None,
-                    key="pool-curve", config=figures.config("pool-size"))  # fmt: skip
+    st.plotly_chart(
+        figures.pool_curve(points, pool_sizes.cliff(points), scenario.pool, pool_sizes.TICKS, theme),
+        theme=None,
+        key="pool-curve",
+        config=figures.config("pool-size"),
+    )
 
 
 def _in_words(points, pool: int) -> str:
     """What the curve says, with its numbers."""
-    fall = poolsize.cliff(points)
+    fall = pool_sizes.cliff(points)
     dead = [point.pool for point in points if point.crashed]
-    text = f"The first {poolsize.TICKS:,} ticks of this work, run once for each of {len(points)} sizes. "
+    text = f"The first {pool_sizes.TICKS:,} ticks of this work, run once for each of {len(points)} sizes. "
     if fall:
         a, b = fall
-        text += (f"**The cliff:** with {a.pool} pages {a.faults:,} shadow faults and {a.recycled:,} recyclings, "
-                 f"with {b.pool} pages {b.faults:,} and {b.recycled:,}. Below it one unpinned root takes nearly everything "
-                 "with it, and the next switch builds it all again.")  # fmt: skip
+        text += (
+            f"**The cliff:** with {a.pool} pages {a.faults:,} shadow faults and {a.recycled:,} recyclings, "
+            f"with {b.pool} pages {b.faults:,} and {b.recycled:,}. Below it one unpinned root takes nearly everything "
+            "with it, and the next switch builds it all again."
+        )
     else:
         text += "No cliff: every one of these sizes holds what the work needs, or none does."
     here = next((point for point in points if point.pool == pool), None)
@@ -90,11 +96,14 @@ def _grid() -> None:
         "A guest of 32 MiB reads through T page tables in turn, twice; shadow faults of these 2·T reads for each pool size. "
         f"Each cell: **recorded on Xen 4.17.5** | model. All six counts are equal in **{same} of {len(recorded)}** cells. "
         "The settings were tried in this order on one guest, so a cell may still pay for the one before it. "
-        "An asked pool of 150 becomes Xen's floor of 161.")  # fmt: skip
+        "An asked pool of 150 becomes Xen's floor of 161."
+    )
     st.table(_pivot(recorded, model))
     with st.expander("All six counts of every setting"):
-        rows = [{"pool": r.pool, "T": r.tables} | {name: _beside(r.counts[name], m.counts[name]) for name in r.counts}
-                for r, m in zip(recorded, model, strict=True)]  # fmt: skip
+        rows = [
+            {"pool": r.pool, "T": r.tables} | {name: _beside(r.counts[name], m.counts[name]) for name in r.counts}
+            for r, m in zip(recorded, model, strict=True)
+        ]
         st.dataframe(rows, hide_index=True, height=420, key="grid-all")
 
 

@@ -117,8 +117,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
 _component = st.components.v2.component("pagingviz.rows", html=_HTML, css=_CSS, js=_JS)
 
 
-def rows(name: str, heads: Sequence[str], data: Sequence[Sequence], chosen: int, theme: str, key: str,
-         on_row: Callable[[], None]) -> None:  # fmt: skip
+def rows(
+    name: str, heads: Sequence[str], data: Sequence[Sequence], chosen: int, theme: str, key: str, on_row: Callable[[], None]
+) -> None:
     """Place the table. data: [number, line, is a step, recorded, "equal" | "differs" | "", model]; `name` changes with it."""
     message = {"name": name, "heads": list(heads), "rows": [list(row) for row in data], "chosen": chosen, "theme": theme}
     _component(key=key, data=message, height="content", on_row_change=on_row)

@@ -13,14 +13,15 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from pagingviz import warm
-from pagingviz.fields import MAX_COMMANDS, ScenarioError
-from pagingviz.scenario import HOME, Scenario, load
-from pagingviz.simulation import Simulation
-from pagingviz.tracefile import fingerprint, open_trace
-from pagingviz.ui import link
-from pagingviz.ui.link import View
-from pagingviz.ui.player import Look, Player, compiling, number
+from pagingviz.player.message import Look, compiling
+from pagingviz.player.player import Player, number
+from pagingviz.scenario.fields import MAX_COMMANDS, ScenarioError
+from pagingviz.scenario.scenario import HOME, Scenario, load
+from pagingviz.timeline import warm
+from pagingviz.timeline.simulation import Simulation
+from pagingviz.ui import address
+from pagingviz.ui.address import View
+from pagingviz.work.tracefile import fingerprint, open_trace
 
 MOST_FILES = 8  # uploaded programs one visitor may keep
 
@@ -32,7 +33,7 @@ def _warm_up() -> threading.Thread:
     def work() -> None:
         try:
             warm.warm()
-            from pagingviz import figures  # noqa: F401 - plotly takes a second to import
+            from pagingviz.ui import figures  # noqa: F401 - plotly takes a second to import
         except Exception:
             logging.getLogger("pagingviz").exception("warm-up failed")
 
@@ -58,7 +59,7 @@ class Visit:
         self.error = ""
         self.seq = 0  # of the last ask, over all players
         self.revision = 0  # changes with every machine and every refused change: names the sidebar's fields
-        self.roads = None  # the same guest down the other roads, while the page Translation is looked at (ui/roads.py)
+        self.roads = None  # the same guest down the other roads, while the page Translation is looked at (player/twins.py)
         self._written: set[frozenset] = set()
 
     # ---- the address
@@ -80,13 +81,13 @@ class Visit:
     def _follow(self, params: Mapping[str, str]) -> None:
         self._written.add(frozenset(params.items()))
         try:
-            self.open(*link.read(params))
+            self.open(*address.read(params))
         except ScenarioError as error:
             self.refuse(error)
 
     def address(self) -> dict[str, str]:
         """The keys of the URL of what is on the screen."""
-        params = link.write(*self._present())
+        params = address.write(*self._present())
         self._written.add(frozenset(params.items()))
         return params
 
@@ -102,7 +103,7 @@ class Visit:
 
     def open(self, scenario: Scenario, view: View) -> None:
         """Want another scenario or view; a running machine of the very same scenario is kept and only moved."""
-        self.wanted, self.error = (scenario, link.fitting(scenario, view)), ""
+        self.wanted, self.error = (scenario, address.fitting(scenario, view)), ""
         self.build()
 
     def build(self) -> None:
@@ -189,7 +190,7 @@ class Visit:
         """Take over which reference of the page Translation is wanted: absolute, so that an ask sent twice does no harm."""
         if isinstance(ask, dict) and ask.get("cmd") == "ref":
             n = ask.get("n")
-            self.view = dataclasses.replace(self.view, ref=None if n is None else number(n, 0, link.MOST_REFERENCES, 0))
+            self.view = dataclasses.replace(self.view, ref=None if n is None else number(n, 0, address.MOST_REFERENCES, 0))
 
     def answer(self, ask: dict | None, look: Look) -> bytes:
         """The message for the board of this visitor's page."""

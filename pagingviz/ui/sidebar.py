@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pagingviz.fields import POOL_LOW
-from pagingviz.layout import SHOPTS
-from pagingviz.scenario import FIELDS, load, names, shipped_traces
+from pagingviz.arch import xen
+from pagingviz.scenario.fields import POOL_LOW
+from pagingviz.scenario.scenario import FIELDS, load, names, shipped_traces
 from pagingviz.ui.session import Visit
 
 COMMANDS = (
@@ -21,9 +21,28 @@ COMMANDS = (
 SHOWN = ("road", "hap", "pml", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")
 PAGING = ("guest", "direct_map_pages", "vcpus", "wp", "smep", "smap", "nx", "pse")
 XEN = ("xen", "oos", "floor")
-MOVING = ("migrate_at", "policy", "target", "rounds", "factor", "skip", "downtime", "pace", "bandwidth", "latency",
-          "page_overhead", "tracking", "zeros", "xbzrle", "throttle", "prefetch", "epoch", "epochs", "fail")  # fmt: skip
-# What each SHOPT bit does, in the order of layout.SHOPTS (Xen mm/shadow/private.h).
+MOVING = (
+    "migrate_at",
+    "policy",
+    "target",
+    "rounds",
+    "factor",
+    "skip",
+    "downtime",
+    "pace",
+    "bandwidth",
+    "latency",
+    "page_overhead",
+    "tracking",
+    "zeros",
+    "xbzrle",
+    "throttle",
+    "prefetch",
+    "epoch",
+    "epochs",
+    "fail",
+)
+# What each SHOPT bit does, in the order of xen.SHOPTS (Xen mm/shadow/private.h).
 SHOPT_HELP = {
     "writable_heuristic": "guess where known systems map their page tables before searching everywhere (h_1 to h_6)",
     "early_unshadow": "two zero stores in a row mean that the table is being torn down",
@@ -36,19 +55,45 @@ SHOPT_HELP = {
     "out_of_sync": "let L1 tables be written freely until the next flush",
 }
 LABELS = {
-    "guest": "guest paging", "direct_map_pages": "kernel's direct map", "vcpus": "vCPUs", "wp": "CR0.WP", "smep": "CR4.SMEP",
-    "smap": "CR4.SMAP", "nx": "EFER.NXE", "pse": "CR4.PSE", "xen": "version of Xen", "oos": "out-of-sync tables",
-    "floor": "Xen's own minimum pool", "frames": "guest frames", "pool": "shadow pool pages",
+    "guest": "guest paging",
+    "direct_map_pages": "kernel's direct map",
+    "vcpus": "vCPUs",
+    "wp": "CR0.WP",
+    "smep": "CR4.SMEP",
+    "smap": "CR4.SMAP",
+    "nx": "EFER.NXE",
+    "pse": "CR4.PSE",
+    "xen": "version of Xen",
+    "oos": "out-of-sync tables",
+    "floor": "Xen's own minimum pool",
+    "frames": "guest frames",
+    "pool": "shadow pool pages",
     "superpages": "superpages (1: 2 MiB, 2: also 1 GiB)",
-    "hap": "nested tables", "pml": "page-modification log (EPT)", "trace": "recorded programs",
-    "work": "generators", "write": "writes of generators (%)", "migrate_at": "begins at tick", "policy": "when to stop",
-    "target": "stop below pages", "rounds": "most rounds", "factor": "most times the guest", "skip": "skip what is dirty again",
-    "downtime": "downtime allowed, µs", "pace": "guest: ticks a page on the wire", "bandwidth": "link, MB/s",
-    "latency": "latency, µs", "page_overhead": "overhead of a page, ns", "tracking": "price of tracking",
-    "zeros": "zero pages as a byte", "xbzrle": "XBZRLE cache, pages", "throttle": "auto-converge",
-    "prefetch": "pages with a wanted one", "epoch": "Remus: ticks an epoch", "epochs": "Remus: epochs",
+    "hap": "nested tables",
+    "pml": "page-modification log (EPT)",
+    "trace": "recorded programs",
+    "work": "generators",
+    "write": "writes of generators (%)",
+    "migrate_at": "begins at tick",
+    "policy": "when to stop",
+    "target": "stop below pages",
+    "rounds": "most rounds",
+    "factor": "most times the guest",
+    "skip": "skip what is dirty again",
+    "downtime": "downtime allowed, µs",
+    "pace": "guest: ticks a page on the wire",
+    "bandwidth": "link, MB/s",
+    "latency": "latency, µs",
+    "page_overhead": "overhead of a page, ns",
+    "tracking": "price of tracking",
+    "zeros": "zero pages as a byte",
+    "xbzrle": "XBZRLE cache, pages",
+    "throttle": "auto-converge",
+    "prefetch": "pages with a wanted one",
+    "epoch": "Remus: ticks an epoch",
+    "epochs": "Remus: epochs",
     "fail": "what goes wrong",
-}  # fmt: skip
+}
 
 
 def draw(visit: Visit, elsewhere: bool = False, moving: bool = False) -> None:
@@ -62,8 +107,14 @@ def draw(visit: Visit, elsewhere: bool = False, moving: bool = False) -> None:
     scenario = (visit.wanted or (visit.scenario,))[0]
     mark = visit.revision
     known = scenario.name if scenario.name in names() else names()[0]
-    st.selectbox("Scenario", names(), names().index(known), key=f"scenario-{mark}", help=load(known).sentence,
-                 on_change=lambda: visit.choose(st.session_state[f"scenario-{mark}"]))  # fmt: skip
+    st.selectbox(
+        "Scenario",
+        names(),
+        names().index(known),
+        key=f"scenario-{mark}",
+        help=load(known).sentence,
+        on_change=lambda: visit.choose(st.session_state[f"scenario-{mark}"]),
+    )
     with st.expander("Notes"):
         st.markdown(f"{scenario.sentence}\n\n{scenario.notes}")
     with st.expander("Machine and work"):
@@ -94,8 +145,9 @@ def _field(visit: Visit, name: str, value, key: str) -> None:
     common = {"key": key, "help": about, "on_change": put}
     if field.kind == "choice":
         words = {0: "off", 1: "on"} if field.choices == (0, 1) else {}
-        st.segmented_control(label, field.choices, default=value, required=True, format_func=lambda x: words.get(x, str(x)),
-                             **common)  # fmt: skip
+        st.segmented_control(
+            label, field.choices, default=value, required=True, format_func=lambda x: words.get(x, str(x)), **common
+        )
     elif field.kind == "int" and field.high <= 2**53:
         st.number_input(label, field.low, field.high, value, **common)
     elif field.kind == "traces":
@@ -111,12 +163,13 @@ def _shopts(visit: Visit, scenario, mark: int) -> None:
     key = f"shopt-{mark}"
 
     def put() -> None:
-        visit.change(shopt=sum(1 << SHOPTS.index(name) for name in st.session_state[key]))
+        visit.change(shopt=sum(1 << xen.SHOPTS.index(name) for name in st.session_state[key]))
 
-    on = [name for bit, name in enumerate(SHOPTS) if scenario.shopt >> bit & 1]
+    on = [name for bit, name in enumerate(xen.SHOPTS) if scenario.shopt >> bit & 1]
     about = "Optimisations of Xen's shadow code, SHOPT_* in shadow/private.h:\n\n" + "\n".join(
-        f"- **{name}**: {SHOPT_HELP[name]}" for name in SHOPTS)  # fmt: skip
-    st.pills("shadow optimisations (shopt)", SHOPTS, selection_mode="multi", default=on, key=key, on_change=put, help=about)
+        f"- **{name}**: {SHOPT_HELP[name]}" for name in xen.SHOPTS
+    )
+    st.pills("shadow optimisations (shopt)", xen.SHOPTS, selection_mode="multi", default=on, key=key, on_change=put, help=about)
 
 
 def _short(trace: str) -> str:
@@ -144,24 +197,43 @@ def _commands(visit: Visit, mark: int) -> None:
         with (left, right)[i % 2]:
             st.button(label, key=f"do-{name}", help=about, width="stretch", on_click=visit.command, args=(name,))
     with left:
-        pages = st.number_input("pool pages", POOL_LOW, visit.scenario.pool_cap, visit.scenario.pool, key=f"pool-n-{mark}",
-                                label_visibility="collapsed")  # fmt: skip
+        pages = st.number_input(
+            "pool pages",
+            POOL_LOW,
+            visit.scenario.pool_cap,
+            visit.scenario.pool,
+            key=f"pool-n-{mark}",
+            label_visibility="collapsed",
+        )
     with right:
-        st.button("set pool", key="do-pool", help="shadow_set_allocation", width="stretch",
-                  on_click=lambda: visit.command(f"pool:{pages}"))  # fmt: skip
+        st.button(
+            "set pool",
+            key="do-pool",
+            help="shadow_set_allocation",
+            width="stretch",
+            on_click=lambda: visit.command(f"pool:{pages}"),
+        )
     with left:
-        gfn = st.number_input("frame that a device writes", 0, visit.scenario.frames - 1, 0, key=f"dm-n-{mark}",
-                              label_visibility="collapsed")  # fmt: skip
+        gfn = st.number_input(
+            "frame that a device writes", 0, visit.scenario.frames - 1, 0, key=f"dm-n-{mark}", label_visibility="collapsed"
+        )
     with right:
-        st.button("device", key="do-dm", help="A device writes this frame: XEN_DMOP_modified_memory", width="stretch",
-                  on_click=lambda: visit.command(f"dm:{gfn}"))  # fmt: skip
+        st.button(
+            "device",
+            key="do-dm",
+            help="A device writes this frame: XEN_DMOP_modified_memory",
+            width="stretch",
+            on_click=lambda: visit.command(f"dm:{gfn}"),
+        )
 
 
 def share(visit: Visit, params: dict[str, str], readable: str) -> None:
     """The link to this very view, and the same view in another dress."""
     other = "light" if params.get("theme") == "dark" else "dark"
-    st.caption(f"This view as a link: [{other} theme](?{_with(readable, params, theme=other)}) · "
-               f"[presenter](?{_with(readable, params, present='1')})")  # fmt: skip
+    st.caption(
+        f"This view as a link: [{other} theme](?{_with(readable, params, theme=other)}) · "
+        f"[presenter](?{_with(readable, params, present='1')})"
+    )
     st.code(f"{st.context.url.split('?')[0]}?{readable}" if st.context.url else f"?{readable}", language=None, wrap_lines=True)
 
 

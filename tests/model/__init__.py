@@ -8,6 +8,7 @@ Rules name the Xen function they come from.
     model.tick(Op(proc=0, vpn=0x10000, kind=WRITE, vma_w=1))
     model.command("enable")
 """
+
 from .config import EXIT, FETCH, FORK, IDLE, READ, WRITE, Config, Livelock, Op, Raw, Row
 from .machine import Model
 

@@ -1,4 +1,5 @@
 """The bare machine: the hardware walks the guest's own tables. The reference for the other roads."""
+
 from .config import CR_WP, WRITE, D
 from .tlb import TlbEntry
 
@@ -8,9 +9,16 @@ def tlb_entry(model, walk, gva, mfn, writable=True):
     may_write, user_page, no_execute = walk.rights
     ready = bool(walk.leaf.entry & D and writable)
     kernel = ready and not may_write and not model.cr & CR_WP
-    return TlbEntry(gva >> 12 & (1 << 36) - 1, mfn, bool(may_write and ready), user_page, no_execute,
-                    kernel_write=kernel, big=walk.big,
-                    tables={s.level: s.table for s in walk if s.table not in (None, model.identity)})
+    return TlbEntry(
+        gva >> 12 & (1 << 36) - 1,
+        mfn,
+        bool(may_write and ready),
+        user_page,
+        no_execute,
+        kernel_write=kernel,
+        big=walk.big,
+        tables={s.level: s.table for s in walk if s.table not in (None, model.identity)},
+    )
 
 
 class Bare:

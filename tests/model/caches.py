@@ -1,7 +1,14 @@
 """Paging-structure caches and the nested TLB of one vCPU: they only say which references of a walk are saved."""
 
-SIZES = {"pde": (4, 8), "pdpte": (2, 4), "pml4e": (1, 4), "nested_pde": (4, 8), "nested_pdpte": (2, 4), "nested_pml4e": (1, 4),
-         "nested_tlb": (4, 8)}  # fmt: skip
+SIZES = {
+    "pde": (4, 8),
+    "pdpte": (2, 4),
+    "pml4e": (1, 4),
+    "nested_pde": (4, 8),
+    "nested_pdpte": (2, 4),
+    "nested_pml4e": (1, 4),
+    "nested_tlb": (4, 8),
+}
 LINEAR, NESTED = (None, None, "pde", "pdpte", "pml4e"), (None, None, "nested_pde", "nested_pdpte", "nested_pml4e")  # by level
 
 
@@ -71,5 +78,7 @@ class Caches:
         return refs
 
     def contents(self):
-        return {name: {(i, w): tuple(entry) for i, ways in sets.items() for w, entry in ways.items()}
-                for name, sets in self.held.items()}
+        return {
+            name: {(i, w): tuple(entry) for i, ways in sets.items() for w, entry in ways.items()}
+            for name, sets in self.held.items()
+        }

@@ -1,4 +1,5 @@
 """What a model machine is made from, and the numbers of the architecture that its parts share."""
+
 from dataclasses import dataclass
 from math import gcd
 
@@ -9,15 +10,15 @@ ADDRESS = 0x000F_FFFF_FFFF_F000
 # Control bits in force, CR0.WP to CR4.PSE in one word.
 CR_WP, CR_SMEP, CR_SMAP, CR_NXE, CR_AC, CR_PGE, CR_PSE, CR_PG = (1 << i for i in range(8))
 
-FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6   # kinds of an operation
+FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6  # kinds of an operation
 
 # Codes of the rows of a raw guest's program; the first three are the kinds of access.
 RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR = range(3, 11)
 RAW_UPDATE_VA, RAW_MMU_UPDATE, RAW_PIN, RAW_UNPIN, RAW_FLUSH, RAW_GRANT_WRITE, RAW_GRANT_UNMAP = range(11, 18)
 
-POOL_EMPTY, UNEXPECTED_FAULT, HUNG = 1, 2, 3              # values of Model.crashed
+POOL_EMPTY, UNEXPECTED_FAULT, HUNG = 1, 2, 3  # values of Model.crashed
 
-RAM_BASE = 0x10000                                        # first machine frame of guest RAM, above all pool frames
+RAM_BASE = 0x10000  # first machine frame of guest RAM, above all pool frames
 
 LEVELS = {"hvm64": 4, "pae": 3, "hvm32": 2}
 
@@ -26,6 +27,7 @@ LEVELS = {"hvm64": 4, "pae": 3, "hvm32": 2}
 class Op:
     """One operation: the work of one tick. `vma_w`, `vma_x`: may the page be written, executed; `credit`:
     further trace events merged in."""
+
     proc: int = 0
     vpn: int = 0
     kind: int = IDLE
@@ -37,6 +39,7 @@ class Op:
 @dataclass(frozen=True)
 class Row:
     """One row of a raw guest's program: what vCPU `vcpu` does in one tick."""
+
     code: int = RAW_NOP
     va: int = 0
     value: int = 0
@@ -49,6 +52,7 @@ class Row:
 class Raw:
     """A guest given entry by entry: `tables` {frame: {slot: entry}} (slots and entries of the guest's own size),
     the frame of the root every vCPU starts with, and its program."""
+
     tables: dict
     cr3: int
     program: tuple = ()
@@ -60,6 +64,7 @@ class Config:
     slots of the guest's kernel; floor: the pool of a PV guest has Xen's minimum; raw: the guest given entry by entry.
 
     commands: (tick, name, argument), done in order before the operation of that tick."""
+
     road: str = "bare"
     hap: str = "ept"
     pml: int = 0

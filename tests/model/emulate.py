@@ -1,14 +1,35 @@
 """Writes to shadowed tables that the hypervisor performs itself (Xen mm/shadow/multi.c from label emulate, hvm.c), and the
 removal of shadows (sh_remove_shadows, sh_pagetable_dying)."""
+
 from .config import CR_PG, FETCH, PSE, RAW_NOP, RAW_STORE, READ, WRITE, P, frame
 from .kinds import (
-    EARLY, EARLY_UNSHADOW, ERROR, FAST_EMULATION, FL1_OF, FLUSH, FREE, FULL_PT, L1_32, L1_64, L1_PAE, L2_32, L2_64, L2_PAE,
-    L3_64, L4_64, LAST_FAILED, LEVELS_OF, ROOT_OF, SECOND_PT, SET_CHANGED, SKIP_VERIFY,
-)  # fmt: skip
+    EARLY,
+    EARLY_UNSHADOW,
+    ERROR,
+    FAST_EMULATION,
+    FL1_OF,
+    FLUSH,
+    FREE,
+    FULL_PT,
+    L1_32,
+    L1_64,
+    L1_PAE,
+    L2_32,
+    L2_64,
+    L2_PAE,
+    L3_64,
+    L4_64,
+    LAST_FAILED,
+    LEVELS_OF,
+    ROOT_OF,
+    SECOND_PT,
+    SET_CHANGED,
+    SKIP_VERIFY,
+)
 from .walk import GeneralProtection, PageFault, is_leaf, reserved
 
 VALIDATED = ((L1_32, 1), (L2_32, 2), (L1_PAE, 1), (L2_PAE, 2), (L1_64, 1), (L2_64, 2), (L3_64, 3), (L4_64, 4))
-UNSHADOWED = (L2_32, L1_32, L2_PAE, L1_PAE, L4_64, L3_64, L2_64, L1_64)      # order of DO_UNSHADOW
+UNSHADOWED = (L2_32, L1_32, L2_PAE, L1_PAE, L4_64, L3_64, L2_64, L1_64)  # order of DO_UNSHADOW
 PARENT = {L1_32: L2_32, L1_PAE: L2_PAE, L1_64: L2_64, L2_64: L3_64, L3_64: L4_64}
 CHILD = {(4, 4): L3_64, (4, 3): L2_64, (4, 2): L1_64, (3, 2): L1_PAE, (2, 2): L1_32}
 
@@ -40,9 +61,9 @@ class Emulation:
     def emulate(self, gva, gmfn, size, value, fast):
         """From label early_emulation on (E4 to E9)."""
         m, v = self.m, self.m.cpu
-        if v.event_pending:                                                         # E4
+        if v.event_pending:  # E4
             return self.give_up("EVTINJ", gva, gmfn, fast)
-        if not size and self.is_page_table(gmfn):                                   # E6: the emulator does not know it
+        if not size and self.is_page_table(gmfn):  # E6: the emulator does not know it
             m.count("shadow_fault_emulate_failed")
             return self.give_up("UNHANDLED", gva, gmfn, fast)
         fault, gfn = None, m.gfn_of[gmfn]
@@ -54,13 +75,13 @@ class Emulation:
             m.count("shadow_fault_emulate_failed")
             return self.give_up("UNHANDLED", gva, gmfn, fast)
         if not fault:
-            self.emulate_write(gva, gfn, size, value)                               # E5
-        if not fault and self.is_page_table(gmfn):                                  # E7
+            self.emulate_write(gva, gfn, size, value)  # E5
+        if not fault and self.is_page_table(gmfn):  # E7
             if not fast and self.shopt & FAST_EMULATION:
                 v.last_frame, v.last_mfn, v.last_ok = gva >> 12, gmfn, True
         elif fast:
             v.last_ok = False
-        if m.levels == 3 and not fault and self.second_half(gva):                   # E8
+        if m.levels == 3 and not fault and self.second_half(gva):  # E8
             value = m.word(gfn, (gva & 4095) >> 3)
         m.event("EMULATE", gva, gfn, (gva & 4095) // self.pte_size() | v.flags << 16, value)
         if fault:

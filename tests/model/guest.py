@@ -1,12 +1,34 @@
 """The guest's kernel: frames, processes, demand faults, copy-on-write fork, exit. The same on every road;
 all its stores are real accesses. The three kinds of guest differ only in the tree of their tables."""
-from .config import COW, CR_NXE, EXIT, FETCH, FORK, IDLE, NX, PSE, RAW_STORE, READ, UNEXPECTED_FAULT, WRITE, A, D, P, U, W
-from .config import MachineCrash, Row, frame, guest_index
+
+from .config import (
+    COW,
+    CR_NXE,
+    EXIT,
+    FETCH,
+    FORK,
+    IDLE,
+    NX,
+    PSE,
+    RAW_STORE,
+    READ,
+    UNEXPECTED_FAULT,
+    WRITE,
+    A,
+    D,
+    MachineCrash,
+    P,
+    Row,
+    U,
+    W,
+    frame,
+    guest_index,
+)
 from .walk import PageFault
 
-KERNEL = P | W | A          # entries of the direct map
-TABLE = P | W | U           # upper entries of a process
-USER_SLOTS = {4: 256, 3: 3, 2: 768}     # entries of a root that are the process's own
+KERNEL = P | W | A  # entries of the direct map
+TABLE = P | W | U  # upper entries of a process
+USER_SLOTS = {4: 256, 3: 3, 2: 768}  # entries of a root that are the process's own
 
 
 class GuestKernel:
@@ -16,14 +38,14 @@ class GuestKernel:
         self.m = model
         self.levels = model.config.levels
         self.slots = 1024 if self.levels == 2 else 512
-        self.pending = None                                                 # the second half of a PAE entry's store
+        self.pending = None  # the second half of a PAE entry's store
         self.zone, self.frames = model.config.zone, model.config.frames
-        self.table_stack = list(range(self.zone - 1, -1, -1))              # popped from the end: ascending at boot
+        self.table_stack = list(range(self.zone - 1, -1, -1))  # popped from the end: ascending at boot
         self.data_stack = list(range(self.frames - 1, self.zone - 1, -1))
-        self.recycled = 0                                                   # table frames freed and not yet taken again
+        self.recycled = 0  # table frames freed and not yet taken again
         self.table_frames_as_data = 0
         self.roots = [None] * model.config.processes
-        self.cur = [0] * model.config.vcpus                                 # the process of each vCPU
+        self.cur = [0] * model.config.vcpus  # the process of each vCPU
         self.share = {}
         self.faults = []
 
@@ -56,7 +78,7 @@ class GuestKernel:
         """Direct map of all frames, then the root of process 0. `kernel` = {slot: entry} of the kernel's part of a root."""
         levels, base, top = self.levels, self.m.config.direct_map, {}
         if levels == 2:
-            self.alloc_table()                                       # frame 0: the kernel's own copy of its quarter of a root
+            self.alloc_table()  # frame 0: the kernel's own copy of its quarter of a root
             directory, first = top, 768
         elif levels == 3:
             table = self.alloc_table()
@@ -196,7 +218,7 @@ class GuestKernel:
                 g = self.alloc_table()
                 self.clear_frame(g)
                 self.becomes_table(g)
-                register = level == 3 == self.levels                 # a PDPTE has no rights, and must be loaded
+                register = level == 3 == self.levels  # a PDPTE has no rights, and must be loaded
                 self.store(table, slot, self.at(g) | (P if register else TABLE))
                 if register:
                     self.reload(root)
@@ -328,6 +350,7 @@ class GuestKernel:
             for i, entry in self.m.table_entries(table) if level > 1 else ():
                 if i < slots and entry & P and not (entry & PSE and level <= 3):
                     add(self.target(entry), level - 1)
+
         for root in self.all_roots():
             add(root, self.levels)
         return live
@@ -341,8 +364,12 @@ class GuestKernel:
             "tables": {t: dict(self.m.words[t]) for t in sorted(live)},
             "ad": {(t, i): e & 0x60 for t in live for i, e in self.m.words[t].items() if e & 1},
             "faults": list(self.faults),
-            "table_stack": list(self.table_stack), "data_stack": list(self.data_stack), "recycled": self.recycled,
-            "roots": list(self.roots), "cur": list(self.cur), "share": dict(self.share),
+            "table_stack": list(self.table_stack),
+            "data_stack": list(self.data_stack),
+            "recycled": self.recycled,
+            "roots": list(self.roots),
+            "cur": list(self.cur),
+            "share": dict(self.share),
         }
 
 

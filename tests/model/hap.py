@@ -1,5 +1,6 @@
 """The HAP road with EPT (Xen mm/p2m-ept.c):
 a second table from guest frames to machine frames, walked by the hardware at every step."""
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,14 +8,15 @@ import numpy as np
 from .bare import tlb_entry
 from .config import HUNG, WRITE, MachineCrash
 
-RAM_RW, RAM_LOGDIRTY = 0, 2          # p2m types
-WRITE_BACK, POISON = 6, 7            # EPT memory types; 7 is reserved on purpose: "recompute me"
+RAM_RW, RAM_LOGDIRTY = 0, 2  # p2m types
+WRITE_BACK, POISON = 6, 7  # EPT memory types; 7 is reserved on purpose: "recompute me"
 ROOT = 0
 
 
 @dataclass
 class Ept:
     """One EPT entry (ept_entry_t), field by field. Absent entries are not kept."""
+
     mfn: int
     r: int = 1
     w: int = 1
@@ -99,8 +101,8 @@ class Hap:
     def __init__(self, model):
         self.m = model
         frames = model.config.frames
-        small = 2 + -(-frames // 2**18) + -(-frames // 512)                  # root, L3, L2s, L1s if all were 4 KiB
-        self.size = -(-(small + 4 + -(-frames // 2**15) - 1) // 8) * 8       # + log-dirty tree, rounded up
+        small = 2 + -(-frames // 2**18) + -(-frames // 512)  # root, L3, L2s, L1s if all were 4 KiB
+        self.size = -(-(small + 4 + -(-frames // 2**15) - 1) // 8) * 8  # + log-dirty tree, rounded up
         self.free, self.out, self.most = list(range(self.size)), [], self.size
         self.tree_pages = set()
         self.global_logdirty = False
@@ -171,10 +173,12 @@ class Hap:
         """Reads of the guest's tables, the guest's rights, A/D updates top down, the access itself;
         each through EPT. writer: who it is, should one exit as a store."""
         self.writer = "walk"
+
         def read(table, slot):
-            if table < self.m.config.frames:                          # where no memory is, nothing exits
+            if table < self.m.config.frames:  # where no memory is, nothing exits
                 self.translate(table, self.reads_of_tables_write)
             return self.m.entry(table, slot)
+
         walk = self.m.guest_walk(self.m.cpu, gva, kind, user, read)
         self.m.set_accessed_dirty(walk, kind, before=lambda table: self.translate(table, True))
         self.writer = "store"

@@ -1,11 +1,12 @@
 """What must hold whenever nothing is half done: checkable properties of Xen's shadow code and of EPT under log-dirty.
 
 Each text begins with the rule's number in our two lists of such properties, one for shadow, one for EPT."""
+
 from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
 from .hap import RAM_RW, ROOT, inside, slot_of
-from .kinds import FL1S, FREE, L1S, L2S, L2_32, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
+from .kinds import FL1S, FREE, L1S, L2_32, L2S, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
 from .pv import WRITABLE
 from .walk import is_leaf
 
@@ -98,8 +99,13 @@ def oos_rules(m, pool):
             if gmfn is not None:
                 yield k in (gmfn % 3, (gmfn + 1) % 3), "13: wrong slot"
                 yield len(pool.flags.get(gmfn, ())) == 1 and pool.flags[gmfn] <= L1S, "13: out of sync, not just an L1"
-                places = {(p, s) for p, page in pool.pages.items() if page.type in L1S | FL1S
-                          for s, e in page.entries.items() if e & P and e & W and frame(e) == gmfn}
+                places = {
+                    (p, s)
+                    for p, page in pool.pages.items()
+                    if page.type in L1S | FL1S
+                    for s, e in page.entries.items()
+                    if e & P and e & W and frame(e) == gmfn
+                }
                 yield places <= set(v.fixups[k].places), "14: a writable mapping is not remembered"
 
 
@@ -144,7 +150,7 @@ def worth_a_look(m):
 
 def hap_rules(m):
     """No lost bit, rights by type, and every guest frame keeps its machine frame."""
-    logs = getattr(m.road, "logs", None)                                    # with PML: what the processor has still to tell
+    logs = getattr(m.road, "logs", None)  # with PML: what the processor has still to tell
     waiting = {gfn for log in logs or () for gfn in log}
     for gfn in worth_a_look(m):
         table, poisoned = ROOT, False

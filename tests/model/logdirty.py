@@ -11,9 +11,9 @@ class LogDirty:
         self.on = False
         self.bits = set()
         self.dirty_count = self.fault_count = self.round = self.failed = 0
-        self.stamp = {}           # gfn -> (round in which its bit was last set, who set it then, how many times it was set)
-        self.clean_version = {}   # gfn -> version at enable or at the last CLEAN
-        self.tree = {}            # path of indices from the root, () = root itself -> pool page
+        self.stamp = {}  # gfn -> (round in which its bit was last set, who set it then, how many times it was set)
+        self.clean_version = {}  # gfn -> version at enable or at the last CLEAN
+        self.tree = {}  # path of indices from the root, () = root itself -> pool page
 
     def mark(self, gfn, by):
         """paging_mark_pfn_dirty: missing nodes are made from the root down, then the bit goes 0 -> 1 at most once
@@ -46,10 +46,12 @@ class LogDirty:
 
     def free_tree(self):
         """paging_free_log_dirty_bitmap: depth first, every node after its children."""
+
         def free(path):
-            for child in sorted(p for p in self.tree if len(p) == len(path) + 1 and p[:len(path)] == path):
+            for child in sorted(p for p in self.tree if len(p) == len(path) + 1 and p[: len(path)] == path):
                 free(child)
             self.model.road.free_tree_page(self.tree.pop(path))
+
         if self.tree:
             free(())
         self.failed = 0
@@ -61,7 +63,7 @@ class LogDirty:
     def missing(self):
         """Frames stored to since enable or the last CLEAN whose bit is clear. Must be empty:
         a lost write would break a migration."""
-        if not self.on or self.failed:                       # then PEEK and CLEAN fail, and nobody is misled
+        if not self.on or self.failed:  # then PEEK and CLEAN fail, and nobody is misled
             return set()
-        told = self.bits | self.model.granted                # what another domain stores is marked when its mapping goes
+        told = self.bits | self.model.granted  # what another domain stores is marked when its mapping goes
         return {g for g, v in self.model.version.items() if v != self.clean_version.get(g, 0) and g not in told}

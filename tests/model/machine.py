@@ -1,24 +1,46 @@
 """The machine: memory of the guest, vCPUs, one road, and everything a test wants to look at."""
+
 from collections import Counter
 
 from .bare import Bare
 from .caches import Caches
-from .config import CR_NXE, CR_PG, CR_PGE, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, POOL_EMPTY, PSE, RAM_BASE, UNEXPECTED_FAULT, WRITE
-from .config import ADDRESS, A, D, MachineCrash, P, U, W, frame, machine_frame
+from .config import (
+    ADDRESS,
+    CR_NXE,
+    CR_PG,
+    CR_PGE,
+    CR_PSE,
+    CR_SMAP,
+    CR_SMEP,
+    CR_WP,
+    POOL_EMPTY,
+    PSE,
+    RAM_BASE,
+    UNEXPECTED_FAULT,
+    WRITE,
+    A,
+    D,
+    MachineCrash,
+    P,
+    U,
+    W,
+    frame,
+    machine_frame,
+)
 from .guest import MERGED, GuestKernel
 from .hap import Hap
+from .kinds import entry_of
+from .logdirty import LogDirty
 from .npt import HapNpt
 from .pml import HapPml
-from .logdirty import LogDirty
-from .kinds import entry_of
 from .pv import Pv
 from .pvguest import PvKernel
 from .raw import RawGuest
 from .shadow import Shadow
 from .tlb import Tlb
-from .walk import Mode, PageFault, ad_bits, canonical, guest_walk, reserved, GeneralProtection
+from .walk import GeneralProtection, Mode, PageFault, ad_bits, canonical, guest_walk, reserved
 
-NOBODYS = (1 << 28) - 1            # a frame number that no machine here has
+NOBODYS = (1 << 28) - 1  # a frame number that no machine here has
 
 ROADS = {"bare": Bare, "pv": Pv, "shadow": Shadow, "hap": Hap}
 
@@ -31,24 +53,24 @@ class Vcpu:
         self.number, self.levels = number, levels
         self.tlb, self.caches = Tlb(core), Caches()
         self.cr3 = None
-        self.kernel_root = self.user_root = None      # of a PV guest: its own root, and its user mode's
+        self.kernel_root = self.user_root = None  # of a PV guest: its own root, and its user mode's
         self.pdptes = [0] * 4
-        self.monitor = []              # pages of the monitor table
-        self.slots = [None] * 4        # shadow_table: one root, or the four L2 shadows of a PAE guest
-        self.l3table = [None] * 4      # what the hardware's PDPTEs point at in the two- and three-level modes
-        self.unshadow_memory = None    # last_emulated_mfn_for_unshadow
-        self.last_writeable = None     # last_writeable_pte_smfn
-        self.last_frame = self.last_mfn = None      # last_emulated_frame, last_emulated_mfn
-        self.last_ok = False           # last_write_emul_ok
+        self.monitor = []  # pages of the monitor table
+        self.slots = [None] * 4  # shadow_table: one root, or the four L2 shadows of a PAE guest
+        self.l3table = [None] * 4  # what the hardware's PDPTEs point at in the two- and three-level modes
+        self.unshadow_memory = None  # last_emulated_mfn_for_unshadow
+        self.last_writeable = None  # last_writeable_pte_smfn
+        self.last_frame = self.last_mfn = None  # last_emulated_frame, last_emulated_mfn
+        self.last_ok = False  # last_write_emul_ok
         self.last_write_was_pt = False
         self.pagetable_dying = False
         self.event_pending = False
-        self.vtlb = {}                 # slot -> (page number, frame number, error code of the walk)
-        self.oos = [None] * 3          # gmfn
+        self.vtlb = {}  # slot -> (page number, frame number, error code of the walk)
+        self.oos = [None] * 3  # gmfn
         self.oos_snapshot = [None] * 3
         self.fixups = [Fixup() for _ in range(3)]
-        self.flags = 0                 # trace_shadow_path_flags of its CPU
-        self.initial_va = 0            # trace_emulate_initial_va of its CPU
+        self.flags = 0  # trace_shadow_path_flags of its CPU
+        self.initial_va = 0  # trace_emulate_initial_va of its CPU
 
 
 class Fixup:
@@ -66,20 +88,21 @@ class Model:
         self.cr = config.cr
         self.now = 0
         self.crashed = 0
-        self.epoch = 0                                                  # counts TLB flushes, to age freed pool pages
+        self.epoch = 0  # counts TLB flushes, to age freed pool pages
         self.counters = {}
-        self.events = []                                                # (tick, name, vcpu, gva, gfn, level, detail)
-        self.version = Counter()                                        # by frame: stores so far
-        self.words = {g: {} for g in range(config.zone)}                # table frame -> {8-byte word: value}, absent = 0
+        self.events = []  # (tick, name, vcpu, gva, gfn, level, detail)
+        self.version = Counter()  # by frame: stores so far
+        self.words = {g: {} for g in range(config.zone)}  # table frame -> {8-byte word: value}, absent = 0
         self.vcpus = [Vcpu(k, self.guest_levels(), config.core) for k in range(config.vcpus)]
         self.cpu = self.vcpus[0]
-        self.current = None                                             # the vCPU whose action this is; None in a command
-        self.p2m = {g: g if config.road == "bare" else machine_frame(g, config.frames, config.superpages)
-                    for g in range(config.frames)}  # fmt: skip
-        self.identity = config.frames                                   # "frame" of the table Xen gives a guest without paging
+        self.current = None  # the vCPU whose action this is; None in a command
+        self.p2m = {
+            g: g if config.road == "bare" else machine_frame(g, config.frames, config.superpages) for g in range(config.frames)
+        }
+        self.identity = config.frames  # "frame" of the table Xen gives a guest without paging
         self.gfn_of = {m: g for g, m in self.p2m.items()} | {RAM_BASE + config.frames: self.identity}
         self.log = LogDirty(self)
-        self.granted = set()                                            # frames that another domain may be writing to
+        self.granted = set()  # frames that another domain may be writing to
         self.guest = RawGuest(self) if config.raw else (PvKernel if config.road == "pv" else GuestKernel)(self)
         self.guest.boot()
         kind = HapNpt if config.hap == "npt" else HapPml if config.pml else Hap
@@ -133,7 +156,7 @@ class Model:
         self.event("MODIFIED_MEMORY", gfn=first)
         for gfn in range(first, first + n):
             if self.config.road == "pv" and 1 <= self.road.type_of(gfn) <= 4:
-                continue                                         # a grant gives no write access to a page table
+                continue  # a grant gives no write access to a page table
             self.version[gfn] += 1
             self.count("device_writes")
             if self.log.on:
@@ -368,14 +391,27 @@ class Model:
         `pool`, `shadows`, `ept` are empty where the road has none."""
         log = self.log
         return {
-            "guest": self.guest_state(), "levels": [v.levels for v in self.vcpus],
-            "crashed": self.crashed, "counters": dict(self.counters),
+            "guest": self.guest_state(),
+            "levels": [v.levels for v in self.vcpus],
+            "crashed": self.crashed,
+            "counters": dict(self.counters),
             "tlb": [{"l1": v.tlb.l1.contents(), "l2": v.tlb.l2.contents()} for v in self.vcpus],
             "caches": [v.caches.contents() for v in self.vcpus],
-            "cr": self.cr, "cr3": [v.cr3 for v in self.vcpus], "pdptes": [list(v.pdptes) for v in self.vcpus],
-            "p2m": self.p2m, "epoch": self.epoch,
-            "log": {"on": log.on, "bits": set(log.bits), "dirty_count": log.dirty_count, "fault_count": log.fault_count,
-                    "round": log.round, "stamp": dict(log.stamp), "tree": dict(log.tree), "missing": log.missing()},
+            "cr": self.cr,
+            "cr3": [v.cr3 for v in self.vcpus],
+            "pdptes": [list(v.pdptes) for v in self.vcpus],
+            "p2m": self.p2m,
+            "epoch": self.epoch,
+            "log": {
+                "on": log.on,
+                "bits": set(log.bits),
+                "dirty_count": log.dirty_count,
+                "fault_count": log.fault_count,
+                "round": log.round,
+                "stamp": dict(log.stamp),
+                "tree": dict(log.tree),
+                "missing": log.missing(),
+            },
             **self.road.state(),
         }
 

@@ -1,14 +1,16 @@
 """The HAP road with NPT (Xen mm/p2m-pt.c): nested tables are ordinary page tables, walked as a user, and a walk of the guest's
 tables counts as stores to them."""
+
 from dataclasses import dataclass, replace
 
 from .config import HUNG, MachineCrash
-from .hap import Hap, RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, Table, inside, slot_of
+from .hap import RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, Hap, Table, inside, slot_of
 
 
 @dataclass
 class Npt:
     """One NPT entry, field by field. Absent entries are not kept. US away: a change is pending."""
+
     mfn: int
     rw: int = 1
     us: int = 1

@@ -1,7 +1,8 @@
 """Out-of-sync L1 tables (Xen mm/shadow/oos.c): the guest may write to them directly until its next TLB flush; until then
 their shadows are stale, as a TLB would be."""
+
 from .config import CR_PG, P
-from .kinds import FIXUP_ADD, FIXUP_EVICT, L1S, L1_OF, LEVELS_OF, OUT_OF_SYNC, UNSYNC, entry_of
+from .kinds import FIXUP_ADD, FIXUP_EVICT, L1_OF, L1S, LEVELS_OF, OUT_OF_SYNC, UNSYNC, entry_of
 
 
 class OutOfSync:

@@ -1,5 +1,6 @@
 """EPT with page-modification logging (SDM vol. 3, 29.3.6): while log-dirty is on the processor sets A and D, reads of guest
 tables count as stores, and each D that it sets is written down, 512 at a time."""
+
 from .hap import RAM_LOGDIRTY, ROOT, EptExit, Hap, slot_of
 
 SLOTS = 512
@@ -78,5 +79,3 @@ class HapPml(Hap):
 
     def state(self):
         return super().state() | {"pml": [list(log) for log in self.logs]}
-
-

@@ -1,8 +1,21 @@
 """The shadow pool (Xen mm/shadow/common.c): pages, free list, hash, promotion, pinned roots, recycling."""
+
 from .config import U
 from .kinds import (
-    BUCKETS, DEMOTE, FREE, L1_OF, L3_64, L4_64, LINUX_L3, OUT_OF_SYNC, P2M, PREALLOC_UNHOOK, PROMOTE, SIZE, bucket_of,
-)  # fmt: skip
+    BUCKETS,
+    DEMOTE,
+    FREE,
+    L1_OF,
+    L3_64,
+    L4_64,
+    LINUX_L3,
+    OUT_OF_SYNC,
+    P2M,
+    PREALLOC_UNHOOK,
+    PROMOTE,
+    SIZE,
+    bucket_of,
+)
 from .refs import References
 
 
@@ -26,11 +39,11 @@ class Pool(References):
         self.total_pages, self.p2m_pages = model.config.pool, 0
         self.buckets = [[] for _ in range(BUCKETS)]
         self.pinned = []
-        self.flags = {}         # gmfn -> set of shadow types it has (shadow_flags)
-        self.dying = set()      # shadowed gmfns marked pagetable_dying
-        self.typecount = {}     # mfn of guest RAM -> present writable sl1es mapping it
+        self.flags = {}  # gmfn -> set of shadow types it has (shadow_flags)
+        self.dying = set()  # shadowed gmfns marked pagetable_dying
+        self.typecount = {}  # mfn of guest RAM -> present writable sl1es mapping it
         self.shopt = model.config.shopt & ~(0 if model.config.oos else OUT_OF_SYNC)
-        self.linux_l3 = bool(self.shopt & LINUX_L3)             # opt_flags, still on
+        self.linux_l3 = bool(self.shopt & LINUX_L3)  # opt_flags, still on
 
     def flag(self, bit):
         """TRACE_SHADOW_PATH_FLAG, on the CPU of the vCPU that acts."""
@@ -246,22 +259,43 @@ class Pool(References):
         for v in self.m.vcpus:
             for k, gmfn in enumerate(v.oos):
                 if gmfn is not None:
-                    oos[v.number, k] = (gmfn, dict(self.pages[v.oos_snapshot[k]].entries), list(v.fixups[k].places),
-                                        v.fixups[k].next)
+                    oos[v.number, k] = (
+                        gmfn,
+                        dict(self.pages[v.oos_snapshot[k]].entries),
+                        list(v.fixups[k].places),
+                        v.fixups[k].next,
+                    )
         return {
             "shadows": {s: (p.type, p.key, p.refcount, p.pinned, dict(p.entries)) for s, p in heads.items()},
             "more": {s: (p.head, dict(p.entries)) for s, p in live.items() if p.head != s},
             "chains": {s: list(p.chain) for s, p in heads.items() if len(p.chain) > 1},
-            "oos": oos, "out_of_sync": set(self.out_of_sync), "may_write": set(self.may_write), "linux_l3": self.linux_l3,
-            "vcpus": [{"slots": list(v.slots), "unshadow_memory": v.unshadow_memory, "last_ok": v.last_ok,
-                       "last": (v.last_frame, v.last_mfn) if v.last_ok else None, "snapshots": list(v.oos_snapshot),
-                       "last_writeable": v.last_writeable} for v in self.m.vcpus],
-            "pool": {"types": {s: p.type for s, p in self.pages.items()},
-                     "free": list(self.free), "pinned": list(self.pinned),
-                     "hash": {b: list(chain) for b, chain in enumerate(self.buckets) if chain},
-                     "up": {s: p.up for s, p in heads.items()}, "epoch": {s: self.pages[s].epoch for s in self.free},
-                     "flags": {g: set(f) for g, f in self.flags.items()}, "dying": self.dying & set(self.flags),
-                     "typecount": dict(self.typecount),
-                     "total_pages": self.total_pages, "p2m_pages": self.p2m_pages},
+            "oos": oos,
+            "out_of_sync": set(self.out_of_sync),
+            "may_write": set(self.may_write),
+            "linux_l3": self.linux_l3,
+            "vcpus": [
+                {
+                    "slots": list(v.slots),
+                    "unshadow_memory": v.unshadow_memory,
+                    "last_ok": v.last_ok,
+                    "last": (v.last_frame, v.last_mfn) if v.last_ok else None,
+                    "snapshots": list(v.oos_snapshot),
+                    "last_writeable": v.last_writeable,
+                }
+                for v in self.m.vcpus
+            ],
+            "pool": {
+                "types": {s: p.type for s, p in self.pages.items()},
+                "free": list(self.free),
+                "pinned": list(self.pinned),
+                "hash": {b: list(chain) for b, chain in enumerate(self.buckets) if chain},
+                "up": {s: p.up for s, p in heads.items()},
+                "epoch": {s: self.pages[s].epoch for s in self.free},
+                "flags": {g: set(f) for g, f in self.flags.items()},
+                "dying": self.dying & set(self.flags),
+                "typecount": dict(self.typecount),
+                "total_pages": self.total_pages,
+                "p2m_pages": self.p2m_pages,
+            },
             "ept": {},
         }

@@ -4,14 +4,15 @@ that are there only while log-dirty is on.
 A frame is used as a table of one level, or as writable, never as both: `uses` counts, `kind` says as what. The first use as a
 table validates it and everything below; the last one lets all of that go. Types are right without shadows, so the shadows
 hold no references to guest frames, nothing is emulated for them and nothing goes out of sync."""
+
 from .bare import Bare, tlb_entry
-from .config import UNEXPECTED_FAULT, WRITE, MachineCrash, P, PSE, U, W, frame, index
+from .config import PSE, UNEXPECTED_FAULT, WRITE, MachineCrash, P, U, W, frame, index
 from .kinds import CHANGED, OUT_OF_SYNC, SNAPSHOT
 from .shadow import Shadow
 from .walk import PF_P, PageFault, Step, reserved
 
-WRITABLE = 5                 # a use beside those as table of level 1 to 4
-FLOOR = 128                  # shadow_min_acceptable_pages, for each vCPU
+WRITABLE = 5  # a use beside those as table of level 1 to 4
+FLOOR = 128  # shadow_min_acceptable_pages, for each vCPU
 
 
 class Refused(Exception):
@@ -67,15 +68,20 @@ class Pv(Shadow):
         """_get_page_type: one more use. A new table may be cached as writable: flush (Xen asks timestamps first)."""
         if self.uses.get(gfn):
             if self.kind[gfn] != kind:
-                self.refuse("a table, to be writable" if kind == WRITABLE else
-                            "writable, to be a table" if self.kind[gfn] == WRITABLE else "a table of another level")
+                self.refuse(
+                    "a table, to be writable"
+                    if kind == WRITABLE
+                    else "writable, to be a table"
+                    if self.kind[gfn] == WRITABLE
+                    else "a table of another level"
+                )
             self.uses[gfn] += 1
             return
         self.kind[gfn], self.uses[gfn] = kind, 1
         if kind == WRITABLE:
             return
         self.m.flush_tlbs()
-        self.m.log.mark(gfn, "xen")                                     # validate_page
+        self.m.log.mark(gfn, "xen")  # validate_page
         taken = []
         try:
             for entry in self.table_entries(gfn):
@@ -96,7 +102,7 @@ class Pv(Shadow):
         del self.uses[gfn]
         if kind == WRITABLE:
             return
-        self.m.log.mark(gfn, "xen")                                     # devalidate_page
+        self.m.log.mark(gfn, "xen")  # devalidate_page
         self.remove_shadows(self.m.p2m[gfn], fast=False, must=True)
         for entry in self.table_entries(gfn) if kind == 1 else reversed(self.table_entries(gfn)):
             self.put_page(entry, kind)
@@ -141,6 +147,7 @@ class Pv(Shadow):
 
     def mmu_update(self, gfn, slot, value):
         """do_mmu_update, MMU_NORMAL_PT_UPDATE. A change above level 1 costs every TLB: linear maps may be built of it."""
+
         def work():
             kind = self.type_of(gfn)
             if gfn >= self.m.config.zone:
@@ -154,16 +161,19 @@ class Pv(Shadow):
                 self.m.flush_tlbs()
             self.m.count("num_page_updates")
             self.m.event("MMU_UPDATE", 0, gfn, kind, value)
+
         return self.hypercall("calls_to_mmu_update", work, 0, gfn, value)
 
     def update_va_mapping(self, gva, value):
         """do_update_va_mapping."""
+
         def work():
             leaf = self.l1_step(gva)
             if leaf is None:
                 self.refuse("no L1 table there")
             self.modify(leaf.table, leaf.slot, value)
             self.m.event("MMU_UPDATE", gva, leaf.table, 1, value)
+
         return self.hypercall("calls_to_update_va", work, gva, None, value)
 
     def ptwr(self, gva, size, value):
@@ -217,6 +227,7 @@ class Pv(Shadow):
     # ---- extended operations
     def pin_table(self, gfn, level):
         """MMUEXT_PIN_L<level>_TABLE."""
+
         def work():
             if gfn >= self.m.config.zone:
                 self.refuse("a frame without contents")
@@ -227,10 +238,12 @@ class Pv(Shadow):
             self.pins.add(gfn)
             self.m.log.mark(gfn, "xen")
             self.m.event("PIN", 0, gfn, level, 1)
+
         return self.hypercall("calls_to_mmuext_op", work, 0, gfn, level)
 
     def unpin_table(self, gfn):
         """MMUEXT_UNPIN_TABLE."""
+
         def work():
             if gfn not in self.pins:
                 self.refuse("not pinned")
@@ -238,6 +251,7 @@ class Pv(Shadow):
             self.m.event("PIN", 0, gfn, self.kind[gfn], 0)
             self.put_page_type(gfn)
             self.m.log.mark(gfn, "xen")
+
         return self.hypercall("calls_to_mmuext_op", work, 0, gfn, 0)
 
     def new_baseptr(self, gfn):
@@ -255,6 +269,7 @@ class Pv(Shadow):
             v.kernel_root = gfn
             self.run_on(v, gfn)
             self.put_page_type(old)
+
         return self.hypercall("calls_to_mmuext_op", work, 0, gfn, 0)
 
     def new_user_baseptr(self, gfn):

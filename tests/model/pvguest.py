@@ -1,10 +1,11 @@
 """The guest's kernel on the PV road: the same program, which asks for every change of a table. It writes machine frames into
 its entries, may not write to what is a table, and has two roots for a process: its own, and one for the user mode without
 the kernel's part."""
+
 from .config import A, D, P, W
 from .guest import USER_SLOTS, GuestKernel
 
-READ_ONLY, READ_WRITE = P | A | D, P | W | A | D          # entries of the direct map of a frame that is a table, and of another
+READ_ONLY, READ_WRITE = P | A | D, P | W | A | D  # entries of the direct map of a frame that is a table, and of another
 
 
 class PvKernel(GuestKernel):
@@ -13,7 +14,7 @@ class PvKernel(GuestKernel):
     def boot(self):
         super().boot()
         self.user = {self.roots[0]: self.alloc_table()}
-        first = next(iter(self.kernel.values())) >> 12            # the kernel's L3: entry, entry, entries of frames
+        first = next(iter(self.kernel.values())) >> 12  # the kernel's L3: entry, entry, entries of frames
         direct = self.m.words[first + 2]
         for gfn in range(self.user[self.roots[0]] + 1):
             direct[gfn] &= ~W

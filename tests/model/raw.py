@@ -1,8 +1,26 @@
 """A guest given entry by entry: its tables, and a program of one row a tick. It has no kernel: a fault ends the row."""
+
 from .config import (
-    FETCH, RAW_CR, RAW_CR3, RAW_DYING, RAW_EVENT, RAW_FLUSH, RAW_GRANT_UNMAP, RAW_GRANT_WRITE, RAW_INVLPG, RAW_MMU_UPDATE,
-    RAW_NOP, RAW_PIN, RAW_STORE, RAW_UNPIN, RAW_UPDATE_VA, RAW_XEN_WRITE, READ, WRITE, Row,
-)  # fmt: skip
+    FETCH,
+    RAW_CR,
+    RAW_CR3,
+    RAW_DYING,
+    RAW_EVENT,
+    RAW_FLUSH,
+    RAW_GRANT_UNMAP,
+    RAW_GRANT_WRITE,
+    RAW_INVLPG,
+    RAW_MMU_UPDATE,
+    RAW_NOP,
+    RAW_PIN,
+    RAW_STORE,
+    RAW_UNPIN,
+    RAW_UPDATE_VA,
+    RAW_XEN_WRITE,
+    READ,
+    WRITE,
+    Row,
+)
 from .walk import GeneralProtection, PageFault
 
 IDLE_ROW = Row(RAW_NOP)
@@ -102,7 +120,7 @@ class RawGuest:
     def xen_write(self, gva):
         """hvm_copy_to_guest_linear: the hypervisor walks as a supervisor's write; what it cannot translate it leaves."""
         try:
-            if self.m.config.road == "pv":                # it walks what is loaded, and its faults are fixed like the guest's
+            if self.m.config.road == "pv":  # it walks what is loaded, and its faults are fixed like the guest's
                 self.m.access(gva, WRITE, False)
                 return
             gfn = self.m.road.xen_write(gva)

@@ -1,8 +1,21 @@
 """References between shadows, and the only functions that write shadow entries (Xen mm/shadow/private.h, set.c)."""
+
 from .config import NX, P, U, W, frame
 from .kinds import (
-    CHANGED, FL1S, FLUSH, GET_REF, L1S, L2_32, L2_PAE, L2S, L3_64, L4_64, PUT_REF, SIZE, bucket_of,
-)  # fmt: skip
+    CHANGED,
+    FL1S,
+    FLUSH,
+    GET_REF,
+    L1S,
+    L2_32,
+    L2_PAE,
+    L2S,
+    L3_64,
+    L4_64,
+    PUT_REF,
+    SIZE,
+    bucket_of,
+)
 
 
 def rights_lost(old, new):

@@ -1,16 +1,30 @@
 """The shadow road of an HVM guest (Xen mm/shadow/multi.c): the fault path, propagation, CR3 loads, INVLPG, the commands.
 
 Removal of write access is in writers.py, out-of-sync tables in oos.py, emulation and unshadowing in emulate.py."""
-from .config import FETCH, NX, WRITE, A, D, Livelock, P, U, W, frame, index
+
+from .config import CR_PG, CR_WP, FETCH, NX, WRITE, A, D, Livelock, P, U, W, frame, index
 from .emulate import Emulation
-from .oos import OutOfSync
 from .kinds import (
-    EARLY, FAST_EMULATION, FL1S, FL1_OF, FLUSH, L1S, L1_OF, L2_OF, L3_64, L4_64, MONITOR, OUT_OF_SYNC, PREFETCH, ROOT_OF,
-    SNAPSHOT, VTLB,
-)  # fmt: skip
+    EARLY,
+    FAST_EMULATION,
+    FL1_OF,
+    FL1S,
+    FLUSH,
+    L1_OF,
+    L1S,
+    L2_OF,
+    L3_64,
+    L4_64,
+    MONITOR,
+    OUT_OF_SYNC,
+    PREFETCH,
+    ROOT_OF,
+    SNAPSHOT,
+    VTLB,
+)
+from .oos import OutOfSync
 from .pool import Pool
 from .tlb import TlbEntry
-from .config import CR_PG, CR_WP
 from .walk import PF_I, PF_P, PF_U, PF_W, PageFault, Step, allowed, complete, is_leaf, reserved, rights
 from .writers import Writers
 
@@ -24,9 +38,9 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
 
     def __init__(self, model):
         super().__init__(model)
-        self.out_of_sync, self.may_write = set(), set()      # shadowed gmfns with SHF_out_of_sync, SHF_oos_may_write
+        self.out_of_sync, self.may_write = set(), set()  # shadowed gmfns with SHF_out_of_sync, SHF_oos_may_write
         self.gtable_dirty_version = 0
-        self.dying_op = False                                # the guest has used HVMOP_pagetable_dying
+        self.dying_op = False  # the guest has used HVMOP_pagetable_dying
 
     def boot(self, vcpu):
         """sh_update_paging_modes of a new vCPU: snapshot pages, monitor table."""
@@ -89,9 +103,9 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
     def page_fault(self, gva, kind, user, size, value, error):
         """sh_page_fault: "retry" or "emulated", or PageFault for the guest. The numbers are its steps in our list."""
         m, v = self.m, self.m.cpu
-        m.count("shadow_fault")                                                     # 0
+        m.count("shadow_fault")  # 0
         m.event("SHADOW_FAULT", gva)
-        if self.shopt & FAST_EMULATION and v.last_ok and v.last_frame == gva >> 12:   # 1
+        if self.shopt & FAST_EMULATION and v.last_ok and v.last_frame == gva >> 12:  # 1
             if error == PF_W | PF_P and v.last_mfn not in self.out_of_sync:
                 m.count("shadow_fault_fast_emulate")
                 return self.emulate(gva, v.last_mfn, size, value, fast=True)
@@ -102,54 +116,54 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
 
     def slow_path(self, gva, kind, user, size, value, error):
         m, v = self.m, self.m.cpu
-        version = self.gtable_dirty_version                                         # 5
+        version = self.gtable_dirty_version  # 5
         try:
             gw = self.walk_guest(gva, kind, user)
         except PageFault:
-            m.count("shadow_fault_bail_real_fault")                                 # 6
+            m.count("shadow_fault_bail_real_fault")  # 6
             self.not_shadow(gva)
             raise
-        error |= PF_P                                                               # 5a
+        error |= PF_P  # 5a
         if gw.gfn >= m.config.frames:
-            m.count("shadow_fault_bail_bad_gfn")                                    # 8
+            m.count("shadow_fault_bail_bad_gfn")  # 8
             self.not_shadow(gva)
             raise PageFault(gva, error)
         gmfn = m.p2m[gw.gfn]
-        self.vtlb_insert(gva, gw.gfn, error)                                        # 9
+        self.vtlb_insert(gva, gw.gfn, error)  # 9
         v.flags = 0
-        self.prealloc_l1(m.levels, 3 if m.levels == 4 else 1)                       # 10
-        flush, rewalk = self.remove_write_accesses(gva, gw)                         # 11
+        self.prealloc_l1(m.levels, 3 if m.levels == 4 else 1)  # 10
+        flush, rewalk = self.remove_write_accesses(gva, gw)  # 11
         if flush:
             m.count("shadow_rm_write_flush_tlb")
             self.gtable_dirty_version += 1
             m.flush_tlbs()
         if rewalk:
             return "rewalk"
-        if version != self.gtable_dirty_version:                                    # 12
+        if version != self.gtable_dirty_version:  # 12
             m.count("shadow_check_gwalk")
             if any(self.changed(step) for step in gw):
                 m.count("shadow_inconsistent_gwalk")
                 return "rewalk"
-        sl1, slot = self.create_down_to_l1(gva, gw, kind)                           # 13
+        sl1, slot = self.create_down_to_l1(gva, gw, kind)  # 13
         if kind == WRITE and self.is_page_table(gmfn):
-            self.unsync(v, gmfn)                                                    # 14
-        if not gw.big and self.changed(gw.leaf):                                    # 15
+            self.unsync(v, gmfn)  # 14
+        if not gw.big and self.changed(gw.leaf):  # 15
             m.count("shadow_inconsistent_gwalk")
             return "rewalk"
         fetch = DEMAND_WRITE if kind == WRITE else DEMAND_READ
-        entry = self.propagate(1, gw.l1e, gmfn, fetch)                              # 16
+        entry = self.propagate(1, gw.l1e, gmfn, fetch)  # 16
         self.set_l1e(sl1, slot, entry)
         if not gw.big:
             self.update_snapshot(m.mfn(gw.leaf.table), gw.leaf.slot, gw.leaf.entry)
         if self.shopt & PREFETCH:
-            self.prefetch(sl1, slot, gw)                                            # 17
+            self.prefetch(sl1, slot, gw)  # 17
         if kind == WRITE and self.is_page_table(gmfn) and not (gmfn in self.out_of_sync and not user):
-            m.count("shadow_fault_emulate_write")                                   # 18
+            m.count("shadow_fault_emulate_write")  # 18
             return self.emulate_branch(gva, gw.gfn, gmfn, user, size, value)
         if not m.cr & CR_WP and error == PF_W | PF_P:
-            m.count("shadow_fault_emulate_wp")                                      # 21
+            m.count("shadow_fault_emulate_wp")  # 21
             return self.emulate_branch(gva, gw.gfn, gmfn, user, size, value)
-        m.count("shadow_fault_fixed")                                               # 22
+        m.count("shadow_fault_fixed")  # 22
         m.log.fault_count += 1
         self.reset_early_unshadow()
         m.event("FIXUP", gva, gw.gfn, 1 | v.flags << 16, self.entry(sl1, slot))
@@ -319,7 +333,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
                 old, vcpu.slots[slot] = vcpu.slots[slot], None
                 if old is not None:
                     self.put_ref(old)
-            vcpu.l3table = [None] * 4                   # Xen's linear map is stale now; we let no guess look through it
+            vcpu.l3table = [None] * 4  # Xen's linear map is stale now; we let no guess look through it
             self.resync_all(vcpu, skip=False, this=True, others=True)
             vcpu.levels = self.m.guest_levels()
             if len(vcpu.monitor) != (1 if vcpu.levels == 4 else 3):
@@ -374,12 +388,12 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
 
     def command(self, name, argument):
         m, log = self.m, self.m.log
-        if name == "enable":                    # sh_enable_log_dirty
+        if name == "enable":  # sh_enable_log_dirty
             self.blow()
             log.on = True
             self.update_paging_modes()
             log.note_truth()
-        elif name == "clean":                   # sh_clean_dirty_bitmap
+        elif name == "clean":  # sh_clean_dirty_bitmap
             log.clean()
             if m.config.clean == "blow":
                 self.blow()
@@ -387,7 +401,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
                 self.resync_all(m.vcpus[0], skip=False, this=True, others=True)
                 self.revoke_all()
             log.note_truth()
-        elif name == "off":                     # paging_log_dirty_disable
+        elif name == "off":  # paging_log_dirty_disable
             log.on = False
             self.update_paging_modes()
             log.free_tree()

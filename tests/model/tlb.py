@@ -1,4 +1,5 @@
 """The TLB of one vCPU: two levels, set associative, true LRU."""
+
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ class TlbEntry:
     """A finished translation. `write`: stores by anyone, W in effect on all levels and the leaf's D set already, so a
     write needs no walk; `kernel_write`: stores by the supervisor through a read-only entry (CR0.WP = 0), D set;
     `big`: a piece of a superpage of 2**big pages."""
+
     vpn: int
     mfn: int
     write: bool
@@ -59,8 +61,12 @@ class TlbLevel:
 
     def contents(self):
         """{(set, way): (vpn, mfn, write, user, nx, stamp, kernel_write, big)} of the valid entries."""
-        return {(s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp, bool(e.kernel_write), e.big)
-                for s, ways in self.sets.items() for w, e in enumerate(ways) if e is not None}
+        return {
+            (s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp, bool(e.kernel_write), e.big)
+            for s, ways in self.sets.items()
+            for w, e in enumerate(ways)
+            if e is not None
+        }
 
 
 SHAPES = {"skylake": ((16, 4), (128, 12)), "nehalem": ((16, 4), (128, 4)), "zen": ((1, 64), (128, 12))}  # (sets, ways) twice

@@ -1,9 +1,28 @@
 """The page-table walk every road shares (Intel SDM vol. 3, 4.3 to 4.8; on the shadow road Xen mm/guest_walk.c):
 order, rights, reserved bits, error code, accessed and dirty bits."""
+
 from dataclasses import dataclass
 
-from .config import CR_AC, CR_NXE, CR_PSE, CR_SMAP, CR_SMEP, CR_WP, FETCH, NX, PSE, WRITE, A, D, P, U, W
-from .config import frame, guest_index, index
+from .config import (
+    CR_AC,
+    CR_NXE,
+    CR_PSE,
+    CR_SMAP,
+    CR_SMEP,
+    CR_WP,
+    FETCH,
+    NX,
+    PSE,
+    WRITE,
+    A,
+    D,
+    P,
+    U,
+    W,
+    frame,
+    guest_index,
+    index,
+)
 
 PF_P, PF_W, PF_U, PF_RSVD, PF_I = 1, 2, 4, 8, 16
 
@@ -28,6 +47,7 @@ class GeneralProtection(Exception):
 class Mode:
     """What a walk depends on besides the tables: levels, control bits, physical address width, and whether the road
     refuses 1 GiB and PSE-36 pages (Xen's shadow code does)."""
+
     levels: int
     cr: int
     maxphys: int
@@ -45,6 +65,7 @@ class Mode:
 @dataclass
 class Step:
     """One level of a walk: the entry read at `table[slot]`. The top step of a PAE walk has table None: a register."""
+
     level: int
     table: int
     slot: int
@@ -66,17 +87,17 @@ def reserved(mode, level, entry):
         if not is_leaf(mode, level, entry) or level == 1:
             return False
         if mode.small_only:
-            return bool(entry & 0x3FE000)                            # no PSE-36 under shadow: bits 21:13
+            return bool(entry & 0x3FE000)  # no PSE-36 under shadow: bits 21:13
         return bool(entry & 1 << 21) or bool((entry >> 13 & 0xFF) << 32 >> mode.maxphys)
     bits = (1 << 52) - (1 << mode.maxphys)
     bits |= 0 if mode.cr & CR_NXE else NX
     if mode.levels == 3:
         bits |= 0x7FF << 52
-        bits |= 0x1E6 | NX if level == 3 else 0                      # a PDPTE has no rights, no A, D, PSE, G, NX
+        bits |= 0x1E6 | NX if level == 3 else 0  # a PDPTE has no rights, no A, D, PSE, G, NX
     if level == 4 or level == 3 == mode.levels - 1 and mode.small_only:
         bits |= PSE
     if level > 1 and is_leaf(mode, level, entry):
-        bits |= (1 << 12 + 9 * (level - 1)) - (1 << 13)              # bit 12 is PAT
+        bits |= (1 << 12 + 9 * (level - 1)) - (1 << 13)  # bit 12 is PAT
     return bool(entry & bits)
 
 

@@ -1,11 +1,12 @@
 """sh_remove_write_access (Xen mm/shadow/common.c): find and downgrade the writable mappings of a frame. There is no reverse
 map: guess where well-known kernels keep them, try the shadow where one was found last, then search every L1 shadow."""
+
 from .config import W, frame, index
-from .kinds import FL1S, GUESSES, GUESS_FOUND, L1S, WRMAP
+from .kinds import FL1S, GUESS_FOUND, GUESSES, L1S, WRMAP
 from .walk import complete
 
 VADDR = (1 << 48) - 1
-LOWMEM = 0x38000            # frames a 32-bit Linux maps directly: 896 MiB
+LOWMEM = 0x38000  # frames a 32-bit Linux maps directly: 896 MiB
 
 
 def guesses(levels, level, va, gfn):
@@ -14,11 +15,11 @@ def guesses(levels, level, va, gfn):
     out, low = [], va & VADDR
     if levels == 2:
         if level == 1:
-            out.append((0xC0000000 + (va >> 10), 1))                     # Windows 2003's linear map
+            out.append((0xC0000000 + (va >> 10), 1))  # Windows 2003's linear map
         if gfn < LOWMEM:
-            out.append((0xC0000000 + gfn * 4096, 4))                     # Linux' low memory
+            out.append((0xC0000000 + gfn * 4096, 4))  # Linux' low memory
         if level == 1:
-            out.append((0xBFC00000 + (low >> 10), 6))                    # FreeBSD's linear map
+            out.append((0xBFC00000 + (low >> 10), 6))  # FreeBSD's linear map
     elif levels == 3:
         if level in (1, 2):
             out.append(({1: 0xC0000000 + (va >> 9), 2: 0xC0600000 + (va >> 18)}[level], 2))
@@ -28,13 +29,29 @@ def guesses(levels, level, va, gfn):
             out.append(({1: 0xBF800000 + (low >> 9), 2: 0xBFDFC000 + (low >> 18)}[level], 6))
     else:
         if level in (1, 2, 3):
-            out.append(({1: 0xFFFFF68000000000 + (low >> 9), 2: 0xFFFFF6FB40000000 + (low >> 18),
-                         3: 0xFFFFF6FB7DA00000 + (low >> 27)}[level], 3))
+            out.append(
+                (
+                    {
+                        1: 0xFFFFF68000000000 + (low >> 9),
+                        2: 0xFFFFF6FB40000000 + (low >> 18),
+                        3: 0xFFFFF6FB7DA00000 + (low >> 27),
+                    }[level],
+                    3,
+                )
+            )
         for base in (0xFFFF880000000000, 0xFFFF810000000000, 0x0000010000000000, 0xFFFFFE0000000000):
-            out.append((base + gfn * 4096, 4))                           # Linux' direct map through the ages; Solaris
+            out.append((base + gfn * 4096, 4))  # Linux' direct map through the ages; Solaris
         if level in (1, 2, 3):
-            out.append(({1: 0xFFFF800000000000 + (low >> 9), 2: 0xFFFF804000000000 + (low >> 18),
-                         3: 0xFFFF804020000000 + (low >> 27)}[level], 6))
+            out.append(
+                (
+                    {
+                        1: 0xFFFF800000000000 + (low >> 9),
+                        2: 0xFFFF804000000000 + (low >> 18),
+                        3: 0xFFFF804020000000 + (low >> 27),
+                    }[level],
+                    6,
+                )
+            )
         out.append((0xFFFFFF0000000000 + gfn * 4096, 6))
     return out
 

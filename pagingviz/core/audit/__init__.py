@@ -5,6 +5,8 @@ and the scratch of the walker. Source of the shadow rules: Xen mm/shadow/multi.c
 oos.c (sh_oos_audit), and what follows from the order of their steps.
 """
 
+from pagingviz.arch import xen
+from pagingviz.arch.words import ZERO
 from pagingviz.core.audit.bits import bitmap
 from pagingviz.core.audit.entries import entries, typecounts
 from pagingviz.core.audit.guest import shares, tlbs
@@ -12,9 +14,8 @@ from pagingviz.core.audit.nested import leaves
 from pagingviz.core.audit.pool import hashed, lists, references, slots
 from pagingviz.core.audit.sync import out_of_sync
 from pagingviz.core.audit.types import types
-from pagingviz.core.jit import entry
-from pagingviz.core.pool import shadowing
-from pagingviz.layout import BARE, HAP, PV, ZERO
+from pagingviz.core.build.jit import entry
+from pagingviz.core.shadow.pool import shadowing
 
 RULES = (
     "",
@@ -61,9 +62,9 @@ def audit(r, cpus, a):
     bad = shares(s, cpus, a)
     if bad == ZERO:
         bad = tlbs(s, cpus, a)
-    if bad == ZERO and s.road != BARE:
+    if bad == ZERO and s.road != xen.BARE:
         bad = lists(s, a)
-    if bad == ZERO and s.road == PV:
+    if bad == ZERO and s.road == xen.PV:
         bad = types(s, a)
     if shadowing(s):
         if bad == ZERO:
@@ -78,7 +79,7 @@ def audit(r, cpus, a):
             bad = entries(s, a)
         if bad == ZERO:
             bad = typecounts(s, a)
-    elif bad == ZERO and s.road == HAP:
+    elif bad == ZERO and s.road == xen.HAP:
         bad = leaves(s, a)
     if bad == ZERO and s.log_dirty != ZERO:
         bad = bitmap(s, a)

@@ -1,10 +1,12 @@
 """The log-dirty bitmap against what was really stored."""
 
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core import logdirty
 from pagingviz.core.audit.says import in_pml, says
-from pagingviz.core.jit import jit
-from pagingviz.core.kept import frame_at
-from pagingviz.layout import EV_CLEAN, EV_ENABLE, GRANTED, ONE, U, ZERO
+from pagingviz.core.build.jit import jit
+from pagingviz.core.frames import frame_at
 
 
 @jit
@@ -21,7 +23,7 @@ def bitmap(s, a):
         dirty = logdirty.is_dirty(s, a, gfn)
         if dirty:
             n += ONE
-        elif a[s.o_ver + k] != a[s.o_cver + k] and a[s.o_info + k] & GRANTED == ZERO and not in_pml(s, a, gfn):
+        elif a[s.o_ver + k] != a[s.o_cver + k] and a[s.o_info + k] & xen.GRANTED == ZERO and not in_pml(s, a, gfn):
             return says(14, gfn)
-    left = s.offs != ZERO and s.last_tick[EV_CLEAN] < s.last_tick[EV_ENABLE]
+    left = s.offs != ZERO and s.last_tick[ev.CLEAN] < s.last_tick[ev.ENABLE]
     return ZERO if n == s.dirty_count or (left and n < s.dirty_count) else says(13, n)

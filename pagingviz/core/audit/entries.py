@@ -3,20 +3,18 @@
 The shadow of an out-of-sync table is held against the snapshot instead of the table (sync.py).
 """
 
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
 from pagingviz.core import logdirty
 from pagingviz.core.audit.pool import is_shadow
 from pagingviz.core.audit.says import clear_tmp, says
 from pagingviz.core.audit.sync import remembered
-from pagingviz.core.entries import oos_slot
-from pagingviz.core.jit import jit
-from pagingviz.core.oos import snapshot_entry
-from pagingviz.core.pool import entry_at, gfn_of, head_of
-from pagingviz.core.shadows import frame_shadowed, is_fl1, is_oos, is_page_table
-from pagingviz.core.walk import big_leaf, frame, get_entry, guest_frame
-from pagingviz.layout import (
-    A, CR_NXE, CR_PSE, D, ENTRIES, FL1_OF, NONE, NX, ONE, OOS_MAY_WRITE, P, PAGE_BITS, PSE, RW, SH_GUEST_LEVELS, SH_L2_32,
-    SH_LEVEL, SHOPT_OUT_OF_SYNC, TWO, TYPECOUNT, TYPE_OF_LEVEL, U, US, ZERO,
-)  # fmt: skip
+from pagingviz.core.build.jit import jit
+from pagingviz.core.shadow.entries import oos_slot
+from pagingviz.core.shadow.oos import snapshot_entry
+from pagingviz.core.shadow.pool import entry_at, gfn_of, head_of
+from pagingviz.core.shadow.shadows import frame_shadowed, is_fl1, is_oos, is_page_table
+from pagingviz.core.walk.page_walk import big_leaf, frame, get_entry, guest_frame
 
 _G, _FLAGS = U(0x100), U(0x1FF)
 _PAIRS = U(256)
@@ -37,7 +35,7 @@ def entries(s, a):
                 bad = _page(s, a, U(page), part, n)
             if bad != ZERO:
                 return says(bad, page)
-            n += _PAIRS if kind == SH_L2_32 else ENTRIES
+            n += _PAIRS if kind == xen.SH_L2_32 else x86.ENTRIES
             part = a[s.o_pmore + part]
     return ZERO
 
@@ -46,11 +44,11 @@ def entries(s, a):
 def _page(s, a, head, page, first):
     """The rule broken by one page of a shadow, whose entry 0 stands for guest entry `first`; or 0."""
     kind = a[s.o_ptype + head]
-    level, levels = SH_LEVEL[kind], SH_GUEST_LEVELS[kind]
+    level, levels = xen.SH_LEVEL[kind], xen.SH_GUEST_LEVELS[kind]
     gfn = frame_shadowed(s, a, head)
     stale = is_oos(s, a, gfn)
-    double = kind == SH_L2_32
-    for i in range(ZERO, ENTRIES, TWO if double else ONE):
+    double = kind == xen.SH_L2_32
+    for i in range(ZERO, x86.ENTRIES, TWO if double else ONE):
         e = a[entry_at(s, page, i)]
         if e == ZERO:
             continue
@@ -59,14 +57,14 @@ def _page(s, a, head, page, first):
             g = snapshot_entry(s, a, oos_slot(s, a[s.o_p2m + gfn]), at, levels == TWO)
         else:
             g = _guests(s, a, levels, gfn, at)
-        if e & P:
+        if e & x86.P:
             bad = _level1(s, a, e, g) if level == ONE else _upper(s, a, e, g, level, levels, gfn == s.frames)
             if double and bad == ZERO:
-                twin = (a[s.o_pmore + frame(e)] << PAGE_BITS) | (e & ~(frame(e) << PAGE_BITS))
+                twin = (a[s.o_pmore + frame(e)] << x86.PAGE_BITS) | (e & ~(frame(e) << x86.PAGE_BITS))
                 bad = ZERO if a[entry_at(s, page, i + ONE)] == twin else U(9)
             if bad != ZERO:
                 return U(29) if stale else bad
-        elif (g & P) == ZERO and (s.shopt & SHOPT_OUT_OF_SYNC) == ZERO:
+        elif (g & x86.P) == ZERO and (s.shopt & xen.SHOPT_OUT_OF_SYNC) == ZERO:
             return U(25)
     return ZERO
 
@@ -75,23 +73,23 @@ def _page(s, a, head, page, first):
 def _guests(s, a, levels, gfn, i):
     """The guest's entry; of the identity table that stands for CR0.PG=0 (frame s.frames) a made-up one."""
     if gfn == s.frames:
-        return (i << U(22)) | P | RW | US | A | D | PSE
+        return (i << U(22)) | x86.P | x86.RW | x86.US | x86.A | x86.D | x86.PSE
     return get_entry(s, a, levels, gfn, i)
 
 
 @jit
 def _flags(s, e, g):
     """sh_audit_flags: what holds at every level."""
-    if (g & P) == ZERO:
+    if (g & x86.P) == ZERO:
         return U(7)
-    if (g & A) == ZERO:
+    if (g & x86.A) == ZERO:
         return U(20)
-    if e & (PSE | _G):
+    if e & (x86.PSE | _G):
         return U(22)
-    differ = (e ^ g) & (US | NX if s.cr & CR_NXE else US)
+    differ = (e ^ g) & (x86.US | x86.NX if s.cr & x86.CR_NXE else x86.US)
     if s.pv != ZERO:  # where U is always set
-        differ &= NX
-    return U(8) if differ != ZERO or (e & ~g & RW) != ZERO else ZERO
+        differ &= x86.NX
+    return U(8) if differ != ZERO or (e & ~g & x86.RW) != ZERO else ZERO
 
 
 @jit
@@ -99,7 +97,7 @@ def _level1(s, a, e, g):
     bad = _flags(s, e, g)
     if bad != ZERO:
         return bad
-    if e & RW and (g & D) == ZERO:
+    if e & x86.RW and (g & x86.D) == ZERO:
         return U(21)
     gfn = guest_frame(s, a, g)
     return U(9) if gfn >= s.frames or frame(e) != a[s.o_p2m + gfn] else ZERO
@@ -110,28 +108,28 @@ def _upper(s, a, e, g, level, levels, unpaged):
     bad = _flags(s, e, g)
     if bad != ZERO:
         return bad
-    if (e & A) == ZERO or (e & D) == ZERO:
+    if (e & x86.A) == ZERO or (e & x86.D) == ZERO:
         return U(24)
     child = frame(e)
-    if level == TWO and g & PSE and (levels != TWO or unpaged or s.cr & CR_PSE):
-        if e & RW and (g & D) == ZERO:
+    if level == TWO and g & x86.PSE and (levels != TWO or unpaged or s.cr & x86.CR_PSE):
+        if e & x86.RW and (g & x86.D) == ZERO:
             return U(21)
-        right = a[s.o_pkey + child] == big_leaf(levels, TWO, g) and a[s.o_ptype + child] == FL1_OF[levels]
+        right = a[s.o_pkey + child] == big_leaf(levels, TWO, g) and a[s.o_ptype + child] == xen.FL1_OF[levels]
         return ZERO if right else U(9)
     gfn = guest_frame(s, a, g)
     if gfn >= s.frames or a[s.o_pkey + child] != a[s.o_p2m + gfn]:
         return U(9)
-    return ZERO if a[s.o_ptype + child] == TYPE_OF_LEVEL[levels, level - ONE] else U(9)
+    return ZERO if a[s.o_ptype + child] == xen.TYPE_OF_LEVEL[levels, level - ONE] else U(9)
 
 
 @jit
 def _fl1_page(s, a, page, gfn):
     """sh_audit_fl1_table, and that entry i maps the i-th frame of the superpage; `gfn`: the frame of entry 0."""
-    for i in range(ENTRIES):
+    for i in range(x86.ENTRIES):
         e = a[entry_at(s, page, i)]
-        if (e & P) == ZERO:
+        if (e & x86.P) == ZERO:
             continue
-        if (e & _FLAGS) | RW | D != P | US | A | RW | D or e & NX:
+        if (e & _FLAGS) | x86.RW | x86.D != x86.P | x86.US | x86.A | x86.RW | x86.D or e & x86.NX:
             return U(23)
         if gfn + i >= s.frames or frame(e) != a[s.o_p2m + gfn + i]:
             return U(9)
@@ -144,19 +142,19 @@ def typecounts(s, a):
     clear_tmp(s, a, s.frames)
     for page in range(s.pool_cap):
         kind = a[s.o_ptype + head_of(s, a, U(page))]
-        if is_shadow(kind) and SH_LEVEL[kind] == ONE:
-            for i in range(ENTRIES):
+        if is_shadow(kind) and xen.SH_LEVEL[kind] == ONE:
+            for i in range(x86.ENTRIES):
                 e = a[entry_at(s, U(page), i)]
-                if e & P and e & RW:
+                if e & x86.P and e & x86.RW:
                     a[s.o_tmp + gfn_of(s, a, frame(e))] += ONE
     for gfn in range(s.frames):
         n, info = a[s.o_tmp + gfn], a[s.o_info + gfn]
-        if s.pv == ZERO and n != info & TYPECOUNT:
+        if s.pv == ZERO and n != info & xen.TYPECOUNT:
             return says(10, gfn)
         if n == ZERO:
             continue
         if is_page_table(s, a, gfn):
-            if (info & OOS_MAY_WRITE) == ZERO:
+            if (info & xen.OOS_MAY_WRITE) == ZERO:
                 return says(11, gfn)
             if n != remembered(s, a, U(gfn)):
                 return says(27, gfn)

@@ -1,17 +1,16 @@
 """The leaf of EPT or NPT of every frame that is kept."""
 
-from pagingviz.core import logdirty, npt
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import ONE, ZERO, U
+from pagingviz.core import logdirty
 from pagingviz.core.audit.says import in_pml, says
-from pagingviz.core.jit import jit
-from pagingviz.core.kept import frame_at, mfn_of
-from pagingviz.core.p2m import index, poisoned, recalculated
-from pagingviz.core.pool import entry_at
-from pagingviz.core.split import first_frame
-from pagingviz.core.walk import frame
-from pagingviz.layout import (
-    EPT_D, EPT_RECALC, EPT_RWX, EPT_SP, EPT_TYPE_MASK, EPT_TYPE_SHIFT, EPT_W, NPT_RECALC, ONE, P, P2M_RAM_LOGDIRTY, PSE, RW, U,
-    ZERO,
-)  # fmt: skip
+from pagingviz.core.build.jit import jit
+from pagingviz.core.frames import frame_at, mfn_of
+from pagingviz.core.nested import npt
+from pagingviz.core.nested.p2m import index, poisoned, recalculated
+from pagingviz.core.nested.split import first_frame
+from pagingviz.core.shadow.pool import entry_at
+from pagingviz.core.walk.page_walk import frame
 
 
 @jit
@@ -25,21 +24,21 @@ def leaves(s, a):
         while True:
             e = a[entry_at(s, page, index(gfn, level))]
             if poisoned(e):
-                recalc |= e & EPT_RECALC
-            if level == ONE or (e & EPT_SP) != ZERO or (e & EPT_RWX) == ZERO:
+                recalc |= e & x86.EPT_RECALC
+            if level == ONE or (e & x86.EPT_SP) != ZERO or (e & x86.EPT_RWX) == ZERO:
                 break
             page = frame(e)
             level -= ONE
         inside = gfn - first_frame(gfn, level)
-        if (e & EPT_RWX) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
+        if (e & x86.EPT_RWX) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
             return says(17, gfn)
-        logged = (e & EPT_TYPE_MASK) >> EPT_TYPE_SHIFT == P2M_RAM_LOGDIRTY
-        free = e & EPT_W if s.pml == ZERO or level != ONE else e & EPT_D  # with PML a store is free once D is set
+        logged = (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT == xen.P2M_RAM_LOGDIRTY
+        free = e & x86.EPT_W if s.pml == ZERO or level != ONE else e & x86.EPT_D  # with PML a store is free once D is set
         if logged and free != ZERO and not in_pml(s, a, gfn):
             return says(18, gfn)
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)
-            free = now & EPT_W if s.pml == ZERO or level != ONE else now & EPT_D
+            free = now & x86.EPT_W if s.pml == ZERO or level != ONE else now & x86.EPT_D
             if free != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn) and not in_pml(s, a, gfn):
                 return says(12, gfn)
     return ZERO
@@ -51,17 +50,17 @@ def _npt_leaves(s, a):
         gfn = frame_at(s, U(k))
         page, shift, waits = s.hap_root, U(27), False
         e = a[entry_at(s, page, (gfn >> shift) & U(511))]
-        while shift != ZERO and (e & PSE) == ZERO and (e & P) != ZERO:
+        while shift != ZERO and (e & x86.PSE) == ZERO and (e & x86.P) != ZERO:
             waits = waits or npt.pending(e)
             page, shift = frame(e), shift - U(9)
             e = a[entry_at(s, page, (gfn >> shift) & U(511))]
         inside = gfn & ((ONE << shift) - ONE)
-        if (e & P) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
+        if (e & x86.P) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
             return says(17, gfn)
-        if npt.kind_of(e) == P2M_RAM_LOGDIRTY and (e & RW) != ZERO:
+        if npt.kind_of(e) == xen.P2M_RAM_LOGDIRTY and (e & x86.RW) != ZERO:
             return says(18, gfn)
         if s.log_dirty != ZERO:
-            now = npt.recalculated(s, e & ~NPT_RECALC if waits else e)
-            if (now & RW) != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn):
+            now = npt.recalculated(s, e & ~x86.NPT_RECALC if waits else e)
+            if (now & x86.RW) != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn):
                 return says(12, gfn)
     return ZERO

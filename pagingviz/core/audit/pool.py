@@ -1,20 +1,18 @@
 """Pages, hash, references, pins, slots: the shadow pool as a set of things."""
 
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.audit.says import clear_tmp, says
-from pagingviz.core.jit import jit
-from pagingviz.core.pool import entry_at, head_of
-from pagingviz.core.shadows import bucket, frame_shadowed, has_shadow, is_fl1, pinnable
-from pagingviz.core.walk import frame
-from pagingviz.layout import (
-    CR_PG, ENTRIES, HASH_BUCKETS, NONE, ONE, P, SHADOW_FLAG_SHIFT, SHADOW_FLAGS, SH_FREE, SH_GUEST_LEVELS, SH_L1_32,
-    SH_L2_PAE, SH_L4, SH_LEVEL, SH_MORE, SH_OUT, SH_P2M, SH_PAGES, THREE, TWO, TYPE_OF_LEVEL, U, ZERO,
-)  # fmt: skip
+from pagingviz.core.build.jit import jit
+from pagingviz.core.shadow.pool import entry_at, head_of
+from pagingviz.core.shadow.shadows import bucket, frame_shadowed, has_shadow, is_fl1, pinnable
+from pagingviz.core.walk.page_walk import frame
 
 
 @jit
 def is_shadow(kind):
     """Whether a page of this type is the head of a real shadow (types 1 to 12)."""
-    return kind >= SH_L1_32 and kind <= SH_L4
+    return kind >= xen.SH_L1_32 and kind <= xen.SH_L4
 
 
 @jit
@@ -22,18 +20,18 @@ def lists(s, a):
     """[18] Free list against page types, accounting. [22] The pinned list, and who is on it."""
     n, page = ZERO, s.free_head
     while page != NONE and n <= s.pool_cap:
-        if a[s.o_ptype + page] != SH_FREE:
+        if a[s.o_ptype + page] != xen.SH_FREE:
             return says(1, page)
         n += ONE
         page = a[s.o_pnext + page]
     free, p2m, live, pinned = ZERO, ZERO, ZERO, ZERO
     for page in range(s.pool_cap):
         kind = a[s.o_ptype + page]
-        if kind == SH_FREE:
+        if kind == xen.SH_FREE:
             free += ONE
-        elif kind == SH_P2M:
+        elif kind == xen.SH_P2M:
             p2m += ONE
-        elif kind != SH_OUT:
+        elif kind != xen.SH_OUT:
             live += ONE
             if a[s.o_ppin + page] != ZERO:
                 pinned += ONE
@@ -56,13 +54,13 @@ def hashed(s, a):
     heads, more = ZERO, ZERO
     for page in range(s.pool_cap):
         kind = a[s.o_ptype + page]
-        if kind == SH_MORE:
+        if kind == xen.SH_MORE:
             more += ONE
         elif is_shadow(kind):
             heads += ONE
             rest = a[s.o_pmore + page]
-            for _ in range(SH_PAGES[kind] - ONE):
-                if rest == NONE or a[s.o_ptype + rest] != SH_MORE or a[s.o_pkey + rest] != U(page):
+            for _ in range(xen.SH_PAGES[kind] - ONE):
+                if rest == NONE or a[s.o_ptype + rest] != xen.SH_MORE or a[s.o_pkey + rest] != U(page):
                     return says(30, page)
                 more -= ONE
                 rest = a[s.o_pmore + rest]
@@ -71,7 +69,7 @@ def hashed(s, a):
     if more != ZERO:
         return says(30, more)
     flagged = ZERO
-    for b in range(HASH_BUCKETS):
+    for b in range(xen.HASH_BUCKETS):
         page = a[s.o_hash + b]
         while page != NONE:
             key, kind = a[s.o_pkey + page], a[s.o_ptype + page]
@@ -91,7 +89,7 @@ def hashed(s, a):
     if heads != ZERO:
         return says(3, heads)
     for gfn in range(s.frames + ONE):
-        flags = (a[s.o_info + gfn] & SHADOW_FLAGS) >> SHADOW_FLAG_SHIFT
+        flags = (a[s.o_info + gfn] & xen.SHADOW_FLAGS) >> xen.SHADOW_FLAG_SHIFT
         while flags != ZERO:
             flagged -= flags & ONE
             flags >>= ONE
@@ -104,13 +102,13 @@ def slots(s, cpus, a):
     for v in range(s.vcpus):
         c = cpus[v]
         for i in range(4):
-            want, kind = NONE, TYPE_OF_LEVEL[c.levels, c.levels]
+            want, kind = NONE, xen.TYPE_OF_LEVEL[c.levels, c.levels]
             if c.levels == THREE:
-                kind = SH_L2_PAE
-                if c.pdpte[i] & P:
+                kind = xen.SH_L2_PAE
+                if c.pdpte[i] & x86.P:
                     want = frame(c.pdpte[i])
             elif i == 0:
-                want = s.cr3[v] if s.cr & CR_PG else s.frames
+                want = s.cr3[v] if s.cr & x86.CR_PG else s.frames
             page = s.root[U(v) * U(4) + U(i)]
             if want > s.frames:
                 if page != NONE:
@@ -125,12 +123,12 @@ def references(s, a):
     """[20] refcount == parent entries + loaded slots + pinned, never 0; an up-pointer names an entry that points here."""
     clear_tmp(s, a, s.pool_cap)
     for page in range(s.pool_cap):
-        kind = a[s.o_ptype + head_of(s, a, U(page))] if a[s.o_ptype + page] != SH_OUT else SH_OUT
-        if not is_shadow(kind) or SH_LEVEL[kind] == ONE:
+        kind = a[s.o_ptype + head_of(s, a, U(page))] if a[s.o_ptype + page] != xen.SH_OUT else xen.SH_OUT
+        if not is_shadow(kind) or xen.SH_LEVEL[kind] == ONE:
             continue
-        for i in range(ZERO, ENTRIES, TWO if SH_GUEST_LEVELS[kind] == TWO else ONE):
+        for i in range(ZERO, x86.ENTRIES, TWO if xen.SH_GUEST_LEVELS[kind] == TWO else ONE):
             e = a[entry_at(s, U(page), U(i))]
-            if e & P:
+            if e & x86.P:
                 a[s.o_tmp + frame(e)] += ONE
     for slot in range(s.vcpus * U(4)):
         if s.root[slot] != NONE:
@@ -142,6 +140,6 @@ def references(s, a):
         if n == ZERO or n != a[s.o_tmp + page] + a[s.o_ppin + page]:
             return says(5, page)
         up = a[s.o_pup + page]
-        if up != NONE and ((a[up] & P) == ZERO or frame(a[up]) != U(page)):
+        if up != NONE and ((a[up] & x86.P) == ZERO or frame(a[up]) != U(page)):
             return says(5, page)
     return ZERO

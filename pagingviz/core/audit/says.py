@@ -1,7 +1,8 @@
 """What every check uses: how it reports, and its counting space."""
 
-from pagingviz.core.jit import jit
-from pagingviz.layout import ONE, PAGE_BITS, PML_ENTRIES, U, ZERO
+from pagingviz.arch import x86
+from pagingviz.arch.words import ONE, ZERO, U
+from pagingviz.core.build.jit import jit
 
 
 @jit
@@ -23,7 +24,7 @@ def in_pml(s, a, gfn):
     if s.pml == ZERO:
         return False
     for v in range(s.vcpus):
-        for k in range(s.pml_index[v] + ONE, PML_ENTRIES):
-            if a[s.o_pml + U(v) * PML_ENTRIES + U(k)] >> PAGE_BITS == gfn:
+        for k in range(s.pml_index[v] + ONE, x86.PML_ENTRIES):
+            if a[s.o_pml + U(v) * x86.PML_ENTRIES + U(k)] >> x86.PAGE_BITS == gfn:
                 return True
     return False

@@ -1,17 +1,15 @@
 """Out-of-sync tables: who may be one, where each is noted, and what is remembered of it."""
 
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, ZERO, U
 from pagingviz.core.audit.says import clear_tmp, says
-from pagingviz.core.entries import oos_slot
-from pagingviz.core.jit import jit
-from pagingviz.core.pool import entry_at, gfn_of, head_of
-from pagingviz.core.shadows import is_oos
-from pagingviz.core.walk import frame
-from pagingviz.layout import (
-    CR_PG, NONE, ONE, OOS_FIXUPS, OOS_MAY_WRITE, OOS_PAGES, P, RW, SHADOW_FLAG_SHIFT, SHADOW_FLAGS, SHOPT_OUT_OF_SYNC,
-    SH_LEVEL, SH_SNAPSHOT, U, ZERO,
-)  # fmt: skip
+from pagingviz.core.build.jit import jit
+from pagingviz.core.shadow.entries import oos_slot
+from pagingviz.core.shadow.pool import entry_at, gfn_of, head_of
+from pagingviz.core.shadow.shadows import is_oos
+from pagingviz.core.walk.page_walk import frame
 
-_PAGES, _FIXUPS = U(OOS_PAGES), U(OOS_FIXUPS)
+_PAGES, _FIXUPS = U(xen.OOS_PAGES), U(xen.OOS_FIXUPS)
 
 
 @jit
@@ -30,25 +28,25 @@ def out_of_sync(s, a):
             home = s.oos[k] % _PAGES
             if gfn == NONE or (i != home and i != (home + ONE) % _PAGES) or not is_oos(s, a, gfn):
                 return says(26, k)
-            if s.oos_snap[k] == NONE or a[s.o_ptype + s.oos_snap[k]] != SH_SNAPSHOT:
+            if s.oos_snap[k] == NONE or a[s.o_ptype + s.oos_snap[k]] != xen.SH_SNAPSHOT:
                 return says(26, k)
             a[s.o_tmp + gfn] += ONE
     for gfn in range(s.frames):
         info = a[s.o_info + gfn]
         if not is_oos(s, a, gfn):
-            if a[s.o_tmp + gfn] != ZERO or (info & OOS_MAY_WRITE) != ZERO:
+            if a[s.o_tmp + gfn] != ZERO or (info & xen.OOS_MAY_WRITE) != ZERO:
                 return says(26, gfn)
             continue
-        if (s.shopt & SHOPT_OUT_OF_SYNC) == ZERO or (s.cr & CR_PG) == ZERO:
+        if (s.shopt & xen.SHOPT_OUT_OF_SYNC) == ZERO or (s.cr & x86.CR_PG) == ZERO:
             return says(28, gfn)
-        flags = (info & SHADOW_FLAGS) >> SHADOW_FLAG_SHIFT
+        flags = (info & xen.SHADOW_FLAGS) >> xen.SHADOW_FLAG_SHIFT
         kind = ZERO
         while flags > ONE:
             kind += ONE
             if flags & ONE:
                 return says(26, gfn)  # a second type
             flags >>= ONE
-        if a[s.o_tmp + gfn] != ONE or kind == ZERO or SH_LEVEL[kind] != ONE:
+        if a[s.o_tmp + gfn] != ONE or kind == ZERO or xen.SH_LEVEL[kind] != ONE:
             return says(26, gfn)
     return ZERO
 
@@ -63,9 +61,9 @@ def remembered(s, a, gfn):
         return n
     for i in range(k * _FIXUPS, (k + ONE) * _FIXUPS):
         page = s.fix_page[i]
-        if page == NONE or SH_LEVEL[a[s.o_ptype + head_of(s, a, page)]] != ONE:
+        if page == NONE or xen.SH_LEVEL[a[s.o_ptype + head_of(s, a, page)]] != ONE:
             continue
         e = a[entry_at(s, page, s.fix_off[i])]
-        if e & P and e & RW and frame(e) == mfn:
+        if e & x86.P and e & x86.RW and frame(e) == mfn:
             n += ONE
     return n

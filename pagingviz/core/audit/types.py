@@ -1,10 +1,11 @@
 """A PV guest's types: every use that an entry, a pin or a loaded root makes of a frame, against its type and its count."""
 
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, ZERO, U
 from pagingviz.core.audit.says import clear_tmp, says
-from pagingviz.core.jit import jit
-from pagingviz.core.pv import type_of
-from pagingviz.core.walk import FOUR, get_entry, guest_frame
-from pagingviz.layout import ENTRIES, NONE, ONE, P, PGT_L1, PGT_NONE, PGT_PINNED, PGT_WRITABLE, RW, TYPECOUNT, U, ZERO
+from pagingviz.core.build.jit import jit
+from pagingviz.core.pv.updates import type_of
+from pagingviz.core.walk.page_walk import FOUR, get_entry, guest_frame
 
 
 @jit
@@ -19,20 +20,20 @@ def types(s, a):
                     return says(33, root)
     for n in range(s.zone):
         gfn = U(n)
-        if a[s.o_info + gfn] & PGT_PINNED:
+        if a[s.o_info + gfn] & xen.PGT_PINNED:
             a[s.o_tmp + gfn] += ONE
         level = type_of(s, a, gfn)
-        if level == PGT_NONE or level == PGT_WRITABLE:
+        if level == xen.PGT_NONE or level == xen.PGT_WRITABLE:
             continue
-        for i in range(ENTRIES):
+        for i in range(x86.ENTRIES):
             e = get_entry(s, a, FOUR, gfn, U(i))
-            if (e & P) == ZERO or (level == PGT_L1 and (e & RW) == ZERO):
+            if (e & x86.P) == ZERO or (level == xen.PGT_L1 and (e & x86.RW) == ZERO):
                 continue
             used = guest_frame(s, a, e)
-            if used >= s.frames or type_of(s, a, used) != (PGT_WRITABLE if level == PGT_L1 else level - ONE):
+            if used >= s.frames or type_of(s, a, used) != (xen.PGT_WRITABLE if level == xen.PGT_L1 else level - ONE):
                 return says(33, gfn)
             a[s.o_tmp + used] += ONE
     for gfn in range(s.frames):
-        if a[s.o_tmp + gfn] != a[s.o_info + gfn] & TYPECOUNT:
+        if a[s.o_tmp + gfn] != a[s.o_info + gfn] & xen.TYPECOUNT:
             return says(32, gfn)
     return ZERO

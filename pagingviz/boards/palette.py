@@ -1,0 +1,154 @@
+"""The one home of colours and letters, for the live board and for Plotly alike.
+
+A cell of a board is a 16-bit word: fill code (bits 0-6), letter index into LETTERS (bits 7-12), and three flags (bits
+13-15). Categories use the Okabe-Ito set (Okabe & Ito 2008, safe for every common colour blindness), the age ramp uses
+cividis (Nunez, Anderton & Renslow 2018). Contrast is the WCAG 2 ratio of relative luminances, 1 to 21.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# --- the cell word ---
+FILL_MASK = 0x7F
+LETTER_SHIFT = 7
+LETTER_MASK = 0x3F
+PINNED = 1 << 13  # thick edge
+CROSSED = 1 << 14  # recycled in this tick
+CHANGED = 1 << 15  # outlined: changed in this tick
+
+LETTERS = " .RWDdTOS?4321mlfoPEFrws+GAXev"  # letter index = position
+
+ABSENT, FREE, READ_ONLY, WRITABLE, DIRTY, DIRTY_BEFORE, TABLE, OUT_OF_SYNC, SUPERPAGE, PENDING = range(10)
+BLANK = 10  # padding: not drawn at all
+CACHED = 11  # a reference that a cache answers
+OUTSIDE = 12  # written from outside the guest
+AGE_YOUNGEST, AGE_OLDEST = 16, 31
+FILL_CODES = (*range(13), *range(AGE_YOUNGEST, AGE_OLDEST + 1))
+
+EDGE_CONTRAST = 3.0  # every filled cell has an edge of at least this ratio against the ground beside it
+
+_STATES = {
+    READ_ONLY: "#56b4e9",
+    WRITABLE: "#0072b2",
+    DIRTY: "#d55e00",
+    DIRTY_BEFORE: "#f5b78c",
+    TABLE: "#cc79a7",
+    OUT_OF_SYNC: "#e69f00",
+    SUPERPAGE: "#009e73",
+    PENDING: "#f0e442",
+    CACHED: "#a8a8a0",
+    OUTSIDE: "#000000",
+}
+# Ten points of cividis from dark to bright; what lies between is mixed linearly (error below 2 levels of 255).
+_CIVIDIS = "#00224e #123570 #3b496c #575d6d #707173 #8a8678 #a59c74 #c3b369 #e1cc55 #fee838".split()
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """(r, g, b), each 0-255, of "#rrggbb"."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def mix(a: str, b: str, share: float) -> str:
+    """The colour `share` (0 to 1) of the way from a to b, mixed per sRGB channel."""
+    return "#" + "".join(f"{round(x + (y - x) * share):02x}" for x, y in zip(rgb(a), rgb(b), strict=True))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, 0 to 1 (WCAG 2.2, "relative luminance")."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb(colour))]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    """WCAG 2 contrast ratio of two colours, 1 to 21."""
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def ink_on(fill: str) -> str:
+    """Black or white, whichever contrasts more with `fill`."""
+    return "#000000" if contrast(fill, "#000000") >= contrast(fill, "#ffffff") else "#ffffff"
+
+
+def age_colour(share: float) -> str:
+    """cividis at `share`: 0 = darkest (oldest), 1 = brightest (youngest)."""
+    at = min(max(share, 0.0), 1.0) * (len(_CIVIDIS) - 1)
+    low = min(int(at), len(_CIVIDIS) - 2)
+    return mix(_CIVIDIS[low], _CIVIDIS[low + 1], at - low)
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """How one fill code is drawn: three "#rrggbb" colours."""
+
+    fill: str
+    edge: str
+    ink: str
+
+
+@dataclass(frozen=True)
+class Palette:
+    """All colours of one theme. `swatches` has an entry for every code of FILL_CODES."""
+
+    theme: str
+    ground: str  # between and around the cells
+    text: str  # row labels, thick edges, outlines
+    muted: str  # second lines, axes
+    hatch: str  # the lines of "not in this machine"
+    accent: str  # selected cell, links
+    swatches: dict[int, Swatch]
+
+    def fill(self, code: int) -> str:
+        """The fill colour of a fill code; KeyError for a code that is not one."""
+        return self.swatches[code].fill
+
+    def wire(self) -> dict:
+        """The palette as the board receives it: per code 0..31 three colours, "" where there is no such code."""
+        rows = [self.swatches.get(code) for code in range(AGE_OLDEST + 1)]
+        part = {name: [getattr(row, name) if row else "" for row in rows] for name in ("fill", "edge", "ink")}
+        return part | {name: getattr(self, name) for name in ("ground", "text", "hatch", "accent")}
+
+
+def _edge(fill: str, grounds: tuple[str, ...], towards: str) -> str:
+    """`fill`, moved towards black or white only as far as EDGE_CONTRAST against every ground needs."""
+    for step in range(101):
+        edge = mix(fill, towards, step / 100)
+        if min(contrast(edge, ground) for ground in grounds) >= EDGE_CONTRAST:
+            return edge
+    raise ValueError(f"no edge of {EDGE_CONTRAST}:1 exists for {fill} on {grounds}")
+
+
+def _palette(theme: str, ground: str, free: str, text: str, muted: str, hatch: str, accent: str, edges: str) -> Palette:
+    fills = dict(_STATES)
+    for code in range(AGE_YOUNGEST, AGE_OLDEST + 1):
+        fills[code] = age_colour((AGE_OLDEST - code) / (AGE_OLDEST - AGE_YOUNGEST))
+    swatches = {code: Swatch(fill, _edge(fill, (ground, free), edges), ink_on(fill)) for code, fill in fills.items()}
+    swatches[ABSENT] = Swatch(ground, hatch, text)
+    swatches[FREE] = Swatch(free, free, ink_on(free))  # an empty place is ground, not a filled cell
+    swatches[BLANK] = Swatch(ground, ground, text)
+    return Palette(theme, ground, text, muted, hatch, accent, swatches)
+
+
+PALETTES = {
+    "light": _palette(
+        "light",
+        ground="#ffffff",
+        free="#ebebe4",
+        text="#1a1c23",
+        muted="#5c5f69",
+        hatch="#c9c9c0",
+        accent="#0072b2",
+        edges="#000000",
+    ),
+    "dark": _palette(
+        "dark",
+        ground="#1a1d24",
+        free="#2c313a",
+        text="#f4f4ef",
+        muted="#a9adb8",
+        hatch="#3d434e",
+        accent="#56b4e9",
+        edges="#ffffff",
+    ),
+}

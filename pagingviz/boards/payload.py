@@ -1,0 +1,93 @@
+"""The bytes that carry frames to the live board: one message, one key frame, then only what changed.
+
+Layout, little-endian, every part padded to 4 bytes:
+    u32 header_len | header: JSON in UTF-8, padded with spaces to header_len
+    key frame:     for each board u16[h*w], row by row
+    later frames:  for each frame, for each board: u32 n | u32 index[n] | u16 value[n]
+The header's "boards" gives the sizes and the order of the boards, its "frames" one record a frame. Without frames
+(kernels still compiling, a long seek) the header stands alone. static/payload.js is the reader in the browser.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pagingviz.boards.palette import PALETTES
+
+_U16, _U32 = np.dtype("<u2"), np.dtype("<u4")
+
+
+def _padded(raw: bytes) -> bytes:
+    return raw + b"\0" * (-len(raw) % 4)
+
+
+def encode(header: dict, frames: Iterable[Sequence[np.ndarray]]) -> bytes:
+    """One message of `frames`; frames[f][b] is the (h, w) uint16 grid of board b at frame f.
+
+    `header` must have "boards" (each with w and h), "frames" (one record for each frame) and "theme"; the palette of
+    that theme is added, so that the colours have one home. Raises ValueError when grids and header do not fit together.
+    """
+    boards, records = header["boards"], header["frames"]
+    text = json.dumps(header | {"palette": PALETTES[header["theme"]].wire()}, separators=(",", ":"), ensure_ascii=False)
+    raw = text.encode()
+    raw += b" " * (-len(raw) % 4)
+    parts = [np.array(len(raw), _U32).tobytes(), raw]
+    last: list[np.ndarray] | None = None
+    count = 0
+    for count, grids in enumerate(frames, 1):  # noqa: B007 - the count is needed after the loop
+        if [grid.shape for grid in grids] != [(board["h"], board["w"]) for board in boards]:
+            raise ValueError(f"frame {count - 1}: the grids do not have the sizes of header['boards']")
+        flat = [np.array(grid, _U16).ravel() for grid in grids]  # a copy: the caller may reuse its grids
+        for b, now in enumerate(flat):
+            if last is None:
+                parts.append(_padded(now.tobytes()))
+            else:
+                index = np.flatnonzero(now != last[b])
+                parts += (np.array(len(index), _U32).tobytes(), index.astype(_U32).tobytes())
+                parts.append(_padded(now[index].tobytes()))
+        last = flat
+    if count != len(records):
+        raise ValueError(f"{count} frames of grids but {len(records)} records in header['frames']")
+    return b"".join(parts)
+
+
+def decode(payload: bytes) -> tuple[dict, list[list[np.ndarray]]]:
+    """(header, frames) of a message, frames[f][b] as given to `encode`. Raises ValueError for anything else."""
+    try:
+        return _decode(payload)
+    except (IndexError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"not a board payload: {error}") from error
+
+
+def _decode(payload: bytes) -> tuple[dict, list[list[np.ndarray]]]:
+    at = 0
+
+    def take(dtype: np.dtype, count: int) -> np.ndarray:
+        nonlocal at
+        if at + dtype.itemsize * count > len(payload):
+            raise IndexError("it ends too early")
+        part = np.frombuffer(payload, dtype, count, at)
+        at += dtype.itemsize * count
+        at += -at % 4
+        return part
+
+    header = json.loads(take(np.dtype("u1"), int(take(_U32, 1)[0])).tobytes())
+    frames: list[list[np.ndarray]] = []
+    for f in range(len(header["frames"])):
+        grids = []
+        for b, board in enumerate(header["boards"]):
+            if f == 0:
+                grid = take(_U16, board["w"] * board["h"]).reshape(board["h"], board["w"]).copy()
+            else:
+                grid = frames[-1][b].copy()
+                count = int(take(_U32, 1)[0])
+                index = take(_U32, count)
+                grid.flat[index] = take(_U16, count)
+            grids.append(grid)
+        frames.append(grids)
+    if at != len(payload):
+        raise ValueError(f"not a board payload: {len(payload) - at} bytes too many")
+    return header, frames

@@ -1,0 +1,91 @@
+"""Kernels that others call through an address, so that their code is not compiled into every caller.
+
+numba compiles the code of whatever a kernel calls into that kernel, over and over on the way up: three times the work for all
+of our kernels together. A far kernel is compiled once, its address stands in the machine's record (s.far, in the order of
+state.FAR), and its callers jump there. Addresses belong to a process: they are no state, and `connect` writes them into each
+new record.
+"""
+
+import inspect
+
+from pagingviz.arch.state import CPU_DTYPE, FAR, SYS_DTYPE
+from pagingviz.core.build.jit import INNER, PLAIN
+
+if PLAIN:
+
+    def far(kernel):
+        """PAGINGVIZ_PLAIN=1: an ordinary call."""
+        return kernel
+
+    def compile_far():
+        """PAGINGVIZ_PLAIN=1: nothing to compile."""
+        return ()
+
+    def connect(sys):
+        """PAGINGVIZ_PLAIN=1: nothing is called through an address."""
+
+else:
+    import numba
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic
+
+    _BY_NAME = {
+        "s": numba.from_dtype(SYS_DTYPE),
+        "c": numba.from_dtype(CPU_DTYPE),
+        "a": types.Array(types.uint64, 1, "C"),
+        "cpus": types.Array(numba.from_dtype(CPU_DTYPE), 1, "C"),
+    }
+    _far: dict[str, object] = {}
+    _addresses: dict[str, int] = {}
+
+    def far(kernel):
+        """As `jit`, for a kernel that is named in state.FAR. Its first parameter is `s`; types follow from the names."""
+        dispatcher = numba.njit(cache=True, **INNER)(kernel)
+        names = list(inspect.signature(kernel).parameters)
+        wanted = tuple(_BY_NAME.get(name, types.uint64) for name in names)
+        slot = _BY_NAME["s"].offset("far") + 8 * FAR.index(kernel.__name__)
+
+        def typer(typing, *args):
+            dispatcher.compile(wanted)
+            overload = dispatcher.overloads[wanted]
+
+            def call(context, builder, _signature, values):
+                values = [
+                    context.cast(builder, v, have, want) if have != want else v
+                    for v, have, want in zip(values, args, wanted, strict=True)
+                ]
+                convention = context.call_conv
+                address = builder.gep(builder.bitcast(values[0], cgutils.voidptr_t), [cgutils.intp_t(slot)])
+                signature = convention.get_function_type(overload.fndesc.restype, overload.fndesc.argtypes)
+                function = builder.load(builder.bitcast(address, signature.as_pointer().as_pointer()))
+                status, result = convention.call_function(
+                    builder, function, overload.fndesc.restype, overload.fndesc.argtypes, values
+                )
+                with cgutils.if_unlikely(builder, status.is_error):
+                    convention.return_status_propagate(builder, status)
+                return result
+
+            return overload.signature.return_type(*args), call
+
+        scope = {"typer": typer}
+        exec(f"def {kernel.__name__}(typing, {', '.join(names)}): return typer(typing, {', '.join(names)})", scope)  # noqa: S102
+        caller = intrinsic(scope[kernel.__name__])
+        caller.kernel = dispatcher
+        _far[kernel.__name__] = (dispatcher, wanted)
+        return caller
+
+    def compile_far():
+        """Compile or load all far kernels, one a step of this generator; yields how many are done and how many there are."""
+        for done, name in enumerate(FAR):
+            if name not in _addresses:
+                dispatcher, wanted = _far[name]
+                dispatcher.compile(wanted)
+                overload = dispatcher.overloads[wanted]
+                _addresses[name] = overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name)
+                yield done + 1, len(FAR)
+
+    def connect(sys):
+        """Write the addresses of all far kernels into the machine's record, compiling or loading them at the first call."""
+        for _ in compile_far():
+            pass
+        sys["far"][0, :] = [_addresses[name] for name in FAR]

@@ -1,0 +1,147 @@
+"""The one place that decides how kernels are compiled and where the compiled code is kept.
+
+numba's own disk cache looks only at the file that holds a kernel: not at constants and helpers from other files, not
+at the compile flags (both measured). So the cache folder is named after a hash of everything a kernel can depend on; an
+edit anywhere in the engine, another numba, another flag means another folder, never stale code.
+
+Environment: NUMBA_CACHE_DIR (parent of the folders, instead of the user's cache folder), PAGINGVIZ_PLAIN=1 (kernels
+stay plain Python: slow, for debugging), NUMBA_BOUNDSCHECK and the other NUMBA_* switches (a folder for each value).
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
+
+# `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an
+# allocation inside a kernel becomes a compile error. Should numba drop the flag, drop it here: nothing else knows it.
+# Nothing takes a kernel's address: without the wrapper for that, compiling takes a fifth less time (41 to 33 s CPU).
+# Most kernels are called by kernels only, whose code then holds theirs: without a wrapper for Python and a file of their own,
+# and with `emit` and the guest's stores far (core/build/far.py), it takes a fifth less again (64 to 52 s, one after the other).
+OPTIONS = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
+INNER = OPTIONS | {"no_cpython_wrapper": True}
+
+KEEP_DAYS = 30
+PACKAGE = Path(__file__).resolve().parents[2]
+_FOLDER = re.compile(r"kernels-[0-9a-f]{20}")
+
+
+def sources() -> list[Path]:
+    """The files whose text can reach a compiled kernel, in a fixed order. Not all need exist."""
+    rooms = ("arch", "core", "machine")
+    files = [path for room in rooms for path in sorted((PACKAGE / room).rglob("*.py"))]
+    return [*files, *filter(Path.is_file, [PACKAGE / "work/generators.py"])]
+
+
+def cache_key() -> str:
+    """20 hex digits that change with any engine source, numba or Python version, and compile flag."""
+    import numba
+
+    switches = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
+    digest = hashlib.sha256(repr((numba.__version__, sys.version, sorted(INNER.items()), switches)).encode())
+    for path in sources():
+        text = path.read_bytes()
+        digest.update(f"\0{path.relative_to(PACKAGE)}\0{len(text)}\0".encode() + text)
+    return digest.hexdigest()[:20]
+
+
+def _usable(folder: Path) -> bool:
+    """Make `folder` if needed; true when it is ours and writable.
+
+    Cached code is executed, so a stranger's folder is refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _parents():
+    """Folders that may hold the cache, best first. One named by NUMBA_CACHE_DIR is taken at its word."""
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(given).absolute()
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    own = [Path(home) / "pagingviz"] if os.path.isabs(home) and not given else []  # a relative one does not count (XDG)
+    yield from filter(_usable, [*own, Path(tempfile.gettempdir()) / f"pagingviz-{os.getuid()}"])
+
+
+def _drop_old(parent: Path, keep: Path) -> None:
+    """Remove folders of other hashes that no process has opened for KEEP_DAYS."""
+    oldest = time.time() - KEEP_DAYS * 86400
+    for folder in parent.iterdir():
+        try:
+            if folder != keep and _FOLDER.fullmatch(folder.name) and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # another process is tidying up too
+
+
+def cache_folder() -> Path:
+    """The folder for this engine's compiled kernels, made and marked as used just now."""
+    for parent in _parents():
+        folder = parent / f"kernels-{cache_key()}"
+        if _usable(folder):
+            os.utime(folder)  # in use today
+            _drop_old(parent, folder)
+            return folder
+    return Path(tempfile.mkdtemp(prefix="pagingviz-"))
+
+
+@contextlib.contextmanager
+def compiling():
+    """Hold this while calling kernels for the first time: one process compiles, the others wait and then load.
+
+    Saves the second process its seconds of work, and keeps numba's per-kernel index from being written by two at once.
+    """
+    if CACHE is None:
+        yield
+        return
+    with open(CACHE / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also by a process that dies
+        yield
+
+
+if PLAIN:
+    CACHE = None
+
+    def jit(kernel):
+        """PAGINGVIZ_PLAIN=1: leave the kernel as it is."""
+        return kernel
+
+    entry = from_python = jit
+
+else:
+    import numba
+
+    CACHE = cache_folder()
+    # Read by numba when a kernel is decorated. Not put into the environment: a child would nest its folder in ours.
+    numba.config.CACHE_DIR = str(CACHE)
+
+    def jit(kernel):
+        """Compile `kernel` into the kernels that call it. Python cannot call it: see `entry`."""
+        return numba.njit(**INNER)(kernel)
+
+    def entry(kernel):
+        """A kernel that Python calls: compiled at the first call with each combination of types, or loaded from CACHE."""
+        return numba.njit(cache=True, **OPTIONS)(kernel)
+
+    @functools.cache
+    def from_python(kernel):
+        """A kernel that kernels call, inner or far, for somebody in Python who asks for that one step: compiled once more.
+
+        A far one is in CACHE already, without a wrapper, and numba would load that: its cache does not look at flags.
+        """
+        if hasattr(kernel, "kernel"):
+            return numba.njit(**OPTIONS)(kernel.kernel.py_func)
+        return entry(kernel.py_func)

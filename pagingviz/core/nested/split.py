@@ -1,0 +1,55 @@
+"""Splitting a superpage leaf of EPT or NPT: a table of 512 smaller ones takes its place. Nothing is ever merged again.
+
+Source: Xen mm/p2m-ept.c (ept_split_super_page), mm/p2m-pt.c (p2m_next_level). What a child looks like is the format's affair:
+both keep the frame number in the same bits, so the first child says all.
+"""
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import ONE, ZERO, U
+from pagingviz.core.build.jit import jit
+from pagingviz.core.events import emit
+from pagingviz.core.shadow.pool import entry_at
+from pagingviz.core.shadow.recycle import alloc_p2m
+
+_AT = U((1 << 64) - 1)
+
+
+@jit
+def level_of(s, a, at):
+    """Level of the p2m table that holds arena index `at` (kept in pref)."""
+    return a[s.o_pref + ((at - s.o_pool) >> x86.ENTRY_BITS)]
+
+
+@jit
+def table_of(s, c, a, child, level, gfn):
+    """A new table of `level`: 512 leaves, the first of them `child`, of guest frame `gfn`. The pool must have a page."""
+    page = alloc_p2m(s, c, a, gfn)
+    a[s.o_pref + page] = level
+    o = entry_at(s, page, ZERO)
+    step = ONE << (x86.PAGE_BITS + x86.ENTRY_BITS * (level - ONE))
+    for i in range(x86.ENTRIES):
+        a[o + i] = child + U(i) * step
+    return page
+
+
+@jit
+def first_frame(gfn, level):
+    """First of the frames that a leaf of `level` around `gfn` maps."""
+    return gfn & (_AT << (x86.ENTRY_BITS * (level - ONE)))
+
+
+@jit
+def enough(s, pages):
+    """Whether the pool has `pages` free pages. If not the store that needs them is repeated for ever."""
+    if s.free_pages >= pages:
+        return True
+    s.crashed = xen.HUNG
+    return False
+
+
+@jit
+def told(s, a, gfn, page, level, pages):
+    """A leaf of `level` is split: `pages` pages of the pool at once, the first of them `page`."""
+    s.p2m_split += ONE
+    emit(s, a, ev.P2M_SPLIT, ZERO, ZERO, first_frame(gfn, level), page, level, pages)

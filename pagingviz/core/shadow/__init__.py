@@ -1,0 +1,1 @@
+"""Shadow paging: the pool, shadows, the page-fault path, emulation, tables out of sync."""

@@ -1,0 +1,320 @@
+"""The road back from a frame to its mappings: taking write access away from a page table, and taking its shadows away.
+
+Source: Xen mm/shadow/common.c (sh_remove_write_access, sh_remove_shadows), multi.c (sh_guess_wrmap,
+sh_rm_write_access_from_l1). There is no reverse map: a typecount says whether a writable mapping exists, and three searches
+find where.
+"""
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
+from pagingviz.core.build.far import far
+from pagingviz.core.build.jit import jit
+from pagingviz.core.events import emit
+from pagingviz.core.shadow.entries import nth_page, set_upper, strip
+from pagingviz.core.shadow.pool import entry_at
+from pagingviz.core.shadow.shadows import has_shadow, has_up, hash_lookup, is_page_table, is_shadowed, pinnable, unpin
+from pagingviz.core.walk.page_walk import frame
+from pagingviz.core.walk.tlb import flush_all
+
+_FOUR, _INDEX = U(4), U(511)
+_WANTED = x86.FRAME_MASK | x86.P | x86.RW
+_VA64 = U((1 << 48) - 1)
+_LOWMEM = U(0x38000)  # frames of Linux' lowmem on 32-bit: 896 MiB
+_LOWMEM_BASE = U(0xC0000000)
+_DIRECT_MAPS = (U(0xFFFF880000000000), U(0xFFFF810000000000), U(0x0000010000000000), U(0xFFFFFE0000000000))
+_ORDER = (3, 1, 6, 4, 12, 11, 9, 7)  # types in the order in which sh_remove_shadows takes them
+
+
+@jit
+def typecount(s, a, gfn):
+    """Number of writable shadow mappings of a guest frame (type_info & PGT_count_mask)."""
+    return a[s.o_info + gfn] & xen.TYPECOUNT
+
+
+# ---- the shadow as the running vCPU sees it
+
+
+@jit
+def shadow_entry(s, c, a, gva):
+    """Arena index of the loaded level-1 shadow entry of `gva`, or NONE when an entry above it is missing."""
+    if c.levels == _FOUR:
+        page = s.root[c.id * _FOUR]
+        if page == NONE:
+            return NONE
+        for shift in (U(39), U(30)):
+            e = a[entry_at(s, page, (gva >> shift) & _INDEX)]
+            if (e & x86.P) == ZERO:
+                return NONE
+            page = frame(e)
+    else:
+        page = loaded_l2(s, c, a, gva)
+        if page == NONE:
+            return NONE
+    e = a[entry_at(s, page, (gva >> U(21)) & _INDEX)]
+    if (e & x86.P) == ZERO:
+        return NONE
+    return entry_at(s, frame(e), (gva >> x86.PAGE_BITS) & _INDEX)
+
+
+@jit
+def loaded_l2(s, c, a, gva):
+    """Three-level mode: the level-2 shadow page of `gva` (a PAE root, or one of the four pages of a 32-bit root), or NONE."""
+    slot = (gva >> U(30)) & THREE
+    if c.levels == THREE:
+        return s.root[c.id * _FOUR + slot]
+    page = s.root[c.id * _FOUR]
+    return page if page == NONE else nth_page(s, a, page, slot)
+
+
+# ---- removing write access
+
+
+@jit
+def _guess(s, c, a, gva, mfn):
+    """sh_guess_wrmap: is `mfn` mapped writable at `gva` in the loaded shadow? Then take it away."""
+    at = shadow_entry(s, c, a, gva)
+    if at == NONE:
+        return False
+    e = a[at]
+    if (e & x86.P) == ZERO or (e & x86.RW) == ZERO or frame(e) != mfn:
+        return False
+    strip(s, c, a, at)
+    s.tflags[c.id] |= xen.SF_GUESS_FOUND
+    return True
+
+
+@jit
+def _guesses(s, c, a, gfn, mfn, level, va):
+    """The addresses at which Windows, Linux, Solaris and FreeBSD map their tables. True when no mapping is left."""
+    if c.levels == _FOUR:
+        low = va & _VA64
+        if level >= ONE and level <= THREE:
+            base = (U(0xFFFFF68000000000), U(0xFFFFF6FB40000000), U(0xFFFFF6FB7DA00000))[int(level) - 1]
+            if _guess(s, c, a, base + (low >> (U(9) * level)), mfn):
+                s.shadow_writeable_h_3 += ONE
+            if typecount(s, a, gfn) == ZERO:
+                return True
+        for base in _DIRECT_MAPS:
+            if _guess(s, c, a, base + (gfn << x86.PAGE_BITS), mfn):
+                s.shadow_writeable_h_4 += ONE
+            if typecount(s, a, gfn) == ZERO:
+                return True
+        if level >= ONE and level <= THREE:
+            base = (U(0xFFFF800000000000), U(0xFFFF804000000000), U(0xFFFF804020000000))[int(level) - 1]
+            if _guess(s, c, a, base + (low >> (U(9) * level)), mfn):
+                s.shadow_writeable_h_6 += ONE
+            if typecount(s, a, gfn) == ZERO:
+                return True
+        if _guess(s, c, a, U(0xFFFFFF0000000000) + (gfn << x86.PAGE_BITS), mfn):
+            s.shadow_writeable_h_6 += ONE
+        return typecount(s, a, gfn) == ZERO
+    linear, shift = U(0xC0000000), U(10)
+    bsd = U(0xBFC00000)
+    if c.levels == THREE:
+        linear, shift, bsd = (U(0xC0000000), U(9), U(0xBF800000)) if level == ONE else (U(0xC0600000), U(18), U(0xBFDFC000))
+    tables = level == ONE or (level == TWO and c.levels == THREE)
+    if tables:
+        if _guess(s, c, a, linear + (va >> shift), mfn):
+            if c.levels == THREE:
+                s.shadow_writeable_h_2 += ONE
+            else:
+                s.shadow_writeable_h_1 += ONE
+        if typecount(s, a, gfn) == ZERO:
+            return True
+    if gfn < _LOWMEM:
+        if _guess(s, c, a, _LOWMEM_BASE + (gfn << x86.PAGE_BITS), mfn):
+            s.shadow_writeable_h_4 += ONE
+        if typecount(s, a, gfn) == ZERO:
+            return True
+    if tables:
+        if _guess(s, c, a, bsd + (va >> shift), mfn):
+            s.shadow_writeable_h_6 += ONE
+    return typecount(s, a, gfn) == ZERO
+
+
+@jit
+def _maps_writable(s, a, page, mfn):
+    """Whether any entry of one page does: the same question in a form that the processor answers several entries at a time."""
+    want, hits, o = mfn << x86.PAGE_BITS | x86.P | x86.RW, ZERO, entry_at(s, page, ZERO)
+    for i in range(o, o + x86.ENTRIES):
+        hits += ONE if a[i] & _WANTED == want else ZERO
+    return hits != ZERO
+
+
+@jit
+def _strip_all(s, c, a, head, mfn, gfn):
+    """sh_rm_write_access_from_l1: strip every entry of one L1 shadow that maps `mfn`. True once the typecount is zero.
+
+    A PV guest's typecounts are not of its shadows: its search never ends early.
+    """
+    s.shadows_searched += ONE
+    page = head
+    while page != NONE:
+        if not _maps_writable(s, a, page, mfn):
+            s.entries_searched += x86.ENTRIES
+            page = a[s.o_pmore + page]
+            continue
+        o = entry_at(s, page, ZERO)
+        for i in range(o, o + x86.ENTRIES):
+            s.entries_searched += ONE
+            e = a[i]
+            if e & x86.P and e & x86.RW and frame(e) == mfn:
+                strip(s, c, a, i)
+                s.entries_stripped += ONE
+                if s.foreign == ZERO and s.shopt & xen.SHOPT_WRITABLE_HEURISTIC:
+                    s.last_wr[c.id] = head
+                if typecount(s, a, gfn) == ZERO and s.pv == ZERO:
+                    return True
+        page = a[s.o_pmore + page]
+    return False
+
+
+@far
+def _brute_force(s, c, a, mfn, gfn):
+    """Walk the whole hash over all L1 and fl1 shadows (hash_foreach) until no writable mapping of the frame is left."""
+    for b in range(xen.HASH_BUCKETS):
+        page = a[s.o_hash + b]
+        while page != NONE:
+            if xen.SH_LEVEL[a[s.o_ptype + page]] == ONE and _strip_all(s, c, a, page, mfn, gfn):
+                return
+            page = a[s.o_phash + page]
+
+
+@far
+def remove_write_access(s, c, a, gfn, level, va):
+    """sh_remove_write_access: take away every writable mapping of a frame that is to be shadowed. True if any was removed.
+
+    `level` (4..1) and `va` say how the frame was found to be a table; level 0: it is to be resynced. Three searches, stopping
+    as soon as the typecount is zero: guesses where known systems map it (h_1 to h_4, h_6), the L1 shadow where the last search
+    succeeded (h_5), then every L1 shadow in the hash (bf, bf_1).
+    """
+    info = a[s.o_info + gfn]
+    if (is_page_table(s, a, gfn) and (info & xen.OOS_MAY_WRITE) == ZERO) or info & xen.TYPECOUNT == ZERO:
+        return False
+    s.tflags[c.id] |= xen.SF_WRMAP
+    s.shadow_writeable += ONE
+    mfn = a[s.o_p2m + gfn]
+    how = ONE
+    if s.shopt & xen.SHOPT_WRITABLE_HEURISTIC and s.foreign == ZERO:
+        if _guesses(s, c, a, gfn, mfn, level, va):
+            s.tflags[c.id] |= xen.SF_GUESS_FOUND
+            emit(s, a, ev.WRMAP, c.id, ZERO, gfn, mfn, level, how)
+            return True
+        last = s.last_wr[c.id]
+        if last != NONE:
+            how = TWO
+            before = typecount(s, a, gfn)
+            _strip_all(s, c, a, last, mfn, gfn)
+            if typecount(s, a, gfn) != before:
+                s.shadow_writeable_h_5 += ONE
+    if typecount(s, a, gfn) != ZERO:
+        how = THREE
+        emit(s, a, ev.WRMAP_BF, c.id, ZERO, gfn, mfn, level, typecount(s, a, gfn))
+        if level == ZERO:
+            s.shadow_writeable_bf_1 += ONE
+        else:
+            s.shadow_writeable_bf += ONE
+        _brute_force(s, c, a, mfn, gfn)
+    emit(s, a, ev.WRMAP, c.id, ZERO, gfn, mfn, level, how)
+    return True
+
+
+# ---- the road that CLEAN does not take
+
+
+@jit
+def revoke_all(s, c, a):
+    """sh_remove_write_access for every frame that may be written, each by its own search of all L1 shadows (no guesses), flush.
+
+    Not in Xen, whose CLEAN throws the shadows away instead (sh_clean_dirty_bitmap). Before it nothing may be out of sync. Of a
+    PV guest, whose shadows have no typecounts, a frame may be written while its type is PGT_writable_page.
+    """
+    before = s.entries_searched
+    for gfn in range(s.frames):
+        info = a[s.o_info + gfn]
+        if info & xen.TYPECOUNT == ZERO or (s.pv != ZERO and (info & xen.PGT_TYPE) != xen.PGT_WRITABLE << xen.PGT_SHIFT):
+            continue
+        s.frames_revoked += ONE
+        mfn = a[s.o_p2m + gfn]
+        _brute_force(s, c, a, mfn, U(gfn))
+        emit(s, a, ev.WRMAP, c.id, ZERO, U(gfn), mfn, ZERO, THREE)
+    flush_all(s)
+    emit(s, a, ev.REVOKE, ZERO, ZERO, NONE, NONE, ZERO, s.entries_searched - before)
+
+
+# ---- removing shadows
+
+
+@far
+def remove_shadows(s, c, a, gfn, fast, must):
+    """sh_remove_shadows: unshadow a frame. Roots are unpinned; others are cut from the entry that first referred to them.
+
+    fast=0 goes on to search all possible parents when references remain; must=1 crashes the domain if even that leaves one.
+    Always flushes.
+    """
+    if not is_shadowed(s, a, gfn):
+        return
+    s.shadow_unshadow += ONE
+    emit(s, a, ev.UNSHADOW, c.id, ZERO, gfn, a[s.o_p2m + gfn], ZERO, fast)
+    for number in _ORDER:
+        kind = U(number)
+        if not has_shadow(s, a, gfn, kind):
+            continue
+        page = hash_lookup(s, a, a[s.o_p2m + gfn], kind)
+        if pinnable(s, kind):
+            unpin(s, c, a, page)
+        elif has_up(s, kind) and a[s.o_pup + page] != NONE:
+            if a[s.o_pref + page] == ONE:
+                s.shadow_up_pointer += ONE
+            else:
+                s.shadow_unshadow_bf += ONE
+            set_upper(s, c, a, a[s.o_pup + page], ZERO)
+        if fast == ZERO and has_shadow(s, a, gfn, kind):
+            _cut_from_parents(s, c, a, page, kind)
+    if must != ZERO and is_shadowed(s, a, gfn):
+        s.crashed = ONE
+    flush_all(s)
+
+
+@jit
+def _parent_of(kind):
+    """The type whose entries point to shadows of `kind`; 0 for roots."""
+    level = xen.SH_LEVEL[kind]
+    if level == ONE:
+        return xen.TYPE_OF_LEVEL[xen.SH_GUEST_LEVELS[kind], 2]
+    if xen.SH_GUEST_LEVELS[kind] == _FOUR and level < _FOUR:
+        return xen.TYPE_OF_LEVEL[4, level + ONE]
+    return ZERO
+
+
+@jit
+def _cut_from_parents(s, c, a, child, kind):
+    """Brute force over the hash: clear every entry of the parents' type that points to shadow `child`."""
+    parent = _parent_of(kind)
+    if parent == ZERO:
+        return
+    step = TWO if parent == xen.SH_L2_32 else ONE
+    for b in range(xen.HASH_BUCKETS):
+        head = a[s.o_hash + b]
+        while head != NONE:
+            after = a[s.o_phash + head]
+            if a[s.o_ptype + head] == parent and _cut_from(s, c, a, head, child, step):
+                return
+            head = after
+
+
+@jit
+def _cut_from(s, c, a, head, child, step):
+    """Clear the entries of one shadow that point to `child`. True when that was its last reference."""
+    page = head
+    while page != NONE:
+        for i in range(ZERO, x86.ENTRIES, step):
+            e = a[entry_at(s, page, i)]
+            if e & x86.P and frame(e) == child:
+                last = a[s.o_pref + child] == ONE
+                set_upper(s, c, a, entry_at(s, page, i), ZERO)
+                if last:
+                    return True
+        page = a[s.o_pmore + page]
+    return False

@@ -1,0 +1,1 @@
+"""Translation by the processor: guest page tables, TLBs, caches of the walk."""

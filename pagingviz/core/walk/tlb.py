@@ -1,0 +1,161 @@
+"""The TLB: final translations only (no paging-structure caches, no global pages, no PCID).
+
+Two levels with true LRU, of the sizes of a named core (x86.CORES). An entry holds the virtual page number, tagged with the
+generation of its vCPU (a flush is one increment), the gfn it reaches, and the rights the walk found. TLB_W is set only when a
+store needs nothing more from the tables: writable at every level and the leaf already dirty. A superpage is held in pieces of
+4 KiB, and INVLPG of any address in it drops them all (SDM vol. 3, 4.10.4.1).
+"""
+
+from pagingviz.arch import x86
+from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
+from pagingviz.core.build.jit import jit
+
+_MANY = U(1 << 26)
+
+
+@jit
+def allowed(val, kind, user, cr):
+    """Whether an access of this kind may use a TLB value: write needs TLB_W, user needs TLB_U, a fetch must not meet TLB_NX.
+
+    The supervisor's writes may use TLB_KW while CR0.WP is 0; SMEP and SMAP keep it off pages with TLB_U.
+    """
+    if user != ZERO:
+        if (val & x86.TLB_U) == ZERO or (kind == x86.WRITE and (val & x86.TLB_W) == ZERO):
+            return False
+    elif not _supervisor(val, kind, cr):
+        return False
+    return not (kind == x86.FETCH and (val & x86.TLB_NX) != ZERO)
+
+
+@jit
+def _supervisor(val, kind, cr):
+    if kind == x86.WRITE and (val & x86.TLB_W) == ZERO and ((val & x86.TLB_KW) == ZERO or (cr & x86.CR_WP) != ZERO):
+        return False
+    if (val & x86.TLB_U) == ZERO:
+        return True
+    return (cr & x86.CR_SMEP) == ZERO if kind == x86.FETCH else (cr & (x86.CR_SMAP | x86.CR_AC)) != x86.CR_SMAP
+
+
+@jit
+def lookup(s, c, vpn, kind, user):
+    """gfn reached by `vpn`, or NONE on a miss. An entry without the rights asked for is a miss (hardware walks again)."""
+    c.clock += ONE
+    tag = (s.tlb_gen[c.id] << x86.TLB_GEN_SHIFT) | vpn
+    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    for w in range(k, k + s.t1_ways):
+        if c.t1t[w] == tag:
+            v = c.t1v[w]
+            if not allowed(v, kind, user, s.cr):
+                return NONE
+            c.t1s[w] = c.clock
+            s.tlb_l1_hit += ONE
+            return v >> x86.TLB_GFN_SHIFT
+    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    for w in range(k, k + s.t2_ways):
+        if c.t2t[w] == tag:
+            v = c.t2v[w]
+            if not allowed(v, kind, user, s.cr):
+                return NONE
+            c.t2s[w] = c.clock
+            s.tlb_l2_hit += ONE
+            fill1(s, c, tag, vpn, v)
+            return v >> x86.TLB_GFN_SHIFT
+    return NONE
+
+
+@jit
+def fill1(s, c, tag, vpn, val):
+    """Put a value into the first level: over the same page, else the first stale way, else the least recently used way."""
+    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    gen = tag >> x86.TLB_GEN_SHIFT
+    best, least = k, NONE
+    for w in range(k, k + s.t1_ways):
+        t = c.t1t[w]
+        if t == tag:
+            best = w
+            break
+        stamp = c.t1s[w] if (t >> x86.TLB_GEN_SHIFT) == gen else ZERO
+        if stamp < least:
+            best, least = w, stamp
+    c.t1t[best], c.t1v[best], c.t1s[best] = tag, val, c.clock
+
+
+@jit
+def fill(s, c, vpn, gfn, rights):
+    """Put the result of a walk into both levels. `rights` is a set of TLB_* bits."""
+    tag = (s.tlb_gen[c.id] << x86.TLB_GEN_SHIFT) | vpn
+    val = (gfn << x86.TLB_GFN_SHIFT) | rights
+    if rights & (x86.TLB_BIG | x86.TLB_HUGE):
+        c.big_gen = s.tlb_gen[c.id]
+    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    gen = tag >> x86.TLB_GEN_SHIFT
+    best, least = k, NONE
+    for w in range(k, k + s.t2_ways):
+        t = c.t2t[w]
+        if t == tag:
+            best = w
+            break
+        stamp = c.t2s[w] if (t >> x86.TLB_GEN_SHIFT) == gen else ZERO
+        if stamp < least:
+            best, least = w, stamp
+    c.t2t[best], c.t2v[best], c.t2s[best] = tag, val, c.clock
+    fill1(s, c, tag, vpn, val)
+
+
+@jit
+def drop(s, c, vpn):
+    """INVLPG: forget one page in both levels, every piece of the superpages it may lie in, all paging-structure entries."""
+    s.psc_gen[c.id] += ONE
+    if c.big_gen == s.tlb_gen[c.id]:
+        _drop_pieces(c.t1t, c.t1v, vpn, s.tlb_gen[c.id], c.levels)
+        _drop_pieces(c.t2t, c.t2v, vpn, s.tlb_gen[c.id], c.levels)
+    tag = (s.tlb_gen[c.id] << x86.TLB_GEN_SHIFT) | vpn
+    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    for w in range(k, k + s.t1_ways):
+        if c.t1t[w] == tag:
+            c.t1t[w] = ZERO
+    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    for w in range(k, k + s.t2_ways):
+        if c.t2t[w] == tag:
+            c.t2t[w] = ZERO
+
+
+@jit
+def _drop_pieces(tags, values, vpn, gen, levels):
+    big = U(10) if levels == TWO else U(9)
+    for w in range(tags.size):
+        if tags[w] >> x86.TLB_GEN_SHIFT == gen:
+            away = (tags[w] & x86.VPN_MASK) ^ vpn
+            if (values[w] & x86.TLB_BIG and away >> big == ZERO) or (values[w] & x86.TLB_HUGE and away >> U(18) == ZERO):
+                tags[w] = ZERO
+
+
+@jit
+def flush(s, vcpu):
+    """Forget all that one vCPU has cached of linear addresses: a new generation. Pages freed before now need no later flush."""
+    s.tlb_gen[vcpu] += ONE
+    s.psc_gen[vcpu] += ONE
+    s.flush_epoch += ONE
+    s.tlb_flush += ONE
+
+
+@jit
+def renew(s, c):
+    """Count generations from 1 again when many are used up (a tag has 28 bits for them). What the TLB holds stays the same."""
+    if s.tlb_gen[c.id] < _MANY:
+        return
+    live = s.tlb_gen[c.id]
+    s.tlb_gen[c.id] = ONE
+    c.big_gen = ONE if c.big_gen == live else ZERO
+    for w in range(x86.T1_SIZE):
+        c.t1t[w] = (ONE << x86.TLB_GEN_SHIFT) | (c.t1t[w] & x86.VPN_MASK) if c.t1t[w] >> x86.TLB_GEN_SHIFT == live else ZERO
+    for w in range(x86.T2_SIZE):
+        c.t2t[w] = (ONE << x86.TLB_GEN_SHIFT) | (c.t2t[w] & x86.VPN_MASK) if c.t2t[w] >> x86.TLB_GEN_SHIFT == live else ZERO
+
+
+@jit
+def flush_all(s):
+    """The hypervisor flushes every vCPU of the domain (Xen: guest_flush_tlb_mask), guest-physical mappings too (INVEPT)."""
+    for v in range(s.vcpus):
+        s.npt_gen[v] += ONE
+        flush(s, v)

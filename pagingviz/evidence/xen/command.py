@@ -1,0 +1,78 @@
+"""`python -m pagingviz check xen`: files in, report out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from pagingviz.evidence.xen.read import MAX_FILE
+from pagingviz.scenario.fields import ScenarioError, one_of, quote
+
+GUESTS = ("hvm64", "pae", "pv64")
+ROADS = ("shadow", "hap", "pv")
+SETTINGS = ("oos", "shopt", "xen", "pool", "floor")  # scenario fields that say how the recorded domain was made
+SCHEMA = 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `check xen`."""
+    parser.add_argument("script", metavar="SCRIPT.ld")
+    parser.add_argument("--guest", required=True, metavar="|".join(GUESTS), help="kind of the recorded guest")
+    parser.add_argument("--road", required=True, metavar="|".join(ROADS), help="how its memory was translated")
+    parser.add_argument("--against", metavar="RECORDING.jsonl", help="operations: PEEK, CLEAN and pool sizes are compared")
+    parser.add_argument("--trace", metavar="RECORDING.csv", help="its trace: events of each command are compared")
+    parser.add_argument("--perf", metavar="PERF.txt", help="its performance counters: the guest's CPU is compared")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"of {', '.join(SETTINGS)}")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare and print. Returns 1 when anything differs, else 0."""
+    for what, value, allowed in (("--guest", options.guest, GUESTS), ("--road", options.road, ROADS)):
+        if value not in allowed:
+            raise one_of(what, value, allowed)
+    if (options.guest == "pv64") != (options.road == "pv"):
+        raise ScenarioError("--guest pv64 and --road pv belong together.")
+    if options.against is None and options.trace is None:
+        raise ScenarioError("check xen needs --against RECORDING.jsonl or --trace RECORDING.csv to compare with.")
+    settings = dict(map(_setting, options.set))
+    texts = [None if name is None else _text(name) for name in (options.script, options.against, options.trace, options.perf)]
+    from pagingviz.evidence.xen import compare, model  # loads numba: not before the options are known to be good
+
+    names = {Path(name).name for name in (options.against, options.trace, options.perf) if name is not None}
+    known = compare.known_differences(names)
+    report = compare.compare(texts[0], options.guest, model.scenario_of(settings, options.road), *texts[1:], known=known)
+    title = f"{Path(options.script).name} on the model, {options.guest}, {options.road}, beside {', '.join(sorted(names))}"
+    if options.json:
+        head: dict[str, Any] = {"schema": SCHEMA, "script": options.script, "guest": options.guest, "road": options.road}
+        print(json.dumps({**head, "settings": settings, **report.plain_data()}, indent=1))
+    else:
+        print(compare.text(report, title))
+    return 1 if report.differences else 0
+
+
+def _setting(item: str) -> tuple[str, str]:
+    key, equals, value = item.partition("=")
+    if not equals:
+        raise ScenarioError(f"--set needs KEY=VALUE, not {quote(item)}.")
+    if key not in SETTINGS:
+        raise one_of("The setting", key, SETTINGS)
+    return key, value
+
+
+def _text(name: str) -> str:
+    """The text of a file the user named."""
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise ScenarioError(f"The file {quote(name, 80)} is larger than {MAX_FILE >> 20} MiB.")
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ScenarioError(f"The file {quote(name, 80)} is not text.") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, ScenarioError):
+            raise
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise ScenarioError(f"The file {quote(name, 80)} cannot be read: {reason}.") from None

@@ -1,0 +1,209 @@
+"""The recordings that come with the package (pagingviz/evidence/recordings/), and the model held against each, computed once.
+
+What they are and are not is told by WHAT_THEY_ARE, which the page shows as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from pagingviz.evidence.xen.compare import Report, compare, known_differences
+from pagingviz.evidence.xen.model import scenario_of
+from pagingviz.scenario.fields import one_of
+from pagingviz.scenario.scenario import Scenario
+
+FOLDER = Path(__file__).resolve().parents[1] / "recordings"
+WHAT_THEY_ARE = (
+    "A real Xen 4.17.5, rebuilt with shadow paging and performance counters on, ran a small guest and wrote down what it did. "
+    "The computer under it was QEMU's software emulation of an AMD processor (SVM), so every order, count and bitmap is Xen's "
+    "own, but the times are not real and are not shown. There is one vCPU and 32 MiB. Two things a recording does not tell "
+    "are searched, each over a short written list: where in its idle loop an operation found the guest, and what was shadowed "
+    "when the recording began."
+)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording: `name` as in the URL, `title` for the reader, files of FOLDER ("" where there is none), Xen's settings."""
+
+    name: str
+    title: str
+    script: str
+    guest: str
+    jsonl: str = ""
+    csv: str = ""
+    perf: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    about: str = ""
+    road: str = "shadow"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that belong to it."""
+        return tuple(name for name in (self.script, self.jsonl, self.csv, self.perf) if name)
+
+    @property
+    def scenario(self) -> Scenario:
+        """The model's scenario of the recorded domain."""
+        return scenario_of(self.settings, self.road)
+
+
+RECORDINGS = (
+    Recording(
+        "pt",
+        "Page-table writes, 64-bit",
+        "pt.ld",
+        "hvm64",
+        "trace_pt_shadow.jsonl",
+        "trace_pt_shadow.csv",
+        "perf_pt_shadow.txt",
+        about="Superpages are split, entries changed with and without flushes: out of sync.",
+    ),
+    Recording(
+        "pt-boot2",
+        "Page-table writes, second boot",
+        "pt.ld",
+        "hvm64",
+        csv="trace_ptb_shadow.csv",
+        about="The same script after another boot, with the guest rebuilt: its code lies on other pages.",
+    ),
+    Recording(
+        "pt-oos0",
+        "Page-table writes, oos=0",
+        "pt.ld",
+        "hvm64",
+        "trace_pt_oos0_shadow.jsonl",
+        "trace_pt_oos0_shadow.csv",
+        "perf_pt_oos0_shadow.txt",
+        {"oos": "0"},
+        "No table may go out of sync: every store to one is emulated.",
+    ),
+    Recording(
+        "pt-pae",
+        "Page-table writes, PAE guest",
+        "pt.ld",
+        "pae",
+        "trace_pt_pae_shadow.jsonl",
+        "trace_pt_pae_shadow.csv",
+        "perf_pt_pae_shadow.txt",
+        about="Three levels: one entry is two stores, and Xen emulates both in one exit.",
+    ),
+    Recording(
+        "trace",
+        "Log-dirty rounds, 64-bit",
+        "trace.ld",
+        "hvm64",
+        "trace_shadow.jsonl",
+        "trace_shadow.csv",
+        "perf_shadow.txt",
+        about="Reads, writes, splits and flushes, each round ended by a CLEAN.",
+    ),
+    Recording(
+        "pae",
+        "Log-dirty rounds, PAE guest",
+        "pae.ld",
+        "pae",
+        "trace_pae_shadow.jsonl",
+        "trace_pae_shadow.csv",
+        "perf_pae_shadow.txt",
+        about="The same kind of rounds with three-level tables.",
+    ),
+    Recording(
+        "sweep",
+        "Sweep of 75 log-dirty readings",
+        "sweep.ld",
+        "hvm64",
+        "sweep_shadow.jsonl",
+        about="From one page to all of the region, strides, reads: bitmap, dirty_count and fault_count of every round.",
+    ),
+    Recording(
+        "sweep-boot2",
+        "Sweep, second boot",
+        "sweep.ld",
+        "hvm64",
+        "sweep_boot2_shadow.jsonl",
+        about="The same sweep after another boot, with the guest rebuilt.",
+    ),
+    Recording(
+        "trace-pv",
+        "Log-dirty rounds, PV guest",
+        "trace.ld",
+        "pv64",
+        "trace_pv.jsonl",
+        "trace_pv.csv",
+        "perf_pv.txt",
+        about="Shadows are there only for log-dirty: each round fills them in again by faults.",
+        road="pv",
+    ),
+    Recording(
+        "sweep-pv",
+        "Sweep, PV guest",
+        "sweep.ld",
+        "pv64",
+        "sweep_pv.jsonl",
+        about="The guest's own tables are never written behind its back: its stack and status page, no more.",
+        road="pv",
+    ),
+    Recording(
+        "sweep-pv-boot2",
+        "Sweep, PV guest, second boot",
+        "sweep.ld",
+        "pv64",
+        "sweep_boot2_pv.jsonl",
+        about="The same sweep after another boot, with the guest rebuilt: its region begins two pages later.",
+        road="pv",
+    ),
+    Recording(
+        "trace-hap",
+        "Log-dirty rounds, HAP (NPT)",
+        "trace.ld",
+        "hvm64",
+        "trace_hap.jsonl",
+        "trace_hap.csv",
+        "perf_hap.txt",
+        about="Two exits for a page that is written, one for a page that is only read.",
+        road="hap",
+    ),
+    Recording(
+        "sweep-hap",
+        "Sweep, HAP (NPT)",
+        "sweep.ld",
+        "hvm64",
+        "sweep_hap.jsonl",
+        about="The guest's own page tables are dirty in every round: the processor walks them as stores.",
+        road="hap",
+    ),
+    Recording(
+        "sweep-hap-boot2",
+        "Sweep, HAP, second boot",
+        "sweep.ld",
+        "hvm64",
+        "sweep_boot2_hap.jsonl",
+        about="The same sweep on nested tables after another boot, with the guest rebuilt.",
+        road="hap",
+    ),
+)
+NAMES = tuple(recording.name for recording in RECORDINGS)
+
+
+def recording(name: str) -> Recording:
+    """The recording of that name; ScenarioError when there is none."""
+    if name not in NAMES:
+        raise one_of("The recording", name, NAMES)
+    return RECORDINGS[NAMES.index(name)]
+
+
+@cache
+def text(file: str) -> str:
+    """The text of one file of the recordings."""
+    return (FOLDER / file).read_text(encoding="utf-8")
+
+
+def comparison(name: str, told: Callable[[int, int], None] | None = None) -> Report:
+    """The model held against a recording: seconds of work. `told` hears how far it is, see compare."""
+    r = recording(name)
+    given = [text(file) if file else None for file in (r.jsonl, r.csv, r.perf)]
+    return compare(text(r.script), r.guest, r.scenario, *given, known_differences(set(r.files)), told)

@@ -1,0 +1,107 @@
+"""Two lists of trace events beside each other: which are equal, which stand alone. And one reading beside another.
+
+Compared are kind, address and path flags, in order. Addresses of tables and of the region count exactly, those of the
+guest's own code, stack, status and control pages by page. The flags of a fast emulation are stale in Xen and not compared
+(facts/xen-4.17.md 2e): the model marks such an event with flags None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import accumulate
+
+from pagingviz.evidence.xen.read import Event
+
+Own = Callable[[int], bool]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row of two columns; None where a side has nothing."""
+
+    recorded: Event | None
+    model: Event | None
+    equal: bool
+
+    @property
+    def words(self) -> str:
+        """The difference in one line."""
+        if self.model is None:
+            return f"the recording has {self.recorded.words}, the model has nothing"
+        if self.recorded is None:
+            return f"the recording has nothing, the model has {self.model.words}"
+        return f"the recording has {self.recorded.words}, the model has {self.model.words}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a PEEK or CLEAN gave."""
+
+    pages: frozenset[int]
+    dirty_count: int
+    fault_count: int
+
+
+def place(event: Event, own: Own) -> tuple[str, int | None]:
+    """Kind and address of an event as far as they are compared."""
+    if event.va is None:
+        return event.kind, event.gfn
+    return event.kind, event.va & ~0xFFF if own(event.va >> 12) else event.va
+
+
+def align(recorded: list[Event], model: list[Event], own: Own) -> list[Pair]:
+    """The two lists in order, rows matched by kind and address; a matched row is equal when the flags are, too."""
+    left, right = [place(e, own) for e in recorded], [place(e, own) for e in model]
+    pairs = []
+    for tag, a0, a1, b0, b1 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        if tag == "equal":
+            for r, m in zip(recorded[a0:a1], model[b0:b1], strict=True):
+                same = m.flags is None or r.flags is None or m.flags == r.flags
+                pairs.append(Pair(r, m, same))
+            continue
+        lonely, alone = recorded[a0:a1], model[b0:b1]
+        for k in range(max(len(lonely), len(alone))):
+            r, m = (side[k] if k < len(side) else None for side in (lonely, alone))
+            pairs.append(Pair(r, m, False))
+    return pairs
+
+
+def spread(recorded: list[Event], groups: list[tuple[Event, ...]], own: Own) -> list[list[Event]]:
+    """The recorded events dealt out to the model's groups of events, in order: for records that have no time of their own."""
+    out: list[list[Event]] = [[] for _ in groups]
+    ends = list(accumulate(len(group) for group in groups))
+    used = 0
+    for pair in align(recorded, [event for group in groups for event in group], own):
+        here = next((k for k, end in enumerate(ends) if used < end), len(groups) - 1)
+        if pair.recorded is not None:
+            out[here].append(pair.recorded)
+        used += pair.model is not None
+    return out
+
+
+def read_differences(recorded: Reading, model: Reading, faults: bool) -> list[str]:
+    """Differences of two readings in words; fault_count only when `faults`."""
+    out = []
+    if recorded.pages != model.pages:
+        missing, extra = recorded.pages - model.pages, model.pages - recorded.pages
+        parts = [f"only the recording has {ranges(missing)}"] if missing else []
+        parts += [f"only the model has {ranges(extra)}"] if extra else []
+        out.append(f"bitmap: {'; '.join(parts)}")
+    if recorded.dirty_count != model.dirty_count:
+        out.append(f"dirty_count {recorded.dirty_count}, the model has {model.dirty_count}")
+    if faults and recorded.fault_count != model.fault_count:
+        out.append(f"fault_count {recorded.fault_count}, the model has {model.fault_count}")
+    return out
+
+
+def ranges(pages: frozenset[int] | set[int]) -> str:
+    """{0x119, 0x11a, 0x200} to `119-11a 200`."""
+    out: list[list[int]] = []
+    for page in sorted(pages):
+        if out and out[-1][1] == page - 1:
+            out[-1][1] = page
+        else:
+            out.append([page, page])
+    return " ".join(f"{low:x}" if low == high else f"{low:x}-{high:x}" for low, high in out)

@@ -1,0 +1,209 @@
+"""The model of one recorded domain: the recordings' guest on the engine, driven row by row, with the tool's operations.
+
+Counters tick on the CPU that runs: what a tool operation (enable, clean, off, setpages) does is counted apart, because the
+recordings' last column is the guest's CPU only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import operation, xen
+from pagingviz.arch.state import PV_COUNTERS, XEN_COUNTERS
+from pagingviz.arch.words import NONE, U
+from pagingviz.core import run as kernels
+from pagingviz.evidence.xen.guest import FRAMES, NOP, STORE, Guest, Row
+from pagingviz.evidence.xen.read import BY_GFN, KINDS, Event
+from pagingviz.machine.machine import Machine
+from pagingviz.scenario.fields import pool_cap
+from pagingviz.scenario.scenario import Scenario
+from pagingviz.work.raw_guest import RawWork, Shown
+
+CHUNK = 32  # rows between two looks at the event ring, which holds events.RING events
+DEFAULT_POOL = {"shadow": 320, "hap": 288, "pv": 161}  # libxl: 256 a vCPU + 2 (hap: 1) a MiB; PV: Xen's own, at ENABLE
+KIND = {int(ev.CODES[name]): name for name in KINDS if name in ev.CODES}
+_STEPS = {"enable": xen.CMD_ENABLE, "clean": xen.CMD_CLEAN, "off": xen.CMD_OFF, "peek": xen.CMD_PEEK}
+_NO_ROWS = ((NOP, 0, 0, 0),)
+
+
+def scenario_of(settings: dict[str, str], road: str = "shadow") -> Scenario:
+    """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields.
+
+    On the hap road the processor was AMD's, so its tables are NPT, with 2 MiB leaves.
+    """
+    base = Scenario(
+        road=road, hap="npt", superpages=1, frames=FRAMES, pool=DEFAULT_POOL[road], xen="4.17", floor=1, trace="", work="idle"
+    )
+    return base.replace(**settings)
+
+
+class RecordedWork(RawWork):
+    """The recordings' guest with a program, and room for `aliases` alias tables. The map of guest tables shows what it uses."""
+
+    hap_pool = DEFAULT_POOL["hap"]
+
+    def __init__(self, guest: Guest, program: Iterable[tuple], aliases: int) -> None:
+        self._guest, self._aliases, self.small_chunks = guest, aliases, guest.small_chunks
+        super().__init__(
+            levels=guest.at.levels,
+            zone=guest.zone(aliases),
+            frames=FRAMES,
+            cr3=guest.at.root,
+            tables=guest.tables(aliases),
+            program=program,
+            cr=guest.cr,
+            p2m_pages=guest.p2m_pages,
+        )
+
+    def _found(self) -> tuple[Shown, ...]:
+        return self._guest.shown(self._aliases)
+
+
+class Model:
+    """`aliases`: how many alias tables command 13 will build at most; `largest`: the largest pool that will be asked for."""
+
+    def __init__(self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0) -> None:
+        self.guest, self.events, self._tool = guest, [], {}
+        wanted = scenario.pool
+        if largest > pool_cap(wanted):
+            scenario = scenario.replace(pool=largest)
+        self.machine = Machine(scenario, RecordedWork(guest, _NO_ROWS * (CHUNK + 8), aliases))
+        self._ops = np.arange(CHUNK + 8, dtype=np.uint64) << operation.OP_VPN_SHIFT | operation.RAW
+        self._credits = np.zeros(CHUNK + 8, np.uint32)
+        if scenario.pool != wanted:
+            self.operation("setpages", wanted)
+
+    # ---- doing
+
+    def run(self, rows: list[Row]) -> None:
+        """The guest carries out `rows`. Its trace events are appended to self.events."""
+        first = 0
+        while first < len(rows):
+            part = rows[first : first + CHUNK]
+            while part[-1][0] == STORE and first + len(part) < len(rows):
+                part.append(rows[first + len(part)])  # the second half of an entry stays with the first
+                if len(part) == CHUNK + 8:
+                    break
+            self._load(part)
+            i = 0
+            while i < len(part):
+                stop = next((j for j in range(i, len(part)) if part[j][0] == STORE), len(part))
+                if stop > i:
+                    self._do(i, stop)
+                if stop < len(part):
+                    self._do(stop, stop + 1)
+                i = stop + 1
+            first += len(part)
+
+    def operation(self, name: str, number: int = 0) -> None:
+        """A tool operation on the domain: enable, clean, peek, off, or setpages to `number` pages."""
+        before = self._counts()
+        code, value = (xen.CMD_POOL, number) if name == "setpages" else (_STEPS[name], 0)
+        first = int(self._sys.ev_n)
+        kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, U(value))
+        self._collect(first, False)
+        for key, count in self._counts().items():
+            self._tool[key] = self._tool.get(key, 0) + count - before[key]
+
+    def snapshot(self) -> tuple:
+        """All state, to go back to. Events not yet taken belong to it."""
+        return self.machine.snapshot(), list(self.events), dict(self._tool)
+
+    def restore(self, state: tuple) -> None:
+        """Back to a snapshot."""
+        machine, events, tool = state
+        self.machine.restore(machine)
+        self.events, self._tool = list(events), dict(tool)
+
+    # ---- looking
+
+    def take(self) -> list[Event]:
+        """The trace events since the last call."""
+        events, self.events = self.events, []
+        return events
+
+    def counters(self) -> dict[str, int]:
+        """Counts of the guest's own CPU since the start."""
+        return {key: count - self._tool.get(key, 0) for key, count in self._counts().items()}
+
+    def word(self, frame: int, index: int) -> int:
+        """The 8-byte word at `index` of a frame with contents."""
+        return int(self.machine.view("tables")[frame * 512 + index])
+
+    def dirty(self) -> frozenset[int]:
+        """Frames whose bit is set in the log-dirty bitmap."""
+        return frozenset(self.machine.dirty_frames().tolist())
+
+    @property
+    def dirty_count(self) -> int:
+        """What PEEK and CLEAN report as dirty_count."""
+        return int(self._sys.dirty_count)
+
+    @property
+    def fault_count(self) -> int:
+        """What PEEK and CLEAN report as fault_count."""
+        return int(self._sys.fault_count)
+
+    @property
+    def pool_pages(self) -> int:
+        """The size of the pool as reported: pages of shadows and pages of the p2m."""
+        return int(self._sys.total_pages + self._sys.p2m_pages)
+
+    @property
+    def crashed(self) -> bool:
+        """The domain was crashed."""
+        return bool(self._sys.crashed)
+
+    # ---- inside
+
+    @property
+    def _sys(self):
+        return self.machine.sys[0]
+
+    def _counts(self) -> dict[str, int]:
+        return {name: int(self._sys[name]) for name in XEN_COUNTERS + PV_COUNTERS}
+
+    def _load(self, rows: list[Row]) -> None:
+        """Put `rows` where the engine reads its program (core/raw.py)."""
+        words = np.array([(code | size << 24, va, value) for code, va, value, size in rows], np.uint64)
+        self.machine.view("prog")[: words.size] = words.reshape(-1)
+        self._sys.rows = len(rows)
+
+    def _do(self, first: int, last: int) -> None:
+        """Rows first..last-1 of what is loaded; a store comes alone, so that a fast emulation can be told."""
+        m, s = self.machine, self._sys
+        seen, fast = int(s.ev_n), int(s.shadow_fault_fast_emulate)
+        kernels.run(m.sys, m.cpu, m.mem, self._ops[first:last], self._credits[first:last])
+        self._collect(seen, int(s.shadow_fault_fast_emulate) > fast)
+
+    def _collect(self, first: int, fast: bool) -> None:
+        """Trace events of the ring from number `first` on; flags of a fast emulation are nobody's (facts 2e): None."""
+        s = self._sys
+        n = int(s.ev_n)
+        if n == first:
+            return
+        rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
+        for i in range(max(first, n - int(ev.RING)), n):
+            tick, kind, _, gva, gfn, mfn, level, detail = (int(word) for word in rows[i % int(ev.RING)])
+            name = KIND.get(kind)
+            if kind == ev.NPF_RECALC or kind == ev.HVM_NPF:
+                self._exit(tick, kind, gfn, mfn, detail)
+            if name is None:
+                continue
+            if name in BY_GFN:
+                self.events.append(Event(name, gfn=gfn, tick=tick))
+            else:
+                flags = None if name == "EMULATE" and fast else level >> 16
+                value = detail if name == "EMULATE" else None
+                self.events.append(Event(name, va=gva, flags=flags, value=value, tick=tick))
+
+    def _exit(self, tick: int, kind: int, gfn: int, mfn: int, gpa: int) -> None:
+        """What Xen traces of an NPF exit: the exit, the p2m entry when its type changed, and the fault when it was one."""
+        self.events.append(Event("NPF", tick=tick))
+        if kind == ev.HVM_NPF:
+            if mfn != int(NONE):
+                self.events.append(Event("MEM_SET_P2M_ENTRY", gfn=gfn, tick=tick))
+            self.events.append(Event("HVM_NPF", va=gpa, tick=tick))

@@ -1,0 +1,206 @@
+"""The film of a recording: the way the comparison chose, as one program for a Simulation, and every row with its moment.
+
+A row is a step of the script, or an event that Xen traced, the model showed, or both. Its tick is that of the model's machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from pagingviz.evidence.xen.compare import Report, Row, items_of
+from pagingviz.evidence.xen.library import comparison, recording, text
+from pagingviz.evidence.xen.match import Reading
+from pagingviz.evidence.xen.model import Model, RecordedWork
+from pagingviz.evidence.xen.play import Played, Player
+from pagingviz.evidence.xen.pvguest import guest_of
+from pagingviz.evidence.xen.read import Event, flag_names
+from pagingviz.evidence.xen.script import COMMANDS, Step, parse
+from pagingviz.scenario.scenario import Scenario
+from pagingviz.work.raw_guest import RawWork
+
+_ACTS = {"enable": "enable", "clean": "clean", "peek": "peek", "off": "off", "setpages": "pool"}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One row of the page: number, line of the script, the two sides in words, equal (None: nothing to compare), tick."""
+
+    number: int
+    line: int
+    recorded: str
+    model: str
+    equal: bool | None
+    tick: int
+    step: bool
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a Simulation needs to go the way of the comparison, and the rows beside it."""
+
+    name: str
+    report: Report
+    scenario: Scenario
+    program: tuple
+    moments: tuple[Moment, ...]
+
+    def work(self) -> RawWork:
+        """The recorded guest with its whole program."""
+        return RecordedWork(guest_of(recording(self.name).guest), self.program, _aliases(self.name))
+
+
+class _Tape(Model):
+    """A model that remembers what it was given, and when its events happened. The tape is part of its state."""
+
+    tape: tuple | None = None
+
+    def run(self, rows):
+        """As Model.run."""
+        self.tape = (self.tape, tuple(rows))
+        super().run(rows)
+
+    def operation(self, name, number=0):
+        """As Model.operation."""
+        self.tape = (self.tape, (name, number))
+        super().operation(name, number)
+
+    def snapshot(self):
+        """All state and the tape."""
+        return super().snapshot(), self.tape
+
+    def restore(self, state):
+        """Back to a snapshot."""
+        state, self.tape = state
+        super().restore(state)
+
+    @property
+    def tick(self) -> int:
+        """Rows carried out."""
+        return int(self.machine.sys[0].tick)
+
+
+class _Camera(Player):
+    """Goes the way of a Played once more."""
+
+    model_type = _Tape
+
+    def film(self, played: Played) -> tuple[_Tape, list[int], list[tuple]]:
+        """(the model at the end, the tick at which each item begins, the events of each item with their ticks)."""
+        model, _ = self.ready(played.start, played.loop)
+        ticks, events = [model.tick], []
+        for way in self.ways(model, played, len(played.outcomes) - 1):
+            model.restore(way.state)
+            ticks.append(model.tick)
+            events.append(way.outcomes[-1].events)
+        return model, ticks[:-1], events
+
+
+def _aliases(name: str) -> int:
+    steps = [item.step for item in _items(name)[1]]
+    return min(max((s.args[0] for s in steps if s.name == "cmd" and s.number == 13), default=0), 1024)
+
+
+@cache
+def _items(name: str):
+    r = recording(name)
+    return items_of(parse(text(r.script)), text(r.jsonl) if r.jsonl else None, text(r.csv) if r.csv else None, r.scenario.road)
+
+
+def film(name: str, told: Callable[[int, int], None] | None = None) -> Film:
+    """The film of a recording: seconds of work. `told` hears how far the comparison is."""
+    r, report = recording(name), comparison(name, told)
+    before, items = _items(name)
+    camera = _Camera(r.guest, r.scenario, before, items)
+    camera.traced = bool(r.csv)
+    model, ticks, events = camera.film(report.played)
+    program, commands = _cut(model.tape)
+    scenario = r.scenario.replace(do=",".join(commands), sentence=f"{r.title}: {r.about}")
+    return Film(name, report, scenario, program, tuple(_moments(report, items, ticks, events, commands)))
+
+
+def _cut(tape) -> tuple[tuple, list[str]]:
+    """(all program rows, commands "name@tick") of a tape."""
+    parts = []
+    while tape is not None:
+        tape, part = tape
+        parts.append(part)
+    program, commands = [], []
+    for part in reversed(parts):
+        if part and isinstance(part[0], str):
+            name = _ACTS[part[0]]
+            commands.append(f"{name}:{part[1]}@{len(program)}" if name == "pool" else f"{name}@{len(program)}")
+        else:
+            program += part
+    return tuple(program), commands
+
+
+def _moments(report: Report, items, ticks, events, commands) -> list[Moment]:
+    """Rows in order: each step at the moment it begins (an operation: when it has been done), then its events."""
+    out: list[Moment] = []
+    rows = [row for row in report.rows if row.line]
+    for row in report.rows:
+        if not row.line:
+            out.append(Moment(len(out), 0, row.words, row.words, None, 0, True))
+            _add_events(out, row, (), 0)
+    at = [int(command.rpartition("@")[2]) for command in commands[len(commands) - sum(i.step.name in _ACTS for i in items) :]]
+    for item, row, tick, seen in zip(items, rows, ticks, events, strict=True):
+        acted = at.pop(0) if item.step.name in _ACTS else tick
+        recorded, model, equal = _step_words(item.step, row, differing(report, row.line))
+        out.append(Moment(len(out), row.line, recorded, model, equal, acted, True))
+        _add_events(out, row, seen, acted)
+    return out
+
+
+def _add_events(out: list[Moment], row: Row, seen, tick: int) -> None:
+    """The events of a step; one that only the recording has stands at the moment of the one before it."""
+    rest = list(seen)
+    for pair in row.pairs:
+        if pair.model is not None and rest:
+            tick = rest.pop(0).tick
+        sides = [_event_words(event) for event in (pair.recorded, pair.model)]
+        out.append(Moment(len(out), row.line, *sides, pair.equal, tick, False))
+
+
+def _event_words(event: Event | None) -> str:
+    if event is None:
+        return "—"
+    place = f" {event.va:#x}" if event.va is not None else f" gfn {event.gfn:#x}" if event.gfn is not None else ""
+    flags = flag_names(event.flags)
+    if event.kind == "EMULATE" and event.flags is None:
+        flags = "fast path: its flags are stale in Xen, not compared"
+    return f"{event.kind}{place}{' · ' + flags if flags not in ('', '0') else ''}"
+
+
+def _step_words(step: Step, row: Row, differing: list[str]) -> tuple[str, str, bool | None]:
+    """(recorded, model, equal) of the row of a step: its command in words, or what a PEEK or CLEAN read."""
+    if row.reading:
+        recorded, model = (_reading_words(step.name, reading) for reading in row.reading)
+        return recorded, model, not differing
+    words = f"{row.words}: {command_words(step)}" if step.name == "cmd" else row.words
+    return words, words if step.name != "note" else "", None
+
+
+def command_words(step: Step) -> str:
+    """What a command of the guest does, with its numbers put in."""
+    a, b, c, d, _ = step.args
+    text = COMMANDS[step.number].replace("each with INVLPG if d", "each with INVLPG" if d else "without INVLPG")
+    for pattern, number in (
+        (r"(?<=from )a\b|(?<=build )a\b", a),
+        (r"\bb(?= pages| L1| stores| alias)", b),
+        (r"(?<=stride )c\b", c),
+        (r"\bd(?= passes)", d),
+    ):
+        text = re.sub(pattern, str(number), text)
+    return text
+
+
+def _reading_words(name: str, reading: Reading) -> str:
+    return f"{name.upper()}: {len(reading.pages)} pages, dirty_count {reading.dirty_count}, fault_count {reading.fault_count}"
+
+
+def differing(report: Report, line: int) -> list[str]:
+    """The differences of one line of the script."""
+    return [text for text in report.differences if text.startswith(f"line {line},")]

@@ -1,0 +1,271 @@
+"""Play a script on the model beside its recording, and search the two things a recording does not tell.
+
+Unknown are (1) the place of the guest's idle loop at which a tool operation hit it, and the page that loop lies in, and
+(2) what was shadowed when the recording began. Both are searched over the finite sets below, and over nothing else; no
+rule here looks at which recording is compared. `play(..., searched=False)` takes the first value of every set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from pagingviz.evidence.xen.guest import PAGES, WRITE, Guest, Row
+from pagingviz.evidence.xen.match import Reading, align, read_differences
+from pagingviz.evidence.xen.model import Model
+from pagingviz.evidence.xen.pvguest import guest_of
+from pagingviz.evidence.xen.read import Event, Operation, pages
+from pagingviz.evidence.xen.script import Step
+from pagingviz.scenario.scenario import Scenario
+
+# ---- the sets that are searched
+STARTS = {
+    "booted": "the guest has booted and numbered its region, no operation before",
+    "after a log-dirty session": "booted, then log-dirty on, CLEAN, idle, and off again",
+    "empty": "booted, then log-dirty on and off again while the guest did not run: nothing is shadowed",
+}
+# How the program was built: the page of the idle loop, 0x104 in the rebuilt 64-bit one; of the PV one the region's first page.
+LOOPS = {"hvm64": (0x103, 0x104), "pae": (0x103,), "pv64": (0x110, 0x112)}
+# Where an operation found the guest: in the loop, waiting; behind its yield in the hypercall page; right after a command
+# and before the last word of its status page is written.
+PLACES = ("loop", "yield", "status")
+# What it did then: it ran; or the next operation came while it still stood there, or after some instructions that stored
+# nothing yet.
+RAN, STILL, BEGUN = "", "still there at the next step", "no store before the next step"
+
+HITS = ("enable", "clean", "off", "setpages")  # operations that change shadows
+_KEEP = 24  # candidates followed at a time
+
+
+@dataclass
+class Item:
+    """One step of the script beside what was recorded: its operation, and the events up to the next that acts."""
+
+    step: Step
+    operation: Operation
+    events: list[Event] = field(default_factory=list)
+    reading: Reading | None = None
+    faults: bool = True  # whether the fault_count of the reading is compared
+
+    @property
+    def acts(self) -> bool:
+        """A command or an operation that changes shadows: it begins a new group of events."""
+        return self.step.name == "cmd" or self.step.name in HITS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the model did at one step: its events, its reading, its pool, and where an operation found the guest."""
+
+    events: tuple[Event, ...] = ()
+    reading: Reading | None = None
+    pool: int | None = None
+    place: str = ""
+    stands: str = "idle"  # where the guest stands at the end of the step
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    cost: int
+    stands: str  # "idle", "status" (a command is not quite done), or the place of PLACES where it still stands
+    state: tuple
+    outcomes: tuple[Outcome, ...] = ()
+    counts: tuple[int, int] = (0, 0)  # dirty_count and fault_count
+    seen: int = 0  # events of the stream that it has gone through
+
+
+@dataclass(frozen=True)
+class Played:
+    """One way through the script. `where`: what `loop` means for this guest; `counters`: of the guest's CPU."""
+
+    start: str
+    loop: int
+    cost: int
+    outcomes: tuple[Outcome, ...]
+    counters: dict[str, int]
+    crashed: bool
+    where: str
+
+
+def recorded_reading(operation: Operation) -> Reading | None:
+    """The reading a PEEK or CLEAN of a recording gave, None when it failed."""
+    row = operation.fields
+    if operation.name not in ("peek", "clean") or "ranges" not in row:
+        return None
+    return Reading(pages(str(row["ranges"])), int(row["dirty_count"]), int(row["fault_count"]))
+
+
+class Player:
+    """Plays `items` for one start and one build of the program. `before`: recorded events before the first step.
+
+    A PV guest's records carry the time of something earlier (it has no exits), so an event may stand before the operation that
+    led to it: they are one stream, in order, and `before` and the events of the items are that stream's pieces.
+    """
+
+    def __init__(self, kind: str, scenario: Scenario, before: list[Event], items: list[Item]) -> None:
+        self.kind, self.scenario, self.before, self.items = kind, scenario, before, items
+        self.stream = None if kind != "pv64" else [*before, *(event for item in items if item.acts for event in item.events)]
+        steps = [item.step for item in items]
+        self.aliases = max((s.args[0] for s in steps if s.name == "cmd" and s.number == 13), default=0)
+        self.largest = max((s.number for s in steps if s.name == "setpages"), default=0)
+
+    def play(self, start: str, loop: int, searched: bool, limit: int | None = None) -> Played | None:
+        """The best way through; without search, the way of the first values. None once it has `limit` differences."""
+        model, guest = self.ready(start, loop)
+        base = model.counters()
+        cost = 0 if self.stream is not None else len(self.before)
+        candidates = [_Candidate(cost, "idle", model.snapshot())]
+        for number, item in enumerate(self.items):
+            if item.step.name == "clean":
+                candidates = self._tell_apart(model, candidates, item)
+            found = [c for old in candidates for c in self._step(model, guest, old, number, searched)]
+            candidates = _best(found)
+            if item.step.name == "peek":
+                candidates = list({c.stands: c for c in reversed(candidates)}.values())[::-1]
+            if limit is not None and candidates[0].cost >= limit:
+                return None
+        best = candidates[0]
+        model.restore(best.state)
+        counts = {key: count - base[key] for key, count in model.counters().items()}
+        return Played(start, loop, best.cost, best.outcomes, counts, model.crashed, guest.where)
+
+    def replay(self, played: Played, upto: int) -> Model:
+        """The model after item number `upto` (from 0) on the way that `played` went; -1: before the first."""
+        model, _ = self.ready(played.start, played.loop)
+        for way in self.ways(model, played, upto):
+            model.restore(way.state)
+        return model
+
+    def ways(self, model: Model, played: Played, upto: int) -> Iterator[_Candidate]:
+        """From where `model` is ready, the way of `played` after each of its items up to number `upto`."""
+        guest, candidate = guest_of(self.kind, played.loop), _Candidate(0, "idle", model.snapshot())
+        for number in range(upto + 1):
+            wanted = played.outcomes[number]
+            for searched in (False, True):
+                found = self._step(model, guest, candidate, number, searched)
+                same = [c for c in found if (c.outcomes[-1].place, c.stands) == (wanted.place, wanted.stands)]
+                if same:
+                    candidate = same[0]
+                    break
+            yield candidate
+
+    model_type = Model
+
+    def ready(self, start: str, loop: int) -> tuple[Model, Guest]:
+        """A model at one of STARTS."""
+        guest = guest_of(self.kind, loop)
+        model = self.model_type(guest, self.scenario, min(self.aliases, PAGES), self.largest)
+        _begin(model, guest, start)
+        model.take()
+        return model, guest
+
+    def _tell_apart(self, model: Model, candidates: list[_Candidate], item: Item) -> list[_Candidate]:
+        """Before a CLEAN, which reads the counts: the best candidate for each place where the guest may stand."""
+        best: dict[str, tuple[int, _Candidate]] = {}
+        for candidate in candidates:
+            model.restore(candidate.state)
+            cost = candidate.cost + self._unread(item, Outcome(reading=_read(model)))
+            if candidate.stands not in best or cost < best[candidate.stands][0]:
+                best[candidate.stands] = cost, candidate
+        return [candidate for _, candidate in best.values()]
+
+    def _step(self, model: Model, guest: Guest, old: _Candidate, number: int, searched: bool) -> list[_Candidate]:
+        """The candidates that one step makes of one candidate."""
+        item = self.items[number]
+        step, cost = item.step, old.cost
+        then = next((i for i in self.items[number + 1 :] if i.acts or i.step.name == "peek"), None)
+        # Without a trace, nobody can tell whether a fault came before or within the next command.
+        stay = searched and then is not None and then.acts and (self.traced or then.step.name in HITS)
+        model.restore(old.state)
+        if step.name in HITS:
+            return self._hit(model, guest, old, item, stay, searched)
+        if step.name in ("cmd", "peek") and old.stands != "idle":
+            model.run(_resume(guest, old.stands))
+        stands = "idle" if step.name in ("cmd", "peek") else old.stands
+        outcome = Outcome(stands=stands)
+        if step.name == "cmd":
+            model.run(guest.command(step, model.word) + guest.finish())
+            forks = [(RAN, "idle")] + [(RAN, "status")] * (stay and then.step.name in HITS)
+            return self._fork(model, guest, old, item, outcome, forks, cost)
+        if step.name == "peek":
+            model.operation("peek")
+            outcome = replace(outcome, reading=_read(model))
+            cost += self._unread(item, outcome)
+        elif step.name == "pool":
+            outcome = replace(outcome, pool=model.pool_pages)
+        return [replace(old, cost=cost, stands=stands, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
+
+    def _hit(self, model, guest, old: _Candidate, item: Item, stay: bool, searched: bool) -> list[_Candidate]:
+        """An operation finds the guest at a place; then the guest goes on, or still stands there at the next step."""
+        name = item.step.name
+        reading = _read(model) if name == "clean" else None
+        model.operation(name, item.step.number)
+        outcome = Outcome(reading=reading, pool=model.pool_pages if name == "setpages" else None)
+        cost = old.cost + self._unread(item, outcome)
+        places = (PLACES[:2] if searched else PLACES[:1]) if old.stands == "idle" else (old.stands,)
+        forks = [(ran, place) for ran in ((RAN, STILL, BEGUN) if stay else (RAN,)) for place in places]
+        return self._fork(model, guest, old, item, outcome, forks, cost)
+
+    def _fork(self, model, guest, old, item: Item, outcome: Outcome, forks, cost: int) -> list[_Candidate]:
+        """One candidate for each of `forks`: (what it did, place). The events of the step are complete then."""
+        state, out = model.snapshot(), []
+        for ran, place in forks:
+            model.restore(state)
+            stands = place
+            if item.step.name == "cmd":
+                if place == "idle":
+                    model.run(guest.idle())
+            elif ran == RAN:
+                model.run(_resume(guest, place))
+                stands = "idle"
+            elif ran == BEGUN:
+                rows = _resume(guest, place)
+                model.run(rows[: next(n for n, row in enumerate(rows) if row[0] == WRITE)])
+                if place == "yield":  # it has read the control page; a PV guest was seen to take up the next command there
+                    stands = "loop" if self.stream is None else "idle"
+            events = tuple(model.take())
+            seen = old.seen + len(events)
+            expected = item.events if self.stream is None else self.stream[old.seen : seen]
+            wrong = sum(not pair.equal for pair in align(expected, list(events), guest.own)) if self.traced else 0
+            where = "" if item.step.name == "cmd" else ", ".join(part for part in (place, ran) if part)
+            done = replace(outcome, events=events, place=where, stands=stands)
+            counts = model.dirty_count, model.fault_count
+            out.append(_Candidate(cost + wrong, stands, model.snapshot(), (*old.outcomes, done), counts, seen))
+        return out
+
+    def _unread(self, item: Item, outcome: Outcome) -> int:
+        if item.reading is None or outcome.reading is None:
+            return int((item.reading is None) != (outcome.reading is None))
+        return len(read_differences(item.reading, outcome.reading, item.faults))
+
+    traced = True  # whether the recording has trace events at all
+
+
+def _best(found: list[_Candidate]) -> list[_Candidate]:
+    """The best of them; of equally good ones first one of each kind of standing, since which is right may show only later."""
+    alike: dict[tuple, int] = {}
+    ranked = []
+    for candidate in found:
+        key = candidate.cost, candidate.stands, candidate.counts
+        ranked.append((candidate.cost, alike.get(key, 0), candidate))
+        alike[key] = alike.get(key, 0) + 1
+    return [candidate for _, _, candidate in sorted(ranked, key=lambda row: row[:2])][:_KEEP]
+
+
+def _begin(model: Model, guest: Guest, start: str) -> None:
+    """Bring the model to one of STARTS."""
+    model.run(guest.boot() + guest.idle())
+    for name in {"booted": (), "after a log-dirty session": ("enable", "clean", "off"), "empty": ("enable", "off")}[start]:
+        model.operation(name)
+        if start != "empty":
+            model.run(guest.idle("loop"))
+
+
+def _read(model: Model) -> Reading:
+    """What a PEEK would give now."""
+    return Reading(model.dirty(), model.dirty_count, model.fault_count)
+
+
+def _resume(guest: Guest, stands: str) -> list[Row]:
+    """What the guest does next from where it stands."""
+    return guest.finish() + guest.idle() if stands == "status" else guest.idle(stands)

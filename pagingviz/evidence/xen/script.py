@@ -1,0 +1,96 @@
+"""Scripts of the recordings (`.ld`): one operation a line, in the order the tool carried them out. Pure text, no machine.
+
+A line is `note TEXT`, `cmd N a b c d e` (missing numbers: a=0, b=0, c=1, d=1, e=0), or an operation of the tool around
+the guest. Blank lines and lines that begin with # are skipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pagingviz.scenario.fields import ScenarioError, integer, one_of, quote
+
+MAX_LINES = 4096
+ARGUMENTS = ("a", "b", "c", "d", "e")
+DEFAULTS = (0, 0, 1, 1, 0)
+HIGHEST = 1 << 20  # of any number in a script: more than a guest of 32 MiB can use
+PLAIN = ("enable", "clean", "peek", "off", "info", "pool")  # operations without a number
+NUMBERED = {"sleep": "milliseconds", "setpages": "pages"}  # operations with exactly one number
+NAMES = ("note", "cmd", *PLAIN, *NUMBERED)
+# What each command of the guest does, in words for the reader (oracle README, table "Commands").
+COMMANDS = {
+    1: "d passes: increment the first word of b pages from a, stride c",
+    2: "read the first word of b pages from a, stride c",
+    3: "split both 2 MiB pages of the region into 4 KiB pages, reload CR3",
+    4: "toggle bit 9 of b L1 entries from a, stride c, each with INVLPG if d",
+    5: "reload CR3",
+    7: "have the hypervisor copy a string into b pages from a, stride c",
+    8: "for b L1 entries from a, stride c: clear RW, reload CR3, restore it, reload CR3",
+    9: "clear A and D of b L1 entries from a, stride c, then reload CR3",
+    11: "back to 2 MiB pages, reload CR3",
+    12: "b stores of zero to consecutive words of an old L1 page",
+    13: "build a alias L1 tables and hook them, reload CR3",
+    14: "d passes: read through b alias tables from a",
+    15: "d passes: increment through b alias tables from a",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a script: `name` of NAMES; `text` of a note; `number` of a command or operation; `args` a..e."""
+
+    line: int
+    name: str
+    text: str = ""
+    number: int = 0
+    args: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The step as the script would have it, short forms written out."""
+        if self.name == "note":
+            return f"note {self.text}"
+        if self.name == "cmd":
+            return " ".join(map(str, ("cmd", self.number, *self.args[:4])))
+        return f"{self.name} {self.number}" if self.name in NUMBERED else self.name
+
+
+def parse(text: str) -> list[Step]:
+    """The steps of a script. Raises ScenarioError with one sentence for the first line that is not understood."""
+    lines = text.splitlines()
+    if len(lines) > MAX_LINES:
+        raise ScenarioError(f"A script may have at most {MAX_LINES} lines, not {len(lines)}.")
+    steps = [_step(number, line.strip()) for number, line in enumerate(lines, 1)]
+    return [step for step in steps if step is not None]
+
+
+def _step(number: int, line: str) -> Step | None:
+    if not line or line.startswith("#"):
+        return None
+    name, _, rest = line.partition(" ")
+    where = f"in line {number} of the script"
+    if name == "note":
+        return Step(number, name, text=rest.strip())
+    if name not in NAMES:
+        raise one_of(f"The operation {where}", name, NAMES)
+    words = rest.split()
+    if name == "cmd":
+        return _command(number, where, words)
+    if len(words) != (name in NUMBERED):
+        takes = f"one number of {NUMBERED[name]}" if name in NUMBERED else "no number"
+        raise ScenarioError(f"{name} {where} takes {takes}, not {quote(rest)}.")
+    value = integer(f"The number of {name} {where}", words[0], 0, HIGHEST) if words else 0
+    return Step(number, name, number=value)
+
+
+def _command(number: int, where: str, words: list[str]) -> Step:
+    if not 1 <= len(words) <= 1 + len(ARGUMENTS):
+        raise ScenarioError(f"cmd {where} takes a command and up to five numbers, not {quote(' '.join(words))}.")
+    command = integer(f"The command {where}", words[0], 0, HIGHEST)
+    if command not in COMMANDS:
+        known = ", ".join(map(str, COMMANDS))
+        raise ScenarioError(f"The guest of the recordings has no command {command} ({where[3:]}); it knows {known}.")
+    given = [
+        integer(f"The number {name} of cmd {where}", word, 0, HIGHEST) for name, word in zip(ARGUMENTS, words[1:], strict=False)
+    ]
+    return Step(number, "cmd", number=command, args=(*given, *DEFAULTS[len(given) :]))

@@ -1,0 +1,1 @@
+"""Runs over several machines: blow against revoke, pool sizes, migrations down every road."""

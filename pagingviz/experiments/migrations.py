@@ -1,0 +1,181 @@
+"""Whole migrations, from start to end, as reports; and one work moved down every road, side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from pagingviz.arch import costs
+from pagingviz.migration.run import NEVER
+from pagingviz.migration.state import DONE
+from pagingviz.migration.wire import FREQUENCY
+from pagingviz.scenario.fields import MAX_TICK, ScenarioError, format_do
+from pagingviz.scenario.scenario import Scenario
+from pagingviz.timeline.simulation import Simulation
+
+ROADS = (  # name, fields
+    ("PV", {"road": "pv"}),
+    ("shadow", {"road": "shadow"}),
+    ("EPT", {"road": "hap", "hap": "ept", "pml": 0}),
+    ("EPT + PML", {"road": "hap", "hap": "ept", "pml": 1}),
+    ("NPT", {"road": "hap", "hap": "npt", "pml": 0}),
+)
+LOGGING = ("enable", "peek", "clean", "off")  # commands that are the toolstack's while it migrates
+STRIDE = 1 << 20
+
+
+def moving(scenario: Scenario) -> Scenario:
+    """The scenario with a migration in it: Xen's pre-copy where it has none. The log is the toolstack's then, nobody else's."""
+    if scenario.migrate != "no":
+        return scenario
+    kept = tuple(command for command in scenario.commands if command.name not in LOGGING)
+    return scenario.replace(migrate="precopy", clean_every=0, do=format_do(kept))
+
+
+def over(sim: Simulation) -> bool:
+    """Whether nothing is left to do for the migration."""
+    return sim.migration.state.next >= NEVER
+
+
+def move(scenario: Scenario, files=None) -> Simulation:
+    """Run a scenario until its migration is over."""
+    sim = Simulation(moving(scenario), files)
+    while not over(sim):
+        if sim.tick >= MAX_TICK:
+            raise ScenarioError(f"The migration is not over after {MAX_TICK:,} ticks.")
+        sim.run(min(STRIDE, MAX_TICK - sim.tick))
+    return sim
+
+
+def report(sim: Simulation) -> dict[str, Any]:
+    """What a migration came to, as plain data: the JSON of `python -m pagingviz migrate`. Times in microseconds."""
+    sc, mig, st = sim.scenario, sim.migration, sim.migration.state
+    exits = Counter()
+    for r in st.rounds:
+        exits.update(r.exits)
+    return {
+        "scenario": sc.name,
+        "road": sc.road,
+        "hap": sc.hap,
+        "pml": sc.pml,
+        "seed": sc.seed,
+        "migrate": sc.migrate,
+        "policy": sc.policy,
+        "outcome": st.phase,
+        "stop": st.stop,
+        "why": st.why,
+        "ticks": sim.tick,
+        "rounds": [_round(r) for r in st.rounds],
+        "calls": [dict(zip(("iteration", "total_written", "dirty_count", "decision"), c, strict=True)) for c in st.calls],
+        "pages": st.total_sent,
+        "bytes": st.bytes,
+        "exits": dict(exits),
+        "guest_ticks": sum(r.ticks for r in st.rounds),
+        "slowdown": slowdown(sim),
+        "downtime": us(st.downtime),
+        "total": us(st.ended - st.began),
+        "checkpoints": st.checkpoints,
+        "faults": sum(r.faults for r in st.rounds),
+        "destination_equals_source": st.phase == DONE and bool(st.equal),
+        "frames": mig.frames,
+    }
+
+
+def us(cycles: int) -> float:
+    """Cycles as microseconds, to a nanosecond."""
+    return round(cycles / FREQUENCY, 3)
+
+
+def _round(r) -> dict[str, Any]:
+    return {
+        "number": r.number,
+        "kind": r.kind,
+        "planned": r.planned,
+        "sent": r.sent,
+        "data": r.data,
+        "skipped": r.skipped,
+        "dirtied": r.dirtied,
+        "needless": r.needless,
+        "bytes": r.bytes,
+        "ticks": r.ticks,
+        "began": us(r.began),
+        "time": us(r.ended - r.began),
+        "rate": r.rate,
+        "throttle": r.throttle,
+        "faults": r.faults,
+        "stall": us(r.stall),
+        "exits": dict(r.exits),
+    }
+
+
+def slowdown(sim: Simulation) -> float:
+    """Share of the guest's running time in the live rounds that exits took, 0 to 1."""
+    price = {name: costs.cycles(row, sim.migration.table) for name, _, row in costs.CAUSES}
+    live = [r for r in sim.migration.state.rounds if r.kind == "live"]
+    spent = sum(price[name] * n for r in live for name, n in r.exits.items())
+    own = sum(r.ticks for r in live) * sim.migration.op
+    return round(spent / (spent + own), 4) if spent and sim.scenario.tracking == "costs" else 0.0
+
+
+def side_by_side(scenario: Scenario, files=None, told: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
+    """The same work and seed moved down every road of ROADS: a report each, with `name`; with `error` where it cannot run."""
+    rows = []
+    for done, (name, fields) in enumerate(ROADS):
+        if told:
+            told(done, len(ROADS))
+        try:
+            rows.append({"name": name, **report(move(moving(scenario).replace(**fields), files))})
+        except ScenarioError as error:
+            rows.append({"name": name, "error": str(error)})
+    return rows
+
+
+COLUMNS = (  # of the table of roads: heading, and what stands under it
+    ("rounds", lambda r: len(r["rounds"])),
+    ("pages", lambda r: f"{r['pages']:,}"),
+    ("last round", lambda r: f"{r['rounds'][-1]['sent']:,}" if r["rounds"] else ""),
+    ("MB", lambda r: f"{r['bytes'] / 1e6:,.2f}"),
+    ("exits", lambda r: f"{sum(r['exits'].values()):,}"),
+    ("guest slowed by", lambda r: f"{100 * r['slowdown']:.0f} %"),
+    ("total ms", lambda r: f"{r['total'] / 1e3:,.2f}"),
+    ("downtime ms", lambda r: f"{r['downtime'] / 1e3:,.3f}"),
+    ("stopped because", lambda r: r["stop"] or r["why"]),
+    ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO"),
+)
+
+
+def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of `side_by_side` for a reader: one road a row."""
+    return [
+        {"road": row["name"]}
+        | ({"stopped because": row["error"]} if "error" in row else {heading: show(row) for heading, show in COLUMNS})
+        for row in rows
+    ]
+
+
+def lines(r: dict[str, Any]) -> list[str]:
+    """A report as text."""
+    road = r["road"] + (f" ({r['hap']}{', PML' if r['pml'] else ''})" if r["road"] == "hap" else "")
+    out = [f"{r['scenario']}: road {road}, migrate {r['migrate']}, policy {r['policy']}, seed {r['seed']}: {r['outcome']}"]
+    out.append(f"  {'round':<14}{'sent':>10}{'skipped':>9}{'dirtied':>9}{'needless':>9}{'ms':>11}{'guest ticks':>13}  exits")
+    for x in r["rounds"]:
+        exits = ", ".join(f"{n:,} {name}" for name, n in x["exits"].items()) or "none"
+        out.append(
+            f"  {x['number']:>3} {x['kind']:<10}{x['sent']:>10,}{x['skipped']:>9,}{x['dirtied']:>9,}{x['needless']:>9,}"
+            f"{x['time'] / 1e3:>11,.3f}{x['ticks']:>13,}  {exits}"
+        )
+    out += [f"  {what}" for what in (r["stop"] and f"stopped: {r['stop']}", r["why"]) if what]
+    took = f"total {r['total'] / 1e3:,.3f} ms, downtime {r['downtime'] / 1e3:,.3f} ms"
+    out.append(f"  {r['pages']:,} pages, {r['bytes']:,} bytes; {took}")
+    out.append("  the destination " + ("equals the source" if r["destination_equals_source"] else "IS NOT THE SOURCE"))
+    return out
+
+
+def compared(rows: list[dict[str, Any]]) -> list[str]:
+    """The table of roads as text."""
+    shown = table(rows)
+    heads = ["road", *(heading for heading, _ in COLUMNS)]
+    cells = [heads, *([str(row.get(head, "")) for head in heads] for row in shown)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -1,0 +1,124 @@
+"""What stands before tick 0: the guest kernel's direct map as its boot loader leaves it, and RAM in the nested tables.
+
+Nothing here is an access. Of guest frames the kernel's tables come first, by level from the top down, then the first root.
+"""
+
+import numpy as np
+
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import ZERO, U
+from pagingviz.scenario.frames import CHUNK_BITS, GIB_BITS, kernel_tables, machine_frames
+
+_KERNEL = x86.P | x86.RW | x86.A  # entries of the kernel's own tables
+
+
+def _leaf(sc, big):
+    """Flags of a leaf of the direct map."""
+    return _KERNEL | x86.D | (x86.PSE if big else ZERO) | (x86.NX if sc.nx and sc.guest != "hvm32" else ZERO)
+
+
+# ---- the direct map
+
+
+def hvm64(machine, sc):
+    """A 64-bit guest's direct map: L3 tables from frame 0 on, L2s, L1s; returns the first root's frame."""
+    s, tables = machine.sys[0], machine.view("tables").reshape(-1, 512)
+    first = sc.direct_map_base >> 30
+    n3, n2, _ = kernel_tables(sc, sc.frames)
+    s.kl3, s.kslot, s.kslots = 0, first >> 9 & 511, n3
+    gib = np.arange(-(-sc.frames >> GIB_BITS), dtype=np.uint64)
+    entry = gib << U(GIB_BITS + 12) | _leaf(sc, True)
+    small = gib.size - n2  # of the GiBs from here on the pages are smaller
+    entry[small:] = np.arange(n3, n3 + n2, dtype=np.uint64) << x86.PAGE_BITS | _KERNEL
+    at = first + np.arange(gib.size)
+    tables[(at >> 9) - (first >> 9), at & 511] = entry
+    root = _map_ram(sc, tables, n3, n3 + n2, small << CHUNK_BITS)
+    tables[root, int(s.kslot) : int(s.kslot) + n3] = np.arange(n3, dtype=np.uint64) << x86.PAGE_BITS | _KERNEL
+    return root
+
+
+def pae(machine, sc):
+    """Frame 0 the kernel's L2, then its L1s, then the first root, whose last entry is the kernel's."""
+    s, tables = machine.sys[0], machine.view("tables").reshape(-1, 512)
+    s.kl3, s.kslot = 0, 3
+    root = _map_ram(sc, tables, 0, 1, 0)
+    tables[root, 3] = x86.P  # frame 0; a top entry has no rights
+    return root
+
+
+def hvm32(machine, sc):
+    """Frame 0 the template of all roots, then the kernel's L1s, then the first root: the kernel's quarter copied."""
+    s, tables = machine.sys[0], machine.view("tables").view(np.uint32).reshape(-1, 1024)
+    s.kl3, s.kslot = 0, -(-sc.frames // 1024)  # here: how many entries of the template are the direct map
+    root = _map_ram(sc, tables, 0, 1, 0, 10, 768)
+    tables[root] = tables[0]
+    return root
+
+
+def _map_ram(sc, tables, l2, first_l1, chunk, span=CHUNK_BITS, slot=0):
+    """Map the RAM from chunk number `chunk` on in L2 tables `l2`, ...; returns the first frame not used for it.
+
+    A chunk is what one L2 entry maps, 2**span frames; `slot`: entry of the first one.
+    """
+    chunks = np.arange(chunk, -(-sc.frames >> span), dtype=np.uint64)
+    entry = chunks << U(span + 12) | _leaf(sc, True)
+    small = 0 if sc.direct_map_pages == "4k" else (sc.frames >> span) - chunk  # chunks from here on have an L1 table
+    l1 = np.arange(first_l1, first_l1 + chunks.size - small, dtype=np.uint64)
+    entry[small:] = l1 << x86.PAGE_BITS | _KERNEL
+    at = slot + np.arange(chunks.size)
+    wide = tables.shape[1]
+    tables[l2 + at // wide, at % wide] = entry
+    gfn = np.arange(chunk + small << span, sc.frames, dtype=np.uint64)
+    where = np.arange(gfn.size)
+    tables[first_l1 + (where >> span), where & (1 << span) - 1] = gfn << x86.PAGE_BITS | _leaf(sc, False)
+    return first_l1 + l1.size
+
+
+# ---- the nested tables
+
+
+def nested(machine, sc, small):
+    """The domain builder populates guest RAM (p2m_set_entry): the largest leaf that alignment and `superpages` allow.
+
+    `small`: numbers of 2 MiB chunks that are mapped by 4 KiB leaves all the same.
+    """
+    s, pool, frames = machine.sys[0], machine.view("pool").reshape(-1, 512), sc.frames
+    if sc.hap == "ept":
+        flags, table = x86.EPT_RWX | x86.EPT_WB | x86.EPT_A | x86.EPT_D | x86.EPT_SVE, x86.EPT_RWX | x86.EPT_A | x86.EPT_SVE
+    else:
+        flags = table = x86.P | x86.RW | x86.US | x86.A | x86.D
+
+    def leaves(first, shift, n):
+        gfn = np.arange(first, first + (n << shift), 1 << shift, dtype=np.uint64)
+        return machine_frames(sc, gfn) << x86.PAGE_BITS | flags | (x86.EPT_SP if shift else ZERO)
+
+    def new(first, level):
+        page = machine.take(xen.SH_P2M, first, level)
+        return page, U(page << 12) | table
+
+    s.hap_root, _ = new(0, 4)
+    huge = frames >> GIB_BITS if sc.superpages == 2 else 0
+    not_huge = {chunk >> 9 for chunk in small}
+    for top in range(0, frames, 1 << 27):
+        l3, pool[int(s.hap_root), top >> 27] = new(top, 3)
+        gibs = -(-min(frames - top, 1 << 27) >> GIB_BITS)
+        whole = max(min(huge - (top >> GIB_BITS), gibs), 0)
+        pool[l3, :whole] = leaves(top, GIB_BITS, whole)
+        for gib in range(gibs):
+            first = top + (gib << GIB_BITS)
+            if gib >= whole or first >> GIB_BITS in not_huge:
+                l2, pool[l3, gib] = new(first, 2)
+                _chunks(sc, pool, first, l2, small, leaves, new)
+
+
+def _chunks(sc, pool, first, l2, small, leaves, new):
+    """The 2 MiB chunks of one GiB, whose table is pool page `l2`."""
+    end = min(first + (1 << GIB_BITS), sc.frames)
+    whole = end - first >> CHUNK_BITS if sc.superpages else 0
+    pool[l2, :whole] = leaves(first, CHUNK_BITS, whole)
+    for chunk in range(-(-(end - first) >> CHUNK_BITS)):
+        start = first + (chunk << CHUNK_BITS)
+        if chunk >= whole or start >> CHUNK_BITS in small:
+            l1, pool[l2, chunk] = new(start, 1)
+            n = min(end - start, 512)
+            pool[l1, :n] = leaves(start, 0, n)

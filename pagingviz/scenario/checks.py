@@ -1,0 +1,53 @@
+"""What must hold between the fields of a scenario: which guests, roads, sizes and options go together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pagingviz.scenario.fields import LOWMEM_FRAMES, MAX_ENTRIES, MAX_FRAMES, ScenarioError, parse_do
+
+if TYPE_CHECKING:
+    from pagingviz.scenario.scenario import Scenario
+
+
+def check(scenario: Scenario) -> None:
+    """Raise ScenarioError with one sentence for the first rule that the fields break together."""
+    entries = len(scenario.traces) + len(scenario.generators)
+    if not 1 <= entries <= MAX_ENTRIES:
+        raise ScenarioError(f"trace and work together must name 1 to {MAX_ENTRIES} entries, not {entries}.")
+    if max(scenario.turns) >= entries:
+        raise ScenarioError(f"order names entry {max(scenario.turns)}, but entries are numbered 0 to {entries - 1}.")
+    parse_do(scenario.do, scenario.pool_cap, scenario.frames)
+    if scenario.migrate != "no" and scenario.clean_every:
+        raise ScenarioError(f"migrate={scenario.migrate} reads the bitmap itself: clean_every must be 0.")
+    if scenario.guest != "hvm64" and scenario.frames > LOWMEM_FRAMES:
+        raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {scenario.frames}.")
+    if scenario.guest == "hvm32" and scenario.direct_map_pages == "large" and not scenario.pse:
+        raise ScenarioError("direct_map_pages=large needs pse=1 with guest=hvm32.")
+    if scenario.road == "hap" and scenario.pml and scenario.hap != "ept":
+        raise ScenarioError("pml=1 needs hap=ept: a processor with NPT has no page-modification log.")
+    if scenario.road == "pv" and scenario.guest != "hvm64":
+        raise ScenarioError("road=pv takes 64-bit guests only (guest=hvm64).")
+    if scenario.frames > MAX_FRAMES:
+        _check_large(scenario)
+    if scenario.direct_map_pages == "huge" and (scenario.guest != "hvm64" or scenario.road not in ("bare", "hap")):
+        raise ScenarioError("direct_map_pages=huge needs guest=hvm64 and road=bare or hap: nothing else has 1 GiB pages.")
+    if scenario.road == "pv" and scenario.direct_map_pages == "large":
+        raise ScenarioError("road=pv needs direct_map_pages=4k: Xen gives a PV guest no superpages.")
+    if scenario.road in ("pv", "shadow") and scenario.pool < scenario.least_pool:
+        raise ScenarioError(f"pool must be at least {scenario.least_pool} for this guest, not {scenario.pool}.")
+
+
+def _check_large(scenario: Scenario) -> None:
+    """What a guest of more than MAX_FRAMES frames needs."""
+    what = f"frames={scenario.frames}, more than {MAX_FRAMES}, needs"
+    if scenario.road not in ("bare", "hap"):
+        raise ScenarioError(f"{what} road=bare or hap: on road={scenario.road} the hypervisor keeps words for every frame.")
+    if scenario.direct_map_pages == "4k":
+        raise ScenarioError(f"{what} direct_map_pages=large or huge.")
+    if scenario.road == "hap" and not scenario.superpages:
+        raise ScenarioError(f"{what} superpages=1 or 2: its nested tables alone would fill this computer.")
+    if scenario.direct_map_base + (scenario.frames << 12) > 1 << 64:
+        raise ScenarioError(
+            f"direct_map={scenario.direct_map} leaves no room for a map of {scenario.frames} frames below 2^64."
+        )

@@ -1,0 +1,149 @@
+"""Single events of the record in words, and the path flags that Xen's trace events carry."""
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.arch.words import NONE
+
+# Xen's names of shadow types (shadow/private.h: SH_type_*), by layout.SH_* code.
+TYPES = dict(
+    enumerate(
+        (
+            "free",
+            "l1_32",
+            "fl1_32",
+            "l2_32",
+            "l1_pae",
+            "fl1_pae",
+            "l2_pae",
+            "l1_64",
+            "fl1_64",
+            "l2_64",
+            "l2h_64",
+            "l3_64",
+            "l4_64",
+            "p2m_table",
+            "monitor_table",
+            "oos_snapshot",
+            "not in the pool",
+            "further page",
+        )
+    )
+)
+TRACED = (
+    "FIXUP",
+    "NOT_SHADOW",
+    "EMULATE",
+    "EMULATE_UNSHADOW_USER",
+    "EMULATE_UNSHADOW_EVTINJ",
+    "EMULATE_UNSHADOW_UNHANDLED",
+)
+_LOW = (1 << int(xen.FLAGS_SHIFT)) - 1
+
+
+def frame_text(x):
+    """A frame number, or "none"."""
+    return f"{int(x):#x}" if x != NONE else "none"
+
+
+def path_flags(e):
+    """Names of the path flags of a trace event (private.h: TRCE_SFLAG_*), "" when it has none: "PROMOTE|WRMAP"."""
+    if ev.NAMES[int(e["kind"])] not in TRACED:
+        return ""
+    return xen.flag_names(int(e["level"]) >> int(xen.FLAGS_SHIFT))
+
+
+TOLD = {
+    "ACCESS": "the guest's access",
+    "TLB_MISS": "the TLB has no translation for it",
+    "GUEST_WALK": "the hypervisor walks the guest's tables",
+    "AD_UPDATE": "accessed/dirty bits are set in table gfn {gfn}, level {level}",
+    "PREFETCH": "{detail} neighbouring entries are shadowed ahead",
+    "NONE": "nothing",
+    "GUEST_PF": "page fault delivered to the guest, error code {detail:#x}",
+    "PTE_STORE": "the kernel stores entry {level} of table gfn {gfn}",
+    "CR3_LOAD": "CR3 = gfn {gfn}",
+    "INVLPG": "INVLPG",
+    "FORK": "fork",
+    "EXIT": "exit",
+    "FRAME_ALLOC": "the guest kernel takes frame gfn {gfn}",
+    "FRAME_FREE": "the guest kernel frees frame gfn {gfn}",
+    "COW_BREAK": "copy-on-write page gfn {gfn} is given its own copy",
+    "SHADOW_FAULT": "page fault exits to the hypervisor",
+    "FIXUP": "shadow entry written for gfn {gfn}",
+    "NOT_SHADOW": "a real guest fault: not the shadow's business",
+    "EMULATE": "store to table gfn {gfn}, entry {level}, emulated",
+    "EMULATE_UNSHADOW_USER": "a user store to table gfn {gfn}: it is no table any more",
+    "EMULATE_UNSHADOW_EVTINJ": "an event being injected stores to table gfn {gfn}: its shadows are removed",
+    "EMULATE_UNSHADOW_UNHANDLED": "the emulator cannot do the store to table gfn {gfn}: its shadows are removed",
+    "UNSYNC": "table gfn {gfn} goes out of sync",
+    "RESYNC_FULL": "table gfn {gfn} is brought back into sync",
+    "RESYNC_ONLY": "the shadow of table gfn {gfn} is brought up to date, the table stays out of sync",
+    "GP": "#GP(0) delivered to the guest",
+    "EARLY_UNSHADOW": "second zero store in a row: table gfn {gfn} is unshadowed early",
+    "UNSHADOW": "all shadows of gfn {gfn} are removed",
+    "PROMOTE": "gfn {gfn} gets a {shadow} shadow, page {mfn}",
+    "DEMOTE": "the {shadow} shadow of gfn {gfn}, page {mfn}, is destroyed",
+    "WRMAP": "write access to gfn {gfn} is removed",
+    "WRMAP_BF": "all L1 shadows are searched for writers of gfn {gfn}",
+    "PREALLOC_UNPIN": "root gfn {gfn} is unpinned to free pages",
+    "PREALLOC_UNHOOK": "loaded root gfn {gfn} is unhooked to free pages",
+    "VALIDATE": "the shadow of table gfn {gfn} follows the store",
+    "DOMF_DYING": "the domain crashes",
+    "MMU_UPDATE": "hypercall: an entry of table gfn {gfn} becomes {detail:#x}",
+    "PTWR": "the store to L1 table gfn {gfn} is carried out for the guest",
+    "PIN": "table gfn {gfn}, level {level}: pinned {detail}",
+    "REFUSED": "a hypercall is refused: {detail:#x} is not allowed there",
+    "GRANT_UNMAP": "another domain gives up its writable mapping of gfn {gfn}",
+    "EPT_MISCONFIG": "EPT misconfiguration at gfn {gfn}: {detail} entries recomputed",
+    "EPT_VIOLATION": "EPT violation: store to gfn {gfn}",
+    "NPF_RECALC": "NPF at gfn {gfn}: {detail} pending changes carried out",
+    "HVM_NPF": "NPF: store to gfn {gfn}, guest-physical address {detail:#x}",
+    "P2M_SPLIT": "the {size} leaf at gfn {gfn} is split: {detail} of the pool's pages",
+    "PML_FULL": "page-modification log full: {detail} addresses are marked",
+    "PML_FLUSH": "{detail} addresses of a page-modification log are marked",
+    "MARK_DIRTY": "the dirty bit of gfn {gfn} is set: {mark}",
+    "TREE_ALLOC": "the bitmap's tree grows by a level-{level} page",
+    "ENABLE": "log-dirty on",
+    "PEEK": "PEEK",
+    "CLEAN": "CLEAN",
+    "OFF": "log-dirty off",
+    "BLOW": "shadow_blow_tables",
+    "SET_ALLOCATION": "the pool is set to {detail} pages",
+    "TLB_FLUSH": "TLB flush",
+    "IGNORED": "refused: nothing changes",
+    "NO_MEMORY": "fails: for some bit no page of the tree could be had",
+    "REVOKE": "no frame is mapped writable any more: {detail} entries were looked at",
+    "MODIFIED_MEMORY": "the device model tells of {detail} frames written from gfn {gfn} on",
+    "ROUND": "round {level} of the migration begins: {detail} pages",
+    "SUSPEND": "the guest is suspended",
+    "RESUME": "the guest goes on",
+}
+
+MARKED_BY = dict(
+    enumerate(
+        (  # by layout.MK_*: who set a bit
+            "nobody",
+            "a store of the guest",
+            "accessed/dirty bits of the table in it",
+            "an emulated store",
+            "the hypervisor's own write",
+            "the processor's log",
+            "the device model",
+        )
+    )
+)
+
+
+def event_text(e):
+    """One event in words."""
+    kind = ev.NAMES[int(e["kind"])]
+    text = TOLD[kind].format(
+        gfn=frame_text(e["gfn"]),
+        mfn=frame_text(e["mfn"]),
+        level=int(e["level"]) & _LOW,
+        detail=int(e["detail"]),
+        shadow=TYPES.get(int(e["detail"]), ""),
+        mark=MARKED_BY.get(int(e["level"]), ""),
+        size={2: "2 MiB", 3: "1 GiB"}.get(int(e["level"]), ""),
+    )
+    return f"{text} ({path_flags(e)})" if path_flags(e) else text

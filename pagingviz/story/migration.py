@@ -1,0 +1,124 @@
+"""A migration in words: what happens on the wire and to the guest at the present tick, and why."""
+
+from pagingviz.arch import events as ev
+from pagingviz.migration import wire
+from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
+
+LOOP, LAST = "xg_sr_save.c: send_memory_live", "xg_sr_save.c: suspend_and_send_dirty"
+_POSTCOPY = "QEMU, docs/devel/migration/postcopy.rst"
+
+
+def duration(cycles):
+    """Cycles as a time for a reader: 305 µs, 1.46 ms, 2.4 s."""
+    us = cycles / wire.FREQUENCY
+    return f"{us:,.0f} µs" if us < 1000 else f"{us / 1e3:,.2f} ms" if us < 1e6 else f"{us / 1e6:,.1f} s"
+
+
+def _pages(n):
+    return f"{n:,} page" if n == 1 else f"{n:,} pages"
+
+
+def told(sim, events):
+    """(sentence, source) when the migration is what matters in this tick: a round begins, a pause, its end; else None."""
+    mig, kinds = sim.migration, set(events["kind"].tolist())
+    if mig is None:
+        return None
+    st = mig.state
+    if int(ev.RESUME) in kinds:
+        return _ended(sim, st)
+    if st.phase == LOST:
+        return st.why, _POSTCOPY
+    if int(ev.SUSPEND) in kinds:
+        return _suspended(sim, st)
+    if int(ev.ROUND) in kinds:
+        return _round_begins(sim, st, int(ev.ENABLE) in kinds)
+    return at_work(sim) if mig.paused else None
+
+
+def _ended(sim, st):
+    road = sim.scenario.road
+    if st.phase == ABORTED:
+        return st.why, LOOP
+    if st.phase == LOST:
+        return st.why, _POSTCOPY
+    if st.phase == ROLLING:
+        r = st.rounds[-1]
+        text = f"The guest goes on on the destination after {duration(st.downtime)}; {_pages(r.planned)} are not there yet"
+        return f"{text}: those it touches are fetched, the rest is pushed.", _POSTCOPY
+    if st.phase == EPOCH:
+        stood = duration(st.rounds[-1].stall)
+        text = f"Checkpoint {st.checkpoints} is complete on the backup; the primary goes on after {stood}."
+        return text, "xg_sr_save.c: save, Remus' loop"
+    if st.why:
+        return st.why, "xg_sr_restore.c: a broken stream means failover"
+    same = "its memory equals the source's, page by page" if st.equal else "ITS MEMORY DIFFERS FROM THE SOURCE'S"
+    if sim.scenario.migrate in ("postcopy", "hybrid"):
+        return f"The last page has arrived: {same}, as it was at the suspend. The source has nothing left to give.", _POSTCOPY
+    pv = " Shadow paging ends with log-dirty: PV has its own tables back." if road == "pv" else ""
+    return f"The destination resumes: {same}. The guest stood still for {duration(st.downtime)}.{pv}", LAST
+
+
+def _suspended(sim, st):
+    r = st.rounds[-1] if st.rounds else None
+    if st.checkpoints:
+        text = f"The epoch is over: the primary is suspended for checkpoint {st.checkpoints + 1}"
+        return f"{text}, for which {_pages(r.planned)} have become dirty.", "xg_sr_save.c: save, Remus' loop"
+    why = f" ({st.stop})" if st.stop else ""
+    if sim.scenario.migrate == "stop":
+        return "The guest is suspended: all of its memory is copied while it stands still.", LAST
+    if st.phase == STATE:
+        return "The guest is suspended: only its vCPUs' state crosses now, its pages come later.", _POSTCOPY
+    for_what = "first checkpoint" if sim.scenario.migrate == "remus" else "last round"
+    left = f" {_pages(r.planned)} are left for the {for_what}." if r else ""
+    return f"The policy says STOP{why}: the guest is suspended, and the bitmap is read while nothing can change it.{left}", LAST
+
+
+def _round_begins(sim, st, first):
+    r, road = st.rounds[-1], sim.scenario.road
+    if st.phase == ROLLING:
+        return f"{_pages(r.planned)} are pushed in the background, lowest first.", _POSTCOPY
+    if first:
+        how = {
+            "hap": "one root entry is poisoned for each 512 GiB",
+            "shadow": "all shadows are thrown away",
+            "pv": "shadow paging begins",
+        }[road]
+        return f"The migration begins: log-dirty on ({how}), and round 1 sends all {_pages(r.planned)}.", LOOP
+    before = st.rounds[-2]
+    wasted = f", {before.needless} of them before they were sent" if before.needless else ""
+    gone = "all shadows are gone with it"
+    how = {"hap": "the nested root is poisoned again", "shadow": gone, "pv": gone}
+    return (
+        f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how[road]}. Round {r.number} "
+        f"sends them again.",
+        LOOP,
+    )
+
+
+def at_work(sim):
+    """(sentence, source) of any moment of the migration: what the wire does."""
+    st = sim.migration.state
+    r = st.rounds[-1] if st.rounds else None
+    if st.phase == WAITING:
+        return f"The migration begins at tick {sim.scenario.migrate_at:,}; until then the guest just runs.", LOOP
+    if st.phase == DONE and not st.why:
+        same = "found equal to the source's" if st.equal else "UNEQUAL to the source's"
+        text = f"The guest runs on the destination, its pages {same}. It stood still for {duration(st.downtime)}."
+        return text, _POSTCOPY if sim.scenario.migrate in ("postcopy", "hybrid") else LAST
+    if st.phase in (DONE, ABORTED, LOST):
+        return _ended(sim, st)
+    if st.phase == STATE or (st.phase == FINAL and st.state_sent):
+        return "The guest is suspended: vCPU and platform state are on their way.", LAST
+    if st.phase == EPOCH:
+        return f"The primary runs; {duration(max(0, st.link - st.guest))} to the next checkpoint.", "xl remus -i"
+    done = f"{_pages(r.sent)} of {r.planned:,} sent"
+    if st.phase == FINAL:
+        stood = duration(max(st.guest, st.suspended) - st.suspended)
+        return f"The guest is suspended, {stood} so far: {done} of the last round.", LAST
+    if st.phase == ROLLING:
+        return (
+            f"The guest runs on the destination: {done}, {r.faults} fetched on demand, {duration(r.stall)} waited for them.",
+            _POSTCOPY,
+        )
+    assert st.phase == LIVE
+    return f"Round {r.number}: {done}, while the guest runs on and dirties what it has already given away.", LOOP

@@ -1,0 +1,387 @@
+"""Sentences: what just happened, in plain words and with the function behind the rule, told from the event record."""
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.story import migration
+from pagingviz.story.events import TYPES, event_text, frame_text, path_flags
+
+_ACCESS = ("fetch from", "read of", "store to")
+_HOW = {1: "a guess at the direct map", 2: "the L1 shadow of the last hit", 3: "a search of all L1 shadows"}
+
+
+def _gva(x):
+    return f"{int(x):#x}"
+
+
+def _first(events, *kinds):
+    """The first event of any of the kinds, in the order asked for, or None."""
+    for kind in kinds:
+        found = events[events["kind"] == ev.CODES[kind]]
+        if found.size:
+            return found[0]
+    return None
+
+
+def _count(events, kind):
+    return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
+
+
+def process_name(sim, slot):
+    """Name of a process slot."""
+    names = [p.name for p in sim.work.processes]
+    if not names:
+        return "guest"
+    return names[slot] if 0 <= slot < len(names) else f"process {slot}"
+
+
+def running(sim, vcpu):
+    """Name of the process on a vCPU; idle if it has none."""
+    if sim.work.processes and not sim.work.busy(int(vcpu)):
+        return "idle"
+    return process_name(sim, int(sim.machine.sys[0].cur[int(vcpu)]))
+
+
+def who_runs(sim, vcpu):
+    """As `running`, with the vCPU where there are several."""
+    who = running(sim, vcpu)
+    return f"{who} on vCPU {int(vcpu)}" if sim.scenario.vcpus > 1 else who
+
+
+# ---- the sentence
+
+
+def sentence(sim):
+    """(what happened in this tick, where the rule comes from): plain words from the event record."""
+    if sim.crashed == xen.HUNG and not _count(sim.events(), "NO_MEMORY"):
+        text = "The guest hangs: its store needs a leaf split, and the pool lacks the pages; it is repeated for ever."
+        return text, "p2m-ept.c: ept_split_super_page"
+    if sim.crashed and sim.crashed != xen.HUNG:
+        return ("The domain has crashed: no page could be had for a shadow.", "shadow/common.c: shadow_prealloc")
+    if sim.opened:
+        return _one_event(sim)
+    events = sim.events()
+    told = migration.told(sim, events)
+    if told:
+        return told
+    if not events.size:
+        return (sim.scenario.sentence, "") if sim.tick == 0 else ("The guest is idle.", "HLT")
+    for tell in (_tell_command, _tell_recycling, _tell_process, _tell_fault, _tell_exit):
+        told = tell(sim, events)
+        if told:
+            return told
+    return _tell_access(sim, events)
+
+
+def _tell_command(sim, events):
+    """Operations of the hypervisor outrank whatever the guest did in the same tick."""
+    e = _first(events, "NO_MEMORY")
+    if e is not None:
+        what = {"peek": "PEEK", "clean": "CLEAN"}[xen.COMMANDS[int(e["detail"])]]
+        text = f"{what} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so."
+        return text, "paging.c: paging_log_dirty_op"
+    e = _first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
+    if e is None:
+        return None
+    kind, n = ev.NAMES[int(e["kind"])], int(e["detail"])
+    hap = sim.scenario.hap.upper() if sim.scenario.road == "hap" else ""
+    freed = _first(events, "BLOW")
+    freed = int(freed["detail"]) if freed is not None else 0
+    if kind == "CLEAN":
+        logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
+        before = f"{logged} logged pages are marked first, " if logged else ""
+        how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
+        search = _first(events, "REVOKE")
+        if search is not None:
+            taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
+            how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
+            return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
+        return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
+    if kind == "ENABLE" and sim.scenario.road == "pv":
+        pages = int(sim.machine.sys[0].total_pages + sim.machine.sys[0].p2m_pages)
+        text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
+        return text, "shadow/common.c: shadow_one_bit_enable"
+    if kind == "OFF" and sim.scenario.road == "pv":
+        text = "Log-dirty off: shadow paging ends, its pool goes back, and CR3 points to the guest's own table again."
+        return text, "shadow/common.c: shadow_one_bit_disable"
+    if kind == "ENABLE":
+        how = "all shadows are blown away and CR3 is reloaded"
+        if hap:
+            how = f"{n} root entry of {hap} is poisoned, whatever the size of RAM"
+        if hap and n > 1:
+            how = f"{n} root entries of {hap} are poisoned, one for each 512 GiB"
+        return f"Log-dirty on: {how}; nothing can be written unseen.", "paging.c: paging_log_dirty_enable"
+    if kind == "OFF":
+        return "Log-dirty off: the bitmap's tree goes back to the pool.", "paging.c: paging_log_dirty_disable"
+    if kind == "PEEK":
+        return f"PEEK: the {n} dirty bits are read; nothing changes.", "paging.c: paging_log_dirty_op"
+    if kind == "BLOW":
+        return (
+            f"All shadows are blown away: {freed} pages freed; loaded roots stay, empty and unpinned.",
+            "common.c: shadow_blow_tables",
+        )
+    if kind == "MODIFIED_MEMORY":
+        m = sim.machine
+        seen = "their bits are set" if m.sys[0].log_dirty else "no bitmap is kept now"
+        if sim.scenario.road == "bare":
+            seen = "nobody keeps a bitmap"
+        what = f"gfn {frame_text(e['gfn'])}" if n == 1 else f"{n} frames from gfn {frame_text(e['gfn'])} on"
+        return f"A device has written {what}: {seen}.", "hvm/dm.c: modified_memory"
+    if kind == "SET_ALLOCATION":
+        return f"The shadow pool is set to {n} pages.", "common.c: shadow_set_allocation"
+    if kind == "TLB_FLUSH":
+        return "The TLB is flushed.", "flush.c: guest_flush_tlb_mask"
+    return f"{xen.COMMANDS[n]} is refused here and changes nothing.", "-EINVAL"
+
+
+def _tell_recycling(sim, events):
+    e = _first(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
+    if e is None:
+        return None
+    unhook = e["kind"] == ev.CODES["PREALLOC_UNHOOK"]
+    freed = _count(events, "DEMOTE")
+    what = (
+        f"the loaded root gfn {frame_text(e['gfn'])} is unhooked"
+        if unhook
+        else f"root gfn {frame_text(e['gfn'])}, loaded longest ago, is unpinned"
+    )
+    return f"The pool is too full: {what}; {freed} shadows die.", "common.c: _shadow_prealloc"
+
+
+def _tell_process(sim, events):
+    e = _first(events, "FORK")
+    if e is not None:
+        stores = _count(events, "PTE_STORE")
+        return (
+            f"fork: the child gets its own tables by {stores} table stores; writable pages become copy-on-write.",
+            "guest kernel: copy_page_range",
+        )
+    e = _first(events, "EXIT")
+    if e is not None:
+        early = _count(events, "EARLY_UNSHADOW")
+        tail = f"; {early} of its tables are unshadowed at their second zero store" if early else ""
+        return (
+            f"{process_name(sim, int(e['detail']))} exits: its entries are zeroed and its frames freed{tail}.",
+            "guest kernel: zap_pte_range",
+        )
+    e = _first(events, "COW_BREAK")
+    if e is not None:
+        copied = int(e["detail"]) != int(e["gfn"])
+        how = f"gets its own copy, gfn {frame_text(e['detail'])}" if copied else "is the last user and may write again"
+        return f"Store to a copy-on-write page: the process {how}.", "guest kernel: do_wp_page"
+    return None
+
+
+def _tell_fault(sim, events):
+    e = _first(events, "GP")
+    if e is not None:
+        if e["gva"]:
+            return f"#GP(0): {_gva(e['gva'])} is no canonical address.", "SDM 3.3.7.1: canonical addressing"
+        text = f"#GP(0): an entry of the PAE table at gfn {frame_text(e['gfn'])} has a reserved bit set; CR3 keeps its value."
+        return text, "SDM 4.4.1: PDPTE registers"
+    e = _first(events, "GUEST_PF")
+    if e is None:
+        return None
+    who = who_runs(sim, e["vcpu"])
+    frame = events[(events["kind"] == ev.CODES["FRAME_ALLOC"]) & (events["detail"] == 0)]
+    made = int(np.count_nonzero((events["kind"] == ev.CODES["FRAME_ALLOC"]) & (events["detail"] == 1)))
+    text = (
+        f"{who} touches page {_gva(e['gva'])} for the first time: #PF, its kernel maps gfn {frame_text(frame[0]['gfn'])}"
+        if frame.size
+        else f"{who}: #PF at {_gva(e['gva'])}"
+    )
+    if made:
+        text += f" and makes {made} page table{'s' if made > 1 else ''}"
+    emulated = _count(events, "EMULATE")
+    if emulated:
+        text += f"; {emulated} table store{'s are' if emulated > 1 else ' is'} emulated"
+    stale = _first(events, "UNSYNC")
+    if stale is not None:
+        text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
+    source = {"shadow": "shadow/multi.c: sh_page_fault", "hap": "SDM 4.7: page-fault exceptions"}
+    return text + ".", source.get(sim.scenario.road, "SDM 4.7: page-fault exceptions")
+
+
+def _tell_exit(sim, events):
+    """The exits that the hypervisor handles behind the guest's back."""
+    access = _first(events, "ACCESS")
+    what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
+    told = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    if told:
+        return told
+    e = _first(events, "FIXUP")
+    if e is not None:
+        made = _count(events, "PROMOTE")
+        dirty = _first(events, "MARK_DIRTY")
+        tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
+        splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
+        if splinters:
+            kind, first = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
+            tail += f", one of them {kind} for the superpage at gfn {first}"
+        if dirty is not None and dirty["gfn"] == e["gfn"]:
+            tail += "; its dirty bit is set"
+        right = "writable" if int(e["detail"]) & 2 else "read-only"
+        return (
+            f"{what} exits: the shadow entry of gfn {frame_text(e['gfn'])} is filled in, {right}{tail}.",
+            _with_path("shadow/multi.c: sh_page_fault", e),
+        )
+    e = _first(events, "PML_FULL")
+    if e is not None:
+        text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {int(e['detail'])} pages are marked"
+        return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
+    e = _first(events, "EPT_VIOLATION")
+    if e is not None:
+        split = _split(events)
+        n = _count(events, "EPT_VIOLATION")
+        more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
+        return (
+            f"{what} hits a read-only EPT leaf: exit, bit {int(e['gfn'])} is set, the leaf is writable again{split}{more}.",
+            "hvm.c: hvm_hap_nested_page_fault",
+        )
+    e = _first(events, "EPT_MISCONFIG")
+    if e is not None:
+        return (
+            f"{what} meets a poisoned EPT entry: the mark is pushed down, {int(e['detail'])} entries recomputed.",
+            "p2m-ept.c: resolve_misconfig",
+        )
+    e = _first(events, "HVM_NPF")
+    if e is not None:
+        split = _split(events)
+        n, again = _count(events, "HVM_NPF"), _count(events, "NPF_RECALC")
+        more = f"; {n} frames so far, as reading a guest table counts as a store to it" if n > 1 else ""
+        before = f", after {again} exit{'s' if again > 1 else ''} for pending changes" if again else ""
+        return (
+            f"{what} hits a read-only NPT leaf: NPF, bit {int(e['gfn'])} is set, the leaf is writable again"
+            f"{split}{before}{more}.",
+            "svm.c: svm_do_nested_pgfault",
+        )
+    e = _first(events, "NPF_RECALC")
+    if e is not None:
+        return (
+            f"{what} meets an NPT entry without its US bit: NPF, {int(e['detail'])} "
+            f"entr{'ies change' if int(e['detail']) > 1 else 'y changes'}, of the leaves only this one.",
+            "p2m-pt.c: do_recalc",
+        )
+    e = _first(events, "WRMAP")
+    if e is not None:
+        return (
+            f"Table gfn {frame_text(e['gfn'])} loses its writable mapping, found by {_HOW[int(e['detail'])]}.",
+            "common.c: sh_remove_write_access",
+        )
+    return None
+
+
+def _split(events):
+    """What became of the superpage leaf in the way of a store, "" when there was none."""
+    split = events[events["kind"] == ev.CODES["P2M_SPLIT"]]
+    if not split.size:
+        return ""
+    if split["level"].max() < 3:
+        return "; the 2 MiB leaf is split"
+    how = "into 4 KiB leaves, all of it" if split["level"].min() == 3 else "on the way to this frame"
+    return f"; the 1 GiB leaf is split {how}: {int(split['detail'].sum())} pages of the pool"
+
+
+_PIN = (
+    "table gfn {} is no longer pinned: without another use it is no table any more",
+    "table gfn {} and all below it are validated and pinned",
+)
+
+
+def _tell_hypercall(events):
+    """What a PV guest asks for, and a store to its table that is carried out for it."""
+    e = _first(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
+    if e is None:
+        return None
+    kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
+    if kind == "GRANT_UNMAP":
+        return f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set.", "grant_table.c: put_mfn"
+    if kind == "REFUSED":
+        text = "The hypercall is refused: the entry would give the guest a table to write, or a frame that is not its own."
+        return text, "x86/mm.c: get_page_type"
+    if kind == "PIN":
+        return f"Hypercall: {_PIN[int(e['detail'])].format(gfn)}.", "x86/mm.c: do_mmuext_op"
+    follow = "; its shadow follows" if _first(events, "VALIDATE") is not None else ""
+    if kind == "PTWR":
+        text = f"Store to L1 table gfn {gfn}, which is mapped read-only: validated and carried out by the hypervisor{follow}."
+        return text, "pv/ro-page-fault.c: ptwr_emulated_update"
+    return f"Hypercall: an entry of table gfn {gfn} is validated and stored{follow}.", "x86/mm.c: do_mmu_update"
+
+
+def _with_path(source, e):
+    """The source line with the path flags that Xen's own trace event would carry."""
+    return f"{source} · {path_flags(e)}" if path_flags(e) else source
+
+
+_UNSHADOWED = {
+    "EMULATE_UNSHADOW_USER": "A store in user mode hits table gfn {}: no kernel would allow that, so it is no table any more",
+    "EMULATE_UNSHADOW_EVTINJ": "An event is being injected and its push hits table gfn {}: nothing there can be emulated",
+    "EMULATE_UNSHADOW_UNHANDLED": "The emulator does not know the instruction that stores to table gfn {}",
+}
+
+
+def _tell_unshadow(events):
+    """A store to a shadowed table that is not emulated: the shadows of the table go instead."""
+    e = _first(events, *_UNSHADOWED)
+    if e is None:
+        return None
+    text = _UNSHADOWED[ev.NAMES[int(e["kind"])]].format(frame_text(e["gfn"]))
+    return f"{text}: all its shadows are removed, the access is tried again.", _with_path("shadow/multi.c: sh_page_fault", e)
+
+
+def _tell_unsync(events):
+    """An L1 table goes out of sync."""
+    e, fix = _first(events, "UNSYNC"), _first(events, "FIXUP")
+    if e is None:
+        return None
+    back = _count(events, "RESYNC_FULL")
+    tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
+    text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
+    return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
+
+
+def _tell_emulation(sim, events):
+    """A store that the hypervisor carries out itself: slow, fast, or because CR0.WP is 0."""
+    e = _first(events, "EMULATE")
+    if e is None:
+        return None
+    s = sim.machine.sys[0]
+    early = _first(events, "EARLY_UNSHADOW")
+    tail = f"; the second zero in a row: gfn {frame_text(early['gfn'])} is unshadowed early" if early is not None else ""
+    gfn = int(e["gfn"])
+    if not s.cr & x86.CR_WP and _first(events, "VALIDATE", "EARLY_UNSHADOW") is None:
+        text = f"CR0.WP is 0: the kernel's store to the read-only page gfn {gfn:#x} is emulated, the mapping stays read-only."
+        return text, _with_path("shadow/multi.c: sh_page_fault, emulate_wp", e)
+    if _first(events, "SHADOW_FAULT") is not None and _first(events, "GUEST_WALK") is None:
+        text = f"Another store to table gfn {gfn:#x}, in the page of the last: emulated at once, without a guest walk{tail}."
+        return text, _with_path("shadow/multi.c: sh_page_fault, SHOPT_FAST_EMULATION", e)
+    text = f"The guest's store to its page table gfn {gfn:#x} is trapped and emulated{tail}."
+    return text, _with_path("shadow/hvm.c: hvm_emulate_write", e)
+
+
+def _tell_access(sim, events):
+    cr3 = _first(events, "CR3_LOAD")
+    access = _first(events, "ACCESS")
+    who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
+    back = _count(events, "RESYNC_FULL") + _count(events, "RESYNC_ONLY")
+    if back and cr3 is not None:
+        what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
+        return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
+    if cr3 is not None:
+        how = "an exit: its root is pinned at the head of the list" if sim.scenario.road == "shadow" else "no exit"
+        source = "shadow/multi.c: sh_update_cr3" if sim.scenario.road == "shadow" else "SDM 4.10.4"
+        return f"The guest switches to {who}: CR3 = gfn {frame_text(cr3['gfn'])}, {how}.", source
+    if access is None:
+        return "The guest does nothing visible.", ""
+    how = "the hardware walks the tables" if _first(events, "TLB_MISS") is not None else "the TLB knows it"
+    return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
+
+
+def _one_event(sim):
+    """The sentence of an open tick: its k-th event."""
+    k, n = sim.opened
+    events = sim.events()
+    e = events[min(k, events.size) - 1]
+    at = f" at {_gva(e['gva'])}" if e["gva"] else ""
+    return f"Event {k} of {n}: {event_text(e)}{at}.", f"event {ev.NAMES[int(e['kind'])]}"

@@ -1,0 +1,358 @@
+"""Time: step, back, seek, run to an event, open a tick. State at tick t = a checkpoint at or before t, plus replay.
+
+`seek(k)` equals a fresh `run(k)`, bit for bit. Inputs are the scenario, the work (a pure function of the tick) and the journal
+of commands: state at tick t has seen t operations and every command with tick <= t. Knows nothing of screens.
+"""
+
+import bisect
+import time
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.arch.words import ONE, U
+from pagingviz.core import run as kernels
+from pagingviz.core.audit import RULES, audit
+from pagingviz.core.events import MicroStop
+from pagingviz.machine.machine import Machine
+from pagingviz.migration import Migration
+from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
+from pagingviz.timeline.checkpoints import Checkpoints
+from pagingviz.work.work import Work
+
+CHUNK = 1 << 14  # operations handed to the kernel at once
+SAMPLES = 512  # most points of a history
+HISTORY = (
+    "exits_page_fault",
+    "ept_misconfig",
+    "ept_violation",
+    "npf_recalc",
+    "npf_write",
+    "pml_full",
+    "p2m_split",
+    "guest_faults",
+    "tlb_miss",
+    "pages_marked",
+    "dirty_count",
+    "free_pages",
+    "total_pages",
+    "cleans",
+)
+EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn", "mfn", "level", "detail")])
+
+
+class Simulation:
+    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: a RawWork
+    instead of the scenario's own; `keep`: bytes of checkpoints; `migration`: makes one of (machine, work), where it is not the
+    scenario's own. Raises ScenarioError for a bad scenario."""
+
+    def __init__(self, scenario, files=None, work=None, keep=None, migration=None):
+        self.scenario, self.files = scenario, files or {}
+        self.work = work or Work(scenario, self.files)
+        self.machine = Machine(scenario, self.work)
+        wanted = migration or (Migration if scenario.migrate != "no" else None)
+        self.migration = wanted(self.machine, self.work) if wanted else None
+        self.journal = list(scenario.commands)
+        self.furthest = 0
+        self.opened = None  # (k, n): the present tick is open at its k-th of n events
+        self._tick, self._base = 0, None
+        self._looked = None  # the present tick, when its events are kept in full
+        self._runs = [[0, 0, 0]]  # stretches of the event record without a gap: first event, the ticks it leads from and to
+        self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
+        self._checkpoints = Checkpoints(keep)
+        self._history, self._stride = [], 1
+        self._checkpoints.add(0, self)
+        self._obey(0)
+
+    # ---- where we are
+
+    @property
+    def tick(self):
+        """Operations done. While a tick is open this is the tick that is being looked into."""
+        return self._tick
+
+    @property
+    def crashed(self):
+        """0, 1 the domain crashed (no page for a shadow), 2 a bug of the guest kernel, 3 it hangs (a leaf cannot be split)."""
+        return int(self.machine.sys[0].crashed)
+
+    def counters(self):
+        """Every counter, name -> int."""
+        return self.machine.counters()
+
+    def events(self):
+        """Events of the present tick in order, EVENT_DTYPE[n]; at most the last 4096."""
+        s = self.machine.sys[0]
+        first = max(int(s.ev_tick), int(s.ev_n) - int(ev.RING))
+        rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
+        return rows[np.arange(first, int(s.ev_n)) % int(ev.RING)].view(EVENT_DTYPE).reshape(-1)
+
+    def past_events(self):
+        """(events up to the present tick as far back as the ring has them without a gap, oldest first; True if from tick 0).
+
+        The ring also holds what was run before going back in time: of each stretch only what leads to the next one counts.
+        """
+        n, end, need, parts = int(self.machine.sys[0].ev_n), int(self.machine.sys[0].ev_n), self._tick, []
+        rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
+        for k, (start, since, upto) in reversed(list(enumerate(self._runs))):
+            if since <= need <= (self._tick if k == len(self._runs) - 1 else upto):
+                first = max(start, n - int(ev.RING))
+                part = rows[np.arange(first, end) % int(ev.RING)].view(EVENT_DTYPE).reshape(-1)
+                parts.insert(0, part[(part["tick"] <= need) & ((part["tick"] > since) | (since == 0))])
+                need = since
+                if since == 0 or first > start:
+                    return np.concatenate(parts), first == start
+            end = start
+        return np.concatenate(parts), False
+
+    def history(self):
+        """(ticks int64[n], {name: int64[n]}): counters and gauges of HISTORY up to the furthest tick, evenly spaced."""
+        rows = np.array(self._history or [(0, *[0] * len(HISTORY))], np.int64)
+        return rows[:, 0], {name: rows[:, i + 1] for i, name in enumerate(HISTORY)}
+
+    def audit(self):
+        """ "" when every rule of the model holds, else the first broken one in words."""
+        if self.crashed:
+            return "the guest's kernel met a fault it cannot explain" if self.crashed == 2 else ""
+        code = int(audit(self.machine.sys, self.machine.cpu, self.machine.mem))
+        return RULES[code & 0xFF] + (f" (at {code >> 8:#x})" if code else "")
+
+    # ---- moving
+
+    def step(self, n=1):
+        """n ticks forward."""
+        return self.seek(self._tick + n)
+
+    def run(self, n):
+        """n ticks forward, at working speed: the same state as n steps."""
+        self.close()
+        self._advance(self._tick + n, None)
+
+    def back(self, n=1):
+        """n ticks back, not beyond 0."""
+        return self.seek(max(0, self._tick - n))
+
+    def seek(self, tick, budget=None):
+        """Go to `tick`, its events kept in full. With a budget (seconds) it may stop early: then False, call again."""
+        self.close()
+        if tick == self._tick == self._looked:
+            return True
+        before = max(tick - 1, 0)
+        if tick <= self._tick or self._checkpoints.latest(before) > self._tick:
+            self._return(before)
+        if not self._advance(before, budget):
+            return False
+        self.machine.sys[0].look = 1
+        self._advance(tick, None)
+        self.machine.sys[0].look = 0
+        self._looked = tick
+        return True
+
+    def run_to_event(self, kind, limit):
+        """Run until an event of `kind` (a name of events.NAMES) happens, at most `limit` ticks. True when it did."""
+        self.close()
+        s = self.machine.sys[0]
+        s.stop_mask = ONE << ev.CODES[kind]
+        try:
+            self._advance(self._tick + limit, None)
+            hit = bool(s.stop_hit)
+        finally:
+            s.stop_mask, s.stop_hit = 0, 0
+        self._look_again()
+        return hit
+
+    def previous_event(self, kind):
+        """Go back to the last tick before this one with an event of `kind`. False, and nothing moves, when there is none."""
+        here = self._tick
+        if here == 0:
+            return False
+        self.seek(here - 1)
+        last = int(self.machine.sys[0].last_tick[int(ev.CODES[kind])])
+        self.seek(last if last else here)
+        return last > 0
+
+    def micro(self, k):
+        """Open the present tick just after its k-th event (1..n); k = n is the finished tick. Returns (k, n)."""
+        if self._tick == 0:
+            return None
+        if self.opened is None:
+            self.seek(self._tick)
+            n = self.machine.sys[0].ev_n - self.machine.sys[0].ev_tick
+            target = self._tick
+            self._return(target - 1)
+            self._advance(target - 1, None)
+            self._base = self.snapshot()
+            self._tick = target
+        else:
+            n = self.opened[1]
+        k = min(max(int(k), 1), int(n))
+        self._replay_tick(k if k < n else None)
+        self.opened = (k, int(n))
+        return self.opened
+
+    def close(self):
+        """Finish an open tick."""
+        if self.opened is not None:
+            self._replay_tick(None)
+            self.opened = self._base = None
+
+    # ---- commands
+
+    def command(self, text):
+        """Carry out a command ("clean", "pool:64") now and write it into the journal. Raises ScenarioError."""
+        self.close()
+        command = parse_command(text, self._tick, self.scenario.pool_cap, self.scenario.frames)
+        bisect.insort(self.journal, command, key=lambda c: c.tick)
+        self._checkpoints.forget(self._tick)
+        self._history = [row for row in self._history if row[0] < self._tick]
+        self.furthest = self._tick
+        if self.migration:  # it acts after the tick's commands: do the tick again
+            here = self._tick
+            self._return(max(here - 1, 0))
+            self._advance(here, None)
+            self.furthest = here
+        else:
+            self._perform(command)
+        self._sample()
+
+    def script(self):
+        """The journal as the text of the scenario field `do`."""
+        return format_do(tuple(self.journal))
+
+    # ---- state as a value
+
+    def snapshot(self, slot=None):
+        """Copies of all that changes: the machine's parts, and where its migration stands."""
+        parts = self.machine.snapshot(slot and slot[:3])
+        return (*parts, self.migration.snapshot()) if self.migration else parts
+
+    def restore(self, state):
+        """Put a snapshot back."""
+        self.machine.restore(state[:3])
+        if self.migration:
+            self.migration.restore(state[3])
+
+    # ---- inside
+
+    def _look_again(self):
+        """Replay the present tick with all its events kept."""
+        here = self._tick
+        if here:
+            self._return(here - 1)
+            self.seek(here)
+
+    def _return(self, tick):
+        """Jump to the latest checkpoint at or before `tick`."""
+        was, self._tick = self._tick, self._checkpoints.restore(tick, self)
+        self._begin_stretch(was, self._tick)
+        self._looked = None
+        self._obey(self._tick)
+
+    def _begin_stretch(self, was, tick):
+        """The event record goes on at `tick`, no longer at `was`, up to which it was complete."""
+        runs, n = self._runs, int(self.machine.sys[0].ev_n)
+        runs[-1][2] = was
+        runs.append([n, tick, tick])
+        while len(runs) > 1 and runs[1][0] <= n - int(ev.RING) or len(runs) > int(ev.RING):
+            runs.pop(0)
+
+    def _perform(self, command):
+        code = xen.COMMANDS.index(command.name)
+        if self.migration and self.migration.paused and code == xen.CMD_DM:
+            return self.migration.ignore(code)
+        kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, U(code), U(command.arg or 0))
+
+    def _obey(self, tick):
+        """Carry out the journal's commands of `tick`, then what a migration has to do. A checkpoint holds the state before
+        them, so replay does it again."""
+        for command in self.journal[bisect.bisect_left(self.journal, tick, key=lambda c: c.tick) :]:
+            if command.tick != tick:
+                break
+            self._perform(command)
+        if self.migration:
+            self.migration.act()
+
+    def _next_command(self, tick):
+        i = bisect.bisect_right(self.journal, tick, key=lambda c: c.tick)
+        return self.journal[i].tick if i < len(self.journal) else None
+
+    def _advance(self, target, budget):
+        """Run from the present tick to `target` (>=), obeying the journal. False: the budget or an event stopped it before."""
+        s = self.machine.sys[0]
+        self._looked = None
+        end = None if budget is None else time.perf_counter() + budget
+        while self._tick < target:
+            t = self._tick
+            stop = min(target, t + CHUNK, (t // self._stride + 1) * self._stride)
+            if self.migration:
+                stop = min(stop, self.migration.state.next)
+            command = self._next_command(t)
+            if command is not None:
+                stop = min(stop, command)
+            n = stop - t
+            began = time.thread_time()
+            done = self._run(t, n)
+            self._checkpoints.spent += time.thread_time() - began
+            self._tick = t + done
+            self._checkpoints.consider(self._tick, self)
+            self._obey(self._tick)
+            self._sample()
+            if s.crashed and done < n and not s.stop_hit:
+                self._pass_over(target)
+            self.furthest = max(self.furthest, self._tick)
+            if s.stop_hit:
+                return False
+            if end is not None and time.perf_counter() > end and self._tick < target:
+                return False
+        return True
+
+    def _pass_over(self, target):
+        """Nothing moves any more: time passes over a dead domain, up to what its toolstack does next."""
+        s, command = self.machine.sys[0], self._next_command(self._tick)
+        if command is not None:
+            target = min(target, command)
+        if self.migration:
+            target = min(target, self.migration.state.next)
+        self._tick = s.tick = target
+        s.ev_tick = s.ev_n
+        self._obey(self._tick)
+
+    def _run(self, t, n):
+        """`n` ticks from tick t on; returns how many were done. Over a suspended guest they only pass."""
+        m, s = self.machine, self.machine.sys[0]
+        if self.migration and self.migration.paused:
+            s.tick, s.ev_tick = t + n, s.ev_n
+            return n
+        op, credit = self._op[:n], self._credit[:n]
+        self.work.fill(op, credit, t - self.migration.state.paused if self.migration else t)
+        return int(kernels.run(m.sys, m.cpu, m.mem, op, credit))
+
+    def _replay_tick(self, k):
+        """From self._base (one tick before) run the present tick, up to its k-th event or to its end."""
+        target = self._tick
+        self.restore(self._base)
+        self._begin_stretch(target - 1, target - 1)
+        s = self.machine.sys[0]
+        s.look, s.ev_stop = 1, int(s.ev_n) + k if k else 0
+        self._tick = target - 1
+        try:
+            self._run(target - 1, 1)
+            self._obey(target)
+        except MicroStop:
+            pass
+        finally:
+            s.look, s.ev_stop = 0, 0
+            self._tick = target
+
+    def _sample(self):
+        """A point of the history at each multiple of the stride, which doubles when there are more than SAMPLES."""
+        t, s = self._tick, self.machine.sys[0]
+        if t % self._stride == 0 and (not self._history or self._history[-1][0] < t):
+            self._history.append((t, *(int(s[name]) for name in HISTORY)))
+            if len(self._history) > SAMPLES:
+                self._stride *= 2
+                self._history = [row for row in self._history if row[0] % self._stride == 0]
+
+
+__all__ = ["EVENT_DTYPE", "HISTORY", "Command", "ScenarioError", "Simulation"]

@@ -1,0 +1,390 @@
+"""The page Translation: one address down all roads, side by side; then what the TLB holds, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from pagingviz.arch import costs, x86
+from pagingviz.arch import events as ev
+from pagingviz.boards import portray, translation
+from pagingviz.boards import translate_words as words
+from pagingviz.boards.inspect import entry_gva
+from pagingviz.boards.translation import ROADS
+from pagingviz.manual.left_out import left_out
+from pagingviz.player.message import Look
+from pagingviz.player.twins import Roads
+from pagingviz.reading.caches import average, filled, tlb_entry
+from pagingviz.reading.translate import KINDS, translate
+from pagingviz.scenario.fields import ScenarioError
+from pagingviz.story.sentences import process_name
+from pagingviz.ui import address, session, sidebar
+from pagingviz.ui.board import asked, board
+from pagingviz.ui.follow import follow
+from pagingviz.ui.page import come_or_say
+
+WALKS, TABLES = VIEWS = ("All roads", "Guest's tables")
+LAST = "the tick's last access"
+_BOARD, _CHOOSE = "board-translation", "board-translation-choose"
+MOST_PAGES = 400  # in the list of pages; any other address is written
+
+
+class Portrait:
+    """Draws the boards of the roads for a Player (player/player.py): what portray does for the maps."""
+
+    def __init__(self, view: address.View, roads: Roads | None):
+        self.view, self.roads = view, roads
+        self._walks, self._of = {}, None
+        self.late = True
+
+    def walks(self, sim) -> dict:
+        """{board: Walk, or a sentence} of the present moment."""
+        moment = sim.tick, sim.opened
+        if self._of != moment:
+            self._of = moment
+            self.late = not self.roads.follow()
+            vcpu, gva, kind, user = target(sim, self.view)
+            machines = {board: self.roads.machine(board) for board in ROADS}
+            self._walks = {
+                board: m if isinstance(m, str) else translate(m, vcpu, gva, kind, user) for board, m in machines.items()
+            }
+        return self._walks
+
+    def total(self, sim) -> int:
+        """References of the longest walk."""
+        return max((len(w.references) for w in self.walks(sim).values() if not isinstance(w, str)), default=0)
+
+    def made(self, sim) -> int:
+        """References that are made: all of them unless the view says otherwise."""
+        total = self.total(sim)
+        return total if self.view.ref is None else min(self.view.ref, total)
+
+    def plan(self, scenario, work, board, pages=None, bits="round"):
+        return translation.plan(scenario, board)
+
+    def cells(self, sim, plan):
+        return translation.cells(plan, self.walks(sim)[plan.id], self.made(sim))
+
+    def caption(self, sim, plan):
+        return translation.caption(plan, self.walks(sim)[plan.id], self.made(sim))
+
+    def alt(self, sim, plan):
+        return translation.alt(plan, self.walks(sim)[plan.id], self.made(sim))
+
+    def inspect(self, sim, plan, cell):
+        walks = self.walks(sim)
+        return translation.inspect(sim, plan, walks[plan.id], cell, walks)
+
+    def sentence(self, sim):
+        return translation.sentence(self.walks(sim), self.made(sim), self.roads.own)
+
+    def status(self, sim):
+        _, gva, kind, user = target(sim, self.view)
+        access = "access", f"{words.ACCESSES[kind]} {gva:#x}, {'user' if user else 'kernel'}"
+        return [*(row for row in portray.status(sim) if row[0] not in ("seed", "table updates")), access]
+
+    def more(self, sim, plans):
+        """For the board: how far the walk is, the numbers in its cells, and whether a road is still on its way."""
+        walks = self.walks(sim)
+        return {
+            "made": self.made(sim),
+            "total": self.total(sim),
+            "late": self.late,
+            "numbers": [translation.numbers(plan, walks[plan.id]) for plan in plans],
+        }
+
+
+def target(sim, view: address.View) -> tuple[int, int, int, int]:
+    """(vcpu, gva, kind, user) to resolve: of the view, else of the tick's last access, else a page of the program."""
+    events = sim.events()
+    seen = events[events["kind"] == ev.ACCESS]
+    vcpu = int(seen[-1]["vcpu"]) if seen.size else max(sim.tick - 1, 0) % sim.scenario.vcpus
+    gva, kind = view.gva, int(x86.READ)
+    if gva is None and seen.size:
+        gva, kind = int(seen[-1]["gva"]), int(seen[-1]["detail"]) & 3
+    elif gva is None:
+        pages = sim.work.processes[int(sim.machine.sys[0].cur[vcpu])].pages
+        gva = int(pages[0]) << 12 if pages.size else sim.scenario.direct_map_base
+    if view.access:
+        kind = KINDS.index(view.access)
+    return vcpu, gva, kind, int(gva < sim.scenario.direct_map_base)
+
+
+# ---- the page
+
+
+def translation_page(title: str, worth_knowing: tuple[str, ...]) -> None:
+    """The whole page."""
+    visit = session.current()
+    with st.container(key="heading", horizontal=True, vertical_alignment="center"):
+        st.title(title)
+        _choose_address(visit)
+        st.segmented_control(
+            "Show", VIEWS, default=WALKS, required=True, key="walk-view", width="content", label_visibility="collapsed"
+        )
+    with st.container():
+        _live(title)
+    with st.container():
+        _slow(worth_knowing)
+
+
+def _choose_address(visit: session.Visit) -> None:
+    """The address and the kind of access. A page is chosen from a list, any address is written."""
+    view, mark = visit.view, f"{visit.revision}-{visit.view.gva}-{visit.view.access}"
+
+    def listed() -> None:
+        chosen = st.session_state[f"page-{mark}"]
+        put(None if chosen == LAST else chosen)
+
+    def written() -> None:
+        text = st.session_state[f"gva-{mark}"].strip()
+        try:
+            put(address.parse_gva(text, visit.scenario.guest) if text else None)
+        except ScenarioError as error:
+            visit.refuse(error)
+
+    def put(gva: int | None) -> None:
+        visit.error = ""
+        visit.view = dataclasses.replace(visit.view, gva=gva, ref=None)
+
+    def kind() -> None:
+        visit.view = dataclasses.replace(visit.view, access=st.session_state[f"access-{mark}"] or "", ref=None)
+
+    names = _pages(visit)
+    options = [LAST, *names]
+    at = options.index(view.gva) if view.gva in names else None if view.gva is not None else 0
+    st.selectbox(
+        "Page",
+        options,
+        at,
+        key=f"page-{mark}",
+        width=226,
+        label_visibility="collapsed",
+        on_change=listed,
+        placeholder="a written address",
+        format_func=lambda gva: names.get(gva, gva),
+    )
+    st.text_input(
+        "gva",
+        f"{view.gva:#x}" if view.gva is not None else "",
+        key=f"gva-{mark}",
+        width=160,
+        label_visibility="collapsed",
+        on_change=written,
+        placeholder="gva, hexadecimal",
+    )
+    st.segmented_control(
+        "Access",
+        address.ACCESSES,
+        default=view.access or None,
+        key=f"access-{mark}",
+        on_change=kind,
+        width="content",
+        label_visibility="collapsed",
+    )
+
+
+def _pages(visit: session.Visit) -> dict[int, str]:
+    """{gva: words} of the programs' pages, by program and use, and of the kernel's direct map."""
+    if visit.player is None:
+        return {}
+    sim, out = visit.player.sim, {}
+    each = MOST_PAGES // max(len(sim.work.processes), 1)
+    for slot, program in enumerate(sim.work.processes):
+        for page, w, x in list(zip(program.pages, program.writable, program.executable, strict=True))[:each]:
+            use = "data" if w else "code" if x else "constants"
+            out.setdefault(int(page) << 12, f"{process_name(sim, slot)} {use} {int(page) << 12:#x}")
+    base = sim.scenario.direct_map_base
+    return out | {base: f"kernel direct map {base:#x}"}
+
+
+def portrait_of(visit: session.Visit) -> Portrait:
+    """The portrait of this visitor's roads; the twins are made when there is a machine, and anew when it is another one."""
+    player = visit.player
+    if player is None:
+        visit.roads = None
+    elif visit.roads is None or visit.roads.sim is not player.sim:
+        visit.roads = Roads(player.sim)
+    return Portrait(visit.view, visit.roads)
+
+
+def _mark(visit: session.Visit, portrait: Portrait) -> str:
+    """What the boards show beside the machine: the follower (ui/follow.py) compares it."""
+    return f" {visit.view.gva} {visit.view.access} {visit.view.ref} {portrait.late}"
+
+
+@st.fragment
+def _live(title: str) -> None:
+    """The boards of all roads; or the guest's tables, where a click chooses the address."""
+    visit = session.current()
+    if st.session_state.pop("walk-chosen", False):
+        st.rerun()
+    waiting = visit.player is None
+    choosing = st.session_state.get("walk-view", WALKS) == TABLES
+    key = _CHOOSE if choosing else _BOARD
+    theme, present, query = session.theme(visit), visit.view.present, lambda: urlencode(visit.address())
+    if choosing:
+        st.caption("Click an entry: the first address that it covers is resolved down all roads.")
+        look = Look(title, ("guest-tables",), theme, present, query=query)
+        payload = visit.answer(asked(key), look)
+    else:
+        visit.step_walk(asked(key))
+        portrait = portrait_of(visit)
+        look = Look(
+            title,
+            tuple(ROADS),
+            theme,
+            present,
+            query=query,
+            portrait=portrait,
+            changes=False,
+            mark=lambda: _mark(visit, portrait),
+        )
+        payload = visit.answer(asked(key), look)
+    come_or_say(visit, waiting)
+    board(payload, key, on_ask=lambda: _clicked(visit))
+
+
+def _clicked(visit: session.Visit) -> None:
+    """A click on an entry of the guest's tables chooses the first address that the entry covers."""
+    ask = asked(_CHOOSE)
+    if not ask or ask.get("cmd") != "inspect" or ask.get("hover") or visit.player is None:
+        return
+    plan = portray.plan(visit.player.sim.scenario, visit.player.sim.work, "guest-tables")
+    gva = entry_gva(visit.player.sim, plan, ask.get("cell"))
+    if gva is not None:
+        visit.view = dataclasses.replace(visit.view, gva=gva, ref=None)
+        st.session_state["walk-view"] = WALKS
+        st.session_state["walk-chosen"] = True
+
+
+@st.fragment
+def _slow(worth_knowing: tuple[str, ...]) -> None:
+    """What may be a moment behind the boards: words, what the TLBs hold, the cost."""
+    visit = session.current()
+    ready = visit.player is not None and not visit.player.job
+    if ready:
+        sim, portrait = visit.player.sim, portrait_of(visit)
+        walks = portrait.walks(sim)
+    with st.container(key="follower"):
+        follow(visit.player.now + _mark(visit, portrait) if ready else "")
+    with st.sidebar:
+        params = visit.address()
+        sidebar.share(visit, params, address.text(params))
+    if not ready:
+        return
+    with st.container(key="said"):
+        st.markdown(portray.sentence(sim)[0])
+        st.markdown(portrait.sentence(sim)[0])
+        for name in ROADS:
+            st.caption(portrait.alt(sim, translation.plan(sim.scenario, name)))
+        st.text(f"digest {sim.machine.digest()} tick {sim.tick}")
+    if visit.view.present:
+        return
+    with st.container(key="slow"):
+        st.subheader("What the TLB then holds")
+        st.table([_held(name, walk) for name, walk in walks.items()])
+        _caches(walks)
+        st.subheader("What it costs")
+        _cost(walks)
+        st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
+        st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out("translation")) + ".")
+
+
+def _held(name: str, walk) -> dict[str, str]:
+    """One row of the table of TLBs."""
+    row = {"road": ROADS[name][1]}
+    if isinstance(walk, str):
+        return row | {"after this walk": walk, "rights": "", "made of": "", "in its TLB at this tick": ""}
+    entry = tlb_entry(walk.machine, walk.vcpu, walk.gva)
+    now = f"level {entry.level}: gfn {entry.gfn:#x}, {words.rights(entry.rights)}" if entry else "no"
+    if walk.end.kind != "frame":
+        row |= {"after this walk": f"nothing: {words.ending(walk)}", "rights": "", "made of": ""}
+        return row | {"in its TLB at this tick": now}
+    made = {
+        "hap": f"gva → gfn {walk.end.gfn:#x} by the guest's tables, → mfn by {words.nested_name(walk.machine)}",
+        "bare": "the guest's tables alone: its frames are the machine's",
+    }
+    shadow = "the shadow alone: Xen had combined both beforehand"
+    pv = "the guest's tables alone: they hold machine frames"
+    how = shadow if walk.references[0].dimension == "shadow" else made.get(walk.machine.scenario.road, pv)
+    return row | {
+        "after this walk": words.product(walk),
+        "rights": words.rights(walk.rights),
+        "made of": how,
+        "in its TLB at this tick": now,
+    }
+
+
+def _caches(walks: dict) -> None:
+    """How full each road's caches are at this tick, and what they have saved so far: a row a cache, a column a road."""
+    rows: dict[str, dict] = {}
+    for name, walk in walks.items():
+        if isinstance(walk, str):
+            continue
+        mean, road = average(walk.machine), ROADS[name][1]
+        for cache, (n, size) in filled(walk.machine, walk.vcpu).items():
+            rows.setdefault(cache, {"entries in use": cache})[road] = f"{n} of {size}"
+        rows.setdefault("mean", {"entries in use": "references a walk, so far"})[road] = f"{mean:.2f}" if mean else "-"
+    roads = [ROADS[name][1] for name, walk in walks.items() if not isinstance(walk, str)]
+    if rows:
+        st.table(
+            [
+                {"entries in use": row["entries in use"], **{road: row.get(road, "-") for road in roads}}
+                for row in sorted(rows.values(), key=lambda row: row is rows["mean"])
+            ]
+        )
+        st.caption(
+            "MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of the"
+            " TLB and every paging-structure entry; both leave the nested ones, which go when the hypervisor flushes (INVEPT),"
+            " as it does after each change of EPT or NPT."
+        )
+
+
+def _cost(walks: dict) -> None:
+    """Cycles of each walk, from a table of single costs that the viewer may edit; it is kept for the visit."""
+    state = st.session_state
+    if "cost-editor" not in state:  # placed anew: it begins with what the viewer had when the page was left
+        state["cost-base"] = state.get("costs", costs.DEFAULT)
+    table = state["cost-base"]
+    above = st.container()
+    number = st.column_config.NumberColumn(min_value=0, max_value=10**9, step=1, required=True)
+    rows = [{"key": cost.key, "what": cost.what, "cycles": table[cost.key], "source": cost.source} for cost in costs.COSTS]
+    edited = st.data_editor(
+        rows,
+        hide_index=True,
+        key="cost-editor",
+        disabled=("what", "source"),
+        height=422,
+        column_config={"key": None, "cycles": number},
+    )
+    table = state["costs"] = {row["key"]: int(row["cycles"] or 0) for row in edited}
+    st.caption(
+        "Cycles decide nothing in the model: they are counted afterwards. Double-click a number to change it. Where the "
+        "source says so, it is a guess."
+    )
+    with above:
+        st.table(
+            [{"road": ROADS[name][1], **_counted(walk, table)} for name, walk in walks.items() if not isinstance(walk, str)]
+        )
+        st.caption("Cycles of this one walk with the exit that it ends in, not of what the guest's kernel does at a #PF.")
+
+
+def counts(walk) -> dict[str, int]:
+    """How often each row of the table of costs (pagingviz/costs.py) is paid by a walk."""
+    out = {"reference": len(walk.references) - walk.cached, "cached": walk.cached}
+    if walk.end.kind == "exit":
+        stores = walk.end.name in ("EPT violation", "NPF") and not any(words.pending(walk, ref) for ref in walk.references)
+        name = "shadow_fault" if walk.end.name == "shadow page fault" else "ept_violation" if stores else "exit"
+        out[name] = 1
+    if walk.end.name == "page-modification log full":
+        out["pml_entry"] = int(x86.PML_ENTRIES)
+    return out
+
+
+def _counted(walk, table: dict[str, int]) -> dict:
+    found = counts(walk)
+    ends = walk.end.name if walk.end.kind != "frame" else ""
+    return {"references": len(walk.references), "cached": walk.cached, "cycles": costs.cycles(found, table), "ends in": ends}
