@@ -1,7 +1,8 @@
 """One address resolved down the road of a machine, reference by reference, as the hardware would now: nothing is changed.
 
 The rules are the kernels' own (core/walk/page_walk.py, core/nested/walk.py); it is only written
-down here what they read. What a walk would set on its way (A and D, the page-modification log) is kept beside the machine, since it decides how the walk goes on.
+down here what they read. What a walk would set on its way (A and D, the page-modification log) is kept beside the machine,
+since it decides how the walk goes on.
 """
 
 from dataclasses import dataclass, field, replace
