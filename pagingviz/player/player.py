@@ -24,6 +24,7 @@ SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
 MOST_FRAMES = 60  # frames of one batch
 LABELS = dict(portray.EVENT_KINDS)
+MOST_FPS = 60  # frames a second: a screen shows no more
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Player:
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
         self.seq = number(ask.get("seq"), 0, 2**53, self.seq)
-        self.fps = number(ask.get("fps"), 1, 60, self.fps)
+        self.fps = number(ask.get("fps"), 1, MOST_FPS, self.fps)
         self.per_frame = number(ask.get("per_frame"), 1, 10**6, self.per_frame)
         self.kind = ask["kind"] if str(ask.get("kind")) in LABELS else self.kind
         return str(ask.get("cmd", ""))
