@@ -42,6 +42,7 @@ from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import load, names
 from pagingviz.timeline import checkpoints
 from pagingviz.timeline.simulation import Simulation
+from pagingviz.ui import address as url
 from pagingviz.ui import migration as migration_page
 from pagingviz.ui import real_xen
 from pagingviz.ui import translation as translation_page
@@ -203,7 +204,7 @@ def readers() -> dict[str, tuple]:
 def open_address(address: str, opened: int) -> tuple[str, Player, Look, dict]:
     """(path, player at the moment that the address names, its Look, words beside the boards)."""
     path, _, query = address.partition("?")
-    scenario, view = address.read(dict(parse_qsl(query, keep_blank_values=True)))
+    scenario, view = url.read(dict(parse_qsl(query, keep_blank_values=True)))
     title, boards, portrait, changes = BOARDS[path]
     beside = {}
     if path == "/real-xen":
@@ -329,7 +330,7 @@ def read_address(address: str) -> dict:
     """{"path", "scenario": fields, "view": fields} that an address opens, or the sentence that refuses it."""
     path, _, query = address.partition("?")
     try:
-        scenario, view = address.read(dict(parse_qsl(query, keep_blank_values=True)))
+        scenario, view = url.read(dict(parse_qsl(query, keep_blank_values=True)))
     except ScenarioError as error:
         return {"path": path, "refused": str(error)}
     return plain({"path": path, "scenario": dataclasses.asdict(scenario), "view": dataclasses.asdict(view)})
@@ -361,7 +362,7 @@ def texts(path: Path) -> dict:
 def different_values(recorded: dict, now: dict) -> list[str]:
     """Names whose hash is another one, or that are gone. Names that the record does not have are no difference."""
     out = []
-    for (moment, name), value in real_xen.items():
+    for (moment, name), value in recorded.items():
         found = now.get((moment, RENAMED.get(name, name)))
         if found != value:
             out.append(f"{moment} {name}{' is gone' if found is None else ''}")
@@ -370,13 +371,13 @@ def different_values(recorded: dict, now: dict) -> list[str]:
 
 def different_texts(recorded, now, at: str = "") -> list[str]:
     """ "where: recorded -> now" of all that differs. A key that the record does not have is no difference."""
-    if isinstance(real_xen, dict) and isinstance(now, dict):
+    if isinstance(recorded, dict) and isinstance(now, dict):
         return [
             line
-            for key, value in real_xen.items()
+            for key, value in recorded.items()
             for line in different_texts(value, now.get(key, "(gone)"), f"{at} / {key}" if at else key)
         ]
-    return [] if real_xen == now else [f"{at}: {real_xen!r} -> {now!r}"]
+    return [] if recorded == now else [f"{at}: {recorded!r} -> {now!r}"]
 
 
 def chosen_cells(page: dict) -> dict[str, list[int]]:
