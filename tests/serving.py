@@ -67,9 +67,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(root: Path = ROOT, flush: float | None = None, **environment: str):
+def serve(root: Path = ROOT, flush: float | None = None, command: list[str] | None = None, **environment: str):
     """Yield a Server as soon as it answers: `streamlit run app.py` in `root` on a free port, and stop it afterwards.
 
+    `command`: what to start instead; the port becomes its last argument.
     `flush`: seconds between two sendings of what the browser shall hear, as on a starved machine (Streamlit's own: 0.01).
     """
     with socket.socket() as probe:
@@ -78,7 +79,7 @@ def serve(root: Path = ROOT, flush: float | None = None, **environment: str):
     folder = Path(tempfile.mkdtemp(prefix="pagingviz-server-"))
     log = folder / "log"
     start = ["-m", "streamlit"] if flush is None else ["-c", _SLOW.format(flush)]
-    command = [sys.executable, *start, "run", "app.py", "--server.port", str(port)]
+    command = [*(command or [sys.executable, *start, "run", "app.py", "--server.port"]), str(port)]
     started = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from pagingviz.boards import portray
 from pagingviz.boards.payload import encode
+from pagingviz.boards.plans import SIZE
+from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.timeline import warm
 
+MOST_FRAMES = 60  # frames of one batch
+MOST_FPS = 60  # frames a second: a screen shows no more
 KINDS = [list(pair) for pair in portray.EVENT_KINDS]
 
 

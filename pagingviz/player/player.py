@@ -16,15 +16,13 @@ from pagingviz.boards import portray
 from pagingviz.boards.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
 from pagingviz.boards.payload import encode
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
-from pagingviz.player.message import KINDS, Look, board_record, header, plain
+from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Look, board_record, header, plain
 from pagingviz.scenario.fields import MAX_TICK
 
 SLICE = 0.25  # s of work between two words to the viewer
 SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
-MOST_FRAMES = 60  # frames of one batch
 LABELS = dict(portray.EVENT_KINDS)
-MOST_FPS = 60  # frames a second: a screen shows no more
 
 
 @dataclass(frozen=True)
