@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pandas  # noqa: F401 - Streamlit and plotly load it late, each in a thread of its own, and trip over it half loaded
@@ -17,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import pagingviz
 from pagingviz.ui.streamlit_version import warn_if_untested
@@ -32,10 +34,10 @@ class ThemeParameter:
     otherwise gives way.
     """
 
-    def __init__(self, app):
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. The answer's Location is relative, so it works under any host name and base path."""
         if scope["type"] == "http" and scope["method"] == "GET":
             parts = [part for part in scope["query_string"].decode("latin-1").split("&") if part]
@@ -50,10 +52,10 @@ class ThemeParameter:
 class Revalidated(StaticFiles):
     """Static files that a browser asks about each time (304 when unchanged): an upgrade never meets an old script."""
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: add the header to whatever StaticFiles answers."""
 
-        async def send_with_header(message):
+        async def send_with_header(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["Cache-Control"] = "no-cache"
             await send(message)
@@ -74,7 +76,7 @@ def warm_up() -> None:
 
 
 @contextlib.asynccontextmanager
-async def lifespan(_app):
+async def lifespan(_app: object) -> AsyncIterator[None]:
     """Start the warm-up beside the server: the first page is drawn while kernels compile."""
     warn_if_untested()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

@@ -37,12 +37,12 @@ RAM_BASE = U(0x10000)  # mfn of the first frame of guest RAM (s.ram_base if that
     SH_SNAPSHOT,
 ) = (U(i) for i in range(16))
 SH_OUT, SH_MORE = U(16), U(17)  # ours: page not in the pool at present; further page of a shadow whose head is in `pkey`
-_BY_TYPE = {  # type: level it shadows, levels of its guest, pages it costs (sh_type_to_size)
+_BY_TYPE = {  # for each type, the level it shadows, the levels of its guest, and the pages it costs (sh_type_to_size)
     SH_L1_32: (1, 2, 2), SH_FL1_32: (1, 2, 2), SH_L2_32: (2, 2, 4), SH_L1_PAE: (1, 3, 1), SH_FL1_PAE: (1, 3, 1),
     SH_L2_PAE: (2, 3, 1), SH_L1: (1, 4, 1), SH_FL1: (1, 4, 1), SH_L2: (2, 4, 1), SH_L3: (3, 4, 1), SH_L4: (4, 4, 1),
 }  # fmt: skip
 SH_LEVEL, SH_GUEST_LEVELS, SH_PAGES = (
-    np.array([_BY_TYPE.get(kind, (0, 0, 1))[k] for kind in range(18)], np.uint64) for k in range(3)
+    np.array([_BY_TYPE.get(U(kind), (0, 0, 1))[k] for kind in range(18)], np.uint64) for k in range(3)
 )
 TYPE_OF_LEVEL = np.array([[0] * 5, [0] * 5, [0, 1, 3, 0, 0], [0, 4, 6, 0, 0], [0, 7, 9, 11, 12]], np.uint64)  # [levels, level]
 FL1_OF = np.array([0, 0, 2, 5, 8], np.uint64)  # by guest levels

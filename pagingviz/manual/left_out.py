@@ -5,6 +5,7 @@ pagingviz/ beside which it was left out,
 `where` the function of Xen or the manual that does it, `why` what follows for somebody who reads the maps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 PAGES = {
@@ -29,7 +30,7 @@ class LeftOut:
     pages: tuple[str, ...]
 
 
-def _at(room: str, *pages: str):
+def _at(room: str, *pages: str) -> Callable[[str, str, str], LeftOut]:
     return lambda what, where, why: LeftOut(what, where, why, room, pages)
 
 
