@@ -36,7 +36,7 @@ _VIOLATION = ((0, "read"), (1, "write"), (2, "fetch"), (3, "R"), (4, "W"), (5, "
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What the engine made of the cases: came u64[n, 5], newly u64[n, k] as in core.score; wrong bool[n, 6] by ASPECTS."""
+    """What the engine made of the cases: came uint64[n, 5], newly uint64[n, k] as core.score; wrong bool[n, 6] by ASPECTS."""
 
     cases: Cases
     came: np.ndarray
@@ -45,7 +45,7 @@ class Score:
 
     @property
     def bad_rows(self) -> np.ndarray:
-        """Rows that disagree, ascending."""
+        """int64[k]: rows that disagree, ascending."""
         return np.flatnonzero(self.wrong.any(axis=1))
 
 

@@ -197,6 +197,7 @@ class LoopWork(RecordedWork):
         super().__init__(guest, (*boot, *loop), 0)
 
     def fill(self, op: np.ndarray, credit: np.ndarray, tick: int) -> None:
+        """The operations of `tick` and those that follow: `op` and `credit`, uint64[n]; the loop begins again at its end."""
         row = np.arange(tick, tick + op.size, dtype=np.int64)
         again = self.boot + (row - self.boot) % (len(self.program) - self.boot)
         op[:] = np.where(row < self.boot, row, again).astype(np.uint64) << operation.OP_VPN_SHIFT | operation.RAW
