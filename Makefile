@@ -1,4 +1,4 @@
-# make run: the app. make test: everything that is checked. Both need only make and Python 3.11 or newer.
+# make run: the app. make check and make test: everything that is checked. All need only make and Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 ADDRESS ?= 127.0.0.1
@@ -6,13 +6,20 @@ PORT ?= 8501
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak shots lint
+.PHONY: help run check test bench soak shots
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 run: $(BIN)/.app ## install what is missing, start the app, print its address
 	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
+
+check: $(BIN)/.tests ## what needs no run: lint, layout, types, layers, and what texts must say (seconds, once warm)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@for rule in tests/check_*.py; do $(BIN)/python "$$rule" || exit 1; done
 
 test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 $(ARGS)
@@ -26,9 +33,6 @@ bench: $(BIN)/.tests browser ## engine speed (BASE=first-light: beside that comm
 
 soak: $(BIN)/.app ## long audited runs of every shipped program
 	$(BIN)/python tests/soak.py $(ARGS)
-
-lint: $(BIN)/.tests ## ruff
-	$(BIN)/ruff check .
 
 # A half-made environment has no .app or .tests and is completed by the next call.
 $(BIN)/python:
