@@ -9,6 +9,7 @@ WITHOUT = {
     "a result": "def f(n: int) -> np.ndarray:\n    'The first n.'\n",
     "no docstring": "def f(n: int) -> np.ndarray: return g(n)\n",
     "a method": "class C:\n    @property\n    def f(self) -> np.ndarray:\n        'Its rows.'\n",
+    "a field beside another": "class C:\n    'Rows: g, bool[frames].'\n    f: np.ndarray\n",
     "a field": "class C:\n    'Rows.'\n    f: np.ndarray\n",
 }
 ENOUGH = {

@@ -22,7 +22,9 @@ def command(options: argparse.Namespace) -> int:
     """Print the list; returns 0."""
     scenarios = [load(name) for name in names()]
     if options.json:
-        rows = [{"name": s.name, "sentence": s.sentence, "notes": s.notes, "start": s.start} for s in scenarios]
+        rows: list[dict[str, Any]] = [
+            {"name": s.name, "sentence": s.sentence, "notes": s.notes, "start": s.start} for s in scenarios
+        ]
         for row, scenario in zip(rows, scenarios, strict=True):
             row["fields"] = {field.name: getattr(scenario, field.name) for field in FIELDS}
         fields = [field.describe() for field in FIELDS]

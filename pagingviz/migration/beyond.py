@@ -6,6 +6,8 @@ Gopalan 2009 (prepaging); Cully et al. 2008 (Remus).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pagingviz.arch import events as ev
@@ -14,8 +16,11 @@ from pagingviz.migration.send import put, put_bytes
 from pagingviz.migration.state import DONE, EPOCH, FINAL, LOST, ROLLING, STATE
 from pagingviz.migration.touch import touched
 
+if TYPE_CHECKING:
+    from pagingviz.migration.run import Migration
 
-def last_part(mig) -> None:
+
+def last_part(mig: Migration) -> None:
     """The guest is suspended, `todo` is known: send it now, or let the guest go on elsewhere and send it then."""
     st, kind = mig.state, mig.scenario.migrate
     if kind in ("postcopy", "hybrid"):
@@ -27,7 +32,7 @@ def last_part(mig) -> None:
     mig.start(st.todo, "checkpoint" if st.checkpoints else "final", planned)
 
 
-def after_final(mig) -> None:
+def after_final(mig: Migration) -> None:
     """The last round is sent: then the state, after which one host or the other goes on."""
     st = mig.state
     if st.phase == FINAL and not st.state_sent:
@@ -45,7 +50,7 @@ def after_final(mig) -> None:
 # ---- post-copy
 
 
-def _hand_over(mig) -> None:
+def _hand_over(mig: Migration) -> None:
     """Post-copy: only state crosses in the pause (and, after a live round, which pages are stale); pages follow."""
     st = mig.state
     mig.image = mig.destination.image()
@@ -58,7 +63,7 @@ def _hand_over(mig) -> None:
     st.phase = STATE
 
 
-def go_on(mig) -> None:
+def go_on(mig: Migration) -> None:
     """The guest goes on on the destination, with cold caches; now its pages are pushed."""
     st = mig.state
     st.phase = ROLLING
@@ -70,7 +75,7 @@ def go_on(mig) -> None:
     mig.start(st.todo, "pushed", mig.p2m_size if st.todo is None else int(st.todo.size))
 
 
-def roll(mig) -> None:
+def roll(mig: Migration) -> None:
     """Push the next pages in the background; those that a fault has brought are passed over."""
     st, r = mig.state, mig.state.rounds[-1]
     n = r.planned
@@ -83,18 +88,19 @@ def roll(mig) -> None:
             put(mig, frames)
             return
     r.ended, r.exits = max(st.guest, st.link), mig.clock.exits(st.since)
+    assert mig.image
     st.equal = mig.destination.differs(*mig.image).size == 0
     mig.finish(DONE)
 
 
-def _there(mig, frames: np.ndarray) -> np.ndarray:
+def _there(mig: Migration, frames: np.ndarray) -> np.ndarray:
     """bool[n]: frames that have arrived. One without state cannot be asked for: it comes when it is pushed."""
     places = mig.machine.kept.places(frames)
     known = places < mig.machine.kept.count
     return known & mig.state.arrived[np.where(known, places, 0)]
 
 
-def demand(mig, ticks: int) -> None:
+def demand(mig: Migration, ticks: int) -> None:
     """The guest has run for `ticks` on the destination: each page it touched that was not there was a fault, and a wait.
 
     A fault asks over the wire (a round trip) and the page overtakes the background; the frames after it come along.
@@ -118,7 +124,7 @@ def demand(mig, ticks: int) -> None:
 # ---- Remus
 
 
-def _checkpoint(mig) -> None:
+def _checkpoint(mig: Migration) -> None:
     """CHECKPOINT: all of this round is in force at once on the backup. The primary goes on for an epoch."""
     st, d = mig.state, mig.destination
     r = st.rounds[-1]
@@ -136,9 +142,10 @@ def _checkpoint(mig) -> None:
     st.link = st.resumed + mig.scenario.epoch * mig.op
 
 
-def fail_over(mig, why: str) -> None:
+def fail_over(mig: Migration, why: str) -> None:
     """The backup goes on from the last complete checkpoint; records after it are thrown away."""
     st, d = mig.state, mig.destination
+    assert mig.image and mig.checked  # there was a checkpoint
     d.versions[:], d.tables[:] = mig.image
     st.equal = d.differs(*mig.checked).size == 0
     st.why = f"{why}: the backup goes on from checkpoint {st.checkpoints}."
@@ -148,7 +155,7 @@ def fail_over(mig, why: str) -> None:
 # ---- the link
 
 
-def link_lost(mig) -> None:
+def link_lost(mig: Migration) -> None:
     """What a lost link means in each phase."""
     st = mig.state
     n = f"The link was lost after {st.total_sent:,} pages"

@@ -5,13 +5,16 @@ The engine counts, the table of costs prices (costs.py); with tracking=free only
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pagingviz.arch import costs
 from pagingviz.arch.state import COUNTERS, SYS_DTYPE
+from pagingviz.machine.machine import Machine
 
 _CAUSES = (*costs.CAUSES, *costs.OTHER, *costs.PAUSES)
-_AT = SYS_DTYPE.fields[COUNTERS[0]][1] // 8
+_AT = SYS_DTYPE.fields[COUNTERS[0]][1] // 8  # type: ignore[index]  # a record has fields
 _WORDS = np.array([_AT + COUNTERS.index(counter) for _, counter, _ in _CAUSES])
 _RUNNING = len(costs.CAUSES) + len(costs.OTHER)  # the rest is paid while the domain is paused
 
@@ -19,7 +22,7 @@ _RUNNING = len(costs.CAUSES) + len(costs.OTHER)  # the rest is paid while the do
 class Clock:
     """Prices counters of one machine. `table`: cycles by key of costs.COSTS; `free`: tracking costs nothing."""
 
-    def __init__(self, machine, op: int, free: bool, table=costs.DEFAULT):
+    def __init__(self, machine: Machine, op: int, free: bool, table: Mapping[str, int] = costs.DEFAULT) -> None:
         self.words = machine.sys.view(np.ndarray).view(np.uint64)
         self.op = op
         each = [0 if free else costs.cycles(price, table) for _, _, price in _CAUSES]
@@ -27,19 +30,22 @@ class Clock:
         self._pausing = np.array([0] * _RUNNING + each[_RUNNING:], np.int64)
 
     def counts(self) -> np.ndarray:
-        """The counters that have a price, now."""
+        """The counters that have a price, now: uint64[causes], in the order of costs.CAUSES, OTHER, PAUSES."""
         return self.words[_WORDS]
 
     def ran(self, ticks: int, since: np.ndarray, throttle: int = 0) -> int:
-        """Cycles of `ticks` operations and the exits since those counts; a throttled guest sleeps that percent of its time."""
+        """Cycles of `ticks` operations and of the exits since those counts (uint64[causes]).
+
+        `throttle`: percent of its time that the guest sleeps.
+        """
         spent = ticks * self.op + int((self.counts() - since).astype(np.int64) @ self._running)
         return spent * 100 // (100 - throttle)
 
     def paused(self, since: np.ndarray) -> int:
-        """Cycles that a command took while the domain was paused."""
+        """Cycles that a command took while the domain was paused; since: counts before it, uint64[causes]."""
         return int((self.counts() - since).astype(np.int64) @ self._pausing)
 
     def exits(self, since: np.ndarray) -> dict[str, int]:
-        """How often each cause of costs.CAUSES came since those counts; those that never came are left out."""
+        """How often each cause of costs.CAUSES came since those counts (uint64[causes]); those that never came are left out."""
         delta = (self.counts() - since).tolist()
         return {name: n for (name, _, _), n in zip(costs.CAUSES, delta, strict=False) if n}

@@ -10,6 +10,7 @@ import numpy as np
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import U
+from pagingviz.machine.machine import Machine
 
 _SHIFT, _P = x86.PAGE_BITS, x86.P
 
@@ -19,9 +20,10 @@ class InFlux(Exception):
 
 
 def normalise(words: np.ndarray, m2p: np.ndarray, base: int) -> np.ndarray:
-    """Table words (uint64, any shape) with the machine frame of each present entry replaced by its pfn.
+    """Table words, uint64[..., 512], with the machine frame of each present entry replaced by its pfn.
 
-    `m2p[mfn - base]` is the pfn of a machine frame; raises InFlux for an entry whose frame is not in the guest (bad mfn).
+    m2p: uint64[frames]; `m2p[mfn - base]` is the pfn of a machine frame. Raises
+    InFlux for an entry whose frame is not in the guest (bad mfn).
     """
     out = words.copy()
     present = words & _P != 0
@@ -33,7 +35,7 @@ def normalise(words: np.ndarray, m2p: np.ndarray, base: int) -> np.ndarray:
 
 
 def localise(words: np.ndarray, p2m: np.ndarray) -> np.ndarray:
-    """Inverse on the other host: pfns become that host's machine frames."""
+    """Inverse on the other host: words, uint64[..., 512], whose pfns become that host's machine frames, p2m uint64[frames]."""
     out = words.copy()
     present = words & _P != 0
     pfn = (words[present] & x86.FRAME_MASK) >> _SHIFT
@@ -48,7 +50,7 @@ class Destination:
     for its numbers: machine frames are handed out downwards here.
     """
 
-    def __init__(self, machine):
+    def __init__(self, machine: Machine) -> None:
         self.machine = machine
         s = machine.sys[0]
         self.pv = bool(s.pv)
@@ -62,11 +64,11 @@ class Destination:
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """What a checkpoint keeps."""
+        """What a checkpoint keeps: versions uint64[kept], tables uint64[zone, 512]."""
         return self.versions, self.tables
 
     def normalised(self, zone: np.ndarray) -> np.ndarray:
-        """Words of the source's tables at these frames of the zone, as they go over the wire. Raises InFlux."""
+        """Words of the source's tables at `zone`, int64[n], as they go over the wire: uint64[n, 512]. Raises InFlux."""
         words = self.machine.view("tables").reshape(-1, 512)[zone]
         if self.pv:
             real = self._typed(zone)
@@ -74,7 +76,7 @@ class Destination:
         return words
 
     def in_flux(self, zone: np.ndarray) -> np.ndarray:
-        """Those of these frames of the zone that cannot be normalised now."""
+        """Those of these frames of the zone, int64[n], that cannot be normalised now: int64[k]."""
         try:
             self.normalised(zone)
             return zone[:0]
@@ -97,19 +99,19 @@ class Destination:
         return words
 
     def receive(self, places: np.ndarray) -> None:
-        """The pages at `places` arrive as they are on the source at this moment. Raises InFlux, and then none has."""
+        """The pages at `places`, int64[n], arrive as they are on the source now. Raises InFlux, and then none has."""
         zone = places[places < self.tables.shape[0]]
         self.tables[zone] = self._arriving(zone)
         self.versions[places] = self.machine.view("ver")[places]
 
     def take(self, places: np.ndarray, versions: np.ndarray, tables: np.ndarray) -> None:
-        """Pages arrive as they were when `versions` and `tables` (all of the source's: `image`) were set aside."""
+        """Pages at `places`, int64[n], arrive as they were when `versions` and `tables` (of `image`) were set aside."""
         self.versions[places] = versions[places]
         zone = places[places < self.tables.shape[0]]
         self.tables[zone] = tables[zone]
 
     def image(self) -> tuple[np.ndarray, np.ndarray]:
-        """The source at this moment, as it would arrive: (versions, tables). Raises InFlux."""
+        """The source now, as it would arrive: versions uint64[kept], tables uint64[zone, 512]. Raises InFlux."""
         return self.machine.view("ver").copy(), self._arriving(np.arange(self.tables.shape[0]))
 
     def differs(self, versions: np.ndarray, tables: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pagingviz.scenario.scenario import Scenario
+
 CONTINUE, STOP = "CONTINUE", "STOP_AND_COPY"
 XEN_TARGET, XEN_ROUNDS = 50, 5  # SPP_TARGET_DIRTY_COUNT, SPP_MAX_ITERATIONS
 LEGACY_ROUNDS, LEGACY_FACTOR = 29, 3  # DEF_MAX_ITERS, DEF_MAX_FACTOR of xc_domain_save (Xen <= 4.5)
@@ -105,7 +107,7 @@ class Policy:
         return CONTINUE, ""
 
 
-def policy_of(scenario) -> Policy:
+def policy_of(scenario: Scenario) -> Policy:
     """The policy that a scenario asks for."""
     name = scenario.policy
     if name == "legacy":

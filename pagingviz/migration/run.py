@@ -7,6 +7,7 @@ runs, so the place at which anybody stops to look changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +17,11 @@ from pagingviz.arch import events as ev
 from pagingviz.arch.words import NONE, ZERO, U
 from pagingviz.core import run as kernels
 from pagingviz.core.events import MicroStop
+from pagingviz.machine.machine import Machine
 from pagingviz.migration import beyond, wire
 from pagingviz.migration.clock import Clock
 from pagingviz.migration.destination import Destination
-from pagingviz.migration.policy import CONTINUE, GIVES_UP, STOP, Stats, policy_of, throttled
+from pagingviz.migration.policy import CONTINUE, GIVES_UP, STOP, Policy, Stats, policy_of, throttled
 from pagingviz.migration.send import send
 from pagingviz.migration.state import (
     ABORTED,
@@ -38,9 +40,12 @@ from pagingviz.migration.state import (
 )
 from pagingviz.migration.xbzrle import Cache
 from pagingviz.scenario.fields import MAX_TICK
+from pagingviz.work.raw_guest import RawWork
+from pagingviz.work.work import Work
 
 NEVER = 2 * MAX_TICK  # nothing is left to do
 _NONE = np.zeros(0, np.int64)
+Image = tuple[np.ndarray, np.ndarray]  # (versions, tables) of a guest, set aside
 
 
 @dataclass
@@ -48,10 +53,10 @@ class Saved:
     """A migration as a value, for a checkpoint."""
 
     state: State
-    versions: np.ndarray
-    tables: np.ndarray
-    images: tuple
-    cache: tuple
+    versions: np.ndarray  # of the destination: uint64[kept]
+    tables: np.ndarray  # of the destination: uint64[zone, 512]
+    images: tuple[Image | None, Image | None, Image | None]
+    cache: tuple[np.ndarray, np.ndarray]  # int64[pages]: their numbers and their rounds
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +68,15 @@ class Migration:
     """The move of one machine. `p2m_size`: entries of the first round where that is not the guest's memory (a PVH guest's are
     1,044,480, whatever it has); `policy`, `link`: other ones than the scenario's."""
 
-    def __init__(self, machine, work, p2m_size: int | None = None, policy=None, link=None, table=costs.DEFAULT):
+    def __init__(
+        self,
+        machine: Machine,
+        work: Work | RawWork,
+        p2m_size: int | None = None,
+        policy: Policy | None = None,
+        link: wire.Link | None = None,
+        table: Mapping[str, int] = costs.DEFAULT,
+    ) -> None:
         sc = machine.scenario
         self.machine, self.work, self.scenario = machine, work, sc
         self.policy, self.link = policy or policy_of(sc), link or wire.link_of(sc)
@@ -74,7 +87,9 @@ class Migration:
         self.destination = Destination(machine)
         # (versions, tables): post-copy: the source at the suspend; Remus: the source at this suspend, the source and the
         # destination at the last complete checkpoint
-        self.image = self.sealed = self.checked = None
+        self.image: Image | None = None
+        self.sealed: Image | None = None
+        self.checked: Image | None = None
         self.cache = Cache(sc.xbzrle)
         n = machine.kept.count
         self.state = State(
@@ -90,11 +105,13 @@ class Migration:
     # ---- as a value
 
     def snapshot(self) -> Saved:
+        """The migration as a value that shares nothing with what goes on."""
         d = self.destination
         images = self.image, self.sealed, self.checked  # never changed in place
         return Saved(self.state.copy(), d.versions.copy(), d.tables.copy(), images, self.cache.copy())
 
     def restore(self, saved: Saved) -> None:
+        """Put a snapshot back."""
         self.state = saved.state.copy()
         self.destination.versions[:], self.destination.tables[:] = saved.versions, saved.tables
         self.image, self.sealed, self.checked = saved.images
@@ -186,7 +203,7 @@ class Migration:
         st.counts = self.clock.counts()
         return int(s.no_memory) == failed
 
-    def tell(self, kind, detail: int = 0, level: int = 0) -> None:
+    def tell(self, kind: np.uint64, detail: int = 0, level: int = 0) -> None:
         """An event of the migration's own, into the machine's record (core/events.py: write_event)."""
         s, ring = self.machine.sys[0], self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         s.last_tick[int(kind)] = s.tick
@@ -308,7 +325,7 @@ class Migration:
             st.throttle, st.hot = throttled(st.throttle, st.hot, int(dirty.size) * wire.PAGE, last.bytes)
 
     def start(self, todo: np.ndarray | None, kind: str, planned: int) -> None:
-        """Begin to send a set of frames; None: all."""
+        """Begin to send a set of frames, int64[n] ascending; None: all."""
         st = self.state
         st.todo, st.at, st.batch, st.skip = todo, 0, 0, None
         if len(st.rounds) >= MOST_ROUNDS:
@@ -329,7 +346,7 @@ class Migration:
         self.tell(ev.ROUND, planned, number)
 
     def places(self, frames: np.ndarray) -> np.ndarray:
-        """Places (frames.Kept) of those of `frames` that have state."""
+        """Places (frames.Kept), int64[k], of those of `frames`, int64[n], that have state."""
         places = self.machine.kept.places(frames)
         return places[places < self.machine.kept.count]
 

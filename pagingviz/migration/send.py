@@ -5,16 +5,21 @@ Source: Xen tools/libs/guest/xg_sr_save.c (add_to_batch, write_batch); zero page
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pagingviz.migration import wire
 from pagingviz.migration.state import LIVE, ROLLING
 from pagingviz.migration.xbzrle import sizes
 
+if TYPE_CHECKING:
+    from pagingviz.migration.run import Migration
+
 _NONE = np.zeros(0, np.int64)
 
 
-def send(mig) -> None:
+def send(mig: Migration) -> None:
     """The next entries of the round: as they are on the source now. In batches of 1024, ascending."""
     st, r = mig.state, mig.state.rounds[-1]
     if st.at >= st.batch:
@@ -32,7 +37,7 @@ def send(mig) -> None:
     put(mig, frames)
 
 
-def _begin_batch(mig) -> None:
+def _begin_batch(mig: Migration) -> None:
     """A new PAGE_DATA record; where pages that are dirty again are skipped, a PEEK says which (legacy xc_domain_save)."""
     st, r = mig.state, mig.state.rounds[-1]
     st.batch = min(st.at + wire.BATCH, r.planned)
@@ -42,8 +47,8 @@ def _begin_batch(mig) -> None:
         st.skip = mig.machine.dirty_frames()
 
 
-def put(mig, frames: np.ndarray) -> None:
-    """Send these frames: count them, let them arrive, keep the link busy for as long as it takes."""
+def put(mig: Migration, frames: np.ndarray) -> None:
+    """Send these frames, int64[n]: count them, let them arrive, keep the link busy for as long as it takes."""
     st, r, m = mig.state, mig.state.rounds[-1], mig.machine
     if not frames.size:
         return
@@ -69,16 +74,17 @@ def put(mig, frames: np.ndarray) -> None:
     put_bytes(mig, frames.size * wire.ENTRY + whole * wire.PAGE + saved + size, whole + smaller)
 
 
-def _receive(mig, places: np.ndarray) -> None:
+def _receive(mig: Migration, places: np.ndarray) -> None:
     """The pages arrive on the other host: as they are now, or, once the guest runs there, as it left them here."""
     if mig.state.phase == ROLLING:
+        assert mig.image
         mig.destination.take(places, *mig.image)
         mig.state.arrived[places] = True
     else:
         mig.destination.receive(places)
 
 
-def put_bytes(mig, size: int, pages: int = 0) -> None:
+def put_bytes(mig: Migration, size: int, pages: int = 0) -> None:
     """Bytes on the wire; those of a round that is not over are its own."""
     st = mig.state
     st.link += mig.link.cycles(size, pages, st.rate)
@@ -87,17 +93,18 @@ def put_bytes(mig, size: int, pages: int = 0) -> None:
         st.rounds[-1].bytes += size
 
 
-def zero_pages(mig, places: np.ndarray) -> np.ndarray:
-    """bool[n]: a frame never stored to, without anything in it."""
+def zero_pages(mig: Migration, places: np.ndarray) -> np.ndarray:
+    """Of frames by their places, int64[n]: bool[n], never stored to, and without anything in it."""
     m = mig.machine
-    versions, tables = mig.image if mig.state.phase == ROLLING else (m.view("ver"), m.view("tables").reshape(-1, 512))
+    now = m.view("ver"), m.view("tables").reshape(-1, 512)
+    versions, tables = mig.image if mig.image and mig.state.phase == ROLLING else now
     zero = versions[places] == 0
     zone = places < int(m.sys[0].zone)
     zero[zone] &= ~np.any(tables[places[zone]], axis=1)
     return zero
 
 
-def _held_back(mig, places: np.ndarray) -> np.ndarray:
+def _held_back(mig: Migration, places: np.ndarray) -> np.ndarray:
     """Places of PV tables that cannot be normalised now (EAGAIN): deferred until the guest is suspended."""
     if mig.scenario.road != "pv":
         return _NONE

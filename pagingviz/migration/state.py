@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,12 @@ class Round:
 
 @dataclass
 class State:
-    """All of a migration that changes. `todo`: frames of the round, ascending; None: all of them."""
+    """All of a migration that changes.
+
+    Frames, int64[n] ascending: todo, those of the round (None: all); skip; deferred. Counters that have a price, uint64[causes]
+    (Clock.counts): counts, since. By the places of frames.Kept: sent_in and times, uint16[kept]; arrived and fetched,
+    bool[kept]; frozen, uint64[kept].
+    """
 
     phase: str = WAITING
     why: str = ""  # one sentence: why it stopped, or was given up
@@ -88,10 +94,9 @@ class State:
     hot: int = 0  # periods in a row in which too much was dirtied
     checkpoints: int = 0
     rounds: list[Round] = field(default_factory=list)
-    calls: list[tuple[int, int, int, int, str]] = field(default_factory=list)  # (iteration, total_written, dirty_count, answer)
+    calls: list[tuple[int, int, int, str]] = field(default_factory=list)  # (iteration, total_written, dirty_count, answer)
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # counters when last settled
     since: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # counters when the round began
-    # of kept frames (frames.Kept)
     sent_in: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))  # number of the round it was last sent in
     times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))  # how often it was sent
     arrived: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # is at the destination (post-copy)
@@ -101,7 +106,7 @@ class State:
 
     def copy(self) -> State:
         """A copy that shares nothing that changes in place."""
-        changed = {}
+        changed: dict[str, Any] = {}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if isinstance(value, np.ndarray):

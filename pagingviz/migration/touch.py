@@ -11,11 +11,12 @@ import numpy as np
 from pagingviz.arch import operation, x86
 from pagingviz.arch.words import NONE, U
 from pagingviz.machine.guest_tables import guest_entries, targets
+from pagingviz.machine.machine import Machine
 
 _BITS = {4: (27, 18, 9, 0), 3: (18, 9, 0), 2: (10, 0)}
 
 
-def ways(machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
+def ways(machine: Machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
     """Frames on the way to each page: int64[levels + 1, n] from the root to the page; -1 where there is none."""
     m, levels = machine, int(machine.sys[0].guest_levels)
     roots = m.view("uroots" if m.sys[0].pv else "roots")[proc.astype(np.intp)]
@@ -38,8 +39,11 @@ def ways(machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
     return np.stack(out)
 
 
-def touched(machine, op: np.ndarray, versions: np.ndarray) -> np.ndarray:
-    """Places of the frames that the operations `op` have touched, in the order of the first touch; `versions`: before them."""
+def touched(machine: Machine, op: np.ndarray, versions: np.ndarray) -> np.ndarray:
+    """Places (int64[n]) of the frames that the operations `op`, uint64[ticks], have touched, in the order of the first touch.
+
+    `versions`: uint64[kept], those before the operations.
+    """
     kind = op & operation.OP_KIND
     seen = op[kind <= x86.WRITE]
     key, first = np.unique(seen & ~operation.OP_KIND, return_index=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pagingviz.scenario.scenario import Scenario
+
 PAGE = 4096
 BATCH = 1024  # MAX_BATCH_SIZE: entries in one PAGE_DATA record
 SLOTS = 256  # in a round of so many pages or fewer the guest runs between any two of them
@@ -50,7 +52,7 @@ class Link:
         return self.cycles(PAGE + ENTRY, 1)
 
 
-def link_of(scenario) -> Link:
+def link_of(scenario: Scenario) -> Link:
     """The link of a scenario."""
     return Link(scenario.bandwidth, scenario.latency * FREQUENCY, scenario.page_overhead * FREQUENCY // 1000)
 

@@ -6,7 +6,12 @@ from versions: the i-th store to a data page writes i into one of its 512 words,
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from pagingviz.migration.run import Migration
 
 PAGE = 4096
 LIFETIME = 2  # rounds during which a cached page cannot be thrown out (CACHED_PAGE_LIFETIME)
@@ -39,7 +44,7 @@ def encode(old: np.ndarray, new: np.ndarray) -> bytes | None:
 
 
 def decode(old: np.ndarray, change: bytes) -> np.ndarray:
-    """Inverse of `encode`: the new page. Raises ValueError for what is no encoded page."""
+    """Inverse of `encode`: the new page, uint8[4096]. Raises ValueError for a `change` that is no encoded page."""
     new, at, k = old.copy(), 0, 0
 
     def number() -> int:
@@ -71,9 +76,11 @@ class Cache:
         self.age = np.zeros(size, np.int64)
 
     def copy(self) -> tuple[np.ndarray, np.ndarray]:
+        """The cache as a value: int64[size] page numbers, -1 for none, and int64[size] rounds."""
         return self.gfn.copy(), self.age.copy()
 
     def restore(self, saved: tuple[np.ndarray, np.ndarray]) -> None:
+        """Put back what `copy` gave: int64[size] twice."""
         self.gfn[:], self.age[:] = saved
 
     def holds(self, gfn: int, number: int) -> bool:
@@ -87,7 +94,7 @@ class Cache:
         return False
 
 
-def change_of(mig, place: int) -> bytes | None:
+def change_of(mig: Migration, place: int) -> bytes | None:
     """What makes the source's page of the one that the destination has; None when the whole page is no larger."""
     d, m = mig.destination, mig.machine
     gfn, zone = int(m.kept.frames()[place]), int(m.sys[0].zone)
@@ -98,8 +105,8 @@ def change_of(mig, place: int) -> bytes | None:
     return encode(contents(gfn, int(d.versions[place])), contents(gfn, int(m.view("ver")[place])))
 
 
-def sizes(mig, places: np.ndarray, number: int) -> tuple[int, int]:
-    """(pages that go as differences, their bytes) of these places in round `number`; those are in the cache from now on."""
+def sizes(mig: Migration, places: np.ndarray, number: int) -> tuple[int, int]:
+    """(pages that go as differences, their bytes) of `places`, int64[n], in round `number`; the cache has them afterwards."""
     if not mig.cache.gfn.size:
         return 0, 0
     frames, pages, size = mig.machine.kept.frames(), 0, 0

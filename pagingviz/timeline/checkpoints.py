@@ -1,14 +1,30 @@
 """Checkpoints of a machine: copies in reused slots, spaced by CPU time spent, thinned with age, within a budget of memory."""
 
+from __future__ import annotations
+
 import bisect
 import threading
 import weakref
+from typing import Any, Protocol
 
 SPACING = 0.04  # CPU seconds of replay between checkpoints: what a step back may cost
 VISITOR_BYTES = 48 << 20
 SERVER_BYTES = 1 << 30
 
-_all = weakref.WeakSet()
+State = tuple[Any, ...]  # parts that have nbytes: the machine's arrays and, with a migration, where that stands
+
+
+class Restorable(Protocol):
+    """What checkpoints are taken of: a Machine, or a Simulation with its migration."""
+
+    def snapshot(self, slot: State | None = None) -> State:
+        """Copies of all that changes, in the arrays of `slot` where they fit."""
+
+    def restore(self, state: State) -> None:
+        """Put a snapshot back."""
+
+
+_all: weakref.WeakSet[Checkpoints] = weakref.WeakSet()
 _lock = threading.Lock()  # of the server's account; taken before, never after, the lock of one visitor's checkpoints
 
 
@@ -18,25 +34,27 @@ class Checkpoints:
     `most`: bytes that they may hold, VISITOR_BYTES unless said.
     """
 
-    def __init__(self, most=None):
+    def __init__(self, most: int | None = None) -> None:
         self.most = most
         self.spent = 0.0  # CPU seconds since the last checkpoint
-        self._ticks, self._states, self._spare = [], [], None
+        self._ticks: list[int] = []
+        self._states: list[State] = []
+        self._spare: State | None = None
         self._mine = threading.Lock()
         with _lock:
             _all.add(self)
 
     @property
-    def ticks(self):
+    def ticks(self) -> tuple[int, ...]:
         """Ticks of the states that are kept, ascending."""
         return tuple(self._ticks)
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """Memory held."""
         return sum(part.nbytes for state in (*self._states, self._spare or ()) for part in state)
 
-    def add(self, tick, machine):
+    def add(self, tick: int, machine: Restorable) -> None:
         """Keep the present state of `machine` as that of `tick`."""
         with self._mine:
             i = bisect.bisect_left(self._ticks, tick)
@@ -51,13 +69,13 @@ class Checkpoints:
                 self._drop(self._least_useful(tick))
         _respect_server(self)
 
-    def consider(self, tick, machine):
+    def consider(self, tick: int, machine: Restorable) -> None:
         """Add a checkpoint if enough CPU time has been spent since the last one."""
         if self.spent > SPACING:
             self.spent = 0.0
             self.add(tick, machine)
 
-    def restore(self, tick, machine):
+    def restore(self, tick: int, machine: Restorable) -> int:
         """Put the latest state at or before `tick` into `machine` and return its tick."""
         with self._mine:
             i = bisect.bisect_right(self._ticks, tick) - 1
@@ -65,34 +83,34 @@ class Checkpoints:
             self.spent = 0.0
             return self._ticks[i]
 
-    def latest(self, tick):
+    def latest(self, tick: int) -> int:
         """Tick of the latest state at or before `tick`."""
         with self._mine:
             return self._ticks[bisect.bisect_right(self._ticks, tick) - 1]
 
-    def forget(self, tick):
+    def forget(self, tick: int) -> None:
         """Drop the states after `tick`: a new command at `tick` has made them untrue."""
         with self._mine:
             i = bisect.bisect_right(self._ticks, tick)
             del self._ticks[i:], self._states[i:]
 
-    def thin(self):
+    def thin(self) -> None:
         """Give memory back: every second state goes, never the first nor the newest."""
         with self._mine:
             del self._ticks[1:-1:2], self._states[1:-1:2]
             self._spare = None
 
-    def _least_useful(self, now):
+    def _least_useful(self, now: int) -> int:
         """Index whose removal leaves the smallest gap for its age; never the first (tick 0) nor the newest."""
         t = self._ticks
         return min(range(1, len(t) - 1), key=lambda i: (t[i + 1] - t[i - 1]) / (abs(now - t[i]) + 1))
 
-    def _drop(self, i):
+    def _drop(self, i: int) -> None:
         self._spare = self._states[i]
         del self._ticks[i], self._states[i]
 
 
-def _respect_server(newest):
+def _respect_server(newest: Checkpoints) -> None:
     """Keep all visitors together below SERVER_BYTES; the largest of the others thin first."""
     with _lock:
         others = sorted((c for c in _all if c is not newest), key=lambda c: -c.bytes)

@@ -18,7 +18,7 @@ from pagingviz.core.events import MicroStop
 from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
-from pagingviz.timeline.checkpoints import Checkpoints
+from pagingviz.timeline.checkpoints import Checkpoints, State
 from pagingviz.work.work import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
@@ -55,45 +55,48 @@ class Simulation:
         self.migration = wanted(self.machine, self.work) if wanted else None
         self.journal = list(scenario.commands)
         self.furthest = 0
-        self.opened = None  # (k, n): the present tick is open at its k-th of n events
-        self._tick, self._base = 0, None
-        self._looked = None  # the present tick, when its events are kept in full
+        self.opened: tuple[int, int] | None = None  # (k, n): the present tick is open at its k-th of n events
+        self._tick = 0
+        self._base: State | None = None  # the state before the open tick
+        self._looked: int | None = None  # the present tick, when its events are kept in full
         self._runs = [[0, 0, 0]]  # stretches of the event record without a gap: first event, the ticks it leads from and to
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
         self._checkpoints = Checkpoints(keep)
-        self._history, self._stride = [], 1
+        self._history: list[tuple[int, ...]] = []
+        self._stride = 1
         self._checkpoints.add(0, self)
         self._obey(0)
 
     # ---- where we are
 
     @property
-    def tick(self):
+    def tick(self) -> int:
         """Operations done. While a tick is open this is the tick that is being looked into."""
         return self._tick
 
     @property
-    def crashed(self):
+    def crashed(self) -> int:
         """0, 1 the domain crashed (no page for a shadow), 2 a bug of the guest kernel, 3 it hangs (a leaf cannot be split)."""
         return int(self.machine.sys[0].crashed)
 
-    def counters(self):
+    def counters(self) -> dict[str, int]:
         """Every counter, name -> int."""
         return self.machine.counters()
 
-    def events(self):
+    def events(self) -> np.ndarray:
         """Events of the present tick in order, EVENT_DTYPE[n]; at most the last 4096."""
         s = self.machine.sys[0]
         first = max(int(s.ev_tick), int(s.ev_n) - int(ev.RING))
         rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         return rows[np.arange(first, int(s.ev_n)) % int(ev.RING)].view(EVENT_DTYPE).reshape(-1)
 
-    def past_events(self):
-        """(events up to the present tick as far back as the ring has them without a gap, oldest first; True if from tick 0).
+    def past_events(self) -> tuple[np.ndarray, bool]:
+        """(EVENT_DTYPE[n] up to now, as far back as the ring has them without a gap, oldest first; True if from tick 0).
 
         The ring also holds what was run before going back in time: of each stretch only what leads to the next one counts.
         """
-        n, end, need, parts = int(self.machine.sys[0].ev_n), int(self.machine.sys[0].ev_n), self._tick, []
+        n, end, need = int(self.machine.sys[0].ev_n), int(self.machine.sys[0].ev_n), self._tick
+        parts: list[np.ndarray] = []
         rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         for k, (start, since, upto) in reversed(list(enumerate(self._runs))):
             if since <= need <= (self._tick if k == len(self._runs) - 1 else upto):
@@ -106,12 +109,12 @@ class Simulation:
             end = start
         return np.concatenate(parts), False
 
-    def history(self):
+    def history(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(ticks int64[n], {name: int64[n]}): counters and gauges of HISTORY up to the furthest tick, evenly spaced."""
         rows = np.array(self._history or [(0, *[0] * len(HISTORY))], np.int64)
         return rows[:, 0], {name: rows[:, i + 1] for i, name in enumerate(HISTORY)}
 
-    def audit(self):
+    def audit(self) -> str:
         """ "" when every rule of the model holds, else the first broken one in words."""
         if self.crashed:
             return "the guest's kernel met a fault it cannot explain" if self.crashed == 2 else ""
@@ -120,20 +123,20 @@ class Simulation:
 
     # ---- moving
 
-    def step(self, n=1):
+    def step(self, n: int = 1) -> bool:
         """n ticks forward."""
         return self.seek(self._tick + n)
 
-    def run(self, n):
+    def run(self, n: int) -> None:
         """n ticks forward, at working speed: the same state as n steps."""
         self.close()
         self._advance(self._tick + n, None)
 
-    def back(self, n=1):
+    def back(self, n: int = 1) -> bool:
         """n ticks back, not beyond 0."""
         return self.seek(max(0, self._tick - n))
 
-    def seek(self, tick, budget=None):
+    def seek(self, tick: int, budget: float | None = None) -> bool:
         """Go to `tick`, its events kept in full. With a budget (seconds) it may stop early: then False, call again."""
         self.close()
         if tick == self._tick == self._looked:
@@ -149,7 +152,7 @@ class Simulation:
         self._looked = tick
         return True
 
-    def run_to_event(self, kind, limit):
+    def run_to_event(self, kind: str, limit: int) -> bool:
         """Run until an event of `kind` (a name of events.NAMES) happens, at most `limit` ticks. True when it did."""
         self.close()
         s = self.machine.sys[0]
@@ -162,7 +165,7 @@ class Simulation:
         self._look_again()
         return hit
 
-    def previous_event(self, kind):
+    def previous_event(self, kind: str) -> bool:
         """Go back to the last tick before this one with an event of `kind`. False, and nothing moves, when there is none."""
         here = self._tick
         if here == 0:
@@ -172,7 +175,7 @@ class Simulation:
         self.seek(last if last else here)
         return last > 0
 
-    def micro(self, k):
+    def micro(self, k: int) -> tuple[int, int] | None:
         """Open the present tick just after its k-th event (1..n); k = n is the finished tick. Returns (k, n)."""
         if self._tick == 0:
             return None
@@ -191,7 +194,7 @@ class Simulation:
         self.opened = (k, int(n))
         return self.opened
 
-    def close(self):
+    def close(self) -> None:
         """Finish an open tick."""
         if self.opened is not None:
             self._replay_tick(None)
@@ -199,7 +202,7 @@ class Simulation:
 
     # ---- commands
 
-    def command(self, text):
+    def command(self, text: str) -> None:
         """Carry out a command ("clean", "pool:64") now and write it into the journal. Raises ScenarioError."""
         self.close()
         command = parse_command(text, self._tick, self.scenario.pool_cap, self.scenario.frames)
@@ -216,18 +219,18 @@ class Simulation:
             self._perform(command)
         self._sample()
 
-    def script(self):
+    def script(self) -> str:
         """The journal as the text of the scenario field `do`."""
         return format_do(tuple(self.journal))
 
     # ---- state as a value
 
-    def snapshot(self, slot=None):
+    def snapshot(self, slot: State | None = None) -> State:
         """Copies of all that changes: the machine's parts, and where its migration stands."""
         parts = self.machine.snapshot(slot and slot[:3])
         return (*parts, self.migration.snapshot()) if self.migration else parts
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Put a snapshot back."""
         self.machine.restore(state[:3])
         if self.migration:
@@ -235,21 +238,21 @@ class Simulation:
 
     # ---- inside
 
-    def _look_again(self):
+    def _look_again(self) -> None:
         """Replay the present tick with all its events kept."""
         here = self._tick
         if here:
             self._return(here - 1)
             self.seek(here)
 
-    def _return(self, tick):
+    def _return(self, tick: int) -> None:
         """Jump to the latest checkpoint at or before `tick`."""
         was, self._tick = self._tick, self._checkpoints.restore(tick, self)
         self._begin_stretch(was, self._tick)
         self._looked = None
         self._obey(self._tick)
 
-    def _begin_stretch(self, was, tick):
+    def _begin_stretch(self, was: int, tick: int) -> None:
         """The event record goes on at `tick`, no longer at `was`, up to which it was complete."""
         runs, n = self._runs, int(self.machine.sys[0].ev_n)
         runs[-1][2] = was
@@ -257,13 +260,14 @@ class Simulation:
         while len(runs) > 1 and runs[1][0] <= n - int(ev.RING) or len(runs) > int(ev.RING):
             runs.pop(0)
 
-    def _perform(self, command):
+    def _perform(self, command: Command) -> None:
         code = xen.COMMANDS.index(command.name)
         if self.migration and self.migration.paused and code == xen.CMD_DM:
-            return self.migration.ignore(code)
+            self.migration.ignore(code)
+            return
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, U(code), U(command.arg or 0))
 
-    def _obey(self, tick):
+    def _obey(self, tick: int) -> None:
         """Carry out the journal's commands of `tick`, then what a migration has to do. A checkpoint holds the state before
         them, so replay does it again."""
         for command in self.journal[bisect.bisect_left(self.journal, tick, key=lambda c: c.tick) :]:
@@ -273,11 +277,11 @@ class Simulation:
         if self.migration:
             self.migration.act()
 
-    def _next_command(self, tick):
+    def _next_command(self, tick: int) -> int | None:
         i = bisect.bisect_right(self.journal, tick, key=lambda c: c.tick)
         return self.journal[i].tick if i < len(self.journal) else None
 
-    def _advance(self, target, budget):
+    def _advance(self, target: int, budget: float | None) -> bool:
         """Run from the present tick to `target` (>=), obeying the journal. False: the budget or an event stopped it before."""
         s = self.machine.sys[0]
         self._looked = None
@@ -307,7 +311,7 @@ class Simulation:
                 return False
         return True
 
-    def _pass_over(self, target):
+    def _pass_over(self, target: int) -> None:
         """Nothing moves any more: time passes over a dead domain, up to what its toolstack does next."""
         s, command = self.machine.sys[0], self._next_command(self._tick)
         if command is not None:
@@ -318,7 +322,7 @@ class Simulation:
         s.ev_tick = s.ev_n
         self._obey(self._tick)
 
-    def _run(self, t, n):
+    def _run(self, t: int, n: int) -> int:
         """`n` ticks from tick t on; returns how many were done. Over a suspended guest they only pass."""
         m, s = self.machine, self.machine.sys[0]
         if self.migration and self.migration.paused:
@@ -328,9 +332,10 @@ class Simulation:
         self.work.fill(op, credit, t - self.migration.state.paused if self.migration else t)
         return int(kernels.run(m.sys, m.cpu, m.mem, op, credit))
 
-    def _replay_tick(self, k):
+    def _replay_tick(self, k: int | None) -> None:
         """From self._base (one tick before) run the present tick, up to its k-th event or to its end."""
         target = self._tick
+        assert self._base
         self.restore(self._base)
         self._begin_stretch(target - 1, target - 1)
         s = self.machine.sys[0]
@@ -345,7 +350,7 @@ class Simulation:
             s.look, s.ev_stop = 0, 0
             self._tick = target
 
-    def _sample(self):
+    def _sample(self) -> None:
         """A point of the history at each multiple of the stride, which doubles when there are more than SAMPLES."""
         t, s = self._tick, self.machine.sys[0]
         if t % self._stride == 0 and (not self._history or self._history[-1][0] < t):

@@ -1,6 +1,7 @@
 """Compile (or load from the cache) every kernel once, with the real types, on a tiny machine; says how far it has come."""
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -20,12 +21,12 @@ _lock = threading.Lock()
 _done = 0.0
 
 
-def progress():
+def progress() -> float:
     """0.0 to 1.0: the share of the warm-up that is done. 1.0 means that nothing compiles any more."""
     return _done
 
 
-def warm():
+def warm() -> None:
     """Run the warm-up unless it has run; waits if another thread, or another process on this machine, is at it."""
     global _done
     with _lock:
@@ -37,7 +38,7 @@ def warm():
         _done = 1.0
 
 
-def _steps():
+def _steps() -> Iterator[float]:
     """Compile the far kernels, then call the others; after each step yield its share of a cold compile (measured)."""
     for _, total in compile_far():
         yield 0.7 / total

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from pagingviz.experiments import migrations
 from pagingviz.ui import session
-from pagingviz.ui.jobs import finished, job, known
+from pagingviz.ui.jobs import Job, finished, job, known
 
 MOST_TICKS = 30_000_000  # of a first round on which a viewer is made to wait
 _SAID = """
@@ -31,16 +33,19 @@ def every_road() -> None:
         key = ("roads", scenario.to_json(), tuple(sorted(visit.files)))
         files = dict(visit.files)
 
-        def begin():
+        def begin() -> Job[list[dict[str, Any]]]:
             return job(key, "every road", lambda told: migrations.side_by_side(scenario, files, told))
 
+        def ask() -> None:
+            begin()
+
         if not known(key):  # on demand: it slows the machine on the boards down for seconds
-            st.button("Move this guest down every road", key="every-road-run", width="content", on_click=begin)
+            st.button("Move this guest down every road", key="every-road-run", width="content", on_click=ask)
         elif finished(work := begin(), "The same guest is moved down every road …", "roads"):
             _show(work.result, session.theme(visit))
 
 
-def _show(rows, theme: str) -> None:
+def _show(rows: list[dict[str, Any]], theme: str) -> None:
     from pagingviz.ui import figures, figures_migration
 
     st.markdown(_SAID)

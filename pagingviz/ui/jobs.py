@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
@@ -15,13 +15,16 @@ PATIENCE = 0.3  # s that a run of a page waits for a result before it shows prog
 MOST = 64  # results kept; the oldest go first
 
 Told = Callable[[int, int], None]
+Result = TypeVar("Result")
 
 
-class Job:
+class Job(Generic[Result]):
     """One piece of work. `share`: 0..1; `result`: when it is done; `error`: a sentence when it could not be done."""
 
-    def __init__(self, name: str, work: Callable[[Told], Any]):
-        self.share, self.result, self.error = 0.0, None, ""
+    result: Result
+
+    def __init__(self, name: str, work: Callable[[Told], Result]) -> None:
+        self.share, self.error = 0.0, ""
         self._name, self._do = name, work
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -45,7 +48,7 @@ class Job:
 
 
 _lock = threading.Lock()
-_jobs: dict[object, Job] = {}
+_jobs: dict[object, Job[Any]] = {}
 
 
 def finished(work: Job, message: str, key: str) -> bool:
@@ -74,7 +77,7 @@ def known(key: object) -> bool:
         return key in _jobs and not _jobs[key].error
 
 
-def job(key: object, name: str, work: Callable[[Told], Any]) -> Job:
+def job(key: object, name: str, work: Callable[[Told], Result]) -> Job[Result]:
     """The job of that key, begun when nobody has asked for it before; one that failed is tried again."""
     with _lock:
         if key not in _jobs or _jobs[key].error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pagingviz.evidence.xen import library, thrash
 from pagingviz.experiments import pool_size as pool_sizes
 from pagingviz.scenario.fields import POOL_LOW
+from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 from pagingviz.ui.jobs import finished, job
 
@@ -23,14 +26,14 @@ def pool_size() -> None:
         if visit.scenario.road != "shadow":
             st.markdown("Only the shadow road recycles its pool: choose road=shadow in the sidebar to see the curve.")
         else:
-            _knob(visit)
-            _curve(visit)
+            _knob(visit, visit.player.sim)
+            _curve(visit, visit.player.sim)
         _grid()
 
 
-def _knob(visit: session.Visit) -> None:
+def _knob(visit: session.Visit, sim: Simulation) -> None:
     """The size at this tick: a command in the journal, so that going back undoes it."""
-    s = visit.player.sim.machine.sys[0]
+    s = sim.machine.sys[0]
     now = int(s.total_pages + s.p2m_pages)
     key = f"pool-knob-{visit.revision}"
     high = visit.scenario.pool_cap
@@ -43,9 +46,9 @@ def _knob(visit: session.Visit) -> None:
     st.slider("Pool pages, from this tick on (shadow_set_allocation)", POOL_LOW, high, shown, key=key, on_change=put)
 
 
-def _curve(visit: session.Visit) -> None:
+def _curve(visit: session.Visit, sim: Simulation) -> None:
     """Faults against pool size of this very work, run from its start."""
-    scenario = visit.scenario.replace(do=visit.player.sim.script())
+    scenario = visit.scenario.replace(do=sim.script())
     key = ("curve", scenario.to_json(), tuple(sorted(visit.files)))
     work = job(key, "faults against pool size", lambda told: pool_sizes.curve(scenario, dict(visit.files), told))
     if not finished(work, f"This work is run for {pool_sizes.TICKS:,} ticks with pools of several sizes …", "curve"):
@@ -63,7 +66,7 @@ def _curve(visit: session.Visit) -> None:
     )
 
 
-def _in_words(points, pool: int) -> str:
+def _in_words(points: Sequence[pool_sizes.Point], pool: int) -> str:
     """What the curve says, with its numbers."""
     fall = pool_sizes.cliff(points)
     dead = [point.pool for point in points if point.crashed]
@@ -107,7 +110,7 @@ def _grid() -> None:
         st.dataframe(rows, hide_index=True, height=420, key="grid-all")
 
 
-def _pivot(recorded, model) -> list[dict[str, str]]:
+def _pivot(recorded: list[thrash.Cell], model: list[thrash.Cell]) -> list[dict[str, str]]:
     """One row a pool size, one column a number of tables."""
     rows: dict[int, dict[str, str]] = {}
     for r, m in zip(recorded, model, strict=True):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pagingviz.arch import costs
 from pagingviz.experiments import ledger, pool_size
 from pagingviz.scenario.fields import ScenarioError
+from pagingviz.scenario.scenario import Scenario
 from pagingviz.ui import session
 from pagingviz.ui.jobs import finished, job
 
@@ -57,7 +60,7 @@ def road_not_taken() -> None:
         _ledgers(visit, scenario, ticks)
 
 
-def _chosen(visit: session.Visit):
+def _chosen(visit: session.Visit) -> tuple[Scenario, int]:
     """(scenario with the chosen pool and dirty rate, ticks of a round)."""
     now = visit.scenario
     pools, high = pool_size.sizes(now), now.pool
@@ -73,7 +76,7 @@ def _chosen(visit: session.Visit):
     return now.replace(pool=pool, write=write, do="", clean_every=0), ticks
 
 
-def _ledgers(visit: session.Visit, scenario, ticks: int) -> None:
+def _ledgers(visit: session.Visit, scenario: Scenario, ticks: int) -> None:
     """Both ledgers of what is chosen, and the sweep over dirty rates and over pool sizes through it."""
     files = dict(visit.files)
     one = job(
@@ -153,7 +156,7 @@ def _table(here: ledger.Entry) -> list[dict[str, str]]:
     return [*rows, row]
 
 
-def _crossover(entries, crossings, by: str) -> str:
+def _crossover(entries: Sequence[ledger.Entry], crossings: Sequence[Sequence[ledger.Entry]], by: str) -> str:
     """Where the cheaper road changes."""
     unit = {"write": "% writes", "pool": " pages", "ticks": " ticks a round"}[by]
     if not crossings:

@@ -48,7 +48,7 @@ MAX_HOST = 1 << 16  # frames of host memory that the tables of a nested file may
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """A checked file. Columns, named above: uint64[n] or uint64[n, k]; qemu_set is exp_set where the file has none."""
+    """A checked file. columns, named above: uint64[n] or uint64[n, k]; qemu_set is exp_set where the file has none."""
 
     label: str
     mode: str

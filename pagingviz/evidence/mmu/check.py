@@ -69,7 +69,7 @@ def score(cases: Cases) -> Score:
     return Score(cases, came, newly, wrong)
 
 
-def _record(cases: Cases):
+def _record(cases: Cases) -> tuple[np.recarray, np.recarray, list[Any]]:
     """A record of one vCPU, without memory, and the accesses as core.score takes them."""
     import pagingviz.core.run  # noqa: F401 (knows every far kernel; loads numba: not before the file is known to be good)
 
@@ -83,7 +83,7 @@ def _record(cases: Cases):
     return sys, cpu, [cases.va, kind, cases.user, cases.cr, cases.n]
 
 
-def _compiled(kernel: str, sys, *arguments) -> None:
+def _compiled(kernel: str, sys: np.recarray, *arguments: Any) -> None:
     from pagingviz.core import score as kernels
     from pagingviz.core.build.far import connect
     from pagingviz.core.build.jit import compiling

@@ -37,12 +37,13 @@ def run(options: argparse.Namespace) -> int:
     if options.against is None and options.trace is None:
         raise ScenarioError("check xen needs --against RECORDING.jsonl or --trace RECORDING.csv to compare with.")
     settings = dict(map(_setting, options.set))
-    texts = [None if name is None else _text(name) for name in (options.script, options.against, options.trace, options.perf)]
+    script = _text(options.script)
+    against, trace, perf = (name and _text(name) for name in (options.against, options.trace, options.perf))
     from pagingviz.evidence.xen import compare, model  # loads numba: not before the options are known to be good
 
     names = {Path(name).name for name in (options.against, options.trace, options.perf) if name is not None}
     known = compare.known_differences(names)
-    report = compare.compare(texts[0], options.guest, model.scenario_of(settings, options.road), *texts[1:], known=known)
+    report = compare.compare(script, options.guest, model.scenario_of(settings, options.road), against, trace, perf, known)
     title = f"{Path(options.script).name} on the model, {options.guest}, {options.road}, beside {', '.join(sorted(names))}"
     if options.json:
         head: dict[str, Any] = {"schema": SCHEMA, "script": options.script, "guest": options.guest, "road": options.road}

@@ -86,7 +86,8 @@ def compare(
         raise ScenarioError("There is nothing to compare with: give a recording or a trace.")
     before, items = items_of(parse(script), against, trace, scenario.road)
     counts = read_perf(perf) if perf is not None else {}
-    best = plain = None
+    best: Report | None = None
+    plain: Played | None = None
     for s, start in enumerate(STARTS):
         for n, loop in enumerate(LOOPS[guest]):
             if told:
@@ -103,8 +104,9 @@ def compare(
                 best = report
             if not best.differences:
                 break
-        if not best.differences:
+        if best and not best.differences:
             break
+    assert best and plain  # the first way that is tried has no limit
     without = _report(guest, before, items, plain, counts, trace is not None)
     best.plain_percent, best.plain_differences = without.percent, len(without.differences)
     best.known = {text: cause for text, cause in (known or {}).items() if text in best.differences}
@@ -130,14 +132,14 @@ def items_of(steps: list[Step], against: str | None, trace: str | None, road: st
     for what, operations in (("recording", listed), ("trace", traced)):
         if operations is not None:
             _fits(what, steps, operations)
-    items, group, cleaned = [], before, False
-    for number, step in enumerate(steps):
-        operation = (listed or traced)[number]
+    items: list[Item] = []
+    group, cleaned = before, False
+    for step, operation, also in zip(steps, listed or traced or [], traced or listed or [], strict=True):
         item = Item(step, operation, reading=recorded_reading(operation), faults=cleaned)
         if traced is not None:
             if item.acts:
                 group = item.events
-            group += traced[number].events
+            group += also.events
         cleaned = cleaned or step.name == "clean"
         items.append(item)
     return before, items

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pagingviz.evidence.xen.script import Step
 from pagingviz.work.raw_guest import Shown
@@ -37,7 +38,7 @@ class Layout:
     root: int
     hypercall: int
     stack: int
-    split: tuple[int, int]  # the two L1 tables of command 3
+    split: tuple[int, ...]  # the two L1 tables of command 3; none in a PV guest
     status: int
     control: int
     l3: int = 0
@@ -65,7 +66,8 @@ class Guest:
     dispatch, region = DISPATCH, REGION
     # CR bits, pages of the pool that the p2m held (recorded: "p2m=8"), and the 2 MiB chunks that had 4 KiB leaves on the hap
     # road when the recordings began (facts/xen-4.17.md 2b).
-    cr, p2m_pages, small_chunks = CR_WP | CR_PSE, 8, (0,)
+    cr, p2m_pages = CR_WP | CR_PSE, 8
+    small_chunks: ClassVar[tuple[int, ...]] = (0,)
 
     def __post_init__(self) -> None:
         self.at = LAYOUTS[self.kind]
@@ -179,16 +181,16 @@ class Guest:
             getattr(self, f"_command_{step.number}")(a, b, c, d, word)
         return self._take()
 
-    def _command_1(self, a, b, c, d, _word):
+    def _command_1(self, a: int, b: int, c: int, d: int, _word: Word) -> None:
         for _ in range(d):
             for i in range(b):
                 self._increment(self._page(a + i * c) << 12, self.high)
 
-    def _command_2(self, a, b, c, _d, _word):
+    def _command_2(self, a: int, b: int, c: int, _d: int, _word: Word) -> None:
         for i in range(b):
             self._read(self._page(a + i * c) << 12, self.high)
 
-    def _command_3(self, _a, _b, _c, _d, _word):
+    def _command_3(self, _a: int, _b: int, _c: int, _d: int, _word: Word) -> None:
         at = self.at
         self._fetch(self.low)
         for half, table in enumerate(at.split):
@@ -203,8 +205,8 @@ class Guest:
                 self._entry(at.l2, 8 + half, table << 12 | TABLE, high_first=not half)
         self._reload(self.low)
 
-    def _command_4(self, a, b, c, d, word):
-        values = {}
+    def _command_4(self, a: int, b: int, c: int, d: int, word: Word) -> None:
+        values: dict[int, int] = {}
         for i in range(b):
             k = (a + i * c) % PAGES
             table, index = self._l1(k)
@@ -213,10 +215,10 @@ class Guest:
             if d:
                 self._row(INVLPG, self._page(k) << 12)
 
-    def _command_5(self, _a, _b, _c, _d, _word):
+    def _command_5(self, _a: int, _b: int, _c: int, _d: int, _word: Word) -> None:
         self._reload(self.low)
 
-    def _command_7(self, a, b, c, _d, _word):
+    def _command_7(self, a: int, b: int, c: int, _d: int, _word: Word) -> None:
         at = self.at
         for i in range(b):
             self._fetch(self.high)
@@ -226,7 +228,7 @@ class Guest:
             self._fetch(at.hypercall)
             self._touch(READ, at.stack)
 
-    def _command_8(self, a, b, c, _d, word):
+    def _command_8(self, a: int, b: int, c: int, _d: int, word: Word) -> None:
         for i in range(b):
             table, index = self._l1((a + i * c) % PAGES)
             old = word(table, index)
@@ -236,24 +238,24 @@ class Guest:
                     self._entry(table, index, value)
                 self._reload(self.high)
 
-    def _command_9(self, a, b, c, _d, word):
+    def _command_9(self, a: int, b: int, c: int, _d: int, word: Word) -> None:
         for i in range(b):
             table, index = self._l1((a + i * c) % PAGES)
             self._change(table, index, word(table, index) & ~ACCESSED_DIRTY)
         self._reload(self.high)
 
-    def _command_11(self, _a, _b, _c, _d, _word):
+    def _command_11(self, _a: int, _b: int, _c: int, _d: int, _word: Word) -> None:
         self._fetch(self.high)
         for half in (0, 1):
             self._entry(self.at.l2, 8 + half, (REGION + 512 * half) << 12 | BIG)
         self._reload(self.high)
 
-    def _command_12(self, a, b, _c, _d, _word):
+    def _command_12(self, a: int, b: int, _c: int, _d: int, _word: Word) -> None:
         for i in range(min(b, 512)):
             self._fetch(self.high)
             self._entry(self.at.split[a & 1], i, 0)
 
-    def _command_13(self, a, _b, _c, _d, _word):
+    def _command_13(self, a: int, _b: int, _c: int, _d: int, _word: Word) -> None:
         at = self.at
         for i in range(min(a, PAGES)):
             self._fetch(self.high)
@@ -263,51 +265,51 @@ class Guest:
             self._entry(at.l2 + (64 + i) // 512, (64 + i) % 512, (ALIAS + i) << 12 | TABLE)
         self._reload(self.high)
 
-    def _command_14(self, a, b, _c, d, _word):
+    def _command_14(self, a: int, b: int, _c: int, d: int, _word: Word) -> None:
         for i in list(range(a, a + b)) * d:  # its loop lies across both pages (recorded: two faults after each blow)
             self._read(self._alias(i), self.high)
             self._fetch(self.low)
 
-    def _command_15(self, a, b, _c, d, _word):
+    def _command_15(self, a: int, b: int, _c: int, d: int, _word: Word) -> None:
         for i in list(range(a, a + b)) * d:
             self._increment(self._alias(i), self.high)
             self._fetch(self.low)
 
     # ---- building blocks
 
-    def _row(self, code, va, value=0, size=0):
+    def _row(self, code: int, va: int, value: int = 0, size: int = 0) -> None:
         self.rows.append((code, va, value, size))
 
     def _take(self) -> list[Row]:
         rows, self.rows = self.rows, []
         return rows
 
-    def _fetch(self, gfn):
+    def _fetch(self, gfn: int) -> None:
         """Instructions of page `gfn`. Twice the same page in a row says nothing new and is one row."""
         row = (FETCH, gfn << 12, 0, 0)
         if not self.rows or self.rows[-1] != row:
             self.rows.append(row)
 
-    def _touch(self, code, gfn):
+    def _touch(self, code: int, gfn: int) -> None:
         self._row(code, gfn << 12)
 
-    def _read(self, va, code):
+    def _read(self, va: int, code: int) -> None:
         """A load by an instruction of page `code`, which is fetched again if the load had to be tried again."""
         self._fetch(code)
         self._row(READ, va)
         self._fetch(code)
 
-    def _increment(self, va, code):
+    def _increment(self, va: int, code: int) -> None:
         """A load, then a store, each its own instruction."""
         self._read(va, code)
         self._row(WRITE, va)
         self._fetch(code)
 
-    def _reload(self, code):
+    def _reload(self, code: int) -> None:
         self._fetch(code)
         self._row(CR3, 0, self.at.root)
 
-    def _entry(self, table, index, value, high_first=False):
+    def _entry(self, table: int, index: int, value: int, high_first: bool = False) -> None:
         """Store a whole entry: one store of 8 bytes, or two of 4 in the PAE guest."""
         va = table << 12 | index * 8
         if self.at.levels == 4:
@@ -317,18 +319,18 @@ class Guest:
         for at, part in reversed(halves) if high_first else halves:
             self._row(STORE, at, part, 4)
 
-    def _change(self, table, index, value):
+    def _change(self, table: int, index: int, value: int) -> None:
         """Load an entry, then store it changed, each its own instruction (recorded on the HAP road: two addresses)."""
         self._read(table << 12 | index * 8, self.high)
         self._entry(table, index, value)
         self._fetch(self.high)
 
-    def _l1(self, k):
+    def _l1(self, k: int) -> tuple[int, int]:
         return self.at.split[k // 512], k % 512
 
-    def _page(self, i):
+    def _page(self, i: int) -> int:
         return self.region + i % PAGES
 
     @staticmethod
-    def _alias(i):
+    def _alias(i: int) -> int:
         return ALIAS_VA + (i << 21) + (i % ALIAS_WORDS << 12)

@@ -205,5 +205,5 @@ def text(file: str) -> str:
 def comparison(name: str, told: Callable[[int, int], None] | None = None) -> Report:
     """The model held against a recording: seconds of work. `told` hears how far it is, see compare."""
     r = recording(name)
-    given = [text(file) if file else None for file in (r.jsonl, r.csv, r.perf)]
-    return compare(text(r.script), r.guest, r.scenario, *given, known_differences(set(r.files)), told)
+    against, trace, perf = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf))
+    return compare(text(r.script), r.guest, r.scenario, against, trace, perf, known_differences(set(r.files)), told)

@@ -28,11 +28,10 @@ class Pair:
     @property
     def words(self) -> str:
         """The difference in one line."""
+        recorded = "nothing" if self.recorded is None else self.recorded.words
         if self.model is None:
-            return f"the recording has {self.recorded.words}, the model has nothing"
-        if self.recorded is None:
-            return f"the recording has nothing, the model has {self.model.words}"
-        return f"the recording has {self.recorded.words}, the model has {self.model.words}"
+            return f"the recording has {recorded}, the model has nothing"
+        return f"the recording has {recorded}, the model has {self.model.words}"
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ def align(recorded: list[Event], model: list[Event], own: Own) -> list[Pair]:
             continue
         lonely, alone = recorded[a0:a1], model[b0:b1]
         for k in range(max(len(lonely), len(alone))):
-            r, m = (side[k] if k < len(side) else None for side in (lonely, alone))
-            pairs.append(Pair(r, m, False))
+            left_over = lonely[k] if k < len(lonely) else None
+            pairs.append(Pair(left_over, alone[k] if k < len(alone) else None, False))
     return pairs
 
 

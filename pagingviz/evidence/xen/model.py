@@ -6,7 +6,8 @@ recordings' last column is the guest's CPU only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ _STEPS = {"enable": xen.CMD_ENABLE, "clean": xen.CMD_CLEAN, "off": xen.CMD_OFF, 
 _NO_ROWS = ((NOP, 0, 0, 0),)
 
 
-def scenario_of(settings: dict[str, str], road: str = "shadow") -> Scenario:
+def scenario_of(settings: Mapping[str, Any], road: str = "shadow") -> Scenario:
     """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields.
 
     On the hap road the processor was AMD's, so its tables are NPT, with 2 MiB leaves.
@@ -66,7 +67,9 @@ class Model:
     """`aliases`: how many alias tables command 13 will build at most; `largest`: the largest pool that will be asked for."""
 
     def __init__(self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0) -> None:
-        self.guest, self.events, self._tool = guest, [], {}
+        self.guest = guest
+        self.events: list[Event] = []
+        self._tool: dict[str, int] = {}  # what the operations counted, by counter
         wanted = scenario.pool
         if largest > pool_cap(wanted):
             scenario = scenario.replace(pool=largest)
@@ -160,7 +163,7 @@ class Model:
     # ---- inside
 
     @property
-    def _sys(self):
+    def _sys(self) -> Any:
         return self.machine.sys[0]
 
     def _counts(self) -> dict[str, int]:

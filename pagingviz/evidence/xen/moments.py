@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from pagingviz.evidence.xen.compare import Report, Row, items_of
+from pagingviz.evidence.xen.guest import Row as GuestRow
 from pagingviz.evidence.xen.library import comparison, recording, text
 from pagingviz.evidence.xen.match import Reading
 from pagingviz.evidence.xen.model import Model, RecordedWork
-from pagingviz.evidence.xen.play import Played, Player
+from pagingviz.evidence.xen.play import Item, Played, Player
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, flag_names
 from pagingviz.evidence.xen.script import COMMANDS, Step, parse
@@ -55,26 +56,26 @@ class Film:
 class _Tape(Model):
     """A model that remembers what it was given, and when its events happened. The tape is part of its state."""
 
-    tape: tuple | None = None
+    tape: tuple | None = None  # (the tape before, rows or an operation with its number)
 
-    def run(self, rows):
+    def run(self, rows: list[GuestRow]) -> None:
         """As Model.run."""
         self.tape = (self.tape, tuple(rows))
         super().run(rows)
 
-    def operation(self, name, number=0):
+    def operation(self, name: str, number: int = 0) -> None:
         """As Model.operation."""
         self.tape = (self.tape, (name, number))
         super().operation(name, number)
 
-    def snapshot(self):
+    def snapshot(self) -> tuple:
         """All state and the tape."""
         return super().snapshot(), self.tape
 
-    def restore(self, state):
+    def restore(self, state: tuple) -> None:
         """Back to a snapshot."""
-        state, self.tape = state
-        super().restore(state)
+        model, self.tape = state
+        super().restore(model)
 
     @property
     def tick(self) -> int:
@@ -87,9 +88,10 @@ class _Camera(Player):
 
     model_type = _Tape
 
-    def film(self, played: Played) -> tuple[_Tape, list[int], list[tuple]]:
+    def film(self, played: Played) -> tuple[_Tape, list[int], list[tuple[Event, ...]]]:
         """(the model at the end, the tick at which each item begins, the events of each item with their ticks)."""
         model, _ = self.ready(played.start, played.loop)
+        assert isinstance(model, _Tape)
         ticks, events = [model.tick], []
         for way in self.ways(model, played, len(played.outcomes) - 1):
             model.restore(way.state)
@@ -104,7 +106,7 @@ def _aliases(name: str) -> int:
 
 
 @cache
-def _items(name: str):
+def _items(name: str) -> tuple[list[Event], list[Item]]:
     r = recording(name)
     return items_of(parse(text(r.script)), text(r.jsonl) if r.jsonl else None, text(r.csv) if r.csv else None, r.scenario.road)
 
@@ -121,13 +123,14 @@ def film(name: str, told: Callable[[int, int], None] | None = None) -> Film:
     return Film(name, report, scenario, program, tuple(_moments(report, items, ticks, events, commands)))
 
 
-def _cut(tape) -> tuple[tuple, list[str]]:
+def _cut(tape: tuple | None) -> tuple[tuple[GuestRow, ...], list[str]]:
     """(all program rows, commands "name@tick") of a tape."""
     parts = []
     while tape is not None:
         tape, part = tape
         parts.append(part)
-    program, commands = [], []
+    program: list[GuestRow] = []
+    commands: list[str] = []
     for part in reversed(parts):
         if part and isinstance(part[0], str):
             name = _ACTS[part[0]]
@@ -137,7 +140,9 @@ def _cut(tape) -> tuple[tuple, list[str]]:
     return tuple(program), commands
 
 
-def _moments(report: Report, items, ticks, events, commands) -> list[Moment]:
+def _moments(
+    report: Report, items: list[Item], ticks: list[int], events: list[tuple[Event, ...]], commands: list[str]
+) -> list[Moment]:
     """Rows in order: each step at the moment it begins (an operation: when it has been done), then its events."""
     out: list[Moment] = []
     rows = [row for row in report.rows if row.line]
@@ -154,14 +159,14 @@ def _moments(report: Report, items, ticks, events, commands) -> list[Moment]:
     return out
 
 
-def _add_events(out: list[Moment], row: Row, seen, tick: int) -> None:
+def _add_events(out: list[Moment], row: Row, seen: tuple[Event, ...], tick: int) -> None:
     """The events of a step; one that only the recording has stands at the moment of the one before it."""
     rest = list(seen)
     for pair in row.pairs:
         if pair.model is not None and rest:
             tick = rest.pop(0).tick
-        sides = [_event_words(event) for event in (pair.recorded, pair.model)]
-        out.append(Moment(len(out), row.line, *sides, pair.equal, tick, False))
+        recorded, model = _event_words(pair.recorded), _event_words(pair.model)
+        out.append(Moment(len(out), row.line, recorded, model, pair.equal, tick, False))
 
 
 def _event_words(event: Event | None) -> str:

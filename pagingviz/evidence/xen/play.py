@@ -149,7 +149,7 @@ class Player:
                     break
             yield candidate
 
-    model_type = Model
+    model_type: type[Model] = Model
 
     def ready(self, start: str, loop: int) -> tuple[Model, Guest]:
         """A model at one of STARTS."""
@@ -185,7 +185,7 @@ class Player:
         outcome = Outcome(stands=stands)
         if step.name == "cmd":
             model.run(guest.command(step, model.word) + guest.finish())
-            forks = [(RAN, "idle")] + [(RAN, "status")] * (stay and then.step.name in HITS)
+            forks = [(RAN, "idle")] + [(RAN, "status")] * (stay and then is not None and then.step.name in HITS)
             return self._fork(model, guest, old, item, outcome, forks, cost)
         if step.name == "peek":
             model.operation("peek")
@@ -195,7 +195,7 @@ class Player:
             outcome = replace(outcome, pool=model.pool_pages)
         return [replace(old, cost=cost, stands=stands, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
 
-    def _hit(self, model, guest, old: _Candidate, item: Item, stay: bool, searched: bool) -> list[_Candidate]:
+    def _hit(self, model: Model, guest: Guest, old: _Candidate, item: Item, stay: bool, searched: bool) -> list[_Candidate]:
         """An operation finds the guest at a place; then the guest goes on, or still stands there at the next step."""
         name = item.step.name
         reading = _read(model) if name == "clean" else None
@@ -206,7 +206,16 @@ class Player:
         forks = [(ran, place) for ran in ((RAN, STILL, BEGUN) if stay else (RAN,)) for place in places]
         return self._fork(model, guest, old, item, outcome, forks, cost)
 
-    def _fork(self, model, guest, old, item: Item, outcome: Outcome, forks, cost: int) -> list[_Candidate]:
+    def _fork(
+        self,
+        model: Model,
+        guest: Guest,
+        old: _Candidate,
+        item: Item,
+        outcome: Outcome,
+        forks: list[tuple[str, str]],
+        cost: int,
+    ) -> list[_Candidate]:
         """One candidate for each of `forks`: (what it did, place). The events of the step are complete then."""
         state, out = model.snapshot(), []
         for ran, place in forks:

@@ -9,7 +9,7 @@ to 15 change nothing there (no entry is written, no page dirtied).
 from __future__ import annotations
 
 from pagingviz.arch import operation
-from pagingviz.evidence.xen.guest import BIT_9, PAGES, READ, WRITE, XEN_WRITE, Guest, Layout, Row
+from pagingviz.evidence.xen.guest import BIT_9, PAGES, READ, WRITE, XEN_WRITE, Guest, Layout, Row, Word
 from pagingviz.work.raw_guest import Shown
 
 CR_WP, CR_NXE, CR_PG = 1, 8, 128
@@ -22,7 +22,8 @@ class PvGuest(Guest):
     """As Guest. Entries of tables() hold pfns: the machine makes them machine frames, as the domain builder does."""
 
     dispatch = 0x107
-    cr, p2m_pages, small_chunks = CR_WP | CR_NXE | CR_PG, 0, ()
+    cr, p2m_pages = CR_WP | CR_NXE | CR_PG, 0
+    small_chunks = ()
 
     def __post_init__(self) -> None:
         self.region, self.loop = self.loop, 0x103
@@ -72,16 +73,16 @@ class PvGuest(Guest):
         """The tables are as the program has left them when it comes to its loop."""
         return []
 
-    def _command_1(self, a, b, c, d, word):
+    def _command_1(self, a: int, b: int, c: int, d: int, word: Word) -> None:
         super()._command_1(a, b, c, d, word)
         self._touch(WRITE, self.at.stack)
 
-    def _command_2(self, a, b, c, d, word):
+    def _command_2(self, a: int, b: int, c: int, d: int, word: Word) -> None:
         super()._command_2(a, b, c, d, word)
         self._touch(WRITE, self.at.stack)
 
-    def _command_4(self, a, b, c, d, word):
-        values = {}
+    def _command_4(self, a: int, b: int, c: int, d: int, word: Word) -> None:
+        values: dict[int, int] = {}
         for i in range(b):
             page = self._page(a + i * c)
             table, index = self.l1s[page >> 9], page & 511
@@ -90,14 +91,14 @@ class PvGuest(Guest):
             self._read((self.listed << 12) + 8 * page, self.low)
             self._call((int(operation.RAW_UPDATE_VA), page << 12, values[page], int(d != 0)))
 
-    def _command_5(self, _a, _b, _c, _d, _word):
+    def _command_5(self, _a: int, _b: int, _c: int, _d: int, _word: Word) -> None:
         self._call((int(operation.RAW_FLUSH), 0, 0, 0))
 
-    def _command_7(self, a, b, c, _d, _word):
+    def _command_7(self, a: int, b: int, c: int, _d: int, _word: Word) -> None:
         for i in range(b):
             self._call((XEN_WRITE, self._page(a + i * c) << 12, 0, 0))
 
-    def _call(self, row):
+    def _call(self, row: Row) -> None:
         """A hypercall: through the stack and the hypercall page, and back."""
         self._fetch(self.low)
         self._touch(WRITE, self.at.stack)

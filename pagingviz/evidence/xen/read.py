@@ -94,7 +94,7 @@ def pages(text: str) -> frozenset[int]:
 
 def read_jsonl(text: str) -> list[Operation]:
     """The operations of a `.jsonl` recording, without events."""
-    operations = []
+    operations: list[Operation] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue

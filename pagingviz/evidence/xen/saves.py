@@ -30,10 +30,14 @@ from pagingviz.evidence.xen.guest import FRAMES, SPECIAL, Guest, Row
 from pagingviz.evidence.xen.library import FOLDER, text
 from pagingviz.evidence.xen.model import RecordedWork, scenario_of
 from pagingviz.evidence.xen.pvguest import guest_of
+from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration, wire
 from pagingviz.migration.policy import STOP, Policy, Stats
+from pagingviz.migration.run import Saved
 from pagingviz.scenario.fields import ScenarioError, one_of, quote
 from pagingviz.timeline.simulation import Simulation
+from pagingviz.work.raw_guest import RawWork
+from pagingviz.work.work import Work
 
 TABLE = "save_table.txt"
 P2M_SIZE = {"hap": 1_044_480, "shadow": 1_044_480, "pv": 8191}  # a PVH guest's special pages end there, below 4 GiB
@@ -207,15 +211,17 @@ class LoopWork(RecordedWork):
 class RecordedMigration(Migration):
     """A migration over the recorded link. `ticks[k]`: guest operations while one page of live round k goes over it."""
 
-    def __init__(self, machine, work, recorded: Save, ticks: list[float]) -> None:
+    def __init__(self, machine: Machine, work: Work | RawWork, recorded: Save, ticks: list[float]) -> None:
         self.ticks = ticks
         super().__init__(machine, work, P2M_SIZE[recorded.road], recorded.policy)
 
-    def start(self, todo, kind, planned):
+    def start(self, todo: np.ndarray | None, kind: str, planned: int) -> None:
+        """As Migration.start: begin to send `todo`, int64[n]."""
         super().start(todo, kind, planned)
         self._take_link()
 
-    def restore(self, saved):
+    def restore(self, saved: Saved) -> None:
+        """As Migration.restore."""
         super().restore(saved)
         self._take_link()
 
@@ -240,6 +246,7 @@ def simulation(recorded: Save) -> Simulation:
 def moved(recorded: Save) -> Simulation:
     """The same, at the end of the migration."""
     sim = simulation(recorded)
+    assert sim.migration
     while not sim.migration.state.ended:
         sim.run(sim.migration.state.next - sim.tick)
     return sim
@@ -260,7 +267,9 @@ class Beside:
 def side_by_side(name: str) -> Beside:
     """Recorded and modelled live rounds of one run: a second of work."""
     recorded = save(name)
-    state = moved(recorded).migration.state
+    migration = moved(recorded).migration
+    assert migration
+    state = migration.state
     model = [r.planned for r in state.rounds if r.kind == "live"]
     both = [recorded.sets, model]
     most = max(map(len, both))
