@@ -18,7 +18,7 @@ def _pages(n):
     return f"{n:,} page" if n == 1 else f"{n:,} pages"
 
 
-def told(sim, events):
+def turn(sim, events):
     """(sentence, source) when the migration is what matters in this tick: a round begins, a pause, its end; else None."""
     mig, kinds = sim.migration, set(events["kind"].tolist())
     if mig is None:

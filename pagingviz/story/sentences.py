@@ -1,4 +1,4 @@
-"""Sentences: what just happened, in plain words and with the function behind the rule, told from the event record."""
+"""Sentences: what just happened, in plain words and with the function behind the rule, read from the event record."""
 
 import numpy as np
 
@@ -62,15 +62,15 @@ def sentence(sim):
     if sim.opened:
         return _one_event(sim)
     events = sim.events()
-    told = migration.told(sim, events)
-    if told:
-        return told
+    found = migration.turn(sim, events)
+    if found:
+        return found
     if not events.size:
         return (sim.scenario.sentence, "") if sim.tick == 0 else ("The guest is idle.", "HLT")
     for tell in (_tell_command, _tell_recycling, _tell_process, _tell_fault, _tell_exit):
-        told = tell(sim, events)
-        if told:
-            return told
+        found = tell(sim, events)
+        if found:
+            return found
     return _tell_access(sim, events)
 
 
@@ -207,9 +207,9 @@ def _tell_exit(sim, events):
     """The exits that the hypervisor handles behind the guest's back."""
     access = _first(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    told = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
-    if told:
-        return told
+    found = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    if found:
+        return found
     e = _first(events, "FIXUP")
     if e is not None:
         made = _count(events, "PROMOTE")
