@@ -16,7 +16,7 @@ from pagingviz.boards.scene import Scene
 from pagingviz.boards.sheet import CellsOfEntries
 from pagingviz.scenario.scenario import Scenario
 
-NO_FILL = -2  # instead of a fill code, in an entry of a legend that is about the size of a cell or its outline
+LegendRow = tuple[str, int | None, str]  # (letter, fill code, text); None where it is about a cell's size or outline
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Plan:
     unit: str  # what one cell stands for
     width: int  # cells
     height: int
-    legend: tuple[tuple[str, int, str], ...]  # (letter, fill code or NO_FILL, text)
+    legend: tuple[LegendRow, ...]
     road: str  # of the machine
     key: np.ndarray = field(repr=False)  # int64[width * height], by cell the first frame or pool page it stands for, -1: none
     per_cell: int = 1  # frames in a cell
     labels: tuple[tuple[int, str], ...] = ()  # (row, text) on the left
     heads: tuple[str, ...] = ()  # a text above each column
-    position: tuple[int, ...] = ()  # (column, row) on the page; empty: the browser arranges the boards by their sizes
+    column: int | None = None  # on the page, from the top of which boards stand in order; None: arranged by their sizes
     marks: tuple[str, str] = ("pinned", "changed in this tick")  # what a thick edge and an outline mean
     entries: tuple[CellsOfEntries, ...] = field(default=(), repr=False)  # of the board of guest tables
     levels: tuple[tuple[int, int, int, int], ...] = ()  # of nested tables: (level, first cell, cells, entries in a cell)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.state import CELLS
-from pagingviz.boards.board import NO_FILL, Card, Plan
+from pagingviz.boards.board import Card, LegendRow, Plan
 from pagingviz.boards.frame_rows import frame_rows, machine_chain
 from pagingviz.boards.leaf_rows import cost_rows
 from pagingviz.boards.scene import Scene
@@ -32,7 +32,9 @@ def frames_in_a_cell(frames: int, largest: int = LARGEST) -> int:
     return k
 
 
-def frame_plan(board: str, title: str, what: str, legend: tuple, road: str, frames: int, bits: str = "") -> Plan:
+def frame_plan(
+    board: str, title: str, what: str, legend: tuple[LegendRow, ...], road: str, frames: int, bits: str = ""
+) -> Plan:
     """The plan of a board with a cell a frame, row by row; what: what one cell stands for, where it is one frame."""
     k = frames_in_a_cell(frames)
     n = -(-frames // k)
@@ -45,7 +47,7 @@ def frame_plan(board: str, title: str, what: str, legend: tuple, road: str, fram
         unit, legend = "no hypervisor on the bare road", ()
     elif k > 1:
         title = f"{title}, 1 cell = {memory(k)}"
-        legend = (*legend, ("", NO_FILL, f"1 cell = {k:,} frames: the worst of them"))
+        legend = (*legend, ("", None, f"1 cell = {k:,} frames: the worst of them"))
     return Plan(board, title, unit, width, key.size // width, legend, road, key, k, bits=bits)
 
 

@@ -11,6 +11,7 @@ from pagingviz.boards.board import Plan
 from pagingviz.boards.cell_words import letter_of, letters_of
 from pagingviz.boards.palette import (
     ABSENT,
+    ABSENT_WORDS,
     AGE_YOUNGEST,
     BLANK,
     DIRTY,
@@ -27,7 +28,7 @@ from pagingviz.boards.palette import (
 )
 
 _FILLS = {
-    ABSENT: "not in this machine",
+    ABSENT: ABSENT_WORDS,
     FREE: "not present or free",
     READ_ONLY: "read-only",
     WRITABLE: "writable",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pagingviz.boards.board import DEFAULT, NO_FILL, Card, Options, Plan
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, NOTHING, letter_of, word
 from pagingviz.boards.frame_map import cell_of, frames_in_a_cell
 from pagingviz.boards.in_words import alternative, by_letter
@@ -47,7 +47,7 @@ class Words:
         self.cells = np.array([word(fill, letter) for letter, fill, _ in self.rows])
         self.rank = {letter: k for k, (letter, _, _) in enumerate(self.rows)}
 
-    def legend(self, fetches: bool, thick_edges: bool) -> list[tuple[str, int, str]]:
+    def legend(self, fetches: bool, thick_edges: bool) -> list[LegendRow]:
         """The rows for people. fetches: pages are fetched on demand, which is what the letter F stands for."""
         rows = [row for row in self.rows if row[0] != "F" or fetches]
         if self.thick and thick_edges:
@@ -74,7 +74,7 @@ class MigrationBoard:
     column = 0  # on the page
     words: Words
     shows = "worst"  # of the frames of one cell
-    more_legend: tuple[tuple[str, int, str], ...] = ()
+    more_legend: tuple[LegendRow, ...] = ()
 
     # ---- what each board has of its own
 
@@ -92,7 +92,7 @@ class MigrationBoard:
         """Whether nothing can be shown of this migration."""
         return False
 
-    def legend_without_migration(self) -> tuple[tuple[str, int, str], ...]:
+    def legend_without_migration(self) -> tuple[LegendRow, ...]:
         return ()
 
     def grid_without_migration(self, out: np.ndarray, plan: Plan) -> np.ndarray:
@@ -110,7 +110,7 @@ class MigrationBoard:
         if scenario.migrate == "no":
             legend = list(self.legend_without_migration())
         elif k > 1:
-            legend.append(("", NO_FILL, f"1 cell = {k:,} frames: the {self.shows}"))
+            legend.append(("", None, f"1 cell = {k:,} frames: the {self.shows}"))
         return Plan(
             self.id,
             self.id.capitalize(),
@@ -121,7 +121,7 @@ class MigrationBoard:
             scenario.road,
             key,
             k,
-            position=(self.column, 0),
+            column=self.column,
             marks=MARKS,
         )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pagingviz.boards.board import Plan
+from pagingviz.boards.board import LegendRow, Plan
 from pagingviz.boards.migration_map import MigrationBoard, Words
 from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, PENDING, TABLE, WRITABLE
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import ABORTED, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 from pagingviz.reading import migration_frames as frames
 
-_NOT_SENT = (".", FREE, "not sent")
+_NOT_SENT: LegendRow = (".", FREE, "not sent")
 
 
 class Source(MigrationBoard):
@@ -32,7 +32,7 @@ class Source(MigrationBoard):
         thick=(".", "thick: dirty already"),
     )
 
-    def legend_without_migration(self) -> tuple[tuple[str, int, str], ...]:
+    def legend_without_migration(self) -> tuple[LegendRow, ...]:
         return (_NOT_SENT,)
 
     def grid_without_migration(self, out: np.ndarray, plan: Plan) -> np.ndarray:

@@ -24,13 +24,7 @@ ROADS: dict[str, tuple[dict[str, str], str]] = {  # id of a board: (fields of th
     "translation-ept": ({"road": "hap", "hap": "ept"}, "HAP with EPT"),
     "translation-npt": ({"road": "hap", "hap": "npt"}, "HAP with NPT"),
 }
-_POSITIONS = {  # (column, row) on the page
-    "translation-bare": (0, 0),
-    "translation-pv": (0, 1),
-    "translation-shadow": (0, 2),
-    "translation-ept": (1, 0),
-    "translation-npt": (2, 0),
-}
+_COLUMNS = {"translation-bare": 0, "translation-pv": 0, "translation-shadow": 0, "translation-ept": 1, "translation-npt": 2}
 _NO_WALK = "no address is resolved here"  # on a page that does not resolve one
 
 # ---- the plan
@@ -66,7 +60,7 @@ def _plan(guest: tuple[int, ...], board: str) -> Plan:
         np.full(height * len(heads), -1),
         labels=(*((4 - level, f"{name} L{level}") for level in (4, 3, 2, 1)), (4, "guest")) if nested else (),
         heads=heads,
-        position=_POSITIONS[board],
+        column=_COLUMNS[board],
         marks=("the walk ends here", "the present reference"),
     )
 

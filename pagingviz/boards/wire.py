@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pagingviz.boards.board import NO_FILL
 from pagingviz.boards.migration_map import MigrationBoard, Words
 from pagingviz.boards.palette import AGE_YOUNGEST, FREE, PENDING, WRITABLE
 from pagingviz.migration.run import Migration
@@ -22,7 +21,7 @@ class Wire(MigrationBoard):
     column = 1
     idle = "idle"
     shows = "most often sent"
-    more_legend = (("", NO_FILL, "outlined: on its way"),)
+    more_legend = (("", None, "outlined: on its way"),)
     words = Words(
         (
             (".", FREE, "never sent"),

@@ -10,11 +10,14 @@ from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import make_plan
 from pagingviz.boards.scene import Scene
+from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.timeline import warm
 from pagingviz.timeline.simulation import Simulation
 
+MOST_FRAMES = 60  # frames of one batch
+MOST_FPS = 60  # frames a second: a screen shows no more
 KINDS = [list(pair) for pair in EVENT_KINDS]
 
 
@@ -60,12 +63,13 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
         "lit": {},
         "now": "",
         "query": "",
+        "limits": {"tick": MAX_TICK, "frames": MOST_FRAMES, "fps": MOST_FPS},
     }
     return common | more
 
 
 def board_record(plan: Plan, caption: str = "", alt: str = "") -> dict[str, Any]:
-    """One entry of the header's "boards"."""
+    """One entry of the header's "boards". A legend's entry without a fill code has null there."""
     return {
         "id": plan.id,
         "title": plan.title,
@@ -77,8 +81,8 @@ def board_record(plan: Plan, caption: str = "", alt: str = "") -> dict[str, Any]
         "labels": [list(x) for x in plan.labels],
         "heads": list(plan.heads),
         "legend": [list(x) for x in plan.legend],
-        "place": list(plan.position),
-        "marks": list(plan.marks),
+        "column": plan.column,
+        "flag_words": list(plan.marks),
     }
 
 

@@ -18,7 +18,7 @@ from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import REGISTRY, card, make_plan
 from pagingviz.boards.scene import Scene
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
-from pagingviz.player.message import KINDS, Display, board_record, header, plain
+from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Display, board_record, header, plain
 from pagingviz.reading.marks import marks
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.story.kinds import EVENT_KINDS
@@ -27,7 +27,6 @@ from pagingviz.timeline.simulation import Simulation
 SLICE = 0.25  # s of work between two words to the viewer
 SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
-MOST_FRAMES = 60  # frames of one batch
 LABELS = dict(EVENT_KINDS)
 
 
@@ -107,7 +106,7 @@ class Player:
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
         self.seq = number(ask.get("seq"), 0, 2**53, self.seq)
-        self.fps = number(ask.get("fps"), 1, 60, self.fps)
+        self.fps = number(ask.get("fps"), 1, MOST_FPS, self.fps)
         self.per_frame = number(ask.get("per_frame"), 1, 10**6, self.per_frame)
         self.kind = ask["kind"] if str(ask.get("kind")) in LABELS else self.kind
         return str(ask.get("cmd", ""))
