@@ -44,6 +44,7 @@ from pagingviz.reading.dirty_tree import dirty_tree
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import load, names
 from pagingviz.story.nested_tables import exits_and_pages
+from pagingviz.story.rounds import convergence, rows
 from pagingviz.timeline import checkpoints
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address as url
@@ -328,10 +329,10 @@ def below(path: str, scene: Scene) -> dict:
     if path == "/live-migration" and sim.migration and sim.migration.state.rounds:
         mig = sim.migration
         return {
-            "rounds": plain(rounds.rows(mig)),
-            "convergence": plain(rounds.convergence(mig)),
+            "rounds": plain(rows(mig)),
+            "convergence": plain(convergence(mig)),
             "stretches": brief(rounds.stretches(sim)),
-            "marks": brief(rounds.marks(mig)),
+            "marks": brief(rounds.starts(mig)),
             "storm": migration_page._storm(sim),
         }
     return {}

@@ -16,6 +16,7 @@ from pagingviz.boards.registry import MIGRATION
 from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING
 from pagingviz.reading import rounds
 from pagingviz.scenario.scenario import from_mapping, load
+from pagingviz.story.rounds import convergence, rows
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import figures_migration as charts
 
@@ -192,7 +193,7 @@ def test_charts_show_what_the_rounds_counted(warm, fields):
     assert [a + b for a, b in zip(needed, needless, strict=True)] == [r.dirtied for r in st.rounds]
     exits = charts.exits_bars(st.rounds, [rounds.exits(mig, r) for r in st.rounds], "dark")
     assert sum(sum(bar.y) for bar in exits.data) == sum(sum(r.exits.values()) for r in st.rounds)
-    table = rounds.rows(mig)
+    table = rows(mig)
     assert [row["sent"] for row in table] == [r.sent for r in st.rounds] and len(table) == len(st.rounds)
     stretches = rounds.stretches(sim)
     line = charts.time_line(stretches, rounds.now(sim) - st.began, "light")
@@ -213,7 +214,7 @@ def test_the_pause_foretold_after_the_last_round_is_the_pause(warm):
 
 def test_what_dirties_faster_than_the_link_is_said_to(warm):
     sim = finish(moving(bandwidth="125", pace="500", road="hap"))
-    assert any("no number of rounds" in text for text in rounds.convergence(sim.migration)) or (
+    assert any("no number of rounds" in text for text in convergence(sim.migration)) or (
         rounds.paces(sim.migration)[-1].dirtied < 125
     )
     pages = [pace.pages for pace in rounds.paces(sim.migration)]

@@ -8,7 +8,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, SUPERPAGE
 from pagingviz.scenario.scenario import Scenario
-from pagingviz.story.events import TOLD, TYPES, event_text, path_flags
+from pagingviz.story.events import TYPES, WORDS, event_text, path_flags
 from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import EVENT_DTYPE, Simulation
@@ -32,7 +32,7 @@ def test_every_event_kind_has_a_sentence(kind):
 
 
 def test_only_kinds_that_exist_have_words():
-    assert set(TOLD) == set(ev.NAMES)
+    assert set(WORDS) == set(ev.NAMES)
     assert {kind for kind, _ in EVENT_KINDS} <= set(ev.NAMES)
 
 

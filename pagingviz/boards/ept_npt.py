@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pagingviz.arch.words import U
 from pagingviz.boards.board import DEFAULT, Card, Options, Plan
 from pagingviz.boards.cell_words import (
     HATCHED,
@@ -27,12 +26,12 @@ from pagingviz.boards.frame_map import card_of, cell_of, frame_plan
 from pagingviz.boards.in_words import alternative, by_fill, rows
 from pagingviz.boards.palette import FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 from pagingviz.boards.scene import Scene
-from pagingviz.core.read_only import nested_cells
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
+from pagingviz.reading.nested_leaves import worst_states
 from pagingviz.scenario.scenario import Scenario
 
-_BY_STATE = np.array([W_WRITE, W_SUPER, W_GIB, W_READ, W_SUPER_RO, W_GIB_RO, W_PENDING])  # core/read_only.py: nested_cells
+_BY_STATE = np.array([W_WRITE, W_SUPER, W_GIB, W_READ, W_SUPER_RO, W_GIB_RO, W_PENDING])  # by reading.nested_leaves
 _BY_RIGHTS = np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS])  # reading.shadows: UNMAPPED .. OUT_OF_SYNC
 
 
@@ -59,8 +58,7 @@ def _plan(road: str, frames: int, superpages: int) -> Plan:
 
 def _nested(machine: Machine, plan: Plan, n: int) -> np.ndarray:
     """The words of the n cells by the leaves of the nested tables and what waits above them."""
-    nested_cells(machine.sys, machine.cpu, machine.mem, U(plan.per_cell.bit_length() - 1), U(n))
-    return _BY_STATE[machine.view("tmp")[:n].astype(np.intp)]
+    return _BY_STATE[worst_states(machine, plan.per_cell, n)]
 
 
 def _shadowed(machine: Machine, plan: Plan, n: int) -> np.ndarray:

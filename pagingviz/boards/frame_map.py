@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pagingviz.arch import x86, xen
+from pagingviz.arch.sizes import LEAF_SIZES, memory
 from pagingviz.arch.state import CELLS
 from pagingviz.boards.board import Card, LegendRow, Plan
 from pagingviz.boards.frame_rows import frame_rows, machine_chain
@@ -16,7 +17,6 @@ from pagingviz.reading.guest_entries import mappings
 from pagingviz.reading.nested_leaves import leaves
 from pagingviz.story.nested_tables import why_entry
 from pagingviz.story.sentences import process_name
-from pagingviz.story.sizes import LEAVES, memory
 
 LARGEST = int(CELLS)  # cells of one board; where there are more frames a cell stands for a number of them
 
@@ -88,7 +88,7 @@ def _many_rows(m: Machine, first: int, n: int) -> list[tuple[str, str]]:
     if m.scenario.road == "hap":
         _, level, pending = leaves(m, gfn)
         rows.append(("pending", f"{np.count_nonzero(pending):,} of {gfn.size:,} frames"))
-        sizes = [f"{np.count_nonzero(level == size):,} by {name}" for size, name in LEAVES.items() if np.any(level == size)]
+        sizes = [f"{np.count_nonzero(level == size):,} by {name}" for size, name in LEAF_SIZES.items() if np.any(level == size)]
         rows.append(("mapped", ", ".join(sizes) + " leaves"))
     return rows
 
@@ -128,6 +128,6 @@ def _why_nested(m: Machine, steps: list[nested.Step]) -> str:
             return "ram_logdirty, D set: the processor has logged it, its bit is set when the log is flushed."
         return "ram_logdirty, D clear: the next store needs no exit, the processor sets D and logs the address (PML)."
     if not leaf.entry & x86.EPT_W:
-        more = f", and the {LEAVES[leaf.level]} leaf is split" if leaf.level > 1 else ""
+        more = f", and the {LEAF_SIZES[leaf.level]} leaf is split" if leaf.level > 1 else ""
         return f"ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit{more}."
     return "ram_rw: stores run at full speed."

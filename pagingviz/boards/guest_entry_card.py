@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pagingviz.arch import x86, xen
+from pagingviz.arch.sizes import leaf_size
 from pagingviz.boards.board import Card, Plan
 from pagingviz.boards.frame_rows import frame_rows, machine_chain
+from pagingviz.boards.sheet import CellsOfEntries
 from pagingviz.machine.guest_tables import is_big, targets
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
@@ -27,7 +29,7 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card | None:
     return None
 
 
-def _card(sim: Simulation, plan: Plan, cell: int, values: Values, i: int) -> Card:
+def _card(sim: Simulation, plan: Plan, cell: int, values: Values[CellsOfEntries], i: int) -> Card:
     """The card of entry number i of `values`."""
     m, e, v = sim.machine, values.entries, values.value[i]
     table, index = int(values.frame[i]), int(e.index[i])
@@ -50,10 +52,10 @@ def _card(sim: Simulation, plan: Plan, cell: int, values: Values, i: int) -> Car
     return Card(f"{_owner(sim, e, i)}: L{e.level} entry", chain, rows, why, lit={plan.id: [cell]}, frame=frame)
 
 
-def _owner(sim: Simulation, e, i: int) -> str:
+def _owner(sim: Simulation, e: CellsOfEntries, i: int) -> str:
     """Whose entry number i of the entries `e` is."""
     who = process_name(sim, e.slot) if e.slot >= 0 else "guest table" if e.frame >= 0 else "kernel direct map"
-    return f"{who}, first of {int(e.span[i])}" if e.span is not None and e.span[i] > 1 else who
+    return f"{who}, first of {int(e.span[i])}" if e.span[i] > 1 else who
 
 
 def _table_text(m: Machine, table: int, index: int) -> str:
@@ -68,7 +70,7 @@ def _table_text(m: Machine, table: int, index: int) -> str:
 
 def _superpage(m: Machine, level: int) -> str:
     """Size of a leaf at `level` in words."""
-    return "1 GiB" if level == 3 else "4 MiB" if m.sys[0].guest_levels == 2 else "2 MiB"
+    return leaf_size(level, int(m.sys[0].guest_levels))
 
 
 def _step(m: Machine, level: int, index: int, v: np.uint64, table: int) -> str:

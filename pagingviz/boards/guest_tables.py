@@ -65,7 +65,7 @@ def _plan(signature: tuple, road: str) -> Plan:
 # ---- the cells
 
 
-def _word_of(flags: int, level: int) -> int:
+def _word_of(flags: int, level: int) -> np.uint16:
     """The word of a guest entry of `level` by its low eight bits; of one that leads to a table whatever is known of that."""
     if not flags & int(x86.P):
         return W_FREE
@@ -75,7 +75,7 @@ def _word_of(flags: int, level: int) -> int:
         return W_TABLE
     fill = (SUPERPAGE if big else WRITABLE) if writable else READ_ONLY
     letter = ("S" if big else "W") if writable else ("S" if big else "R")
-    return word(fill, letter if flags & int(x86.A) else letter.lower()) | (PINNED if flags & int(x86.D) else 0)
+    return word(fill, letter if flags & int(x86.A) else letter.lower()) | np.uint16(PINNED if flags & int(x86.D) else 0)
 
 
 _LOW = np.uint64(0xFF)
@@ -101,7 +101,7 @@ def _cells(machine: Machine, plan: Plan) -> np.ndarray:
     for e, _, value in read_entries(machine, plan.entries):
         low = (value & _LOW).astype(np.intp)
         words = _WORDS[e.level][low]
-        if e.slot < 0 and e.level == 1 and e.frame < 0:  # the direct map: which of its frames hold tables, how shadowed?
+        if e.is_direct_map:  # which of its frames hold tables, and how are these shadowed?
             worst = tables[np.minimum(np.cumsum(e.span) - e.span, zone)]  # a cell for each frame of the zone
             plain = np.where(low & int(x86.PSE) != 0, W_SUPER, W_WRITE) | PINNED
             words = np.where(words == W_FREE, W_FREE, np.where(worst != 0, worst, plain))
@@ -171,8 +171,8 @@ class GuestTables:
         m, found = scene.sim.machine, []
         for values in read_entries(m, plan.entries):
             e = values.entries
-            if e.slot < 0 and e.level == 1 and e.frame < 0:
-                found.append(int(e.cell[np.searchsorted(np.cumsum(e.span), gfn, side="right")]))
+            if e.is_direct_map:
+                found.append(int(e.cell[int(np.searchsorted(np.cumsum(e.span), gfn, side="right"))]))
             else:
                 found += e.cell[pointing_at(m, values, gfn)].tolist()
         return found

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pagingviz.arch import x86
+from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import nested
 from pagingviz.story.entry_bits import nested_flags, p2m_type
-from pagingviz.story.sizes import LEAVES
 
 
 def leaf_rows(m: Machine, gfn: int) -> list[tuple[str, str]]:
@@ -16,7 +16,7 @@ def leaf_rows(m: Machine, gfn: int) -> list[tuple[str, str]]:
     stored, real = nested.kind(leaf.entry), nested.effective(m, steps)
     kind = p2m_type(real)
     return [
-        (f"{m.scenario.hap.upper()} leaf", f"{LEAVES[leaf.level]}, L{leaf.level}: {nested_flags(m, leaf.entry)}"),
+        (f"{m.scenario.hap.upper()} leaf", f"{LEAF_SIZES[leaf.level]}, L{leaf.level}: {nested_flags(m, leaf.entry)}"),
         ("p2m type", kind if stored == real else f"{kind} (p2m_recalc_type), stored {p2m_type(stored)}"),
         ("recalculation", f"pending at {waits}" if waits else "none pending"),
     ]

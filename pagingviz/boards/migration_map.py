@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pagingviz.arch.sizes import memory
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, NOTHING, letter_of, word
 from pagingviz.boards.frame_map import cell_of, frames_in_a_cell
@@ -21,7 +22,6 @@ from pagingviz.boards.scene import Scene
 from pagingviz.migration.run import Migration
 from pagingviz.reading import migration_frames as frames
 from pagingviz.scenario.scenario import Scenario
-from pagingviz.story.sizes import memory
 
 MOST_CELLS = 4096  # of one board: three stand side by side
 SMALL = 64  # columns, from which a thick edge would leave nothing of a cell
@@ -49,7 +49,7 @@ class Words:
 
     def legend(self, fetches: bool, thick_edges: bool) -> list[LegendRow]:
         """The rows for people. fetches: pages are fetched on demand, which is what the letter F stands for."""
-        rows = [row for row in self.rows if row[0] != "F" or fetches]
+        rows: list[LegendRow] = [row for row in self.rows if row[0] != "F" or fetches]
         if self.thick and thick_edges:
             marked, more = self.thick
             rows = [(letter, fill, f"{text}; {more}" if letter == marked else text) for letter, fill, text in rows]

@@ -34,7 +34,7 @@ class MigrationScene(Scene):
         return migration.turn(sim, sim.events()) or migration.at_work(sim)
 
     def status(self) -> list[tuple[str, str]]:
-        """The status line of every page, and how far the migration is."""
+        """The status line of every page, and the phase of the migration."""
         own = []
         if self.sim.migration:
             st = self.sim.migration.state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pagingviz.arch import x86
+from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.boards.board import Card, Plan
 from pagingviz.boards.frame_map import frames_in_a_cell
 from pagingviz.boards.leaf_rows import pml_text, waiting
@@ -12,7 +13,6 @@ from pagingviz.machine.machine import Machine
 from pagingviz.reading import nested
 from pagingviz.story.entry_bits import memory_type_text, nested_flags, p2m_type
 from pagingviz.story.nested_tables import why_entry
-from pagingviz.story.sizes import LEAVES
 from pagingviz.timeline.simulation import Simulation
 
 LEAF_MAP = "ept-npt"  # the board that lights up with an entry of this one
@@ -54,12 +54,12 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card | None:
     chain = [f"L{s.level}[{s.index}] of page {s.page:#x}" for s in steps]
     rows, lit = _covers(m, gfn, level), _lit(m, plan, cell, gfn, level, per)
     if not there:
-        why = f"No entry: the {LEAVES[step.level]} leaf at L{step.level} maps this, until a logged store splits it."
+        why = f"No entry: the {LEAF_SIZES[step.level]} leaf at L{step.level} maps this, until a logged store splits it."
         return Card(title, chain, rows, why, lit=lit)
     rows += [("table page", f"{step.page:#x} of the pool, entry {step.index}"), *_bits(m, level, step.entry)]
     rows.append(("recalculation", _recalculation(m, steps)))
     if nested.is_leaf(level, step.entry):
-        chain.append(f"{LEAVES[level]} leaf → mfn {int(nested.target(step.entry)):#x}")
+        chain.append(f"{LEAF_SIZES[level]} leaf → mfn {int(nested.target(step.entry)):#x}")
         rows += [("PML", pml_text(m, gfn, steps))] if m.sys[0].pml else []
     else:
         chain.append(f"table page {int(nested.target(step.entry)):#x}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
-from pagingviz.boards.board import DEFAULT, Card, Options, Plan
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_FREE, W_OOS
 from pagingviz.boards.in_words import alternative, by_fill, rows
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CROSSED, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PINNED
@@ -77,6 +77,7 @@ _EXTRA = (
 
 @lru_cache(maxsize=256)
 def _plan(road: str, pages: int, kinds: str) -> Plan:
+    legend: tuple[LegendRow, ...]
     if road == "hap":
         title, unit, legend = "HAP pool", "1 cell = 1 page for nested tables and the bitmap's tree", _HAP_LEGEND
     else:

@@ -15,10 +15,15 @@ DATA_CELLS = 32  # cells for the direct map of the data frames
 
 @dataclass(frozen=True, kw_only=True)
 class CellsOfEntries(Entries):
-    """Entries with their cells: int[n], flat cell numbers; span: int[n], how many entries each cell of the direct map holds."""
+    """Entries with their cells: int[n], flat cell numbers; span: int[n], how many entries each cell stands for."""
 
     cell: np.ndarray
-    span: np.ndarray | None = None
+    span: np.ndarray
+
+    @property
+    def is_direct_map(self) -> bool:
+        """Whether these are the leaves of the kernel's direct map, of which the first ones map the frames of tables."""
+        return self.slot < 0 and self.level == 1 and self.frame < 0
 
 
 class Sheet:
@@ -50,6 +55,7 @@ class Sheet:
             self._take(1)
 
     def _add(self, e: Entries, cell: np.ndarray, span: np.ndarray | None = None) -> None:
+        span = np.ones(cell.size, int) if span is None else span
         self.entries.append(CellsOfEntries(e.slot, e.level, e.parent, e.index, e.page, e.frame, cell=cell, span=span))
 
     def process(self, slot: int, name: str, pages: np.ndarray, direct_map: int) -> None:
@@ -78,7 +84,7 @@ class Sheet:
         gfn = np.concatenate([np.arange(zone), np.arange(zone, frames, share)])
         span = np.diff(np.append(gfn, frames))
         l1s = np.arange(-(-frames >> bits)) if frames <= MAX_FRAMES else np.unique(gfn >> bits)  # of more only those shown
-        gibs = np.unique(l1s >> bits) if self.levels > 2 else ()
+        gibs = np.unique(l1s >> bits) if self.levels > 2 else np.zeros(0, int)
         for level, tables in ((3, gibs), (2, l1s)):
             if level > self.levels:
                 continue
@@ -86,7 +92,9 @@ class Sheet:
             above = np.zeros(tables.size, int)
             if level < self.levels:
                 above += (page >> 27) - (first >> 27) if level == 3 else np.searchsorted(gibs, tables >> bits)
-            index = entry_numbers(page >> bits * (level - 1), level, self.levels) & (3 if level == self.levels == 3 else ~0)
+            index = entry_numbers(page >> bits * (level - 1), level, self.levels)
+            if level == self.levels == 3:  # PAE's top has four entries
+                index = index & 3
             self._add(Entries(-1, level, above, index, page), self._take(tables.size))
             self._gap()
         self._line()
@@ -99,6 +107,6 @@ class Sheet:
         self._line(shown.label)
         index = np.array(shown.index)
         page = shown.page + index * (1 << self.bits * (shown.level - 1))
-        zero, one = np.zeros(index.size, int), np.ones(index.size, int)
-        self._add(Entries(-1, shown.level, zero, index, page, shown.frame), self._take(index.size), one)
+        root = np.zeros(index.size, int)
+        self._add(Entries(-1, shown.level, root, index, page, shown.frame), self._take(index.size))
         self._line()

@@ -9,7 +9,7 @@ from pagingviz.boards.palette import AGE_YOUNGEST, FREE, PENDING, WRITABLE
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import EPOCH, LIVE
 from pagingviz.reading import migration_frames as frames
-from pagingviz.story.sizes import sent
+from pagingviz.story.migration import bytes_text
 
 _ONCE, _TWICE, _THREE, _MORE = range(AGE_YOUNGEST + 9, AGE_YOUNGEST - 1, -3)  # bright is often; darker would hide a thick edge
 
@@ -52,4 +52,4 @@ class Wire(MigrationBoard):
             return f"idle · {mig.link.bandwidth:,} MB/s"
         r = st.rounds[-1]
         done = f"round {r.number}, {r.kind}: {r.sent:,} of {r.planned:,} pages"
-        return f"{done} · {sent(st.bytes)} in all, {st.bytes / (mig.frames * 4096):.2f} times the guest"
+        return f"{done} · {bytes_text(st.bytes)} in all, {st.bytes / (mig.frames * 4096):.2f} times the guest"

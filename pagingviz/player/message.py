@@ -96,7 +96,7 @@ class _NoWork:
 
 
 def compiling(scenario: Scenario, display: Display, share: float, seq: int) -> bytes:
-    """The message while kernels compile: frames, titles and legends of the maps, and how far the compiler is."""
+    """The message while kernels compile: frames, titles and legends of the maps, and the compiler's progress (0 to 1)."""
     plans = [make_plan(board, scenario, _NoWork(scenario), Options(bits=display.bits)) for board in display.boards]
     boards = [board_record(plan) for plan in plans]
     return encode(header(display, seq, state="compiling", progress=share, message=warm.COMPILING, boards=boards), [])

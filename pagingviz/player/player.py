@@ -1,14 +1,15 @@
 """The player: answers what the board asks (ui/board.py lists the asks) with pictures of one Simulation.
 
-Long ways are walked in slices: a job is a generator that works for about SLICE seconds between its yields and says how far
-it has come; while it lives the board is told so and asks again. Knows nothing of Streamlit.
+Long ways are walked in slices: a job is a generator that works for about SLICE seconds between its yields, each of which is a
+Progress. While it lives the answers carry that, and the board asks again. Nothing here knows Streamlit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,8 +50,9 @@ class Player:
         self.job: Iterator[Progress] | None = None
         self.aim: int | None = None  # where a job leads, if that is known
         self.searching_from: int | None = None
-        self.note = ""  # said once instead of the sentence
-        self._planned, self._plans = None, []
+        self.note = ""  # shown once instead of the sentence
+        self._planned: tuple | None = None  # what _plans are made for
+        self._plans: list[Plan] = []
         self._seen: tuple | None = None  # (tick, opened, boards, grids) last put on the screen
         self._past: tuple | None = None  # the same of the moment before the present one
         self._rate = (0.0, 0)  # since when the visitor has been running, frames sent since
@@ -90,7 +92,8 @@ class Player:
 
     def answer(self, ask: dict | None, display: Display) -> bytes:
         """The message for `ask` (None: a page that is drawn anew)."""
-        cmd = self._listen(ask or {})
+        cell, ask = _cell(ask), ask or {}
+        cmd = self._listen(ask)
         if cmd == "run":
             batch = self._batch(ask, display)
             if batch is not None:
@@ -101,7 +104,7 @@ class Player:
         if progress:
             return self._message(display, [], state="seeking", progress=progress.share, message=progress.message)
         picture = self._outlined if display.changes and not self.playing else self._frame
-        return self._message(display, [picture(display)], cell=_cell(ask))
+        return self._message(display, [picture(display)], cell=cell)
 
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
@@ -112,7 +115,7 @@ class Player:
         return str(ask.get("cmd", ""))
 
     def _set_out(self, cmd: str, ask: dict) -> None:
-        """Start the job that an ask means. Polling and asks about looks only leave everything as it is."""
+        """Start the job that an ask means. Polling, and asks that change no more than a setting, leave everything as it is."""
         here = number(ask.get("tick"), 0, MAX_TICK, self.sim.tick)
         n = number(ask.get("n"), -MAX_TICK, MAX_TICK, 1)
         if cmd in ("poll", "kind", "speed"):
@@ -176,7 +179,7 @@ class Player:
                 self.note = f"No {LABELS[self.kind]} {where}."
                 return
 
-    def _look_for(self, here: int):
+    def _look_for(self, here: int) -> Generator[Progress, None, bool]:
         """A generator that returns whether the next event was found. Ticks only looked through do not count as reached."""
         began = time.perf_counter()
         end, reached = min(here + SEARCH, MAX_TICK), self.sim.furthest
@@ -212,7 +215,7 @@ class Player:
         if rate < self.fps:  # many run: fewer frames, and twice as long a batch, since each batch costs something too
             wanted = max(2, min(MOST_FRAMES, round(2 * wanted * rate / self.fps)))
         end = time.perf_counter() + 0.7 * wanted / rate
-        frames = []
+        frames: list[tuple[dict, list]] = []
         while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
             self.sim.seek(min(self.sim.tick + self.per_frame, MAX_TICK))
             frames.append(self._frame(display))
@@ -280,7 +283,7 @@ class Player:
         differs = [differ(a, b) for a, b in pairs]
         return record, [np.where(d, a | CHANGED, a).astype(np.uint16) for d, a in zip(differs, grids, strict=True)]
 
-    def _moment(self, tick: int, opened, display: Display) -> tuple:
+    def _moment(self, tick: int, opened: tuple[int, int] | None, display: Display) -> tuple:
         """Names a picture: tick, events of it that have happened (None: all), boards and what their bits tell."""
         return tick, opened[0] if opened and opened[0] < opened[1] else None, (display.boards, display.bits)
 
@@ -307,7 +310,7 @@ class Player:
             sim.seek(tick)
         return grids
 
-    def _message(self, display: Display, frames: list, cell=None, **more) -> bytes:
+    def _message(self, display: Display, frames: list, cell: tuple[str, int] | None = None, **more: Any) -> bytes:
         """Encode frames with everything else the board needs."""
         sim, plans, scene = self.sim, self.plans(display.boards, display.bits), display.scene(self.sim)
         still = not self.playing

@@ -52,7 +52,9 @@ def read_entries(machine: Machine, groups: Iterable[Kind]) -> list[Values[Kind]]
     s, roots = machine.sys[0], machine.view("roots")
     live = roots[roots != NONE]
     top = int(s.guest_levels)
-    out, above, parts = [], {}, {}
+    out = []
+    above: dict[int, np.ndarray] = {}  # by process, of the level above: the entries, and the frames of their tables
+    parts: dict[int, np.ndarray] = {}
     for e in groups:
         pieces = None
         if e.frame >= 0:

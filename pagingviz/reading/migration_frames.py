@@ -83,13 +83,13 @@ def outdated(mig: Migration) -> np.ndarray:
         image = mig.image
     elif st.phase == DONE:
         image = mig.image if mig.scenario.migrate in POSTCOPY else mig.checked
-        if image is None:
-            return out  # compared at the resume (State.equal); the source is no more
     else:
         try:
             image = d.image()
         except InFlux:  # a PV table in flux: it has no form on the wire now
             image = mig.machine.view("ver"), d.tables
+    if image is None:
+        return out  # compared at the resume (State.equal); the source is no more
     out[d.differs(*image)] = True
     return out & arrived(mig)
 

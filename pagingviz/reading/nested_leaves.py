@@ -3,6 +3,7 @@
 import numpy as np
 
 from pagingviz.arch.words import U
+from pagingviz.core.read_only import nested_cells
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import nested
 
@@ -24,3 +25,15 @@ def leaves(machine: Machine, gfn: np.ndarray | None = None) -> tuple[np.ndarray,
         open_ &= ~nested.is_leaf(level, e) & nested.present(machine, e)
         page = np.where(open_, nested.target(e), page)
     return entry, leaf_level, pending
+
+
+WRITABLE, LOGGED, PENDING = 0, 3, 6  # states of `worst_states`: the first two are of 4 KiB leaves, + 1 of 2 MiB, + 2 of 1 GiB
+
+
+def worst_states(machine: Machine, group: int, n: int) -> np.ndarray:
+    """The worst state of any frame in each of the first n groups of `group` frames, a power of two: intp[n].
+
+    LOGGED is ram_logdirty; PENDING: a change waits somewhere on the way. Where nothing is mapped it is WRITABLE.
+    """
+    nested_cells(machine.sys, machine.cpu, machine.mem, U(group.bit_length() - 1), U(n))
+    return machine.view("tmp")[:n].astype(np.intp)

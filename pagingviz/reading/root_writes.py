@@ -1,4 +1,4 @@
-"""How many entries of the nested root log-dirty's commands have written, told from the record of events."""
+"""How many entries of the nested root log-dirty's commands have written, read from the record of events."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def root_writes(sim: Simulation) -> dict[str, tuple[int, int | None]]:
             out[name] = tick, int(events[at[-1]]["detail"])
         else:
             written = [_written(events[: at[-1] + 1], entry, complete, bool(m.sys[0].npt)) for entry in used]
-            out[name] = tick, None if None in written else sum(written)
+            out[name] = tick, None if None in written else sum(map(bool, written))
     return out
 
 

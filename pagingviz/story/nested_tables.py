@@ -1,11 +1,13 @@
 """Nested tables and their events in words: why an entry is as it is, what the exits cost, what ENABLE and CLEAN wrote."""
 
+import numpy as np
+
 from pagingviz.arch import events as ev
+from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested
 from pagingviz.reading.root_writes import root_writes
 from pagingviz.story.events import event_text
-from pagingviz.story.sizes import LEAVES
 from pagingviz.timeline.simulation import Simulation
 
 _RESOLVER = {False: "resolve_misconfig", True: "do_recalc"}  # by whether it is NPT
@@ -28,14 +30,14 @@ def why_entry(sim: Simulation, level: int, gfn: int, steps: list[nested.Step]) -
         return _written_by(found[-1], level, entry, pending, npt), int(found[-1]["tick"])
     if level == 4 and pending:
         last = {name: int(m.sys[0].last_tick[int(ev.CODES[name])]) for name in ("ENABLE", "CLEAN", "OFF")}
-        name = max(last, key=last.get)
+        name = max(last, key=lambda name: last[name])
         return _root_marked(name, npt), last[name]
     if complete:
         return "As the domain builder made it: no event has written it since (p2m_set_entry).", None
     return f"It became so before the last {int(ev.RING):,} events, which are all that is kept.", None
 
 
-def _written_by(e, level: int, entry, pending: bool, npt: bool) -> str:
+def _written_by(e: np.void, level: int, entry: np.uint64, pending: bool, npt: bool) -> str:
     """What the event `e` did to the entry of `level`, which it wrote last."""
     name, other = ev.NAMES[int(e["kind"])], int(e["gfn"]) if e["gfn"] != NONE else -1
     if name in ("ENABLE", "CLEAN", "OFF"):
@@ -51,7 +53,7 @@ def _written_by(e, level: int, entry, pending: bool, npt: bool) -> str:
     return f"{event_text(e)}: its bit was set first, then its leaf became ram_rw (hvm_hap_nested_page_fault)."
 
 
-def _resolved_at(gfn: int, level: int, entry, pending: bool, npt: bool) -> str:
+def _resolved_at(gfn: int, level: int, entry: np.uint64, pending: bool, npt: bool) -> str:
     """What an exit for a pending change at frame `gfn` did to the entry of `level`."""
     how = f"{'NPF' if npt else 'EPT misconfiguration'} at gfn {gfn:#x}"
     if pending:
@@ -104,7 +106,7 @@ def exits_and_pages(sim: Simulation) -> list[tuple[str, list[dict[str, str]], st
             "pool pages": f"{pages:,}",
             "entries": f"{n:,}",
             "pending": f"{waits:,}",
-            "one entry covers": LEAVES[level],
+            "one entry covers": LEAF_SIZES[level],
         }
         for level, (pages, n, waits) in found.items()
     ]

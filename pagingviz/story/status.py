@@ -20,9 +20,9 @@ def status(sim: Simulation) -> list[tuple[str, str]]:
         out.append(("exits", f"#PF {int(s.exits_page_fault):,} · CR3 {int(s.exits_cr3):,} · INVLPG {int(s.exits_invlpg):,}"))
         out.append(("pool", f"{int(s.total_pages - s.free_pages + s.p2m_pages)} of {int(s.total_pages + s.p2m_pages)}"))
     elif sc.road == "hap":
-        exits = (("misconfig", s.ept_misconfig), ("violation", s.ept_violation))
-        exits = (("NPF, pending", s.npf_recalc), ("NPF, write", s.npf_write)) if s.npt else exits
-        exits += (("log full", s.pml_full),) if s.pml else ()
+        exits = [("misconfig", s.ept_misconfig), ("violation", s.ept_violation)]
+        exits = [("NPF, pending", s.npf_recalc), ("NPF, write", s.npf_write)] if s.npt else exits
+        exits += [("log full", s.pml_full)] if s.pml else []
         out.append(("exits", " · ".join(f"{name} {int(n):,}" for name, n in exits)))
         if s.pml:
             out.append(("PML", " · ".join(f"{len(log)} of 512" for log in sim.machine.pml())))

@@ -6,8 +6,8 @@ import dataclasses
 
 import streamlit as st
 
+from pagingviz.arch.sizes import memory
 from pagingviz.reading.dirty_tree import TreePage, dirty_tree
-from pagingviz.story.sizes import memory
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 
