@@ -1,11 +1,10 @@
 """EPT / NPT: guest frame to machine frame, and the tables that say so."""
 
-from pagingviz.boards.portray import TABLES
 from pagingviz.ui.nested import exits_and_pages
 from pagingviz.ui.page import map_page
 
 map_page(
-    ("ept-npt", TABLES),
+    ("ept-npt", "nested-tables"),
     "EPT / NPT",
     (
         "Two maps of the same thing: the first shows every frame with all that waits above it, as an access would find it, "

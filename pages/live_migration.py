@@ -1,12 +1,13 @@
 """Live migration: source, wire and destination of a guest that is moved while it runs."""
 
-from pagingviz.boards import migration
+from pagingviz.boards.migration_scene import MigrationScene
+from pagingviz.boards.registry import MIGRATION
 from pagingviz.ui.every_road import every_road
 from pagingviz.ui.migration import choices, details
 from pagingviz.ui.page import map_page
 
 map_page(
-    migration.BOARDS,
+    MIGRATION,
     "Live migration",
     (
         "Xen's loop (send_memory_live) sends all, then what was dirtied meanwhile, and again. Its policy stops below 50 dirty "
@@ -20,6 +21,6 @@ map_page(
     switch=choices,
     details=details,
     below=every_road,
-    portrait=migration,
+    scene=MigrationScene,
     changes=False,
 )

@@ -8,8 +8,11 @@ import json
 import statistics
 import time
 
-from pagingviz.boards import portray
+from pagingviz.boards.registry import HOME, REGISTRY, make_plan
+from pagingviz.boards.scene import Scene
 from pagingviz.scenario.scenario import load
+from pagingviz.story.sentences import sentence
+from pagingviz.story.status import status
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.timeline.warm import warm
 
@@ -35,10 +38,10 @@ def measure(frames):
         painted(sim)
 
     def painted(sim):
-        for board in portray.BOARDS:
-            portray.cells(sim, portray.plan(scenario, sim.work, board))
-        portray.sentence(sim)
-        portray.status(sim)
+        for board in HOME:
+            REGISTRY[board].cells(Scene(sim), make_plan(board, scenario, sim.work))
+        sentence(sim)
+        status(sim)
 
     out["open"] = milliseconds(opened)
     sim = made[0]

@@ -26,20 +26,25 @@ import numpy as np
 
 from pagingviz.arch import costs
 from pagingviz.arch.state import ARENA, CPU_SCRATCH, SCRATCH
-from pagingviz.boards import migration as portray_migration
-from pagingviz.boards import portray, translation
+from pagingviz.boards.board import Options
+from pagingviz.boards.migration_scene import MigrationScene
 from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT
 from pagingviz.boards.payload import decode
+from pagingviz.boards.registry import HOME, MIGRATION, REGISTRY, ROADS, card, make_plan
+from pagingviz.boards.scene import Scene
 from pagingviz.evidence.xen import moments
 from pagingviz.experiments import migrations
 from pagingviz.player.crowd import Crowd
-from pagingviz.player.message import Look
+from pagingviz.player.message import Display
 from pagingviz.player.player import Player
 from pagingviz.player.twins import Roads
 from pagingviz.reading import rounds
 from pagingviz.reading.caches import average, filled
+from pagingviz.reading.dirty_tree import dirty_tree
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import load, names
+from pagingviz.story.nested_tables import exits_and_pages
+from pagingviz.story.rounds import convergence, rows
 from pagingviz.timeline import checkpoints
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address as url
@@ -56,15 +61,16 @@ DATA = Path(__file__).parent / "data" / "record"
 MACHINES, TEXTS, PAGES, ADDRESSES = (
     DATA / name for name in ("machines.npz", "machines.json.gz", "pages.json.gz", "addresses.json")
 )
-BOARDS = {  # address of a page: title, boards, what draws them (None: the page's own), whether changes are outlined
-    "/": ("The machine", portray.BOARDS, portray, True),
-    "/guest-page-tables": ("Guest page tables", ("guest-tables",), portray, True),
-    "/shadow-pool": ("Shadow pool", ("shadow-pool",), portray, True),
-    "/ept-npt": ("EPT / NPT", ("ept-npt", portray.TABLES), portray, True),
-    "/dirty-bitmap": ("Dirty bitmap", ("dirty-bitmap",), portray, True),
-    "/translation": ("Translation", tuple(translation.ROADS), None, False),
-    "/live-migration": ("Live migration", portray_migration.BOARDS, portray_migration, False),
-    "/real-xen": ("Real Xen", portray.BOARDS, portray, True),
+MACHINE = (*HOME, "nested-tables")  # boards whose cells are recorded with the cards of all of them
+BOARDS = {  # address of a page: title, boards, its scenes (None: the page's own), whether changes are outlined
+    "/": ("The machine", HOME, Scene, True),
+    "/guest-page-tables": ("Guest page tables", ("guest-tables",), Scene, True),
+    "/shadow-pool": ("Shadow pool", ("shadow-pool",), Scene, True),
+    "/ept-npt": ("EPT / NPT", ("ept-npt", "nested-tables"), Scene, True),
+    "/dirty-bitmap": ("Dirty bitmap", ("dirty-bitmap",), Scene, True),
+    "/translation": ("Translation", ROADS, None, False),
+    "/live-migration": ("Live migration", MIGRATION, MigrationScene, False),
+    "/real-xen": ("Real Xen", HOME, Scene, True),
 }
 MOST_CELLS = 6  # of a board whose cards are recorded
 LONGEST = 1500  # letters of a value that is recorded as it is; of a longer one its length and hash
@@ -201,11 +207,11 @@ def readers() -> dict[str, tuple]:
 # ---- pages
 
 
-def open_address(address: str, opened: int) -> tuple[str, Player, Look, dict]:
-    """(path, player at the moment that the address names, its Look, words beside the boards)."""
+def open_address(address: str, opened: int) -> tuple[str, Player, Display, dict]:
+    """(path, player at the moment that the address names, its Display, words beside the boards)."""
     path, _, query = address.partition("?")
     scenario, view = url.read(dict(parse_qsl(query, keep_blank_values=True)))
-    title, boards, portrait, changes = BOARDS[path]
+    title, boards, scene, changes = BOARDS[path]
     beside = {}
     if path == "/real-xen":
         film = film_of(view.recording)
@@ -223,9 +229,9 @@ def open_address(address: str, opened: int) -> tuple[str, Player, Look, dict]:
         roads = Roads(sim)
         while not roads.follow(1.0):
             pass
-        portrait = translation_page.Portrait(view, roads)
-    look = Look(title, boards, present=view.present, bits=view.bits, portrait=portrait, changes=changes)
-    return path, Player(sim, crowd=Crowd()), look, beside
+        scene = translation_page.Resolver(view, roads).scene
+    display = Display(title, boards, present=view.present, bits=view.bits, scene=scene, changes=changes)
+    return path, Player(sim, crowd=Crowd()), display, beside
 
 
 @contextlib.contextmanager
@@ -241,8 +247,8 @@ def without_checkpoints() -> Iterator[None]:
 @without_checkpoints()
 def read_page(address: str, opened: int, chosen: dict | None = None) -> dict:
     """All parts of a page by name. chosen: {board: [cells whose cards are read]}, None: chosen here."""
-    path, player, look, beside = open_address(address, opened)
-    header, frames = decode(player.answer({"seq": 1, "cmd": "poll", "tick": player.sim.tick}, look))
+    path, player, display, beside = open_address(address, opened)
+    header, frames = decode(player.answer({"seq": 1, "cmd": "poll", "tick": player.sim.tick}, display))
     frame = header["frames"][-1]
     page = {
         "title": header["title"],
@@ -257,51 +263,65 @@ def read_page(address: str, opened: int, chosen: dict | None = None) -> dict:
         "beside": beside,
         "history": {name: number_hash(curve) for name, curve in player.sim.history()[1].items()},
     }
-    boards = {}
-    for board, caption, grid, plan in zip(header["boards"], frame["captions"], frames[-1], player.plans(look), strict=True):
-        cells = chosen[board["id"]] if chosen else choose(player.sim, look, plan, grid)
-        boards[board["id"]] = read_board(player.sim, look, board, plan, grid, cells) | {"caption": caption}
-    return {"page": page, "boards": boards, "below": below(path, player.sim, look)}
+    boards, scene, plans = {}, display.scene(player.sim), player.plans(display.boards, display.bits)
+    for board, caption, grid, plan in zip(header["boards"], frame["captions"], frames[-1], plans, strict=True):
+        cells = chosen[board["id"]] if chosen else choose(scene, plans, plan, grid)
+        before = header["boards"][: header["boards"].index(board)]
+        row = [other["column"] for other in before].count(board["column"])
+        boards[board["id"]] = read_board(scene, plans, board, plan, grid, cells) | {
+            "caption": caption,
+            "of the page": [] if board["column"] is None else [board["column"], row],
+        }
+    return {"page": page, "boards": boards, "below": below(path, scene)}
 
 
-def choose(sim, look: Look, plan, grid: np.ndarray) -> list[int]:
+def choose(scene: Scene, plans: list, plan, grid: np.ndarray) -> list[int]:
     """Cells of a grid, of as many kinds as possible: the first one of a fill and letter each, where it has a card."""
     flat = grid.reshape(-1) & (FILL_MASK | LETTER_MASK << LETTER_SHIFT)
     first = []
     for cell in np.unique(flat, return_index=True)[1].tolist():
         # No card can be made of the shadow of the table that CR0.PG=0 stands for, which a recorded guest has.
         with contextlib.suppress(IndexError):
-            first += [cell] if look.portrait.inspect(sim, plan, cell) else []
+            first += [cell] if read_card(scene, plans, plan, cell) else []
     return [first[k] for k in np.unique(np.linspace(0, len(first) - 1, MOST_CELLS).astype(int))] if first else []
 
 
-def read_board(sim, look: Look, board: dict, plan, grid: np.ndarray, cells: list[int]) -> dict:
+def read_card(scene: Scene, plans: list, plan, cell: int) -> dict:
+    """The card of a cell with the cells that light up with it: on all boards of the machine, or on those of the page."""
+    if plan.id in MACHINE:
+        sim, given = scene.sim, {plan.id: plan for plan in plans}
+        options = Options(bits=plan.bits or "round")
+        plans = [given.get(board) or make_plan(board, sim.scenario, sim.work, options) for board in MACHINE]
+    found = card(scene, plans, plan, cell)
+    return plain(found.wire()) if found else {}
+
+
+def read_board(scene: Scene, plans: list, board: dict, plan, grid: np.ndarray, cells: list[int]) -> dict:
     """The parts of one board: words, hash of the grid's cells, table of the same data, cards of some cells."""
-    table = plain(look.portrait.table(sim, plan)) if hasattr(look.portrait, "table") else []
+    table = [] if plan.id in ROADS else plain(REGISTRY[plan.id].table(scene, plan))  # those of the roads came later
     cards = {}
     for cell in cells:
-        card = plain(look.portrait.inspect(sim, plan, cell)) or {}
-        cards[str(cell)] = {name: brief(value) for name, value in card.items()}
+        cards[str(cell)] = {name: brief(value) for name, value in read_card(scene, plans, plan, cell).items()}
     return {
-        **{name: board[name] for name in ("title", "unit", "labels", "heads", "legend", "alt", "w", "h")},
-        "marks": board["marks"],
-        "of the page": board["place"],
+        **{name: board[name] for name in ("title", "unit", "labels", "heads", "alt", "w", "h")},
+        "legend": [[letter, -2 if fill is None else fill, text] for letter, fill, text in board["legend"]],
+        "marks": board["flag_words"],
         "grid": number_hash(grid),
         "cards": cards,
         "table": {"rows": len(table), "first": table[:2], "all": text_hash(json.dumps(table, ensure_ascii=False))},
     }
 
 
-def below(path: str, sim, look: Look) -> dict:
+def below(path: str, scene: Scene) -> dict:
     """What stands below the boards of a page, as far as it is made of the present state."""
+    sim = scene.sim
     if path == "/ept-npt":
-        return {"tables": plain(portray.below_maps(sim))}
+        return {"tables": plain(exits_and_pages(sim))}
     if path == "/dirty-bitmap":
-        tree = [dataclasses.asdict(page) | {"name": page.name} for page in portray.dirty_tree(sim.machine)]
+        tree = [dataclasses.asdict(page) | {"name": page.name} for page in dirty_tree(sim.machine)]
         return {"tree": brief(tree), "logs": brief(sim.machine.pml() if sim.scenario.pml else [])}
     if path == "/translation":
-        walks = look.portrait.walks(sim)
-        made = {board: walk for board, walk in walks.items() if not isinstance(walk, str)}
+        walks, made = scene.walks.by_board, scene.walks.found
         counted = {board: translation_page._counted(walk, costs.DEFAULT) for board, walk in made.items()}
         caches = {board: [filled(walk.machine, walk.vcpu), f"{average(walk.machine)}"] for board, walk in made.items()}
         held = [translation_page._held(board, walk) for board, walk in walks.items()]
@@ -309,10 +329,10 @@ def below(path: str, sim, look: Look) -> dict:
     if path == "/live-migration" and sim.migration and sim.migration.state.rounds:
         mig = sim.migration
         return {
-            "rounds": plain(rounds.rows(mig)),
-            "convergence": plain(rounds.convergence(mig)),
+            "rounds": plain(rows(mig)),
+            "convergence": plain(convergence(mig)),
             "stretches": brief(rounds.stretches(sim)),
-            "marks": brief(rounds.marks(mig)),
+            "marks": brief(rounds.starts(mig)),
             "storm": migration_page._storm(sim),
         }
     return {}

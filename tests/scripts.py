@@ -10,10 +10,10 @@ import numpy as np
 from serving import new_page
 
 from pagingviz.boards import palette
+from pagingviz.boards.board import Plan
 from pagingviz.boards.palette import CHANGED, CROSSED, LETTER_SHIFT, LETTERS, PINNED
 from pagingviz.boards.payload import encode
-from pagingviz.boards.plans import SIZE, Plan
-from pagingviz.player.message import Look, board_record, header
+from pagingviz.player.message import Display, board_record, header
 from pagingviz.ui import board
 
 STATIC = Path(board.__file__).parent / "static"
@@ -22,9 +22,11 @@ LEGEND = (
     ("W", palette.WRITABLE, "writable"),
     ("", palette.TABLE, "a table"),
     (".", palette.FREE, "free"),
-    ("", SIZE, "1 cell = 4"),
+    ("", None, "1 cell = 4"),
 )
-PLAN = Plan("left", "Left", "1 cell = 1 page", 8, 4, ((0, "top"), (2, "low")), LEGEND, "shadow", marks=("thick", "outlined"))
+KEY = np.arange(32)
+LABELS = (0, "top"), (2, "low")
+PLAN = Plan("left", "Left", "1 cell = 1 page", 8, 4, LEGEND, "shadow", KEY, labels=LABELS, marks=("thick", "outlined"))
 SHOW = """async (text) => {
     const { show } = await import("/board.js"), component = document.querySelector("#component");
     const shadow = component.shadowRoot ?? component.attachShadow({ mode: "open" });
@@ -69,9 +71,9 @@ def film(frames: int, shape: tuple[int, int], seed: int = 1) -> list[np.ndarray]
 def message(*plans, seq: int = 0, tick: int = 5, cell: int = palette.WRITABLE, **more) -> bytes:
     """A message of one frame in which every cell of every plan shows the word `cell`; `more` goes into the header."""
     frame = {"tick": tick, "sentence": f"At {tick}.", "status": [["faults", 1234, "warn"]]}
-    look = Look("Page", tuple(plan.id for plan in plans))
+    display = Display("Page", tuple(plan.id for plan in plans))
     boards = [board_record(plan) for plan in plans]
-    whole = header(look, seq, **{"machine": "1", "boards": boards, "frames": [frame]} | more)
+    whole = header(display, seq, **{"machine": "1", "boards": boards, "frames": [frame]} | more)
     return encode(whole, [[np.full((plan.height, plan.width), cell, np.uint16) for plan in plans]])
 
 

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from on_screen import Shown
 from raw import BASE, FRAME, PAGE, A, D, P, Raw, U, W
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
-from pagingviz.boards import portray
-from pagingviz.boards.cells import bit_history
 from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
+from pagingviz.reading.dirty_bits import history as bit_history
+from pagingviz.reading.dirty_tree import dirty_tree
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 
@@ -129,8 +130,7 @@ def test_rounds_are_counted_as_the_bitmap_shows_them(fields):
     last, by, history = bit_history(sim.machine)
     assert history.tolist() == times.tolist() and (times > 3).any() and (times == 1).any()
     assert ((last >= 0) == (times > 0)).all() and ((by > 0) == (times > 0)).all() and last.max() == 8
-    plan = portray.plan(sim.scenario, sim.work, "dirty-bitmap", bits="often")
-    grid = portray.cells(sim, plan).reshape(-1)[:1024]
+    grid = Shown(sim, "dirty-bitmap", bits="often").flat[:1024]
     assert not (grid & PINNED).any(), "right after a CLEAN nothing is set"
     letters = [LETTERS[word >> LETTER_SHIFT & LETTER_MASK] for word in grid.tolist()]
     share = times / 10  # the tenth round has begun
@@ -144,20 +144,20 @@ def test_rounds_are_counted_as_the_bitmap_shows_them(fields):
 def test_the_map_tells_who_and_what_is_set_now():
     sim = Simulation(load("blackboard").replace(do="enable@300,dm:200:6@850"))
     sim.seek(900)
-    plan = portray.plan(sim.scenario, sim.work, "dirty-bitmap", bits="who")
-    grid = portray.cells(sim, plan).reshape(-1)
+    shown = Shown(sim, "dirty-bitmap", bits="who")
+    grid = shown.flat
     bits, by = sim.machine.dirty_bits(), bit_history(sim.machine)[1]
     letter = {"nobody": ".", "store": "s", "walk": "A", "emulated": "e", "xen": "X", "log": "l", "device": "v"}
     for gfn, word in enumerate(grid.tolist()):
         assert LETTERS[word >> LETTER_SHIFT & LETTER_MASK] == letter[xen.MARKS[by[gfn]]], gfn
         assert bool(word & PINNED) == bits[gfn]
-    alt = portray.alt(sim, plan)
+    alt = shown.alt
     assert "6 device model" in alt and f"{int((by == xen.MK_STORE).sum())} store of the guest" in alt
-    rows = portray.table(sim, plan)
+    rows = shown.table
     assert sum(row["state"] == "device model" for row in rows) == 6
-    card = dict(portray.inspect(sim, plan, 200)["rows"])
+    card = dict(shown.card(200)["rows"])
     assert card["set last"] == "in round 2, by the device model" and card["set in"].startswith("1 of ")
-    known = {text for _, _, text in plan.legend}
+    known = {text for _, _, text in shown.plan.legend}
     assert {row["state"] for row in rows} <= known
 
 
@@ -176,9 +176,9 @@ def test_the_tree_s_pages_are_those_that_hold_the_bits(frames, work):
     )
     sim = Simulation(scenario)
     sim.run(50)
-    assert portray.dirty_tree(sim.machine) == []
+    assert dirty_tree(sim.machine) == []
     sim.run(5000)
-    pages, bits = portray.dirty_tree(sim.machine), sim.machine.dirty_bits()
+    pages, bits = dirty_tree(sim.machine), sim.machine.dirty_bits()
     leaves = [page for page in pages if page.level == 1]
     assert sorted(page.level for page in pages)[-3:] == [2, 3, 4] and pages[0].parent == -1
     used = {first: int(bits[first : first + 32768].sum()) for first in range(0, frames, 32768)}
@@ -192,9 +192,9 @@ def test_the_tree_s_pages_are_those_that_hold_the_bits(frames, work):
         sum(child.parent == k for child in pages) for k, page in enumerate(pages) if page.level > 1
     ]
     sim.command("clean")
-    assert [page.used for page in portray.dirty_tree(sim.machine) if page.level == 1] == [0] * len(leaves)
+    assert [page.used for page in dirty_tree(sim.machine) if page.level == 1] == [0] * len(leaves)
     sim.command("off")
-    assert portray.dirty_tree(sim.machine) == []
+    assert dirty_tree(sim.machine) == []
 
 
 def test_bits_a_and_d_are_what_the_names_say():

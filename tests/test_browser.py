@@ -4,10 +4,10 @@ import re
 
 import pytest
 from bench_browser import STOPWATCH, WATCH
+from on_screen import Shown
 from playwright.sync_api import expect
 from serving import PAGES, new_page, serve, wait_quiet, wait_ready
 
-from pagingviz.boards import portray
 from pagingviz.boards.palette import DIRTY, FILL_MASK
 from pagingviz.evidence.xen import moments
 from pagingviz.scenario.scenario import load
@@ -131,8 +131,8 @@ def dirty_cell(warm):
     """(x, y, gfn): a dirty cell of the bitmap of the blackboard at tick 900, as a share of the grid."""
     sim = Simulation(load("blackboard"))
     sim.seek(900)
-    plan = portray.plan(sim.scenario, sim.work, "dirty-bitmap")
-    grid = portray.cells(sim, plan)
+    board = Shown(sim, "dirty-bitmap")
+    plan, grid = board.plan, board.grid
     row, column = next((r, c) for r in range(plan.height) for c in range(plan.width) if grid[r, c] & FILL_MASK == DIRTY)
     return row, column, int(plan.key[row * plan.width + column]), plan
 

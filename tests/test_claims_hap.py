@@ -5,7 +5,7 @@ import pytest
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
-from pagingviz.boards.cells import nested_leaves
+from pagingviz.reading.nested_leaves import leaves as nested_leaves
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from on_screen import MACHINE, Shown
 
-from pagingviz.boards import portray
 from pagingviz.boards.palette import (
     CHANGED,
     CROSSED,
@@ -33,14 +33,14 @@ def grid_of(figure, shape):
 
 
 @pytest.mark.parametrize("road", ["bare", "shadow", "hap"])
-@pytest.mark.parametrize("board", [*portray.BOARDS, portray.TABLES])
+@pytest.mark.parametrize("board", MACHINE)
 def test_live_grid_and_plotly_grid_are_equal(warm, road, board):
     sim = Simulation(load("blackboard").replace(road=road))
     for tick in (0, 340, 2800):
         sim.seek(tick)
-        plan = portray.plan(sim.scenario, sim.work, board)
-        cells = portray.cells(sim, plan)
-        figure = figures.heatmap(cells, plan, "light")
+        shown = Shown(sim, board)
+        cells = shown.grid
+        figure = figures.heatmap(cells, shown.plan, "light")
         assert np.array_equal(grid_of(figure, cells.shape), cells)
 
 
@@ -55,10 +55,10 @@ def test_the_colours_are_those_of_the_palette(theme):
 
 def test_letters_and_flags_are_text_where_they_fit(warm):
     sim = Simulation(load("lecture").replace(trace="", work="hotcold:64", order=""))
-    plan = portray.plan(sim.scenario, sim.work, "dirty-bitmap")
-    cells = portray.cells(sim, plan)
+    shown = Shown(sim, "dirty-bitmap")
+    cells = shown.grid
     assert cells.shape[1] > figures.LETTERS_UP_TO
-    assert figures.heatmap(cells, plan, "light").data[0].texttemplate is None
+    assert figures.heatmap(cells, shown.plan, "light").data[0].texttemplate is None
 
 
 def test_history_has_a_curve_for_each_name(warm):

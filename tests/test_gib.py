@@ -14,10 +14,10 @@ from test_nested import BASE, Pair, after
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, U
-from pagingviz.boards import portray
 from pagingviz.core import run as kernels
 from pagingviz.core.audit import RULES, audit
 from pagingviz.scenario.scenario import load
+from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import Simulation
 
 GIB = 512**2
@@ -159,5 +159,5 @@ def test_the_sentence_says_what_the_split_took(hap, words):
     )
     sim.run(300)
     assert sim.run_to_event("P2M_SPLIT", 100)
-    text, _ = portray.sentence(sim)
+    text, _ = sentence(sim)
     assert "1 GiB leaf" in text and words in text, text

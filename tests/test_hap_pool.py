@@ -6,8 +6,8 @@ from test_nested import BASE as VPN
 from test_nested import Pair, after
 
 from pagingviz.arch import xen
-from pagingviz.boards import portray
 from pagingviz.core import run as kernels
+from pagingviz.story.sentences import sentence
 
 HAPS = pytest.mark.parametrize("hap", ["ept", "npt"])
 
@@ -23,9 +23,9 @@ def test_as_recorded_enable_works_the_guest_hangs_and_clean_fails(hap):
     assert r.do("enable")["enables"] == 1
     r.write(BASE)
     assert r.s.crashed == xen.HUNG and r.s.failed_allocs and r.view("ver")[128] == 0, "the store has not happened"
-    assert "hangs" in portray.sentence(r.sim)[0]
+    assert "hangs" in sentence(r.sim)[0]
     for name in ("clean", "peek"):
-        assert r.do(name) == {"no_memory": 1} and "-ENOMEM" in portray.sentence(r.sim)[0]
+        assert r.do(name) == {"no_memory": 1} and "-ENOMEM" in sentence(r.sim)[0]
     assert r.s.cleans == r.s.peeks == 0
 
 

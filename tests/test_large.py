@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from on_screen import Shown
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
-from pagingviz.boards import portray
 from pagingviz.boards.palette import LETTERS
+from pagingviz.boards.registry import HOME
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.frames import kept, machine_frames
 from pagingviz.scenario.scenario import Scenario, ScenarioError, load
+from pagingviz.story.sentences import sentence
+from pagingviz.story.status import status
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.work.work import Work
 
@@ -130,7 +133,7 @@ def test_h12_h13_enable_and_clean_write_a_root_entry_for_each_512_gib(frames, ro
         assert np.count_nonzero(nested_tables(sim) != tables) <= roots or (kind, name) == ("pml", "clean"), "and nothing else"
         if name == "enable":
             assert int(sim.events()[-1]["detail"]) == roots
-            words = portray.sentence(sim)[0]
+            words = sentence(sim)[0]
             assert ("2 root entries" in words) if roots == 2 else ("1 root entry" in words)
         sim.run(500)
 
@@ -268,13 +271,13 @@ def test_operations_cost_at_1_tib_what_they_cost_at_1_gib(warm):
     for frames in (GIB, TIB):
         sim = large(frames, do="enable@100", work="zipf:3000:0.6")
         sim.run(5000)
-        plans = [portray.plan(sim.scenario, sim.work, board) for board in portray.BOARDS]
+        boards = [Shown(sim, board) for board in HOME]
 
-        def painted(sim=sim, plans=plans):
+        def painted(sim=sim, boards=boards):
             sim.step()
-            for plan in plans:
-                portray.cells(sim, plan)
-            portray.status(sim)
+            for board in boards:
+                board.grid  # noqa: B018 - it is drawn when it is asked for
+            status(sim)
 
         cost[frames] = {
             "open": best(lambda frames=frames: large(frames)),
@@ -296,8 +299,8 @@ def test_a_cell_shows_the_worst_of_its_frames(kind, frames):
     sim = large(frames, kind, do="enable@300,clean@4000", direct_map_pages="large" if frames == GIB else "huge")
     for tick in (250, 301, 3900, 4300):
         sim.seek(tick)
-        plan = portray.plan(sim.scenario, sim.work, "ept-npt")
-        shown = portray.cells(sim, plan).reshape(-1)
+        board = Shown(sim, "ept-npt")
+        plan, shown = board.plan, board.flat
         state = {}
         touched = np.unique(sim.machine.kept.frames()[sim.machine.view("ver") != 0] // plan.per_cell)
         some = [*touched[:: max(1, touched.size // 6)].tolist(), 5, int(plan.key.max()) // plan.per_cell]
@@ -315,19 +318,21 @@ def test_the_size_of_a_cell_is_named_and_its_card_counts(warm):
     sim = large(TIB, do="enable@300")
     sim.run(6000)
     for board in ("ept-npt", "dirty-bitmap"):
-        plan = portray.plan(sim.scenario, sim.work, board)
+        shown = Shown(sim, board)
+        plan = shown.plan
         assert "64 MiB = 16,384 frames" in plan.unit and plan.key.max() + plan.per_cell == TIB
     dirty = sim.machine.dirty_frames()
-    grid = portray.cells(sim, plan).reshape(-1)
+    grid = shown.flat
     cells = np.unique(dirty // plan.per_cell)
     letter = {LETTERS[int(grid[c]) >> 7 & 63] for c in cells}
     assert letter == {"D"} and np.count_nonzero(grid == grid[cells[0]]) == cells.size
-    card = dict(portray.inspect(sim, plan, int(cells[-1]))["rows"])
+    card = dict(shown.card(int(cells[-1]))["rows"])
     inside = np.count_nonzero(dirty // plan.per_cell == cells[-1])
     assert card["dirty"] == f"{inside:,} of 16,384 bits set" and "16,384 frames, gfn" in card["this cell"]
     assert card["mapped"].endswith("leaves")
-    far = portray.inspect(sim, plan, int(plan.key.size) - 1)
-    assert dict(far["rows"])["mapped"] == "16,384 by 1 GiB leaves" and dict(far["rows"])["stores so far"].startswith("none")
+    untouched = shown.card(int(plan.key.size) - 1)
+    rows = dict(untouched["rows"])
+    assert rows["mapped"] == "16,384 by 1 GiB leaves" and rows["stores so far"].startswith("none")
 
 
 # ---- what is refused

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from pagingviz.arch import costs, x86, xen
 from pagingviz.arch.words import NONE
-from pagingviz.boards.cells import head_pages
 from pagingviz.experiments import ledger
+from pagingviz.reading.shadows import head_pages
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 

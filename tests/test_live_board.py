@@ -101,8 +101,8 @@ def test_two_boards_stand_side_by_side_inside_the_window(open_script_page):
 
 def test_boards_that_name_their_column_have_one_pitch(open_script_page):
     page = open_script_page()
-    positions = {"a": (0, 0), "b": (0, 1), "c": (1, 0)}  # (column, row)
-    show(page, message(*(replace(PLAN, id=name, width=4, labels=(), place=where) for name, where in positions.items())))
+    columns = {"a": 0, "b": 0, "c": 1}
+    show(page, message(*(replace(PLAN, id=name, width=4, labels=(), column=column) for name, column in columns.items())))
     a, b, c = (boxes(page)[name] for name in "abc")
     assert (a["width"], a["height"]) == (b["width"], b["height"]) == (c["width"], c["height"])
     assert a["x"] == b["x"] and a["y"] < b["y"] and c["x"] > a["x"] and c["y"] == a["y"]

@@ -5,15 +5,18 @@ import time
 
 import numpy as np
 import pytest
+from on_screen import Shown
 from playwright.sync_api import expect
 from serving import wait_quiet, wait_ready
 from test_pages import machine, visit
 
-from pagingviz.boards import migration as portrait
+from pagingviz.boards.migration_scene import MigrationScene
 from pagingviz.boards.palette import CHANGED, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
+from pagingviz.boards.registry import MIGRATION
 from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING
 from pagingviz.reading import rounds
 from pagingviz.scenario.scenario import from_mapping, load
+from pagingviz.story.rounds import convergence, rows
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import figures_migration as charts
 
@@ -45,9 +48,9 @@ def finish(sim):
 def shown(sim):
     """{board: (letters, thick, outlined)}, each by cell that stands for a frame."""
     out = {}
-    for board in portrait.BOARDS:
-        plan = portrait.plan(sim.scenario, sim.work, board)
-        grid = portrait.cells(sim, plan).reshape(-1)[plan.key >= 0]
+    for board in MIGRATION:
+        drawn = Shown(sim, board)
+        grid = drawn.flat[drawn.plan.key >= 0]
         out[board] = np.array(list(LETTERS))[grid >> LETTER_SHIFT & LETTER_MASK], grid & PINNED != 0, grid & CHANGED != 0
     return out
 
@@ -121,8 +124,7 @@ def test_skipped_and_deferred_frames_are_left_for_later(warm):
     sim = moving(road="pv", fail="flux:7")
     sim.seek(900)
     assert shown(sim)["source"][0][7] == "?" == shown(sim)["wire"][0][7]
-    plan = portrait.plan(sim.scenario, sim.work, "source")
-    assert "EAGAIN" in portrait.inspect(sim, plan, 7)["why"]
+    assert "EAGAIN" in Shown(sim, "source").card(7)["why"]
 
 
 def test_back_in_time_the_boards_are_the_same(warm):
@@ -132,11 +134,10 @@ def test_back_in_time_the_boards_are_the_same(warm):
         forth = moving(road="hap")
         forth.seek(tick)
         back.seek(tick)
-        for board in portrait.BOARDS:
-            plan = portrait.plan(forth.scenario, forth.work, board)
-            assert np.array_equal(portrait.cells(forth, plan), portrait.cells(back, plan))
-            assert portrait.caption(forth, plan) == portrait.caption(back, plan)
-        assert portrait.sentence(forth) == portrait.sentence(back)
+        for board in MIGRATION:
+            one, other = Shown(forth, board), Shown(back, board)
+            assert np.array_equal(one.grid, other.grid) and one.caption == other.caption
+        assert MigrationScene(forth).sentence() == MigrationScene(back).sentence()
 
 
 def test_cells_of_several_frames_show_the_worst_and_say_so(warm):
@@ -146,13 +147,14 @@ def test_cells_of_several_frames_show_the_worst_and_say_so(warm):
         )
     )
     sim.seek(20_000)
-    plan = portrait.plan(sim.scenario, sim.work, "destination")
+    drawn = Shown(sim, "destination")
+    plan = drawn.plan
     assert plan.per_cell == 4 and "4 frames" in plan.unit and "worst" in plan.unit and "4 frames" in plan.legend[-1][2]
     there = shown(sim)["destination"][0]
     wrong = sim.migration.destination.versions != sim.machine.view("ver")
     wrong &= sim.migration.state.times > 0
     assert wrong.any() and set(there[np.unique(np.flatnonzero(wrong) // 4)]) == {"D"}
-    card = dict(portrait.inspect(sim, plan, 5)["rows"])
+    card = dict(drawn.card(5)["rows"])
     assert card["this cell"].startswith("gfn 0x14 to 0x17")
 
 
@@ -160,7 +162,7 @@ def test_a_guest_whose_frames_are_not_all_kept(warm):
     sim = Simulation(load("cloud").replace(migrate="precopy", clean_every=0, do="", migrate_at=50))
     sim.seek(60)
     there, wire = shown(sim)["destination"][0], shown(sim)["wire"][0]
-    sent = sim.migration.state.at // portrait.plan(sim.scenario, sim.work, "wire").per_cell
+    sent = sim.migration.state.at // Shown(sim, "wire").plan.per_cell
     assert sim.machine.kept.spread and set(there[sent + 1 :]) == {"."} and set(wire[sent + 1 :]) == {"."}
 
 
@@ -173,7 +175,7 @@ def test_given_up_and_lost(warm, fields, phase):
         assert set(letters["source"][0]) == {"."} and set(letters["destination"][0]) == {" "}, "thrown away"
     else:
         assert np.array_equal(letters["destination"][0] == ".", letters["source"][0] == ".")
-    assert str(sim.migration.state.why) == portrait.sentence(sim)[0]
+    assert str(sim.migration.state.why) == MigrationScene(sim).sentence()[0]
 
 
 # ---- numbers and figures
@@ -191,7 +193,7 @@ def test_charts_show_what_the_rounds_counted(warm, fields):
     assert [a + b for a, b in zip(needed, needless, strict=True)] == [r.dirtied for r in st.rounds]
     exits = charts.exits_bars(st.rounds, [rounds.exits(mig, r) for r in st.rounds], "dark")
     assert sum(sum(bar.y) for bar in exits.data) == sum(sum(r.exits.values()) for r in st.rounds)
-    table = rounds.rows(mig)
+    table = rows(mig)
     assert [row["sent"] for row in table] == [r.sent for r in st.rounds] and len(table) == len(st.rounds)
     stretches = rounds.stretches(sim)
     line = charts.time_line(stretches, rounds.now(sim) - st.began, "light")
@@ -212,7 +214,7 @@ def test_the_pause_foretold_after_the_last_round_is_the_pause(warm):
 
 def test_what_dirties_faster_than_the_link_is_said_to(warm):
     sim = finish(moving(bandwidth="125", pace="500", road="hap"))
-    assert any("no number of rounds" in text for text in rounds.convergence(sim.migration)) or (
+    assert any("no number of rounds" in text for text in convergence(sim.migration)) or (
         rounds.paces(sim.migration)[-1].dirtied < 125
     )
     pages = [pace.pages for pace in rounds.paces(sim.migration)]
@@ -314,7 +316,7 @@ def test_two_clicks_from_home_and_the_keys(open_page):
 @pytest.mark.browser
 def test_a_present_lecturer_has_all_three_boards_with_letters(open_page):
     page = open_page("/live-migration?scenario=moving&tick=2880&present=1", tick=2880)
-    boxes = [page.locator(f'canvas[data-board="{board}"]').bounding_box() for board in portrait.BOARDS]
+    boxes = [page.locator(f'canvas[data-board="{board}"]').bounding_box() for board in MIGRATION]
     assert all(box["width"] >= 12 * 28 and box["y"] + box["height"] < 720 for box in boxes)
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 

@@ -1,13 +1,14 @@
 """The film of a recording is the way the comparison went: each row's moment shows what the row says. And the pool's curve."""
 
 import pytest
+from on_screen import Shown
 
 from pagingviz.arch import events as ev
-from pagingviz.boards import portray
 from pagingviz.evidence.xen import library, moments, saves
 from pagingviz.evidence.xen.script import Step
 from pagingviz.experiments import pool_size
 from pagingviz.scenario.scenario import load
+from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import Simulation
 
 QUICK = ("pt", "pt-oos0", "pt-pae", "pae", "trace-hap")
@@ -42,11 +43,11 @@ def test_every_row_s_moment_shows_what_the_row_says(warm, name):
 def test_the_map_of_guest_tables_shows_what_the_recorded_guest_uses(warm):
     film = moments.film("pt")
     sim = simulation(film)
-    plan = portray.plan(sim.scenario, sim.work, "guest-tables")
-    assert [label for _, label in plan.labels] == ["L4 10d", "L3 10c", "L2 108", "L1 107", "L1 11c", "L1 11d"]
+    shown = Shown(sim, "guest-tables")
+    assert [label for _, label in shown.plan.labels] == ["L4 10d", "L3 10c", "L2 108", "L1 107", "L1 11c", "L1 11d"]
     row = next(m for m in film.moments if "UNSYNC" in m.model)
     sim.seek(row.tick)
-    assert "out of sync" in portray.alt(sim, plan) and "sh_unsync" in portray.sentence(sim)[1]
+    assert "out of sync" in shown.alt and "sh_unsync" in sentence(sim)[1]
 
 
 def test_every_recording_has_its_files_and_is_told_from_the_others():

@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from on_screen import Shown
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
 from pagingviz.arch.words import ONE, ZERO, U
-from pagingviz.boards import nested_tables, portray
+from pagingviz.boards.frame_map import LARGEST
+from pagingviz.boards.leaf_rows import leaf_rows
+from pagingviz.boards.nested_card import entry_of
 from pagingviz.boards.palette import (
     FILL_MASK,
     LETTER_MASK,
@@ -22,12 +25,14 @@ from pagingviz.boards.palette import (
     TABLE,
     WRITABLE,
 )
-from pagingviz.boards.plans import LARGEST
+from pagingviz.boards.registry import make_plan
 from pagingviz.core.build.jit import from_python
 from pagingviz.core.nested.p2m import handle_exit
 from pagingviz.core.nested.walk import second
 from pagingviz.reading import nested
+from pagingviz.reading.root_writes import root_writes
 from pagingviz.scenario.scenario import load
+from pagingviz.story.nested_tables import exits_and_pages, why_entry
 from pagingviz.timeline.simulation import Simulation
 
 HAPS = pytest.mark.parametrize("hap, pml", [("ept", 0), ("ept", 1), ("npt", 0)])
@@ -56,8 +61,8 @@ def machine(hap, pml, superpages, frames=1024, **fields):
 
 
 def board(sim, name="nested-tables"):
-    plan = portray.plan(sim.scenario, sim.work, name)
-    return plan, portray.cells(sim, plan).reshape(-1)
+    shown = Shown(sim, name)
+    return shown, shown.flat
 
 
 # ---- the slow reading
@@ -105,7 +110,8 @@ def test_every_cell_is_the_worst_of_its_entries(warm, hap, pml, superpages, fram
     seen = set()
     for tick in (0, 59, 60, 61, 75, 160, 261, 281, 420):
         sim.seek(tick)
-        plan, grid = board(sim)
+        shown, grid = board(sim)
+        plan = shown.plan
         expected = np.zeros((plan.key.size, 4), object)
         expected[:] = [(0, " ", 10, False)]
         for _, at, n, _ in plan.levels:
@@ -116,9 +122,9 @@ def test_every_cell_is_the_worst_of_its_entries(warm, hap, pml, superpages, fram
             at, per = block[level]
             cell = at + (gfn >> 9 * (level - 1)) // per
             expected[cell] = max(tuple(expected[cell]), looks(sim, level, e))
-        shown = [(LETTERS[w >> LETTER_SHIFT & LETTER_MASK], w & FILL_MASK, bool(w & PINNED)) for w in grid.tolist()]
-        assert shown == [tuple(row[1:]) for row in expected]
-        seen |= {letter for letter, _, _ in shown}
+        drawn = [(LETTERS[w >> LETTER_SHIFT & LETTER_MASK], w & FILL_MASK, bool(w & PINNED)) for w in grid.tolist()]
+        assert drawn == [tuple(row[1:]) for row in expected]
+        seen |= {letter for letter, _, _ in drawn}
         for level, (_, n, waits) in nested.counts(sim.machine).items():
             mine = [e for at, _, e, _ in found if at == level]
             assert (n, waits) == (len(mine), sum(looks(sim, level, e)[1] == "?" for e in mine))
@@ -213,7 +219,7 @@ def test_the_words_of_an_access():
     sim.machine.sys[0].free_pages = 0
     assert "the guest hangs" in nested.next_access_words(sim.machine, 700, True)
     sim.machine.restore(state)
-    rows = dict(nested_tables.leaf_rows(sim.machine, 700))
+    rows = dict(leaf_rows(sim.machine, 700))
     assert rows["p2m type"] == "ram_logdirty (p2m_recalc_type), stored ram_rw" and rows["recalculation"] == "pending at L4"
     sim.seek(59)
     assert nested.next_access_words(sim.machine, 700, True) == "no exit"
@@ -250,12 +256,12 @@ def test_why_names_the_tick_at_which_the_entry_was_last_written(warm, hap, pml, 
 
     for tick in random.Random(7).sample([60, 61, 115, 150, 152, 230, 270, 300, 345, 401, 460], 11):
         sim.seek(tick)
-        plan, _ = board(sim)
+        plan = board(sim)[0].plan
         for level, first, n, _ in plan.levels:
             for cell in range(first, first + n, 1 if level > 1 else 11):
-                steps, gfn, _, _ = nested_tables.entry_of(sim.machine, plan, cell)
+                steps, gfn, _, _ = entry_of(sim.machine, plan, cell)
                 if steps[-1].level == level:
-                    text, when = nested_tables.why_entry(sim, level, gfn, steps)
+                    text, when = why_entry(sim, level, gfn, steps)
                     assert when == max(written(words, tick, steps, waits), default=None), (tick, level, hex(gfn), text)
                     told.add(text.rpartition("(")[0].partition(":")[2][:20])
     assert len(told) >= 4
@@ -267,29 +273,27 @@ def test_entries_written_at_enable_and_clean(warm):
         for tick, expected in ((59, {}), (60, {"ENABLE": (60, 1)}), (150, {"ENABLE": (60, 1), "CLEAN": (150, 1)})):
             sim = machine(hap, 0, 0)
             sim.seek(tick)
-            assert nested_tables.root_writes(sim) == expected
+            assert root_writes(sim) == expected
         before = sim.machine.view("pool").copy()
         sim.command("clean")
-        assert (sim.machine.view("pool") == before).all() and nested_tables.root_writes(sim)["CLEAN"] == (150, 0)
-        said = nested_tables.below_maps(sim)[0][2]
+        assert (sim.machine.view("pool") == before).all() and root_writes(sim)["CLEAN"] == (150, 0)
+        said = exits_and_pages(sim)[0][2]
         assert "ENABLE at tick 60: 1" in said and "CLEAN at tick 150: 0" in said
     sim.run(40_000)  # by then the record has forgotten it
-    assert nested_tables.root_writes(sim)["ENABLE"] == (280, None)
+    assert root_writes(sim)["ENABLE"] == (280, None)
     sim = machine("ept", 0, 0, do="enable@60")
     sim.run(40_000)
-    assert not np.any(sim.past_events()[0]["kind"] == ev.CODES["ENABLE"]) and nested_tables.root_writes(sim) == {
-        "ENABLE": (60, 1)
-    }
-    assert nested_tables.below_maps(Simulation(load("blackboard"))) == []
+    assert not np.any(sim.past_events()[0]["kind"] == ev.CODES["ENABLE"]) and root_writes(sim) == {"ENABLE": (60, 1)}
+    assert exits_and_pages(Simulation(load("blackboard"))) == []
 
 
 @pytest.mark.parametrize("frames", [1024, 16384])
 def test_entries_written_do_not_grow_with_memory(warm, frames):
     sim = machine("ept", 0, 0, frames)
     sim.seek(150)
-    assert nested_tables.root_writes(sim) == {"ENABLE": (60, 1), "CLEAN": (150, 1)}
-    heads = [heading for heading, _, _ in nested_tables.below_maps(sim)]
-    pages = {row["level"]: row["pool pages"] for row in nested_tables.below_maps(sim)[1][1]}
+    assert root_writes(sim) == {"ENABLE": (60, 1), "CLEAN": (150, 1)}
+    heads = [heading for heading, _, _ in exits_and_pages(sim)]
+    pages = {row["level"]: row["pool pages"] for row in exits_and_pages(sim)[1][1]}
     assert len(heads) == 2 and pages == {"L4": "1", "L3": "1", "L2": "1", "L1": f"{frames // 512}"}
 
 
@@ -299,8 +303,8 @@ def test_entries_written_do_not_grow_with_memory(warm, frames):
 @pytest.mark.parametrize("frames, hap", [(256, "ept"), (16384, "npt"), (1 << 24, "ept"), (1 << 28, "npt")])
 def test_a_plan_of_any_size_fits_and_names_its_cells(frames, hap):
     scenario = SimpleNamespace(road="hap", frames=frames, hap=hap, superpages=1, pml=0)
-    plan = portray.plan(scenario, None, "nested-tables")
-    assert plan.key.size == plan.width * plan.height <= LARGEST and plan is portray.plan(scenario, None, "nested-tables")
+    plan = make_plan("nested-tables", scenario, None)
+    assert plan.key.size == plan.width * plan.height <= LARGEST and plan is make_plan("nested-tables", scenario, None)
     for (level, at, n, per), (row, label) in zip(plan.levels, plan.labels, strict=True):
         assert row == at // plan.width and label.startswith(f"L{level}") and (per == 1) == (label == f"L{level}")
         assert per == 1 or f"L{level}: {per:,} entries a cell" in plan.unit
@@ -312,10 +316,10 @@ def test_a_plan_of_any_size_fits_and_names_its_cells(frames, hap):
 def test_other_roads_have_no_nested_tables(warm, road):
     sim = Simulation(load("blackboard").replace(road=road))
     sim.seek(400)
-    plan, grid = board(sim)
-    assert set((grid & FILL_MASK).tolist()) == {0} and portray.inspect(sim, plan, 3) is None
-    assert "no nested tables" in portray.caption(sim, plan) or road == "bare"
-    assert portray.alt(sim, plan) and portray.table(sim, plan) == []
+    shown, grid = board(sim)
+    assert set((grid & FILL_MASK).tolist()) == {0} and shown.card(3) is None
+    assert "no nested tables" in shown.caption or road == "bare"
+    assert shown.alt and shown.table == []
 
 
 @HAPS
@@ -326,11 +330,11 @@ def test_a_frame_and_its_way_light_up_each_other(warm, hap, pml, superpages):
     tables, _ = board(sim)
     leaves, _ = board(sim, "ept-npt")
     for gfn in (0, 5, 511, 512, 1023):
-        lit = portray.inspect(sim, leaves, gfn)["lit"]["nested-tables"]
-        ways = [level for level, at, n, _ in tables.levels for cell in lit if at <= cell < at + n]
+        lit = leaves.card(gfn)["lit"]["nested-tables"]
+        ways = [level for level, at, n, _ in tables.plan.levels for cell in lit if at <= cell < at + n]
         assert ways == [step.level for step in nested.path(sim.machine, gfn)]
-        back = portray.inspect(sim, tables, lit[-1])["lit"]
-        assert gfn // leaves.per_cell in back["ept-npt"] and set(lit) <= set(back["nested-tables"])
+        back = tables.card(lit[-1])["lit"]
+        assert gfn // leaves.plan.per_cell in back["ept-npt"] and set(lit) <= set(back["nested-tables"])
 
 
 @HAPS
@@ -339,10 +343,11 @@ def test_every_cell_has_a_card_and_every_shown_one_a_row(warm, hap, pml, superpa
     sim = machine(hap, pml, superpages, 3000)
     for tick in (0, 61, 170, 300):
         sim.seek(tick)
-        plan, grid = board(sim)
-        cards = [portray.inspect(sim, plan, cell) for cell in range(plan.key.size)]
+        shown, grid = board(sim)
+        plan = shown.plan
+        cards = [shown.card(cell) for cell in range(plan.key.size)]
         assert [card is None for card in cards] == (plan.key < 0).tolist()
-        rows = {row["cell"]: row for row in portray.table(sim, plan)}
+        rows = {row["cell"]: row for row in shown.table}
         for cell, card in enumerate(cards):
             if cell in rows:
                 said = dict(card["rows"])
@@ -351,4 +356,4 @@ def test_every_cell_has_a_card_and_every_shown_one_a_row(warm, hap, pml, superpa
                 assert rows[cell]["level"] == 4 - [cell >= at for _, at, _, _ in plan.levels[1:]].count(True)
             elif card:
                 assert card["why"].startswith("No entry")
-        assert str(len(nested.path(sim.machine, 0))) and "table pages" in portray.alt(sim, plan)
+        assert str(len(nested.path(sim.machine, 0))) and "table pages" in shown.alt

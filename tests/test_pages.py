@@ -49,11 +49,11 @@ def machine(app):
 @pytest.fixture(scope="module")
 def expected(warm):
     """The blackboard at tick 900, by the engine itself."""
-    from pagingviz.boards import portray
+    from pagingviz.story.sentences import sentence
 
     sim = Simulation(load("blackboard"))
     sim.seek(900)
-    return {"digest": sim.machine.digest(), "sentence": portray.sentence(sim)[0], "dirty": int(sim.machine.sys[0].dirty_count)}
+    return {"digest": sim.machine.digest(), "sentence": sentence(sim)[0], "dirty": int(sim.machine.sys[0].dirty_count)}
 
 
 @pytest.mark.parametrize("page", TITLES)

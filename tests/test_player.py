@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
+from on_screen import Shown
 
-from pagingviz.boards import portray
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CHANGED, CROSSED, TABLE
 from pagingviz.boards.payload import decode
+from pagingviz.boards.registry import HOME
 from pagingviz.player import player as playing
 from pagingviz.player.crowd import Crowd
-from pagingviz.player.message import Look, compiling
+from pagingviz.player.message import Display, compiling
 from pagingviz.player.player import Player
 from pagingviz.scenario.scenario import MAX_TICK, ScenarioError, load
 from pagingviz.timeline.simulation import Simulation
 
-LOOK = Look("The machine", portray.BOARDS)
+LOOK = Display("The machine", HOME)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def truth(tick, do=None):
     scenario = load("blackboard")
     sim = Simulation(scenario if do is None else scenario.replace(do=do))
     sim.seek(tick)
-    return [portray.cells(sim, portray.plan(sim.scenario, sim.work, board)) for board in portray.BOARDS]
+    return [Shown(sim, board).grid for board in HOME]
 
 
 def same(shown, expected):
@@ -177,7 +178,7 @@ def test_commands_act_now_and_enter_the_journal(player):
 def test_while_kernels_compile_titles_and_legends_stand():
     header, frames = decode(compiling(load("blackboard"), LOOK, 0.4, 7))
     assert (header["state"], header["progress"], header["seq"], frames) == ("compiling", 0.4, 7, [])
-    assert [board["id"] for board in header["boards"]] == list(portray.BOARDS)
+    assert [board["id"] for board in header["boards"]] == list(HOME)
     assert all(board["title"] and board["legend"] for board in header["boards"])
 
 

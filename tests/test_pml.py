@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from on_screen import Shown
 from raw import BASE, FRAME, PAGE, Raw
 from test_nested import BASE as VPN
 from test_nested import Pair, after
 
 from pagingviz.arch import x86
-from pagingviz.boards import portray
 from pagingviz.boards.palette import FILL_MASK, PENDING
 from pagingviz.scenario.scenario import ScenarioError, load
 from pagingviz.timeline.simulation import Simulation
@@ -109,8 +109,8 @@ def test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log(superpages):
 def test_the_map_shows_what_is_logged_and_not_yet_marked():
     sim = Simulation(load("blackboard").replace(road="hap", pml=1, do="enable@200"))
     sim.run(600)
-    plan = portray.plan(sim.scenario, sim.work, "dirty-bitmap")
-    grid = portray.cells(sim, plan).reshape(-1)
+    board = Shown(sim, "dirty-bitmap")
+    plan, grid = board.plan, board.flat
     shown = set(plan.key[(grid & FILL_MASK) == PENDING].tolist())
     assert shown == {gfn for log in sim.machine.pml() for gfn in log} - set(np.flatnonzero(sim.machine.dirty_bits())) != set()
     assert any(text == "in the processor's log" for _, _, text in plan.legend)

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from on_screen import MACHINE, Shown
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
-from pagingviz.boards import portray
 from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, SUPERPAGE
 from pagingviz.scenario.scenario import Scenario
-from pagingviz.story.events import TOLD, TYPES, event_text, path_flags
+from pagingviz.story.events import TYPES, WORDS, event_text, path_flags
+from pagingviz.story.kinds import EVENT_KINDS
+from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import EVENT_DTYPE, Simulation
 from pagingviz.work.raw_guest import RawWork
 
@@ -30,8 +32,8 @@ def test_every_event_kind_has_a_sentence(kind):
 
 
 def test_only_kinds_that_exist_have_words():
-    assert set(TOLD) == set(ev.NAMES)
-    assert {kind for kind, _ in portray.EVENT_KINDS} <= set(ev.NAMES)
+    assert set(WORDS) == set(ev.NAMES)
+    assert {kind for kind, _ in EVENT_KINDS} <= set(ev.NAMES)
 
 
 def test_path_flags_have_xens_names():
@@ -66,42 +68,42 @@ def guest64(program):
 
 
 def letters(sim, board):
-    plan = portray.plan(sim.scenario, sim.work, board)
-    grid = portray.cells(sim, plan).ravel()
-    return plan, grid, [LETTERS[word >> LETTER_SHIFT & LETTER_MASK] for word in grid.tolist()]
+    shown = Shown(sim, board)
+    grid = shown.flat
+    return shown, grid, [LETTERS[word >> LETTER_SHIFT & LETTER_MASK] for word in grid.tolist()]
 
 
 def test_a_table_out_of_sync_is_seen_on_three_maps_and_said(warm):
     sim = simulation(guest64([("read", 0x5000), ("store", 0x13 << 12 | 6 * 8, 6 << 12 | RW, 8), ("cr3", 0, 0x10)]))
     sim.seek(2)
     assert sim.counters()["shadow_unsync"] == 1
-    text, source = portray.sentence(sim)
+    text, source = sentence(sim)
     assert "0x13" in text and "out of sync" in text and "sh_unsync" in source and "UNSYNC" in source
     for board in ("guest-tables", "shadow-pool", "ept-npt"):
-        plan, grid, shown = letters(sim, board)
+        map_, grid, shown = letters(sim, board)
         assert np.count_nonzero(grid & FILL_MASK == OUT_OF_SYNC) >= 1 and "O" in shown
         cell = int(np.flatnonzero(grid & FILL_MASK == OUT_OF_SYNC)[0])
-        card = portray.inspect(sim, plan, cell)
+        card = map_.card(cell)
         assert "out of sync" in str(card)
-        assert "out of sync" in portray.alt(sim, plan)
-        assert any(row["state"] == "out of sync" for row in portray.table(sim, plan))
+        assert "out of sync" in map_.alt
+        assert any(row["state"] == "out of sync" for row in map_.table)
     sim.seek(3)
-    assert "brought up to date" in portray.sentence(sim)[0]
+    assert "brought up to date" in sentence(sim)[0]
     assert not any(grid.size and np.any(grid & FILL_MASK == OUT_OF_SYNC) for _, grid, _ in [letters(sim, "shadow-pool")])
 
 
 def test_a_superpage_is_seen_and_its_fl1_too(warm):
     sim = simulation(guest64([("read", 0x5000), ("read", 0x201000)]))
     sim.seek(2)
-    assert "fl1_64" in portray.sentence(sim)[0]
-    plan, grid, shown = letters(sim, "guest-tables")
+    assert "fl1_64" in sentence(sim)[0]
+    map_, grid, shown = letters(sim, "guest-tables")
     big = np.flatnonzero(grid & FILL_MASK == SUPERPAGE)
     assert big.size == 1 and shown[big[0]] == "S"
-    card = portray.inspect(sim, plan, int(big[0]))
+    card = map_.card(int(big[0]))
     assert "2 MiB" in " ".join(card["chain"]) and "make_fl1_shadow" in card["why"]
-    plan, _, shown = letters(sim, "shadow-pool")
+    map_, _, shown = letters(sim, "shadow-pool")
     assert shown.count("f") == 1
-    assert "splinters" in str(portray.inspect(sim, plan, shown.index("f")))
+    assert "splinters" in str(map_.card(shown.index("f")))
 
 
 @pytest.mark.parametrize("big", ["4k", "large"])
@@ -111,15 +113,15 @@ def test_processes_of_every_guest_kind(warm, guest, big):
     scenario = Scenario(guest=guest, direct_map_pages=big, frames=1024, trace="", work="zipf:60,hotcold:40", quantum=50)
     sim = Simulation(scenario)
     sim.seek(400)
-    plan, grid, shown = letters(sim, "guest-tables")
+    map_, grid, shown = letters(sim, "guest-tables")
     assert {"T", "W"} <= set(shown) and ("S" in shown) == (big == "large")
-    used = {e.slot: e for e in plan.entries if e.level == 1}
+    used = {e.slot: e for e in map_.plan.entries if e.level == 1}
     assert any(shown[cell] in "WRwr" for cell in used[0].cell)
-    for board in (*portray.BOARDS, portray.TABLES):
-        plan, grid, shown = letters(sim, board)
+    for board in MACHINE:
+        map_, grid, shown = letters(sim, board)
         for cell in range(grid.size):
-            portray.inspect(sim, plan, cell)
-        assert portray.alt(sim, plan)
+            map_.card(cell)
+        assert map_.alt
     assert sim.audit() == ""
 
 
@@ -139,11 +141,11 @@ def test_guests_of_other_kinds(warm, levels, kinds):
     sim = simulation(work, frames=2048)
     sim.seek(2)
     assert sim.machine.live_tables().tolist() == sorted(tables)
-    for board in (*portray.BOARDS, portray.TABLES):
-        plan, grid, shown = letters(sim, board)
+    for board in MACHINE:
+        map_, grid, shown = letters(sim, board)
         for cell in range(grid.size):
-            portray.inspect(sim, plan, cell)
-        assert portray.alt(sim, plan) and portray.caption(sim, plan)
+            map_.card(cell)
+        assert map_.alt and map_.caption
         if board == "shadow-pool":
             assert kinds <= set(shown)
         if board == "guest-tables":

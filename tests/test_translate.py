@@ -14,7 +14,8 @@ from pagingviz.arch import operation, x86
 from pagingviz.arch.words import ZERO, U
 from pagingviz.boards import translate_words as words
 from pagingviz.boards.palette import CACHED, FILL_MASK
-from pagingviz.boards.translation import cells, plan
+from pagingviz.boards.registry import REGISTRY, make_plan
+from pagingviz.boards.scene import Scene, Walks
 from pagingviz.core import access
 from pagingviz.core.build.jit import from_python
 from pagingviz.core.nested import walk
@@ -303,7 +304,8 @@ def test_what_caches_hold_is_no_reference_to_memory(warm):
                 sim.command("flush")
             page_walk = translate(sim.machine, 0, gva, x86.READ, 1)
             assert len(page_walk.references) == 24 == page_walk.cached + by_access(sim.machine, 0, gva, x86.READ, 1)[1]
-            grid = cells(plan(sim.scenario, "translation-ept"), page_walk, 24)
+            board, scene = "translation-ept", Scene(sim, Walks({"translation-ept": page_walk}, 24, "translation-ept"))
+            grid = REGISTRY[board].cells(scene, make_plan(board, sim.scenario, sim.work))
             assert int((grid & FILL_MASK == CACHED).sum()) == page_walk.cached
             saved.add((emptied, page_walk.cached))
     assert {n for emptied, n in saved if emptied} == {12}, "the nested PDE cache serves the other translations of one cold walk"

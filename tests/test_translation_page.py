@@ -8,11 +8,12 @@ from serving import wait_quiet, wait_ready
 from test_pages import machine, visit, wait_for
 
 from pagingviz.arch import costs
-from pagingviz.boards import portray, translation
-from pagingviz.boards.inspect import entry_gva
+from pagingviz.boards.guest_tables import first_address
 from pagingviz.boards.palette import CHANGED, FILL_MASK, FREE
 from pagingviz.boards.payload import decode
-from pagingviz.player.message import Look
+from pagingviz.boards.registry import make_plan
+from pagingviz.boards.translation import cell_of
+from pagingviz.player.message import Display
 from pagingviz.player.player import Player
 from pagingviz.player.twins import ROADS, Roads
 from pagingviz.reading.translate import translate
@@ -78,7 +79,7 @@ def test_a_road_on_its_way_says_how_far_and_one_that_cannot_be_says_why(warm):
     assert [board for board in ROADS if isinstance(roads.machine(board), str)] == ["translation-pv"]
 
 
-# ---- without a browser: a Player with the page's portrait
+# ---- without a browser: a Player with the page's scenes
 
 
 @pytest.fixture
@@ -90,9 +91,9 @@ def shown(warm):
     arrive(roads)
 
     def answer(view=None, **ask):
-        portrait = page_of.Portrait(view or View(), roads)
-        look = Look("Translation", tuple(ROADS), portrait=portrait, changes=False)
-        header, frames = decode(player.answer({"seq": 1, "cmd": "poll", "tick": player.sim.tick} | ask, look))
+        resolver = page_of.Resolver(view or View(), roads)
+        display = Display("Translation", tuple(ROADS), scene=resolver.scene, changes=False)
+        header, frames = decode(player.answer({"seq": 1, "cmd": "poll", "tick": player.sim.tick} | ask, display))
         return header, frames[-1]
 
     answer.player = player
@@ -124,8 +125,8 @@ def test_a_cell_of_a_walk_has_its_card(shown):
     vcpu, gva, kind, user = page_of.target(sim, View())
     walk = translate(sim.machine, vcpu, gva, kind, user)
     for ref in walk.references:
-        plan = translation.plan(sim.scenario, "translation-shadow")
-        header, _ = shown(cmd="inspect", board="translation-shadow", cell=translation.place(plan, ref))
+        plan = make_plan("translation-shadow", sim.scenario, sim.work)
+        header, _ = shown(cmd="inspect", board="translation-shadow", cell=cell_of(plan, ref))
         card = header["inspect"]
         assert card["title"] == f"shadow: reference {ref.number}"
         assert dict(card["rows"])["entry's address"] == f"mpa {ref.address:#x}"
@@ -150,7 +151,7 @@ def test_stepping_is_an_absolute_wish_and_bounded(warm):
 @pytest.mark.parametrize("text", ["", "zz", "0x", "-1", "0x1" + "0" * 16])
 def test_no_such_address(text):
     with pytest.raises(ScenarioError, match="hexadecimal"):
-        page_of.link.parse_gva(text, "hvm64")
+        page_of.address.parse_gva(text, "hvm64")
 
 
 def test_cycles_come_from_the_counts_and_the_viewer_s_table(warm):
@@ -215,7 +216,7 @@ def test_down_and_up_step_through_the_references(open_page):
 def test_a_click_on_the_guest_s_tables_chooses_the_address(open_page):
     sim = Simulation(load("blackboard"))
     sim.seek(500)
-    plan = portray.plan(sim.scenario, sim.work, "guest-tables")
+    plan = make_plan("guest-tables", sim.scenario, sim.work)
     leaves = next(e for e in plan.entries if e.level == 1 and e.slot == 0)
     cell = int(leaves.cell[2])
     page = open_page("/translation?scenario=blackboard&tick=500", tick=500)
@@ -227,7 +228,7 @@ def test_a_click_on_the_guest_s_tables_chooses_the_address(open_page):
     row, column = divmod(cell, plan.width)
     canvas.click(position={"x": box["width"] - (plan.width - column - 0.5) * pitch, "y": (row + 0.5) * pitch})
     expect(page.locator('canvas[data-board="translation-ept"]')).to_be_visible()
-    expect(page).to_have_url(re.compile(f"gva={entry_gva(sim, plan, cell):#x}"))
+    expect(page).to_have_url(re.compile(f"gva={first_address(sim.machine, plan, cell):#x}"))
     wait_ready(page, 500)
 
 

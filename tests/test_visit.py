@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from test_tracefile import good, npz, zipped
 
-from pagingviz.boards.portray import BOARDS
-from pagingviz.player.message import Look
+from pagingviz.boards.registry import HOME
+from pagingviz.player.message import Display
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.ui import address
 from pagingviz.ui.session import Visit
 from pagingviz.work.tracefile import fingerprint
 
-LOOK = Look("The machine", BOARDS)
+LOOK = Display("The machine", HOME)
 PICKLE = zipped([("pages.npy", b"\x80\x04cposix\nsystem\n(S'true'\ntR.")])
 
 

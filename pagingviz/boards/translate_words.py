@@ -2,8 +2,7 @@
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import U
-from pagingviz.boards.nested_tables import entry_flags
-from pagingviz.boards.pool_page import flags
+from pagingviz.story.entry_bits import entry_flags, flags
 
 ACCESSES = ("fetch", "read", "store")  # by x86.FETCH, READ, WRITE
 SIZES = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB"}

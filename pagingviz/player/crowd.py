@@ -1,7 +1,7 @@
 """How busy the server is: who may run a machine now. One process serves all visitors, and Python runs one of them at a time.
 
 A visitor who runs asks for a batch about once a second. The cost of a frame is measured; when those who run already need
-what there is at LEAST_RATE frames a second each, the next one waits and is told so. Nobody who runs is ever stopped.
+what there is at LEAST_RATE frames a second each, the next one waits, and a message says why. Nobody who runs is ever stopped.
 """
 
 from __future__ import annotations

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from pagingviz.boards import portray
+from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.payload import encode
-from pagingviz.boards.plans import SIZE
+from pagingviz.boards.registry import make_plan
+from pagingviz.boards.scene import Scene
 from pagingviz.scenario.fields import MAX_TICK
+from pagingviz.scenario.scenario import Scenario
+from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.timeline import warm
+from pagingviz.timeline.simulation import Simulation
 
 MOST_FRAMES = 60  # frames of one batch
 MOST_FPS = 60  # frames a second: a screen shows no more
-KINDS = [list(pair) for pair in portray.EVENT_KINDS]
+KINDS = [list(pair) for pair in EVENT_KINDS]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a page wants to see. boards: ids of portray.BOARDS; title: the page's; theme: light or dark."""
+class Display:
+    """What a page shows. title: the page's; boards: ids of boards.registry; theme: light or dark."""
 
     title: str
     boards: tuple[str, ...]
     theme: str = "light"
     present: bool = False
     compact: bool = False  # beside something else: without the status line and what paces a run
-    bits: str = "round"  # portray.BITS: what the dirty bitmap tells
+    bits: str = "round"  # one of boards.dirty_bitmap.BITS
     query: Callable[[], str] = str  # the address of what is on the screen, as Streamlit would encode it; "": nobody follows it
-    portrait: object = portray  # what draws the boards: ui/translation.py has another one
+    scene: Callable[[Simulation], Scene] = Scene  # what the boards are drawn from, and the words beside them
     changes: bool = True  # outline what differs from the moment before
     mark: Callable[[], str] = str  # what of the picture is not the machine's: it changes Player.now, for the follower
 
 
-def header(look: Look, seq: int, **more) -> dict:
+def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
     """The part of a message's header that does not depend on a machine, and whatever else is given."""
     common = {
         "v": 1,
@@ -40,11 +45,11 @@ def header(look: Look, seq: int, **more) -> dict:
         "state": "ready",
         "progress": 1,
         "message": "",
-        "title": look.title,
+        "title": display.title,
         "machine": "",
-        "theme": look.theme,
-        "present": look.present,
-        "compact": look.compact,
+        "theme": display.theme,
+        "present": display.present,
+        "compact": display.compact,
         "playing": False,
         "fps": 30,
         "per_frame": 1,
@@ -63,9 +68,8 @@ def header(look: Look, seq: int, **more) -> dict:
     return common | more
 
 
-def board_record(plan, caption="", alt="") -> dict:
+def board_record(plan: Plan, caption: str = "", alt: str = "") -> dict[str, Any]:
     """One entry of the header's "boards". A legend's entry without a fill code has null there."""
-    legend = [[letter, None if code == SIZE else code, text] for letter, code, text in plan.legend]
     return {
         "id": plan.id,
         "title": plan.title,
@@ -76,8 +80,8 @@ def board_record(plan, caption="", alt="") -> dict:
         "h": plan.height,
         "labels": [list(x) for x in plan.labels],
         "heads": list(plan.heads),
-        "legend": legend,
-        "column": plan.place[0] if plan.place else None,
+        "legend": [list(x) for x in plan.legend],
+        "column": plan.column,
         "flag_words": list(plan.marks),
     }
 
@@ -87,22 +91,18 @@ class _NoWork:
 
     processes, zone, p2m_pages, shown, hap_pool = (), 8, 0, None, 0
 
-    def __init__(self, scenario):
+    def __init__(self, scenario: Scenario):
         self.levels = scenario.guest_levels
 
 
-def compiling(scenario, look: Look, share: float, seq: int) -> bytes:
-    """The message while kernels compile: frames, titles and legends of the maps, and how far the compiler is."""
-    plans = [look.portrait.plan(scenario, _NoWork(scenario), name, bits=look.bits) for name in look.boards]
-    return encode(
-        header(
-            look, seq, state="compiling", progress=share, message=warm.COMPILING, boards=[board_record(plan) for plan in plans]
-        ),
-        [],
-    )
+def compiling(scenario: Scenario, display: Display, share: float, seq: int) -> bytes:
+    """The message while kernels compile: frames, titles and legends of the maps, and the compiler's progress (0 to 1)."""
+    plans = [make_plan(board, scenario, _NoWork(scenario), Options(bits=display.bits)) for board in display.boards]
+    boards = [board_record(plan) for plan in plans]
+    return encode(header(display, seq, state="compiling", progress=share, message=warm.COMPILING, boards=boards), [])
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Numbers of numpy as numbers of JSON, all the way down."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}

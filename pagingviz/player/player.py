@@ -1,28 +1,34 @@
 """The player: answers what the board asks (ui/board.py lists the asks) with pictures of one Simulation.
 
-Long ways are walked in slices: a job is a generator that works for about SLICE seconds between its yields and says how far
-it has come; while it lives the board is told so and asks again. Knows nothing of Streamlit.
+Long ways are walked in slices: a job is a generator that works for about SLICE seconds between its yields, each of which is a
+Progress. While it lives the answers carry that, and the board asks again. Nothing here knows Streamlit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from pagingviz.boards import portray
+from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
 from pagingviz.boards.payload import encode
+from pagingviz.boards.registry import REGISTRY, card, make_plan
+from pagingviz.boards.scene import Scene
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
-from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Look, board_record, header, plain
+from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Display, board_record, header, plain
+from pagingviz.reading.marks import marks
 from pagingviz.scenario.fields import MAX_TICK
+from pagingviz.story.kinds import EVENT_KINDS
+from pagingviz.timeline.simulation import Simulation
 
 SLICE = 0.25  # s of work between two words to the viewer
 SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
-LABELS = dict(portray.EVENT_KINDS)
+LABELS = dict(EVENT_KINDS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Progress:
 class Player:
     """Plays one Simulation. `machine` names it: the board starts afresh when the name changes."""
 
-    def __init__(self, sim, machine: str = "1", crowd: Crowd = CROWD):
+    def __init__(self, sim: Simulation, machine: str = "1", crowd: Crowd = CROWD):
         self.sim, self.machine, self.crowd = sim, machine, crowd
         self.seq = 0
         self.playing = False
@@ -44,8 +50,9 @@ class Player:
         self.job: Iterator[Progress] | None = None
         self.aim: int | None = None  # where a job leads, if that is known
         self.searching_from: int | None = None
-        self.note = ""  # said once instead of the sentence
-        self._planned, self._plans = None, []
+        self.note = ""  # shown once instead of the sentence
+        self._planned: tuple | None = None  # what _plans are made for
+        self._plans: list[Plan] = []
         self._seen: tuple | None = None  # (tick, opened, boards, grids) last put on the screen
         self._past: tuple | None = None  # the same of the moment before the present one
         self._rate = (0.0, 0)  # since when the visitor has been running, frames sent since
@@ -83,20 +90,21 @@ class Player:
 
     # ---- asks and answers
 
-    def answer(self, ask: dict | None, look: Look) -> bytes:
+    def answer(self, ask: dict | None, display: Display) -> bytes:
         """The message for `ask` (None: a page that is drawn anew)."""
-        cmd = self._listen(ask or {})
+        cell, ask = _cell(ask), ask or {}
+        cmd = self._listen(ask)
         if cmd == "run":
-            batch = self._batch(ask, look)
+            batch = self._batch(ask, display)
             if batch is not None:
                 return batch
         elif cmd:
             self._set_out(cmd, ask)
         progress = self.proceed()
         if progress:
-            return self._message(look, [], state="seeking", progress=progress.share, message=progress.message)
-        picture = self._outlined if look.changes and not self.playing else self._frame
-        return self._message(look, [picture(look)], cell=_cell(ask))
+            return self._message(display, [], state="seeking", progress=progress.share, message=progress.message)
+        picture = self._outlined if display.changes and not self.playing else self._frame
+        return self._message(display, [picture(display)], cell=cell)
 
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
@@ -107,7 +115,7 @@ class Player:
         return str(ask.get("cmd", ""))
 
     def _set_out(self, cmd: str, ask: dict) -> None:
-        """Start the job that an ask means. Polling and asks about looks only leave everything as it is."""
+        """Start the job that an ask means. Polling, and asks that change no more than a setting, leave everything as it is."""
         here = number(ask.get("tick"), 0, MAX_TICK, self.sim.tick)
         n = number(ask.get("n"), -MAX_TICK, MAX_TICK, 1)
         if cmd in ("poll", "kind", "speed"):
@@ -171,7 +179,7 @@ class Player:
                 self.note = f"No {LABELS[self.kind]} {where}."
                 return
 
-    def _look_for(self, here: int):
+    def _look_for(self, here: int) -> Generator[Progress, None, bool]:
         """A generator that returns whether the next event was found. Ticks only looked through do not count as reached."""
         began = time.perf_counter()
         end, reached = min(here + SEARCH, MAX_TICK), self.sim.furthest
@@ -187,12 +195,12 @@ class Player:
 
     # ---- running
 
-    def _batch(self, ask: dict, look: Look) -> bytes | None:
+    def _batch(self, ask: dict, display: Display) -> bytes | None:
         """The next frames. None while the way to where the board wants them from is still long."""
         if not self.crowd.admit(self):
             self._rate = (0.0, 0)
             message = f"The server is busy: {self.crowd.size} visitors run their machines at this moment. Yours is next …"
-            return self._message(look, [], state="busy", progress=0, message=message)
+            return self._message(display, [], state="busy", progress=0, message=message)
         began = time.thread_time()
         start = number(ask.get("from"), 0, MAX_TICK, self.sim.tick)
         self.playing = True
@@ -207,15 +215,15 @@ class Player:
         if rate < self.fps:  # many run: fewer frames, and twice as long a batch, since each batch costs something too
             wanted = max(2, min(MOST_FRAMES, round(2 * wanted * rate / self.fps)))
         end = time.perf_counter() + 0.7 * wanted / rate
-        frames = []
+        frames: list[tuple[dict, list]] = []
         while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
             self.sim.seek(min(self.sim.tick + self.per_frame, MAX_TICK))
-            frames.append(self._frame(look))
+            frames.append(self._frame(display))
             if self.sim.crashed or self.sim.tick == MAX_TICK:
                 self.playing = False
         self.crowd.spent(time.thread_time() - began, len(frames))
         self._warn_when_slow(frames, first=not ask.get("play"))
-        return self._message(look, frames, cell=_cell(ask), pace=round(1000 / rate) if rate < self.fps else 0)
+        return self._message(display, frames, cell=_cell(ask), pace=round(1000 / rate) if rate < self.fps else 0)
 
     def _warn_when_slow(self, frames: list, first: bool) -> None:
         """A word in the status line when this visitor gets fewer frames than promised."""
@@ -230,56 +238,62 @@ class Player:
 
     # ---- pictures
 
-    def plans(self, look: Look) -> list:
-        """The plans of the page's maps; a pool that grows by a command is shown at its largest from the start."""
+    def plans(self, boards: tuple[str, ...], bits: str) -> list[Plan]:
+        """The plans of boards; a pool that grows by a command is shown at its largest from the start."""
         pages = max([self.sim.scenario.pool, *(c.arg for c in self.sim.journal if c.name == "pool")])
-        wanted = look.boards, pages, look.bits
+        wanted = boards, pages, bits
         if self._planned != wanted:
             self._planned = wanted
-            self._plans = [look.portrait.plan(self.sim.scenario, self.sim.work, name, pages, look.bits) for name in look.boards]
+            options = Options(pages, bits)
+            self._plans = [make_plan(board, self.sim.scenario, self.sim.work, options) for board in boards]
         return self._plans
 
-    def _frame(self, look: Look) -> tuple[dict, list]:
+    @staticmethod
+    def _grids(scene: Scene, plans: list[Plan]) -> list[np.ndarray]:
+        """The cells of all boards of a scene."""
+        return [REGISTRY[plan.id].cells(scene, plan) for plan in plans]
+
+    def _frame(self, display: Display) -> tuple[dict, list]:
         """(record, grids) of the present tick."""
-        sim, plans, portrait = self.sim, self.plans(look), look.portrait
-        sentence, source = portrait.sentence(sim)
+        plans, scene = self.plans(display.boards, display.bits), display.scene(self.sim)
+        sentence, source = scene.sentence()
         record = {
-            "tick": sim.tick,
+            "tick": self.sim.tick,
             "sentence": self.note or sentence,
             "source": "" if self.note else source,
-            "status": [list(row) for row in portrait.status(sim)],
-            "captions": [portrait.caption(sim, plan) for plan in plans],
-            "more": portrait.more(sim, plans),
+            "status": [list(row) for row in scene.status()],
+            "captions": [REGISTRY[plan.id].caption(scene, plan) for plan in plans],
+            "more": scene.more(plans),
         }
         self.note = ""
-        return record, [portrait.cells(sim, plan) for plan in plans]
+        return record, self._grids(scene, plans)
 
-    def _outlined(self, look: Look) -> tuple[dict, list]:
+    def _outlined(self, display: Display) -> tuple[dict, list]:
         """A frame that stands still: what differs from the moment before (one tick, or one event ago) is outlined."""
         sim = self.sim
-        now, was = self._moment(sim.tick, sim.opened, look), self._moment_before(look)
+        now, was = self._moment(sim.tick, sim.opened, display), self._moment_before(display)
         if self._past is None or self._past[:3] != was:
             if self._seen and self._seen[:3] == was:
                 self._past = self._seen
             else:
-                self._past = (*was, self._grids_before(look))
-        record, grids = self._frame(look)
+                self._past = (*was, self._grids_before(display))
+        record, grids = self._frame(display)
         self._seen = (*now, grids)
         pairs = zip(grids, self._past[3] or grids, strict=True)
         differs = [differ(a, b) for a, b in pairs]
         return record, [np.where(d, a | CHANGED, a).astype(np.uint16) for d, a in zip(differs, grids, strict=True)]
 
-    def _moment(self, tick: int, opened, look: Look) -> tuple:
+    def _moment(self, tick: int, opened: tuple[int, int] | None, display: Display) -> tuple:
         """Names a picture: tick, events of it that have happened (None: all), boards and what their bits tell."""
-        return tick, opened[0] if opened and opened[0] < opened[1] else None, (look.boards, look.bits)
+        return tick, opened[0] if opened and opened[0] < opened[1] else None, (display.boards, display.bits)
 
-    def _moment_before(self, look: Look) -> tuple:
+    def _moment_before(self, display: Display) -> tuple:
         tick, opened = self.sim.tick, self.sim.opened
         if opened and opened[0] > 1:
-            return self._moment(tick, (opened[0] - 1, opened[1]), look)
-        return self._moment(tick - 1, None, look)
+            return self._moment(tick, (opened[0] - 1, opened[1]), display)
+        return self._moment(tick - 1, None, display)
 
-    def _grids_before(self, look: Look) -> list | None:
+    def _grids_before(self, display: Display) -> list | None:
         """The grids of the moment before, None at tick 0. The machine is where it was afterwards."""
         sim, tick, opened = self.sim, self.sim.tick, self.sim.opened
         if tick == 0:
@@ -288,7 +302,7 @@ class Player:
             sim.micro(opened[0] - 1)
         else:
             sim.seek(tick - 1)
-        grids = [look.portrait.cells(sim, plan) for plan in self.plans(look)]
+        grids = self._grids(display.scene(sim), self.plans(display.boards, display.bits))
         if opened:
             sim.seek(tick)
             sim.micro(opened[0])
@@ -296,41 +310,40 @@ class Player:
             sim.seek(tick)
         return grids
 
-    def _message(self, look: Look, frames: list, cell=None, **more) -> bytes:
+    def _message(self, display: Display, frames: list, cell: tuple[str, int] | None = None, **more: Any) -> bytes:
         """Encode frames with everything else the board needs."""
-        sim, plans = self.sim, self.plans(look)
+        sim, plans, scene = self.sim, self.plans(display.boards, display.bits), display.scene(self.sim)
         still = not self.playing
-        portrait = look.portrait
-        boards = [board_record(plan, portrait.caption(sim, plan), portrait.alt(sim, plan) if still else "") for plan in plans]
-        found = self._inspect(look, plans, cell) if frames else None
-        name = f"{self.machine} {look.bits}"  # other cells, the same tick: the board has to paint anew
-        told = (
-            header(
-                look,
-                self.seq,
-                machine=name,
-                playing=self.playing,
-                fps=self.fps,
-                per_frame=self.per_frame,
-                furthest=sim.furthest,
-                marks=portray.marks(sim),
-                kind=self.kind,
-                boards=boards,
-                micro=list(sim.opened) if sim.opened else None,
-                frames=[record for record, _ in frames],
-                inspect=found,
-                lit=found.get("lit", {}) if found else {},
-                now=self.now + look.mark(),
-                query=look.query(),
-            )
-            | more
+        boards = []
+        for plan in plans:
+            board = REGISTRY[plan.id]
+            boards.append(board_record(plan, board.caption(scene, plan), board.alt(scene, plan) if still else ""))
+        found = self._inspect(scene, plans, cell) if frames else None
+        known = header(
+            display,
+            self.seq,
+            machine=f"{self.machine} {display.bits}",  # other cells, the same tick: the board has to paint anew
+            playing=self.playing,
+            fps=self.fps,
+            per_frame=self.per_frame,
+            furthest=sim.furthest,
+            marks=marks(sim),
+            kind=self.kind,
+            boards=boards,
+            micro=list(sim.opened) if sim.opened else None,
+            frames=[record for record, _ in frames],
+            inspect=found,
+            lit=found["lit"] if found else {},
+            now=self.now + display.mark(),
+            query=display.query(),
         )
-        return encode(told, [grids for _, grids in frames])
+        return encode(known | more, [grids for _, grids in frames])
 
-    def _inspect(self, look: Look, plans: list, cell) -> dict | None:
+    def _inspect(self, scene: Scene, plans: list[Plan], cell: tuple[str, int] | None) -> dict | None:
         """The card of the cell under inspection, plain data."""
         plan = next((plan for plan in plans if cell and plan.id == cell[0]), None)
-        return plain(look.portrait.inspect(self.sim, plan, cell[1])) if plan else None
+        found = card(scene, plans, plan, cell[1]) if plan and cell else None
+        return plain(found.wire()) if found else None
 
 
 def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The same guest down every road: twins of the visitor's machine, of which only the road is another, at the same tick.
 
-They are moved a little at every answer, so that no page waits for them; they go with the page that needs them.
+They are brought a little nearer at every answer, so that no page waits for them; they go with the page that needs them.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 
 from pagingviz.boards.translation import ROADS
+from pagingviz.machine.machine import Machine
 from pagingviz.player.player import SLICE
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.timeline.simulation import Simulation
 
-KEEP = 8 << 20  # bytes of checkpoints a twin may hold: it is mostly moved forward
+KEEP = 8 << 20  # bytes of checkpoints a twin may hold: it mostly goes forward
 
 
 class Roads:
@@ -31,21 +32,21 @@ class Roads:
 
     @property
     def target(self) -> int:
-        """The tick at which a twin has done what the visitor's guest has: no twin is moved, so none is ever suspended."""
+        """The tick at which a twin has done what the visitor's guest has: no twin migrates, so none is ever suspended."""
         return self.sim.tick - (self.sim.migration.stood if self.sim.migration else 0)
 
     def follow(self, seconds: float = SLICE) -> bool:
-        """Move the twins towards the visitor's tick for about so long. True when all are there."""
+        """Bring the twins nearer to the visitor's tick for about so long. True when all are there."""
         end = time.perf_counter() + seconds
         there = True
         for board in ROADS:
             if board != self.own and board not in self._refused:
                 left = end - time.perf_counter()
-                there &= left > 0 and self._move(board, left)
+                there &= left > 0 and self._bring(board, left)
         return there
 
-    def machine(self, board: str):
-        """The machine of a road at the visitor's tick, or a sentence: why there is none, or how far it is."""
+    def machine(self, board: str) -> Machine | str:
+        """The machine of a road at the visitor's tick, or a sentence: why there is none, or which tick it has reached."""
         if board == self.own:
             return self.sim.machine
         if board in self._refused:
@@ -57,7 +58,7 @@ class Roads:
             return f"On its way: {twin.tick:,} of {self.target:,} ticks done."
         return twin.machine
 
-    def _move(self, board: str, seconds: float) -> bool:
+    def _bring(self, board: str, seconds: float) -> bool:
         """One twin towards the visitor's moment. True when it is there, or refused."""
         end = time.perf_counter() + seconds
         twin = self._twins.get(board) or self._build(board)
@@ -75,7 +76,7 @@ class Roads:
         return twin.seek(self.target, max(end - time.perf_counter(), 0.01)) if twin.tick != self.target else True
 
     def _build(self, board: str) -> Simulation | None:
-        """A machine of the same scenario but for its road; None, and the sentence kept, when the scenario cannot have it."""
+        """A machine of the same scenario but for its road; None when the scenario cannot have it: the reason is in _refused."""
         fields, _ = ROADS[board]
         own = self.sim.scenario
         pml = own.pml if fields.get("hap", own.hap) == "ept" else 0

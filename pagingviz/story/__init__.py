@@ -1,1 +1,1 @@
-"""Events and states told in sentences. No colours and no screen."""
+"""Events and states in sentences. No colours and no screen."""

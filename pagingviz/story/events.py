@@ -1,5 +1,7 @@
 """Single events of the record in words, and the path flags that Xen's trace events carry."""
 
+import numpy as np
+
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
@@ -40,19 +42,19 @@ TRACED = (
 _LOW = (1 << int(xen.FLAGS_SHIFT)) - 1
 
 
-def frame_text(x):
+def frame_text(x: int) -> str:
     """A frame number, or "none"."""
     return f"{int(x):#x}" if x != NONE else "none"
 
 
-def path_flags(e):
+def path_flags(e: np.void) -> str:
     """Names of the path flags of a trace event (private.h: TRCE_SFLAG_*), "" when it has none: "PROMOTE|WRMAP"."""
     if ev.NAMES[int(e["kind"])] not in TRACED:
         return ""
     return xen.flag_names(int(e["level"]) >> int(xen.FLAGS_SHIFT))
 
 
-TOLD = {
+WORDS = {
     "ACCESS": "the guest's access",
     "TLB_MISS": "the TLB has no translation for it",
     "GUEST_WALK": "the hypervisor walks the guest's tables",
@@ -134,10 +136,10 @@ MARKED_BY = dict(
 )
 
 
-def event_text(e):
+def event_text(e: np.void) -> str:
     """One event in words."""
     kind = ev.NAMES[int(e["kind"])]
-    text = TOLD[kind].format(
+    text = WORDS[kind].format(
         gfn=frame_text(e["gfn"]),
         mfn=frame_text(e["mfn"]),
         level=int(e["level"]) & _LOW,

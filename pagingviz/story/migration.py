@@ -1,24 +1,32 @@
 """A migration in words: what happens on the wire and to the guest at the present tick, and why."""
 
+import numpy as np
+
 from pagingviz.arch import events as ev
 from pagingviz.migration import wire
-from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
+from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING, State
+from pagingviz.timeline.simulation import Simulation
 
 LOOP, LAST = "xg_sr_save.c: send_memory_live", "xg_sr_save.c: suspend_and_send_dirty"
 _POSTCOPY = "QEMU, docs/devel/migration/postcopy.rst"
 
 
-def duration(cycles):
+def duration(cycles: float) -> str:
     """Cycles as a time for a reader: 305 µs, 1.46 ms, 2.4 s."""
     us = cycles / wire.FREQUENCY
     return f"{us:,.0f} µs" if us < 1000 else f"{us / 1e3:,.2f} ms" if us < 1e6 else f"{us / 1e6:,.1f} s"
 
 
-def _pages(n):
+def bytes_text(n: int) -> str:
+    """So many bytes on a wire, in units of 1000: 512 kB, 3.14 MB."""
+    return f"{n / 1e6:,.2f} MB" if n >= 1e6 else f"{n / 1e3:,.0f} kB"
+
+
+def _pages(n: int) -> str:
     return f"{n:,} page" if n == 1 else f"{n:,} pages"
 
 
-def told(sim, events):
+def turn(sim: Simulation, events: np.ndarray) -> tuple[str, str] | None:
     """(sentence, source) when the migration is what matters in this tick: a round begins, a pause, its end; else None."""
     mig, kinds = sim.migration, set(events["kind"].tolist())
     if mig is None:
@@ -35,7 +43,7 @@ def told(sim, events):
     return at_work(sim) if mig.paused else None
 
 
-def _ended(sim, st):
+def _ended(sim: Simulation, st: State) -> tuple[str, str]:
     road = sim.scenario.road
     if st.phase == ABORTED:
         return st.why, LOOP
@@ -58,22 +66,22 @@ def _ended(sim, st):
     return f"The destination resumes: {same}. The guest stood still for {duration(st.downtime)}.{pv}", LAST
 
 
-def _suspended(sim, st):
-    r = st.rounds[-1] if st.rounds else None
+def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
     if st.checkpoints:
         text = f"The epoch is over: the primary is suspended for checkpoint {st.checkpoints + 1}"
-        return f"{text}, for which {_pages(r.planned)} have become dirty.", "xg_sr_save.c: save, Remus' loop"
+        planned = _pages(st.rounds[-1].planned)
+        return f"{text}, for which {planned} have become dirty.", "xg_sr_save.c: save, Remus' loop"
     why = f" ({st.stop})" if st.stop else ""
     if sim.scenario.migrate == "stop":
         return "The guest is suspended: all of its memory is copied while it stands still.", LAST
     if st.phase == STATE:
         return "The guest is suspended: only its vCPUs' state crosses now, its pages come later.", _POSTCOPY
     for_what = "first checkpoint" if sim.scenario.migrate == "remus" else "last round"
-    left = f" {_pages(r.planned)} are left for the {for_what}." if r else ""
+    left = f" {_pages(st.rounds[-1].planned)} are left for the {for_what}." if st.rounds else ""
     return f"The policy says STOP{why}: the guest is suspended, and the bitmap is read while nothing can change it.{left}", LAST
 
 
-def _round_begins(sim, st, first):
+def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
     r, road = st.rounds[-1], sim.scenario.road
     if st.phase == ROLLING:
         return f"{_pages(r.planned)} are pushed in the background, lowest first.", _POSTCOPY
@@ -87,18 +95,17 @@ def _round_begins(sim, st, first):
     before = st.rounds[-2]
     wasted = f", {before.needless} of them before they were sent" if before.needless else ""
     gone = "all shadows are gone with it"
-    how = {"hap": "the nested root is poisoned again", "shadow": gone, "pv": gone}
+    how = {"hap": "the nested root is poisoned again", "shadow": gone, "pv": gone}[road]
     return (
-        f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how[road]}. Round {r.number} "
+        f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how}. Round {r.number} "
         f"sends them again.",
         LOOP,
     )
 
 
-def at_work(sim):
+def at_work(sim: Simulation) -> tuple[str, str]:
     """(sentence, source) of any moment of the migration: what the wire does."""
     st = sim.migration.state
-    r = st.rounds[-1] if st.rounds else None
     if st.phase == WAITING:
         return f"The migration begins at tick {sim.scenario.migrate_at:,}; until then the guest just runs.", LOOP
     if st.phase == DONE and not st.why:
@@ -111,6 +118,7 @@ def at_work(sim):
         return "The guest is suspended: vCPU and platform state are on their way.", LAST
     if st.phase == EPOCH:
         return f"The primary runs; {duration(max(0, st.link - st.guest))} to the next checkpoint.", "xl remus -i"
+    r = st.rounds[-1]
     done = f"{_pages(r.sent)} of {r.planned:,} sent"
     if st.phase == FINAL:
         stood = duration(max(st.guest, st.suspended) - st.suspended)

@@ -1,4 +1,4 @@
-"""Sentences: what just happened, in plain words and with the function behind the rule, told from the event record."""
+"""Sentences: what just happened, in plain words and with the function behind the rule, read from the event record."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.story import migration
 from pagingviz.story.events import TYPES, event_text, frame_text, path_flags
+from pagingviz.timeline.simulation import Simulation
 
 _ACCESS = ("fetch from", "read of", "store to")
 _HOW = {1: "a guess at the direct map", 2: "the L1 shadow of the last hit", 3: "a search of all L1 shadows"}
@@ -28,7 +29,7 @@ def _count(events, kind):
     return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
 
 
-def process_name(sim, slot):
+def process_name(sim: Simulation, slot: int) -> str:
     """Name of a process slot."""
     names = [p.name for p in sim.work.processes]
     if not names:
@@ -36,15 +37,15 @@ def process_name(sim, slot):
     return names[slot] if 0 <= slot < len(names) else f"process {slot}"
 
 
-def running(sim, vcpu):
+def running(sim: Simulation, vcpu: int) -> str:
     """Name of the process on a vCPU; idle if it has none."""
     if sim.work.processes and not sim.work.busy(int(vcpu)):
         return "idle"
     return process_name(sim, int(sim.machine.sys[0].cur[int(vcpu)]))
 
 
-def who_runs(sim, vcpu):
-    """As `running`, with the vCPU where there are several."""
+def who_runs(sim: Simulation, vcpu: int) -> str:
+    """As `running`, with the vCPU where there are more than one."""
     who = running(sim, vcpu)
     return f"{who} on vCPU {int(vcpu)}" if sim.scenario.vcpus > 1 else who
 
@@ -52,7 +53,7 @@ def who_runs(sim, vcpu):
 # ---- the sentence
 
 
-def sentence(sim):
+def sentence(sim: Simulation) -> tuple[str, str]:
     """(what happened in this tick, where the rule comes from): plain words from the event record."""
     if sim.crashed == xen.HUNG and not _count(sim.events(), "NO_MEMORY"):
         text = "The guest hangs: its store needs a leaf split, and the pool lacks the pages; it is repeated for ever."
@@ -62,15 +63,15 @@ def sentence(sim):
     if sim.opened:
         return _one_event(sim)
     events = sim.events()
-    told = migration.told(sim, events)
-    if told:
-        return told
+    found = migration.turn(sim, events)
+    if found:
+        return found
     if not events.size:
         return (sim.scenario.sentence, "") if sim.tick == 0 else ("The guest is idle.", "HLT")
     for tell in (_tell_command, _tell_recycling, _tell_process, _tell_fault, _tell_exit):
-        told = tell(sim, events)
-        if told:
-            return told
+        found = tell(sim, events)
+        if found:
+            return found
     return _tell_access(sim, events)
 
 
@@ -207,69 +208,65 @@ def _tell_exit(sim, events):
     """The exits that the hypervisor handles behind the guest's back."""
     access = _first(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    told = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
-    if told:
-        return told
+    found = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    if found:
+        return found
+    return _tell_fixup(events, what) or _tell_nested_exit(events, what) or _tell_protection(events)
+
+
+def _tell_fixup(events, what):
+    """A shadow entry that is filled in. what: the access in words."""
     e = _first(events, "FIXUP")
-    if e is not None:
-        made = _count(events, "PROMOTE")
-        dirty = _first(events, "MARK_DIRTY")
-        tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
-        splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
-        if splinters:
-            kind, first = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
-            tail += f", one of them {kind} for the superpage at gfn {first}"
-        if dirty is not None and dirty["gfn"] == e["gfn"]:
-            tail += "; its dirty bit is set"
-        right = "writable" if int(e["detail"]) & 2 else "read-only"
-        return (
-            f"{what} exits: the shadow entry of gfn {frame_text(e['gfn'])} is filled in, {right}{tail}.",
-            _with_path("shadow/multi.c: sh_page_fault", e),
-        )
-    e = _first(events, "PML_FULL")
-    if e is not None:
-        text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {int(e['detail'])} pages are marked"
+    if e is None:
+        return None
+    made = _count(events, "PROMOTE")
+    dirty = _first(events, "MARK_DIRTY")
+    tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
+    splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
+    if splinters:
+        kind, first = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
+        tail += f", one of them {kind} for the superpage at gfn {first}"
+    if dirty is not None and dirty["gfn"] == e["gfn"]:
+        tail += "; its dirty bit is set"
+    right = "writable" if int(e["detail"]) & 2 else "read-only"
+    text = f"{what} exits: the shadow entry of gfn {frame_text(e['gfn'])} is filled in, {right}{tail}."
+    return text, _with_path("shadow/multi.c: sh_page_fault", e)
+
+
+def _tell_nested_exit(events, what):
+    """An exit because of EPT or NPT; of those of one tick the one that matters most. what: the access in words."""
+    e = _first(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
+    if e is None:
+        return None
+    kind, detail = ev.NAMES[int(e["kind"])], int(e["detail"])
+    n, again = _count(events, kind), _count(events, "NPF_RECALC")
+    if kind == "PML_FULL":
+        text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"
         return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
-    e = _first(events, "EPT_VIOLATION")
-    if e is not None:
-        split = _split(events)
-        n = _count(events, "EPT_VIOLATION")
+    if kind == "EPT_VIOLATION":
         more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
-        return (
-            f"{what} hits a read-only EPT leaf: exit, bit {int(e['gfn'])} is set, the leaf is writable again{split}{more}.",
-            "hvm.c: hvm_hap_nested_page_fault",
-        )
-    e = _first(events, "EPT_MISCONFIG")
-    if e is not None:
-        return (
-            f"{what} meets a poisoned EPT entry: the mark is pushed down, {int(e['detail'])} entries recomputed.",
-            "p2m-ept.c: resolve_misconfig",
-        )
-    e = _first(events, "HVM_NPF")
-    if e is not None:
-        split = _split(events)
-        n, again = _count(events, "HVM_NPF"), _count(events, "NPF_RECALC")
+        text = f"{what} hits a read-only EPT leaf: exit, bit {int(e['gfn'])} is set, the leaf is writable again"
+        return f"{text}{_split(events)}{more}.", "hvm.c: hvm_hap_nested_page_fault"
+    if kind == "EPT_MISCONFIG":
+        text = f"{what} meets a poisoned EPT entry: the mark is pushed down, {detail} entries recomputed."
+        return text, "p2m-ept.c: resolve_misconfig"
+    if kind == "HVM_NPF":
         more = f"; {n} frames so far, as reading a guest table counts as a store to it" if n > 1 else ""
         before = f", after {again} exit{'s' if again > 1 else ''} for pending changes" if again else ""
-        return (
-            f"{what} hits a read-only NPT leaf: NPF, bit {int(e['gfn'])} is set, the leaf is writable again"
-            f"{split}{before}{more}.",
-            "svm.c: svm_do_nested_pgfault",
-        )
-    e = _first(events, "NPF_RECALC")
-    if e is not None:
-        return (
-            f"{what} meets an NPT entry without its US bit: NPF, {int(e['detail'])} "
-            f"entr{'ies change' if int(e['detail']) > 1 else 'y changes'}, of the leaves only this one.",
-            "p2m-pt.c: do_recalc",
-        )
+        text = f"{what} hits a read-only NPT leaf: NPF, bit {int(e['gfn'])} is set, the leaf is writable again"
+        return f"{text}{_split(events)}{before}{more}.", "svm.c: svm_do_nested_pgfault"
+    entries = f"entr{'ies change' if detail > 1 else 'y changes'}"
+    text = f"{what} meets an NPT entry without its US bit: NPF, {detail} {entries}, of the leaves only this one."
+    return text, "p2m-pt.c: do_recalc"
+
+
+def _tell_protection(events):
+    """A table whose writable mapping is taken away."""
     e = _first(events, "WRMAP")
-    if e is not None:
-        return (
-            f"Table gfn {frame_text(e['gfn'])} loses its writable mapping, found by {_HOW[int(e['detail'])]}.",
-            "common.c: sh_remove_write_access",
-        )
-    return None
+    if e is None:
+        return None
+    text = f"Table gfn {frame_text(e['gfn'])} loses its writable mapping, found by {_HOW[int(e['detail'])]}."
+    return text, "common.c: sh_remove_write_access"
 
 
 def _split(events):

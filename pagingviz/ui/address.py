@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from pagingviz.boards.portray import BITS
+from pagingviz.boards.dirty_bitmap import BITS
 from pagingviz.evidence.xen.library import NAMES
 from pagingviz.scenario.fields import MAX_TICK, ScenarioError, integer, one_of, quote
 from pagingviz.scenario.scenario import Scenario, from_mapping
@@ -29,7 +29,7 @@ SWITCH = {"0": False, "1": True}
 class View:
     """How a machine is looked at. tick: None is the scenario's own `start`; theme: "" is whatever the browser prefers.
 
-    bits: what the dirty bitmap tells (portray.BITS).
+    bits: what the dirty bitmap shows (boards.dirty_bitmap.BITS).
     recording, row: what the page Real Xen shows; "" and None are its first recording and the first row.
     gva, access, ref: of the page Translation; None and "" are the address and the kind of the tick's last access, and all
     references made.

@@ -6,7 +6,9 @@ import dataclasses
 
 import streamlit as st
 
-from pagingviz.boards import portray
+from pagingviz.arch.sizes import memory
+from pagingviz.reading.dirty_tree import TreePage, dirty_tree
+from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 
 _WORDS = {"round": "This round", "often": "How often", "who": "Who set it"}
@@ -36,7 +38,7 @@ def bits_switch() -> None:
     )
 
 
-def details(sim, theme: str) -> None:
+def details(sim: Simulation, theme: str) -> None:
     """What follows the machine: PEEK and CLEAN, the logs, the tree."""
     if sim.scenario.road == "bare":
         return
@@ -46,7 +48,7 @@ def details(sim, theme: str) -> None:
     _tree(sim, theme)
 
 
-def _peek_and_clean(sim) -> None:
+def _peek_and_clean(sim: Simulation) -> None:
     """The two operations side by side, with what each would do at this tick."""
     s, on = sim.machine.sys[0], bool(sim.machine.sys[0].log_dirty)
     bits = sim.machine.dirty_bits()
@@ -71,7 +73,7 @@ def _peek_and_clean(sim) -> None:
     st.table([{"": what, "PEEK": peek, "CLEAN": clean} for what, peek, clean in rows])
 
 
-def _logs(sim) -> None:
+def _logs(sim: Simulation) -> None:
     """The page-modification log of each vCPU, newest first."""
     st.subheader("Page-modification logs")
     rows = []
@@ -95,10 +97,10 @@ def _logs(sim) -> None:
     )
 
 
-def _tree(sim, theme: str) -> None:
+def _tree(sim: Simulation, theme: str) -> None:
     """The pages of the radix tree, as a figure and as rows."""
     st.subheader("The tree behind the bitmap")
-    pages = portray.dirty_tree(sim.machine)
+    pages = dirty_tree(sim.machine)
     if not pages:
         st.markdown(
             "No page yet: the first dirty frame makes four at once, from the root to a leaf, taken out of the "
@@ -121,7 +123,7 @@ def _tree(sim, theme: str) -> None:
             "level": page.name,
             "pool page": f"{page.page:#x}",
             "covers from gfn": f"{page.first:#x}",
-            "covers": size(page.frames),
+            "covers": memory(page.frames),
             "in use": uses(page),
         }
         for page in pages[:MOST_ROWS]
@@ -130,15 +132,7 @@ def _tree(sim, theme: str) -> None:
         st.dataframe(rows, hide_index=True, key="dirty-tree-table")
 
 
-def size(frames: int) -> str:
-    """128 MiB, 64 GiB, 32 TiB, 16 PiB."""
-    n, unit = frames * 4, 0
-    while n >= 1024:
-        n, unit = n // 1024, unit + 1
-    return f"{n} {('KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"
-
-
-def uses(page) -> str:
+def uses(page: TreePage) -> str:
     """What a page of the tree holds, in words."""
     if page.level == 1:
         return f"{page.used:,} bits set"

@@ -265,7 +265,7 @@ def ledger(entries, by: str, here, crossings, theme: str) -> go.Figure:
 
 
 def dirty_tree(pages, theme: str) -> go.Figure:
-    """The tree's pages (portray.dirty_tree) as rows of an icicle, root above; a leaf's colour says how many bits are set."""
+    """The tree's pages (reading.dirty_tree) as rows of an icicle, root above; a leaf's colour says how many bits are set."""
     palette = PALETTES[theme]
     most = max([page.used for page in pages if page.level == 1], default=0) or 1
     share = [page.used / most if page.level == 1 else None for page in pages]

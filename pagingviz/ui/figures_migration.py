@@ -92,7 +92,7 @@ def exits_bars(rounds, exits, theme: str) -> go.Figure:
 
 
 def rates(paces, bandwidth: int, theme: str) -> go.Figure:
-    """How fast each round was sent, and how fast the guest dirtied meanwhile (portray.rounds.Pace each), MB/s."""
+    """How fast each round was sent, and how fast the guest dirtied meanwhile (reading.rounds.Pace each), MB/s."""
     palette, paces = PALETTES[theme], paces[-MOST_BARS:]
     figure = go.Figure()
     x = [str(pace.number) for pace in paces]
@@ -147,7 +147,7 @@ def downtimes(paces, fixed: int, actual: int, theme: str) -> go.Figure:
 
 
 def time_line(stretches, now: int, theme: str) -> go.Figure:
-    """What was where, to scale (portray.rounds.stretches); a line at the present moment, at most at the end. In cycles."""
+    """What was where, to scale (reading.rounds.stretches); a line at the present moment, at most at the end. In cycles."""
     palette = PALETTES[theme]
     figure = go.Figure()
     span = max([end for _, _, _, end in stretches], default=1) or 1

@@ -8,6 +8,7 @@ from pagingviz.experiments.migrations import moving
 from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
 from pagingviz.reading import rounds as numbers
 from pagingviz.scenario.scenario import FIELDS
+from pagingviz.story import rounds as story
 from pagingviz.story.migration import duration
 from pagingviz.ui import session
 
@@ -117,10 +118,10 @@ def details(sim, theme: str) -> None:
     if mig.state.rounds:
         _charts(mig, theme)
         st.subheader("Rounds")
-        st.dataframe(numbers.rows(mig), hide_index=True, key="rounds", height="content" if len(mig.state.rounds) < 12 else 420)
+        st.dataframe(story.rows(mig), hide_index=True, key="rounds", height="content" if len(mig.state.rounds) < 12 else 420)
     st.subheader("What it costs the guest")
     st.markdown(_storm(sim))
-    marks = numbers.marks(mig)
+    marks = numbers.starts(mig)
     for k, names in enumerate(CURVES[sim.scenario.hap if sim.scenario.road == "hap" else sim.scenario.road]):
         figure = figures.history(*sim.history(), names, sim.tick, theme)
         st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}", config=config(names[0]))
@@ -169,7 +170,7 @@ def _charts(mig, theme: str) -> None:
             pause = mig.state.downtime if mig.scenario.migrate != "remus" else 0  # there it is that of all checkpoints
             figure = charts.downtimes(paces, numbers.fixed(mig), pause, theme)
             st.plotly_chart(figure, theme=None, key="downtimes", config=config("downtime"))
-    st.markdown("\n".join(f"- {text}" for text in numbers.convergence(mig)))
+    st.markdown("\n".join(f"- {text}" for text in story.convergence(mig)))
 
 
 def _storm(sim) -> str:
@@ -182,7 +183,7 @@ def _storm(sim) -> str:
     ]
     if all(r.kind != "live" for r in mig.state.rounds):
         return "Nobody tracks what it writes. " + ("; ".join(waited).capitalize() + "." if waited else "It stands still.")
-    told = [(r.number, numbers.causes(numbers.exits(mig, r))) for r in mig.state.rounds[-6:] if r.kind == "live"]
+    told = [(r.number, story.causes(numbers.exits(mig, r))) for r in mig.state.rounds[-6:] if r.kind == "live"]
     each = "; ".join(f"round {n}: {causes or 'none'}" for n, causes in told)
     if sim.scenario.road == "hap":
         how = (

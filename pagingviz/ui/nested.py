@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pagingviz.boards import portray
+from pagingviz.story import nested_tables
+from pagingviz.timeline.simulation import Simulation
 
 
-def exits_and_pages(sim, _theme: str) -> None:
+def exits_and_pages(sim: Simulation, _theme: str) -> None:
     """The tables of the present state, each with its heading and note. Draws nothing on a road without nested tables."""
-    for heading, rows, note in portray.below_maps(sim):
+    for heading, rows, note in nested_tables.exits_and_pages(sim):
         st.markdown(f"**{heading}**")
         st.table(rows)
         st.caption(note)

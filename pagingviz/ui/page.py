@@ -1,7 +1,7 @@
 """What a page with maps is made of, from top to bottom: title and switch, the live board, and the slow parts below it.
 
 Two fragments. `_live` runs again for every ask of the board and does nothing else, so that a step is painted at once. `_slow`
-(what is said, charts, tables, digest, link) runs when the follower in it says that the board has come to rest.
+(words, charts, tables, digest, link) runs when the follower in it says that the board has come to rest.
 
 Each stands in a slot, a container of the page's own run. A fragment's run that starts before the server has sent off the
 page's run takes that fragment's part out of it; the browser then removes what is missing, and moves up what follows. In a slot
@@ -15,9 +15,12 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pagingviz.boards import portray
+from pagingviz.boards.board import Plan
+from pagingviz.boards.registry import HOME, REGISTRY
+from pagingviz.boards.scene import Scene
 from pagingviz.manual.left_out import left_out
-from pagingviz.player.message import Look
+from pagingviz.player.message import Display
+from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address, session, sidebar
 from pagingviz.ui.board import asked, board
 from pagingviz.ui.follow import come_into_view, follow
@@ -31,9 +34,9 @@ def machine_page(title: str) -> None:
     with st.container(key="hidden-title"):
         st.title(title)
     with st.container():
-        _live(title, portray.BOARDS, "machine")
+        _live(title, HOME, "machine")
     with st.container():
-        _slow(portray.BOARDS, None, ())
+        _slow(HOME, None, ())
 
 
 def map_page(
@@ -44,14 +47,14 @@ def map_page(
     below: Callable[[], None] | None = None,
     switch: Callable[[], None] | None = None,
     details: Callable[..., None] | None = None,
-    portrait: object = portray,
-    changes=True,
+    scene: Callable[[Simulation], Scene] = Scene,
+    changes: bool = True,
 ) -> None:
     """The page of one map, or of a few that belong together; the first one names the page.
 
     `curves`: names of simulation.HISTORY for its chart, none: no chart; `below` draws what stands under everything;
-    `switch()` draws in the heading; `details(sim, theme)` draws what follows the machine, after the chart; `portrait` and
-    `changes`: see Look.
+    `switch()` draws in the heading; `details(sim, theme)` draws what follows the machine, after the chart; `scene` and
+    `changes`: see player.message.Display.
     """
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
@@ -61,9 +64,9 @@ def map_page(
             "The same grid as", VIEWS, default=LIVE, required=True, key="view", width="content", label_visibility="collapsed"
         )
     with st.container():
-        _live(title, boards, boards[0], portrait, changes)
+        _live(title, boards, boards[0], scene, changes)
     with st.container():
-        _slow(boards, worth_knowing, curves, details=details, portrait=portrait)
+        _slow(boards, worth_knowing, curves, details=details, make_scene=scene)
     if below:
         below()
 
@@ -76,7 +79,7 @@ def machine_in_words() -> None:
         st.fragment(_arrive, run_every=0.5)()
     if visit.error:
         st.error(visit.error)
-    _slow(portray.BOARDS, None, (), alone=True)
+    _slow(HOME, None, (), alone=True)
 
 
 def _arrive() -> None:
@@ -85,19 +88,6 @@ def _arrive() -> None:
     visit.build()
     if visit.player and not visit.player.proceed():
         st.rerun()
-
-
-def _look(visit: session.Visit, title: str, boards: tuple[str, ...], portrait: object, changes: bool) -> Look:
-    return Look(
-        title,
-        boards,
-        session.theme(visit),
-        visit.view.present,
-        bits=visit.view.bits,
-        portrait=portrait,
-        changes=changes,
-        query=lambda: urlencode(visit.address()),
-    )
 
 
 def come_or_say(visit: session.Visit, waiting: bool) -> None:
@@ -111,12 +101,25 @@ def come_or_say(visit: session.Visit, waiting: bool) -> None:
 
 
 @st.fragment
-def _live(title: str, boards: tuple[str, ...], name: str, portrait: object = portray, changes=True) -> None:
+def _live(
+    title: str, boards: tuple[str, ...], name: str, scene: Callable[[Simulation], Scene] = Scene, changes: bool = True
+) -> None:
     """The board, and what comes with it."""
     visit = session.current()
     waiting = visit.player is None
     key = f"board-{name}"
-    payload = visit.answer(asked(key), _look(visit, title, boards, portrait, changes))
+    view, theme = visit.view, session.theme(visit)
+    display = Display(
+        title,
+        boards,
+        theme,
+        view.present,
+        bits=view.bits,
+        query=lambda: urlencode(visit.address()),
+        scene=scene,
+        changes=changes,
+    )
+    payload = visit.answer(asked(key), display)
     come_or_say(visit, waiting)
     board(payload, key)
 
@@ -126,9 +129,9 @@ def _slow(
     boards: tuple[str, ...],
     worth_knowing: tuple[str, ...] | None,
     curves: tuple[str, ...],
-    alone=False,
+    alone: bool = False,
     details: Callable[..., None] | None = None,
-    portrait: object = portray,
+    make_scene: Callable[[Simulation], Scene] = Scene,
 ) -> None:
     """Everything that may be a moment behind the board. `alone`: there is no board to follow."""
     visit = session.current()
@@ -141,13 +144,13 @@ def _slow(
     if visit.player is None or visit.player.job:
         return
     sim, theme = visit.player.sim, session.theme(visit)
-    plans = visit.player.plans(Look("", boards, bits=visit.view.bits, portrait=portrait))
-    _said(sim, plans, portrait)
+    plans, scene = visit.player.plans(boards, visit.view.bits), make_scene(sim)
+    _in_words(scene, plans)
     if worth_knowing is None:
         return
     with st.container(key="slow"):
         for plan in plans:
-            _same_grid(sim, plan, theme, portrait)
+            _same_grid(scene, plan, theme)
         come_into_view(st.session_state.get("view", LIVE), LIVE)
         if curves:
             _history(sim, curves, theme)
@@ -156,37 +159,37 @@ def _slow(
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out(boards[0])) + ".")
         for plan in plans:
-            st.caption(portrait.alt(sim, plan))
+            st.caption(REGISTRY[plan.id].alt(scene, plan))
         st.caption(f"State digest {sim.machine.digest()} at tick {sim.tick}.")
 
 
-def _said(sim, plans, portrait) -> None:
+def _in_words(scene: Scene, plans: list[Plan]) -> None:
     """What the page shows, in words: for screen readers, and where a test finds it."""
     with st.container(key="said"):
-        st.markdown(portrait.sentence(sim)[0])
+        st.markdown(scene.sentence()[0])
         for plan in plans:
-            st.caption(portrait.alt(sim, plan))
-        st.text(f"digest {sim.machine.digest()} tick {sim.tick}")
+            st.caption(REGISTRY[plan.id].alt(scene, plan))
+        st.text(f"digest {scene.sim.machine.digest()} tick {scene.sim.tick}")
 
 
-def _same_grid(sim, plan, theme: str, portrait) -> None:
+def _same_grid(scene: Scene, plan: Plan, theme: str) -> None:
     """The paused, zoomable heatmap, or the table, of what one live map shows."""
-    shown = st.session_state.get("view", LIVE)
+    shown, shows = st.session_state.get("view", LIVE), REGISTRY[plan.id]
     if shown == HEATMAP:
         from pagingviz.ui import figures
 
-        figure = figures.heatmap(portrait.cells(sim, plan), plan, theme, portrait.caption(sim, plan))
-        name = f"{plan.id}-tick-{sim.tick}"
+        figure = figures.heatmap(shows.cells(scene, plan), plan, theme, shows.caption(scene, plan))
+        name = f"{plan.id}-tick-{scene.sim.tick}"
         st.plotly_chart(figure, theme=None, key=f"heatmap-{plan.id}", config=figures.config(name))
     elif shown == TABLE:
-        rows = portrait.table(sim, plan)
+        rows = shows.table(scene, plan)
         st.markdown(f"**{plan.title}** · {plan.unit}")
         st.dataframe(rows[:ROWS], height=420, key=f"table-{plan.id}")
         if len(rows) > ROWS:
             st.caption(f"The first {ROWS:,} of {len(rows):,} rows.")
 
 
-def _history(sim, curves: tuple[str, ...], theme: str) -> None:
+def _history(sim: Simulation, curves: tuple[str, ...], theme: str) -> None:
     from pagingviz.ui import figures
 
     sc = sim.scenario

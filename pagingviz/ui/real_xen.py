@@ -6,11 +6,11 @@ import dataclasses
 
 import streamlit as st
 
-from pagingviz.boards import portray
+from pagingviz.boards.registry import HOME
 from pagingviz.evidence.xen import library, saves
 from pagingviz.evidence.xen.moments import Film, Moment
 from pagingviz.evidence.xen.moments import film as film_of
-from pagingviz.player.message import Look
+from pagingviz.player.message import Display
 from pagingviz.player.player import Player
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
@@ -149,8 +149,8 @@ def _maps(film: Film, moment: Moment, compact: bool) -> None:
     """All four maps of the model's machine; they can be stepped on from the row."""
     visit = session.current()
     player = _player(film, moment)
-    look = Look("Real Xen", portray.BOARDS, session.theme(visit), visit.view.present, compact)
-    board(player.answer(asked(_BOARD), look), _BOARD)
+    display = Display("Real Xen", HOME, session.theme(visit), visit.view.present, compact)
+    board(player.answer(asked(_BOARD), display), _BOARD)
 
 
 def _counts(film: Film, recording: library.Recording) -> None:

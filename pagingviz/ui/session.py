@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from pagingviz.player.message import Look, compiling
+from pagingviz.player.message import Display, compiling
 from pagingviz.player.player import Player, number
 from pagingviz.scenario.fields import MAX_COMMANDS, ScenarioError
 from pagingviz.scenario.scenario import HOME, Scenario, load
@@ -192,7 +192,7 @@ class Visit:
             n = ask.get("n")
             self.view = dataclasses.replace(self.view, ref=None if n is None else number(n, 0, address.MOST_REFERENCES, 0))
 
-    def answer(self, ask: dict | None, look: Look) -> bytes:
+    def answer(self, ask: dict | None, display: Display) -> bytes:
         """The message for the board of this visitor's page."""
         ask = ask if isinstance(ask, dict) else None
         if ask:
@@ -203,8 +203,8 @@ class Visit:
             if ask.get("cmd") == "ref":
                 ask = ask | {"cmd": "inspect"}  # the machine stays where it is
         if self.player is None:
-            return compiling((self.wanted or (self.scenario,))[0], look, warm.progress(), self.seq)
-        return self.player.answer(ask, look)
+            return compiling((self.wanted or (self.scenario,))[0], display, warm.progress(), self.seq)
+        return self.player.answer(ask, display)
 
 
 def current() -> Visit:

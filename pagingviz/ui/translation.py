@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from pagingviz.arch import costs, x86
 from pagingviz.arch import events as ev
-from pagingviz.boards import portray, translation
 from pagingviz.boards import translate_words as words
-from pagingviz.boards.inspect import entry_gva
+from pagingviz.boards.guest_tables import first_address
+from pagingviz.boards.registry import REGISTRY, make_plan
+from pagingviz.boards.scene import Walks
 from pagingviz.boards.translation import ROADS
+from pagingviz.boards.translation_scene import TranslationScene
 from pagingviz.manual.left_out import left_out
-from pagingviz.player.message import Look
+from pagingviz.player.message import Display
 from pagingviz.player.twins import Roads
 from pagingviz.reading.caches import average, filled, tlb_entry
-from pagingviz.reading.translate import KINDS, translate
+from pagingviz.reading.translate import KINDS, Walk, translate
 from pagingviz.scenario.fields import ScenarioError
-from pagingviz.story.sentences import process_name
+from pagingviz.story.sentences import process_name, sentence
+from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address, session, sidebar
 from pagingviz.ui.board import asked, board
 from pagingviz.ui.follow import follow
@@ -31,72 +35,36 @@ _BOARD, _CHOOSE = "board-translation", "board-translation-choose"
 MOST_PAGES = 400  # in the list of pages; any other address is written
 
 
-class Portrait:
-    """Draws the boards of the roads for a Player (player/player.py): what portray does for the maps."""
+class Resolver:
+    """Makes the scenes of the page: the address of a view, resolved down all roads."""
 
     def __init__(self, view: address.View, roads: Roads | None):
         self.view, self.roads = view, roads
-        self._walks, self._of = {}, None
-        self.late = True
+        self.late = True  # a road's machine has not reached the visitor's tick
+        self._walks: Walks | None = None
+        self._moment: tuple | None = None
 
-    def walks(self, sim) -> dict:
-        """{board: Walk, or a sentence} of the present moment."""
+    def walks(self, sim: Simulation) -> Walks:
+        """The walks of the present moment; the other roads' machines are brought a little nearer to it."""
         moment = sim.tick, sim.opened
-        if self._of != moment:
-            self._of = moment
+        if self._walks is None or self._moment != moment:
+            assert self.roads is not None
+            self._moment = moment
             self.late = not self.roads.follow()
-            vcpu, gva, kind, user = target(sim, self.view)
+            access = target(sim, self.view)
             machines = {board: self.roads.machine(board) for board in ROADS}
-            self._walks = {
-                board: m if isinstance(m, str) else translate(m, vcpu, gva, kind, user) for board, m in machines.items()
-            }
+            found = {board: m if isinstance(m, str) else translate(m, *access) for board, m in machines.items()}
+            every = Walks(found, 0, self.roads.own, self.late)
+            ref = self.view.ref
+            self._walks = dataclasses.replace(every, made=every.total if ref is None else min(ref, every.total))
         return self._walks
 
-    def total(self, sim) -> int:
-        """References of the longest walk."""
-        return max((len(w.references) for w in self.walks(sim).values() if not isinstance(w, str)), default=0)
-
-    def made(self, sim) -> int:
-        """References that are made: all of them unless the view says otherwise."""
-        total = self.total(sim)
-        return total if self.view.ref is None else min(self.view.ref, total)
-
-    def plan(self, scenario, work, board, pages=None, bits="round"):
-        return translation.plan(scenario, board)
-
-    def cells(self, sim, plan):
-        return translation.cells(plan, self.walks(sim)[plan.id], self.made(sim))
-
-    def caption(self, sim, plan):
-        return translation.caption(plan, self.walks(sim)[plan.id], self.made(sim))
-
-    def alt(self, sim, plan):
-        return translation.alt(plan, self.walks(sim)[plan.id], self.made(sim))
-
-    def inspect(self, sim, plan, cell):
-        walks = self.walks(sim)
-        return translation.inspect(sim, plan, walks[plan.id], cell, walks)
-
-    def sentence(self, sim):
-        return translation.sentence(self.walks(sim), self.made(sim), self.roads.own)
-
-    def status(self, sim):
-        _, gva, kind, user = target(sim, self.view)
-        access = "access", f"{words.ACCESSES[kind]} {gva:#x}, {'user' if user else 'kernel'}"
-        return [*(row for row in portray.status(sim) if row[0] not in ("seed", "table updates")), access]
-
-    def more(self, sim, plans):
-        """For the board: how far the walk is, the numbers in its cells, and whether a road is still on its way."""
-        walks = self.walks(sim)
-        return {
-            "made": self.made(sim),
-            "total": self.total(sim),
-            "late": self.late,
-            "numbers": [translation.numbers(plan, walks[plan.id]) for plan in plans],
-        }
+    def scene(self, sim: Simulation) -> TranslationScene:
+        """The present moment of `sim`."""
+        return TranslationScene(sim, self.walks(sim))
 
 
-def target(sim, view: address.View) -> tuple[int, int, int, int]:
+def target(sim: Simulation, view: address.View) -> tuple[int, int, int, int]:
     """(vcpu, gva, kind, user) to resolve: of the view, else of the tick's last access, else a page of the program."""
     events = sim.events()
     seen = events[events["kind"] == ev.ACCESS]
@@ -200,19 +168,19 @@ def _pages(visit: session.Visit) -> dict[int, str]:
     return out | {base: f"kernel direct map {base:#x}"}
 
 
-def portrait_of(visit: session.Visit) -> Portrait:
-    """The portrait of this visitor's roads; the twins are made when there is a machine, and anew when it is another one."""
+def resolver_of(visit: session.Visit) -> Resolver:
+    """The resolver of this visitor's roads; the twins are made when there is a machine, and anew when it is another one."""
     player = visit.player
     if player is None:
         visit.roads = None
     elif visit.roads is None or visit.roads.sim is not player.sim:
         visit.roads = Roads(player.sim)
-    return Portrait(visit.view, visit.roads)
+    return Resolver(visit.view, visit.roads)
 
 
-def _mark(visit: session.Visit, portrait: Portrait) -> str:
+def _mark(visit: session.Visit, resolver: Resolver) -> str:
     """What the boards show beside the machine: the follower (ui/follow.py) compares it."""
-    return f" {visit.view.gva} {visit.view.access} {visit.view.ref} {portrait.late}"
+    return f" {visit.view.gva} {visit.view.access} {visit.view.ref} {resolver.late}"
 
 
 @st.fragment
@@ -227,22 +195,22 @@ def _live(title: str) -> None:
     theme, present, query = session.theme(visit), visit.view.present, lambda: urlencode(visit.address())
     if choosing:
         st.caption("Click an entry: the first address that it covers is resolved down all roads.")
-        look = Look(title, ("guest-tables",), theme, present, query=query)
-        payload = visit.answer(asked(key), look)
+        display = Display(title, ("guest-tables",), theme, present, query=query)
+        payload = visit.answer(asked(key), display)
     else:
         visit.step_walk(asked(key))
-        portrait = portrait_of(visit)
-        look = Look(
+        resolver = resolver_of(visit)
+        display = Display(
             title,
             tuple(ROADS),
             theme,
             present,
             query=query,
-            portrait=portrait,
+            scene=resolver.scene,
             changes=False,
-            mark=lambda: _mark(visit, portrait),
+            mark=lambda: _mark(visit, resolver),
         )
-        payload = visit.answer(asked(key), look)
+        payload = visit.answer(asked(key), display)
     come_or_say(visit, waiting)
     board(payload, key, on_ask=lambda: _clicked(visit))
 
@@ -252,8 +220,8 @@ def _clicked(visit: session.Visit) -> None:
     ask = asked(_CHOOSE)
     if not ask or ask.get("cmd") != "inspect" or ask.get("hover") or visit.player is None:
         return
-    plan = portray.plan(visit.player.sim.scenario, visit.player.sim.work, "guest-tables")
-    gva = entry_gva(visit.player.sim, plan, ask.get("cell"))
+    sim = visit.player.sim
+    gva = first_address(sim.machine, make_plan("guest-tables", sim.scenario, sim.work), ask.get("cell"))
     if gva is not None:
         visit.view = dataclasses.replace(visit.view, gva=gva, ref=None)
         st.session_state["walk-view"] = WALKS
@@ -266,20 +234,21 @@ def _slow(worth_knowing: tuple[str, ...]) -> None:
     visit = session.current()
     ready = visit.player is not None and not visit.player.job
     if ready:
-        sim, portrait = visit.player.sim, portrait_of(visit)
-        walks = portrait.walks(sim)
+        sim, resolver = visit.player.sim, resolver_of(visit)
+        scene = resolver.scene(sim)
+        walks = resolver.walks(sim).by_board
     with st.container(key="follower"):
-        follow(visit.player.now + _mark(visit, portrait) if ready else "")
+        follow(visit.player.now + _mark(visit, resolver) if ready else "")
     with st.sidebar:
         params = visit.address()
         sidebar.share(visit, params, address.text(params))
     if not ready:
         return
     with st.container(key="said"):
-        st.markdown(portray.sentence(sim)[0])
-        st.markdown(portrait.sentence(sim)[0])
+        st.markdown(sentence(sim)[0])
+        st.markdown(scene.sentence()[0])
         for name in ROADS:
-            st.caption(portrait.alt(sim, translation.plan(sim.scenario, name)))
+            st.caption(REGISTRY[name].alt(scene, make_plan(name, sim.scenario, sim.work)))
         st.text(f"digest {sim.machine.digest()} tick {sim.tick}")
     if visit.view.present:
         return
@@ -293,7 +262,7 @@ def _slow(worth_knowing: tuple[str, ...]) -> None:
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out("translation")) + ".")
 
 
-def _held(name: str, walk) -> dict[str, str]:
+def _held(name: str, walk: Walk | str) -> dict[str, str]:
     """One row of the table of TLBs."""
     row = {"road": ROADS[name][1]}
     if isinstance(walk, str):
@@ -318,7 +287,7 @@ def _held(name: str, walk) -> dict[str, str]:
     }
 
 
-def _caches(walks: dict) -> None:
+def _caches(walks: Mapping[str, Walk | str]) -> None:
     """How full each road's caches are at this tick, and what they have saved so far: a row a cache, a column a road."""
     rows: dict[str, dict] = {}
     for name, walk in walks.items():
@@ -343,7 +312,7 @@ def _caches(walks: dict) -> None:
         )
 
 
-def _cost(walks: dict) -> None:
+def _cost(walks: Mapping[str, Walk | str]) -> None:
     """Cycles of each walk, from a table of single costs that the viewer may edit; it is kept for the visit."""
     state = st.session_state
     if "cost-editor" not in state:  # placed anew: it begins with what the viewer had when the page was left
@@ -372,7 +341,7 @@ def _cost(walks: dict) -> None:
         st.caption("Cycles of this one walk with the exit that it ends in, not of what the guest's kernel does at a #PF.")
 
 
-def counts(walk) -> dict[str, int]:
+def counts(walk: Walk) -> dict[str, int]:
     """How often each row of the table of costs (pagingviz/costs.py) is paid by a walk."""
     out = {"reference": len(walk.references) - walk.cached, "cached": walk.cached}
     if walk.end.kind == "exit":
@@ -384,7 +353,7 @@ def counts(walk) -> dict[str, int]:
     return out
 
 
-def _counted(walk, table: dict[str, int]) -> dict:
+def _counted(walk: Walk, table: dict[str, int]) -> dict:
     found = counts(walk)
     ends = walk.end.name if walk.end.kind != "frame" else ""
     return {"references": len(walk.references), "cached": walk.cached, "cycles": costs.cycles(found, table), "ends in": ends}

@@ -1,0 +1,112 @@
+"""The board of the second translation: a cell a guest frame, as EPT or NPT maps it, on the other roads as shadows map it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from pagingviz.boards.board import DEFAULT, Card, Options, Plan
+from pagingviz.boards.cell_words import (
+    HATCHED,
+    NOTHING,
+    W_FREE,
+    W_GIB,
+    W_GIB_RO,
+    W_OOS,
+    W_PENDING,
+    W_READ,
+    W_SUPER,
+    W_SUPER_RO,
+    W_TABLE,
+    W_WRITE,
+)
+from pagingviz.boards.frame_map import card_of, cell_of, frame_plan
+from pagingviz.boards.in_words import alternative, by_fill, rows
+from pagingviz.boards.palette import FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
+from pagingviz.boards.scene import Scene
+from pagingviz.machine.machine import Machine
+from pagingviz.reading import shadows
+from pagingviz.reading.nested_leaves import worst_states
+from pagingviz.scenario.scenario import Scenario
+
+_BY_STATE = np.array([W_WRITE, W_SUPER, W_GIB, W_READ, W_SUPER_RO, W_GIB_RO, W_PENDING])  # by reading.nested_leaves
+_BY_RIGHTS = np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS])  # reading.shadows: UNMAPPED .. OUT_OF_SYNC
+
+
+@lru_cache(maxsize=256)
+def _plan(road: str, frames: int, superpages: int) -> Plan:
+    if road == "hap":
+        legend = (
+            ("W", WRITABLE, "ram_rw"),
+            ("R", READ_ONLY, "ram_logdirty: no write unseen"),
+            ("S", SUPERPAGE, "2 MiB leaf"),
+            *((("G", SUPERPAGE, "1 GiB leaf"),) if superpages == 2 else ()),
+            ("?", PENDING, "recalculation pending"),
+        )
+    else:
+        legend = (
+            ("W", WRITABLE, "mapped writable"),
+            ("R", READ_ONLY, "mapped read-only"),
+            ("T", TABLE, "page table: write-protected"),
+            *((("O", OUT_OF_SYNC, "page table out of sync"),) if road != "pv" else ()),
+            (".", FREE, "in no shadow"),
+        )
+    return frame_plan("ept-npt", "EPT / NPT", "guest frame of 4 KiB", legend, road, frames)
+
+
+def _nested(machine: Machine, plan: Plan, n: int) -> np.ndarray:
+    """The words of the n cells by the leaves of the nested tables and what waits above them."""
+    return _BY_STATE[worst_states(machine, plan.per_cell, n)]
+
+
+def _shadowed(machine: Machine, plan: Plan, n: int) -> np.ndarray:
+    """The words of the n cells by the rights of the shadows, of the frames of one cell the worst."""
+    rights = shadows.frame_rights(machine)
+    if plan.per_cell > 1:
+        padded = np.zeros(n * plan.per_cell, rights.dtype)
+        padded[: rights.size] = rights
+        rights = padded.reshape(n, plan.per_cell).max(axis=1)
+    return _BY_RIGHTS[rights]
+
+
+class EptNpt:
+    """Every frame of the guest with all that waits above it, as an access would find it."""
+
+    id = "ept-npt"
+
+    def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
+        return _plan(scenario.road, scenario.frames, scenario.superpages)
+
+    def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
+        if plan.road == "bare":
+            return np.full((plan.height, plan.width), HATCHED)
+        out, n = np.full(plan.key.size, NOTHING), int(np.count_nonzero(plan.key >= 0))
+        out[:n] = (_nested if plan.road == "hap" else _shadowed)(scene.sim.machine, plan, n)
+        return out.reshape(plan.height, plan.width)
+
+    def caption(self, scene: Scene, plan: Plan) -> str:
+        s = scene.sim.machine.sys[0]
+        if plan.road == "bare":
+            return "bare road: the hardware uses the guest's own tables"
+        if plan.road == "hap" and s.npt:
+            return f"NPF exits: {int(s.npf_write):,} by stores · {int(s.npf_recalc):,} by pending changes"
+        if plan.road == "hap":
+            full = f" · log full {int(s.pml_full):,}" if s.pml else ""
+            return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}{full}"
+        if not shadows.in_use(scene.sim.machine):
+            return "no EPT on this road, and no shadows now: the types of the guest's frames"
+        return "no EPT on this road: how the shadows map each frame"
+
+    def alt(self, scene: Scene, plan: Plan) -> str:
+        return alternative(scene.sim.tick, plan, by_fill(self.cells(scene, plan)), self.caption(scene, plan))
+
+    def table(self, scene: Scene, plan: Plan) -> list[dict[str, Any]]:
+        return rows(self.cells(scene, plan), lambda cell: {"gfn": hex(int(plan.key[cell]))})
+
+    def card(self, scene: Scene, plan: Plan, cell: int) -> Card | None:
+        return card_of(scene, plan, cell)
+
+    def lit(self, scene: Scene, plan: Plan, gfn: int) -> list[int]:
+        return cell_of(plan, gfn)

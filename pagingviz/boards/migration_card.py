@@ -1,0 +1,75 @@
+"""The inspector's card of a frame of a guest that is being migrated: the frame here, on the wire, and there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pagingviz.boards.board import Card, Plan
+from pagingviz.migration.run import Migration
+from pagingviz.migration.state import ABORTED, DONE, EPOCH, LIVE, LOST, ROLLING, STATE
+from pagingviz.reading import migration_frames as frames
+from pagingviz.reading.guest_frames import machine_frame
+from pagingviz.timeline.simulation import Simulation
+
+
+def card_of(sim: Simulation, plan: Plan, cell: int) -> Card:
+    """The card of a cell that stands for a frame, while there is a migration."""
+    mig = sim.migration
+    gfn = int(plan.key[cell])
+    at = int(mig.machine.kept.places(np.array([gfn]))[0])
+    rows = []
+    if plan.per_cell > 1:
+        last = min(gfn + plan.per_cell, mig.frames) - 1
+        rows.append(("this cell", f"gfn {gfn:#x} to {last:#x}; below: the first of them"))
+    chain = [f"gfn {gfn:#x}", f"source: mfn {machine_frame(sim.machine, gfn):#x}"]
+    if mig.destination.pv:
+        chain.append(f"destination: mfn {int(mig.destination.p2m[gfn]):#x}")
+    title = f"{plan.title}: gfn {gfn:#x}"
+    if at >= mig.machine.kept.count:
+        rows.append(("state", "nothing is kept of it: no program can touch it"))
+        return Card(title, chain, rows, "It crosses once, in round 1.", frame=gfn)
+    return Card(title, chain, rows + _rows(mig, at), _why(mig, at), frame=gfn)
+
+
+def _rows(mig: Migration, at: int) -> list[tuple[str, str]]:
+    """Rows about the frame whose state is number `at`."""
+    st = mig.state
+    version, there = int(mig.machine.view("ver")[at]), int(mig.destination.versions[at])
+    times, last = int(st.times[at]), int(st.sent_in[at])
+    rows = [
+        ("sent", f"{times} time{'s' if times != 1 else ''}" + (f", last in round {last}" if times else "")),
+        ("stores to it so far", f"{version:,}"),
+        ("of them there", f"{there:,}" if frames.arrived(mig)[at] else "it is not there"),
+        ("dirty bit", "set" if frames.dirty(mig)[at] else "clear"),
+        ("this round's set", "waits" if frames.waiting(mig)[at] else "does not wait"),
+    ]
+    return [*rows, ("what it is", "a page table of the guest")] if frames.tables(mig)[at] else rows
+
+
+def _why(mig: Migration, at: int) -> str:
+    """Why the frame whose state is number `at` is where it is."""
+    st = mig.state
+    if st.phase == ABORTED:
+        return st.why
+    if st.phase == DONE:
+        return "The migration is over: the destination has it, in its last version."
+    dirty = frames.dirty(mig)[at]
+    if frames.passed_over(mig)[at]:
+        how = (
+            "its table refers to a frame in flux (EAGAIN): it goes with the last round"
+            if frames.deferred(mig)[at]
+            else "it was dirty again before its batch was sent: to send it now would be in vain"
+        )
+        return f"Left for later: {how}."
+    if frames.waiting(mig)[at]:
+        if st.phase in (ROLLING, STATE, LOST):
+            return "It has not been pushed yet: when the guest touches it over there, it must wait for it."
+        again = " It has been written again already, so this sending will be in vain." if dirty else ""
+        return f"It is in this round's set and its turn comes, lowest frame first.{again if st.phase == LIVE else ''}"
+    if dirty and st.phase in (LIVE, EPOCH):
+        return "The guest has written it since the last CLEAN: the next one will report it, and it goes again."
+    if st.fetched[at]:
+        return "The guest touched it over there before its turn: a page fault fetched it, or one just before it."
+    if frames.outdated(mig)[at]:
+        return "The destination has an old version of it."
+    return "The destination has it as it is, and nobody has written it since."

@@ -1,0 +1,107 @@
+"""Where the frames of a migration are, as sets: bool[n], one item for each frame that has state, in the order of
+`machine.kept.frames()`. A frame without state is never written, and crosses the wire once.
+
+The hypervisor knows what is dirty and the toolstack what it has sent; what the destination has is read from its versions.
+"""
+
+import numpy as np
+
+from pagingviz.migration.destination import InFlux
+from pagingviz.migration.run import Migration
+from pagingviz.migration.state import ABORTED, DONE, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
+from pagingviz.migration.wire import BATCH, chunk
+
+POSTCOPY = ("postcopy", "hybrid")  # the kinds of migration that fetch pages after the guest has gone
+_GUEST_GONE = (STATE, ROLLING, LOST)  # phases of them in which pages are still at the source
+
+
+def _set(mig: Migration, frames: np.ndarray) -> np.ndarray:
+    """The set of these frames."""
+    out = np.zeros(mig.machine.kept.count, bool)
+    out[mig.places(np.asarray(frames, np.int64))] = True
+    return out
+
+
+def dirty(mig: Migration) -> np.ndarray:
+    """The bit is set, or will be when the processors' logs are flushed."""
+    m = mig.machine
+    if not m.sys[0].log_dirty:
+        return np.zeros(m.kept.count, bool)
+    return _set(mig, np.concatenate([m.dirty_frames(), m.logged_frames()]))
+
+
+def waiting(mig: Migration) -> np.ndarray:
+    """In the set of the round under way, and not yet sent. Before the start: all."""
+    st = mig.state
+    if st.phase in _GUEST_GONE:
+        return ~st.arrived
+    if st.phase == WAITING:
+        return np.ones(st.times.size, bool)
+    if st.phase not in (LIVE, FINAL) or not st.rounds:
+        return np.zeros(st.times.size, bool)
+    return mig.machine.kept.frames() >= st.at if st.todo is None else _set(mig, st.todo[st.at :])
+
+
+def deferred(mig: Migration) -> np.ndarray:
+    """Deferred to the last round, because the page has no form on the wire now (EAGAIN)."""
+    return _set(mig, mig.state.deferred)
+
+
+def passed_over(mig: Migration) -> np.ndarray:
+    """Passed over in this round, or deferred to the last one."""
+    st = mig.state
+    if st.phase != LIVE or not st.rounds:
+        return np.zeros(st.times.size, bool)
+    passed = mig.machine.kept.frames() < st.at if st.todo is None else _set(mig, st.todo[: st.at])
+    return passed & (st.sent_in != st.rounds[-1].number) | deferred(mig)
+
+
+def in_flight(mig: Migration) -> np.ndarray:
+    """What was handed to the wire last, while a round lasts."""
+    st = mig.state
+    if st.phase not in (LIVE, FINAL, ROLLING) or not st.rounds or not st.at or st.state_sent:
+        return np.zeros(st.times.size, bool)
+    step, batch = chunk(st.rounds[-1].planned), (st.at - 1) // BATCH * BATCH
+    first = batch + (st.at - 1 - batch) // step * step
+    frames = mig.machine.kept.frames()
+    now = (frames >= first) & (frames < st.at) if st.todo is None else _set(mig, st.todo[first : st.at])
+    return now & (st.sent_in == st.rounds[-1].number)
+
+
+def arrived(mig: Migration) -> np.ndarray:
+    """The destination has the page, be it an old one."""
+    st = mig.state
+    old_ones_gone = mig.scenario.migrate in POSTCOPY and st.phase in (*_GUEST_GONE, DONE)  # discarded at the hand-over
+    return st.arrived if old_ones_gone else st.times > 0
+
+
+def outdated(mig: Migration) -> np.ndarray:
+    """The destination's page is not the source's; once the guest has gone on there, not the one it was suspended with."""
+    st, d = mig.state, mig.destination
+    out = np.zeros(st.times.size, bool)
+    if st.phase in (ROLLING, LOST):
+        image = mig.image
+    elif st.phase == DONE:
+        image = mig.image if mig.scenario.migrate in POSTCOPY else mig.checked
+    else:
+        try:
+            image = d.image()
+        except InFlux:  # a PV table in flux: it has no form on the wire now
+            image = mig.machine.view("ver"), d.tables
+    if image is None:
+        return out  # compared at the resume (State.equal); the source is no more
+    out[d.differs(*image)] = True
+    return out & arrived(mig)
+
+
+def tables(mig: Migration) -> np.ndarray:
+    """The page is a page table of the guest."""
+    return _set(mig, mig.machine.live_tables())
+
+
+def frames_passed(mig: Migration) -> int:
+    """Frames below this one have been sent or passed over at least once, if they are without state."""
+    st = mig.state
+    if not st.rounds or st.phase == ABORTED:
+        return 0
+    return st.at if st.todo is None else mig.frames
