@@ -1,5 +1,7 @@
 """The check of docstrings finds what it is for, and nothing else."""
 
+import ast
+
 import check_docstrings
 import pytest
 
@@ -46,6 +48,16 @@ def test_a_kernel_that_takes_elements_of_an_unusual_array_must_describe_it(tmp_p
     assert missing(tmp_path, KERNEL) == []
     assert missing(tmp_path, KERNEL.replace("them", "rows, uint64[n]"), in_core=True) == []
     assert missing(tmp_path, KERNEL.replace("rows[0]", "s.rows[0]"), in_core=True) == []
+
+
+def test_a_method_may_be_described_by_its_protocol(tmp_path):
+    text = "class C:\n    def f(self) -> np.ndarray:\n        return 1\n"
+    protocol = "class P(Protocol):\n    def f(self) -> np.ndarray:\n        'uint64[n]'\n"
+    assert check_docstrings.inherited([ast.parse(protocol).body]) == {"f"}
+    path = tmp_path / "module.py"
+    path.write_text(text)
+    assert check_docstrings.problems(path, False, {"f"}) == []
+    assert len(check_docstrings.problems(path, False)) == 1
 
 
 def test_the_package_passes(capsys):

@@ -31,7 +31,7 @@ def letter_of(cell: int) -> str:
 
 
 def letters_of(grid: np.ndarray) -> np.ndarray:
-    """The letters of a grid of cell words, an array of texts of the grid's shape."""
+    """The letters of a grid of cell words, uint16[height, width], as a grid of texts, str[height, width]."""
     return np.array(list(LETTERS))[grid >> LETTER_SHIFT & LETTER_MASK]
 
 

@@ -42,7 +42,7 @@ _FILLS = {
 
 
 def by_fill(grid: np.ndarray) -> str:
-    """How many cells of each fill a grid has: "12 pages in use, 3 dirty"."""
+    """How many cells of each fill a grid of cell words, uint16[height, width], has: "12 pages in use, 3 dirty"."""
     fill, n = np.unique(grid & FILL_MASK, return_counts=True)
     counts = dict(zip(fill.tolist(), n.tolist(), strict=True))
     used = sum(count for code, count in counts.items() if code >= AGE_YOUNGEST)
@@ -51,7 +51,7 @@ def by_fill(grid: np.ndarray) -> str:
 
 
 def by_letter(grid: np.ndarray, plan: Plan) -> list[tuple[int, str]]:
-    """[(how many cells of a grid have a letter, its text)] of each letter of the legend."""
+    """[(how many cells of the grid, uint16[height, width], have a letter, its text)] of each letter of the legend."""
     letters = letters_of(grid)
     return [(int(np.count_nonzero(letters == letter)), text) for letter, _, text in plan.legend if letter.strip()]
 
@@ -66,7 +66,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """A row for each cell that is not empty: its number, what `about` the cell knows, its letter, its state, its edge.
 
-    state: of a cell word, where its fill does not say enough.
+    grid: cell words, uint16[height, width]; state: of a cell word, where its fill does not say enough.
     """
     flat = grid.reshape(-1)
     fill = flat & FILL_MASK

@@ -15,6 +15,7 @@ from pagingviz.timeline.simulation import Simulation
 def card_of(sim: Simulation, plan: Plan, cell: int) -> Card:
     """The card of a cell that stands for a frame, while there is a migration."""
     mig = sim.migration
+    assert mig
     gfn = int(plan.key[cell])
     at = int(mig.machine.kept.places(np.array([gfn]))[0])
     rows = []

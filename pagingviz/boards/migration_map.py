@@ -33,7 +33,7 @@ class Words:
     """The words of a board, the worst last: that is what a cell of many frames shows.
 
     rows: (letter, fill code, text); thick: (letter, text) of the entry that explains the thick edge, or None; not_sent,
-    sent: letters of frames without state, which cross once. cells: the cell word of each row; rank: {letter: row}.
+    sent: letters of frames without state, which cross once. cells: the cell word of each row, int[rows]; rank: {letter: row}.
     """
 
     rows: tuple[tuple[str, int, str], ...]
@@ -79,7 +79,7 @@ class MigrationBoard:
     # ---- what each board has of its own
 
     def ranks(self, mig: Migration) -> tuple[np.ndarray, np.ndarray]:
-        """(row of `words` that each frame with state has, whether its edge is thick)."""
+        """Of each frame with state: the row of `words` that it has, int[kept], and whether its edge is thick, bool[kept]."""
         raise NotImplementedError
 
     def line(self, mig: Migration) -> str:
@@ -96,6 +96,7 @@ class MigrationBoard:
         return ()
 
     def grid_without_migration(self, out: np.ndarray, plan: Plan) -> np.ndarray:
+        """The cell words of a machine without migration, int[cells]. `out`, int[cells]: each frame hatched, else nothing."""
         return out
 
     # ---- what they share

@@ -25,7 +25,7 @@ def _padded(raw: bytes) -> bytes:
 
 
 def encode(header: dict, frames: Iterable[Sequence[np.ndarray]]) -> bytes:
-    """One message of `frames`; frames[f][b] is the (h, w) uint16 grid of board b at frame f.
+    """One message of `frames`; frames[f][b] is the grid uint16[h, w] of board b at frame f.
 
     `header` must have "boards" (each with w and h), "frames" (one record for each frame) and "theme". Added to it are
     "palette", the colours of that theme, and "codes", how a cell word is read: the scripts have no copy of them.
@@ -57,7 +57,7 @@ def encode(header: dict, frames: Iterable[Sequence[np.ndarray]]) -> bytes:
 
 
 def decode(payload: bytes) -> tuple[dict, list[list[np.ndarray]]]:
-    """(header, frames) of a message, frames[f][b] as given to `encode`. Raises ValueError for anything else."""
+    """(header, frames) of a message, frames[f][b] uint16[h, w] as given to `encode`. Raises ValueError for anything else."""
     try:
         return _decode(payload)
     except (IndexError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -102,7 +102,7 @@ def _plan(road: str, pages: int, kinds: str) -> Plan:
 
 
 def age_fill(age: np.ndarray) -> np.ndarray:
-    """Fill code of an age in ticks: one step of the ramp for each doubling."""
+    """Fill codes, int[n], of ages in ticks, int64[n]: one step of the ramp for each doubling."""
     bits = np.frexp(np.maximum(age, 0).astype(np.float64))[1]  # bit length
     return np.minimum(AGE_YOUNGEST + np.maximum(bits - 1, 0), AGE_OLDEST)
 

@@ -61,7 +61,7 @@ class Sheet:
     def process(self, slot: int, name: str, pages: np.ndarray, direct_map: int) -> None:
         """All levels of one process: its top (with the kernel's entry), the next ones on the same line, then the L1 entries.
 
-        The arguments are those of process_entries.
+        The arguments are those of process_entries: pages, int64[n], are the virtual pages that the process uses.
         """
         self._line(name[:10])
         top, *below = process_entries(slot, pages, self.levels, direct_map)

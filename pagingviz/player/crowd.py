@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 LEAST_RATE = 10  # frames a second below which running is no pleasure
 SHARE = 0.85  # of one core's time that frames may take: the rest is Streamlit's
@@ -18,7 +19,7 @@ WEIGHT = 0.1  # of the newest batch in the mean cost
 class Crowd:
     """Who runs, and what a frame costs. `clock` returns seconds; times are in seconds. Safe to share between threads."""
 
-    def __init__(self, clock=time.monotonic):
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._running: dict[object, float] = {}  # visitor -> time of the last ask
         self._cost = 0.0

@@ -347,7 +347,10 @@ class Player:
 
 
 def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Cells that have changed. That a page has grown older, or that a cross has gone, is no change."""
+    """Which of n cells have changed, bool[n]: `now` and `before` are their words, uint16[n].
+
+    That a page has grown older, or that a cross has gone, is no change.
+    """
     aged = ((now & FILL_MASK) >= AGE_YOUNGEST) & ((before & FILL_MASK) >= AGE_YOUNGEST)
     return (now ^ before) & ~np.where(aged, CROSSED | FILL_MASK, CROSSED).astype(np.uint16) != 0
 

@@ -9,7 +9,7 @@ from pagingviz.machine.machine import Machine
 def history(machine: Machine) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(round in which the bit was set last or -1, xen.MK_* of who set it, number of rounds in which it was set).
 
-    Each int64, one item for each frame that has state, in the order of `machine.kept.frames()`.
+    Each int64[kept], one item for each frame that has state, in the order of `machine.kept.frames()`.
     """
     words = machine.view("dround")
     last, who, times = words & xen.DR_ROUND, words >> xen.DR_CAUSE_SHIFT & xen.DR_CAUSE, words >> xen.DR_ROUNDS_SHIFT

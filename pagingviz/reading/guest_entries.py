@@ -90,7 +90,7 @@ def pointing_at(machine: Machine, values: Values, gfn: int) -> np.ndarray:
 def process_entries(slot: int, pages: np.ndarray, levels: int, direct_map: int) -> list[Entries]:
     """All entries that a process can use, a group a level from the top down; the top has the kernel's entry at its end.
 
-    pages: int64, the virtual pages that it uses; levels: of the guest's tables; direct_map: address at which the kernel's
+    pages: int64[n], the virtual pages that it uses; levels: of the guest's tables; direct_map: address at which the kernel's
     direct map begins.
     """
     bits = address_bits(levels)
@@ -116,7 +116,7 @@ def kernel_entry(levels: int, direct_map: int) -> int:
 
 
 def entry_numbers(page: np.ndarray, level: int, levels: int) -> np.ndarray:
-    """Entry numbers, in tables of `level` of a guest with so many levels, of virtual pages that are shifted to that level."""
+    """Entry numbers, int64[n], in tables of `level` of a guest with so many levels. page: int64[n], shifted to that level."""
     return page & ((1 << address_bits(levels)) - 1 if level < 4 else 511)
 
 

@@ -23,7 +23,7 @@ def _set(mig: Migration, frames: np.ndarray) -> np.ndarray:
 
 
 def dirty(mig: Migration) -> np.ndarray:
-    """The bit is set, or will be when the processors' logs are flushed."""
+    """bool[n]: the bit is set, or will be when the processors' logs are flushed."""
     m = mig.machine
     if not m.sys[0].log_dirty:
         return np.zeros(m.kept.count, bool)
@@ -31,7 +31,7 @@ def dirty(mig: Migration) -> np.ndarray:
 
 
 def waiting(mig: Migration) -> np.ndarray:
-    """In the set of the round under way, and not yet sent. Before the start: all."""
+    """bool[n]: in the set of the round under way, and not yet sent. Before the start: all."""
     st = mig.state
     if st.phase in _GUEST_GONE:
         return ~st.arrived
@@ -43,12 +43,12 @@ def waiting(mig: Migration) -> np.ndarray:
 
 
 def deferred(mig: Migration) -> np.ndarray:
-    """Deferred to the last round, because the page has no form on the wire now (EAGAIN)."""
+    """bool[n]: deferred to the last round, because the page has no form on the wire now (EAGAIN)."""
     return _set(mig, mig.state.deferred)
 
 
 def passed_over(mig: Migration) -> np.ndarray:
-    """Passed over in this round, or deferred to the last one."""
+    """bool[n]: passed over in this round, or deferred to the last one."""
     st = mig.state
     if st.phase != LIVE or not st.rounds:
         return np.zeros(st.times.size, bool)
@@ -57,7 +57,7 @@ def passed_over(mig: Migration) -> np.ndarray:
 
 
 def in_flight(mig: Migration) -> np.ndarray:
-    """What was handed to the wire last, while a round lasts."""
+    """bool[n]: what was handed to the wire last, while a round lasts."""
     st = mig.state
     if st.phase not in (LIVE, FINAL, ROLLING) or not st.rounds or not st.at or st.state_sent:
         return np.zeros(st.times.size, bool)
@@ -69,14 +69,14 @@ def in_flight(mig: Migration) -> np.ndarray:
 
 
 def arrived(mig: Migration) -> np.ndarray:
-    """The destination has the page, be it an old one."""
+    """bool[n]: the destination has the page, be it an old one."""
     st = mig.state
     old_ones_gone = mig.scenario.migrate in POSTCOPY and st.phase in (*_GUEST_GONE, DONE)  # discarded at the hand-over
     return st.arrived if old_ones_gone else st.times > 0
 
 
 def outdated(mig: Migration) -> np.ndarray:
-    """The destination's page is not the source's; once the guest has gone on there, not the one it was suspended with."""
+    """bool[n]: the destination's page is not the source's; once the guest has gone on there, not that of the suspend."""
     st, d = mig.state, mig.destination
     out = np.zeros(st.times.size, bool)
     if st.phase in (ROLLING, LOST):
@@ -95,7 +95,7 @@ def outdated(mig: Migration) -> np.ndarray:
 
 
 def tables(mig: Migration) -> np.ndarray:
-    """The page is a page table of the guest."""
+    """bool[n]: the page is a page table of the guest."""
     return _set(mig, mig.machine.live_tables())
 
 

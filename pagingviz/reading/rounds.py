@@ -59,7 +59,9 @@ def working_set(mig: Migration) -> int:
 
 def now(sim: Simulation) -> int:
     """The present moment, in cycles: what the guest has done since the migration last looked counts at its pace."""
-    mig, st = sim.migration, sim.migration.state
+    mig = sim.migration
+    assert mig
+    st = mig.state
     if st.phase == WAITING:
         return sim.tick * mig.op
     return st.guest + (sim.tick - st.settled) * (mig.op if mig.paused else max(mig.op, st.pace))
@@ -67,7 +69,9 @@ def now(sim: Simulation) -> int:
 
 def stretches(sim: Simulation) -> list[tuple[str, str, int, int]]:
     """What followed what: [(lane, text, from, to)] in cycles since the start. Lanes: rounds, and the guest itself."""
-    mig, st = sim.migration, sim.migration.state
+    mig = sim.migration
+    assert mig
+    st = mig.state
     if st.phase == WAITING:
         return []
     end = st.ended or max(now(sim), st.link)

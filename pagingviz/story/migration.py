@@ -27,7 +27,10 @@ def _pages(n: int) -> str:
 
 
 def turn(sim: Simulation, events: np.ndarray) -> tuple[str, str] | None:
-    """(sentence, source) when the migration is what matters in this tick: a round begins, a pause, its end; else None."""
+    """(sentence, source) when the migration is what matters in this tick: a round begins, a pause, its end; else None.
+
+    events: of the tick, EVENT_DTYPE[n].
+    """
     mig, kinds = sim.migration, set(events["kind"].tolist())
     if mig is None:
         return None
@@ -105,6 +108,7 @@ def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
 
 def at_work(sim: Simulation) -> tuple[str, str]:
     """(sentence, source) of any moment of the migration: what the wire does."""
+    assert sim.migration
     st = sim.migration.state
     if st.phase == WAITING:
         return f"The migration begins at tick {sim.scenario.migrate_at:,}; until then the guest just runs.", LOOP

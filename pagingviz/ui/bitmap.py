@@ -32,7 +32,7 @@ def bits_switch() -> None:
         required=True,
         key=key,
         width="content",
-        format_func=_WORDS.get,
+        format_func=_WORDS.__getitem__,
         on_change=put,
         label_visibility="collapsed",
     )
@@ -81,11 +81,11 @@ def _logs(sim: Simulation) -> None:
         newest = [f"{gfn:#x}" for gfn in reversed(log[-NEWEST:])]
         more = f" and {len(log) - NEWEST} older" if len(log) > NEWEST else ""
         index = int(sim.machine.sys[0].pml_index[v])
-        index = f"{index}" if index < 512 else "below 0: full"  # it has wrapped
+        shown = f"{index}" if index < 512 else "below 0: full"  # it has wrapped
         rows.append(
             {
                 "vCPU": v,
-                "PML index": index,
+                "PML index": shown,
                 "logged": len(log),
                 "gfn, newest first": ", ".join(newest) + more if log else "nothing",
             }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
+from pagingviz.boards.board import Plan
 from pagingviz.boards.palette import (
     AGE_OLDEST,
     AGE_YOUNGEST,
@@ -24,6 +27,9 @@ from pagingviz.boards.palette import (
     age_colour,
     ink_on,
 )
+from pagingviz.experiments.ledger import Entry
+from pagingviz.experiments.pool_size import Point
+from pagingviz.reading.dirty_tree import TreePage
 
 LETTERS_UP_TO = 64  # columns: beyond that a letter is smaller than a reader's eye
 CODES = AGE_OLDEST + 1
@@ -51,8 +57,8 @@ def colorscale(palette: Palette) -> list[list]:
     return steps
 
 
-def heatmap(cells: np.ndarray, plan, theme: str, subtitle: str = "") -> go.Figure:
-    """The grid uint16 (h, w) of `plan` as a zoomable heatmap. z holds the fill codes, text the letters, markers the flags."""
+def heatmap(cells: np.ndarray, plan: Plan, theme: str, subtitle: str = "") -> go.Figure:
+    """The grid uint16[height, width] of `plan` as a zoomable heatmap: z fill codes, text letters, markers flags."""
     palette = PALETTES[theme]
     height, width = cells.shape
     fills = (cells & FILL_MASK).astype(np.uint8)
@@ -106,7 +112,7 @@ def heatmap(cells: np.ndarray, plan, theme: str, subtitle: str = "") -> go.Figur
     return figure
 
 
-def _hover(cells: np.ndarray, plan) -> np.ndarray:
+def _hover(cells: np.ndarray, plan: Plan) -> np.ndarray:
     """The legend's words for every cell: object (h, w)."""
     by_letter = {letter: text for letter, _, text in reversed(plan.legend) if letter.strip()}
     by_fill = {fill: text for _, fill, text in reversed(plan.legend)}
@@ -150,7 +156,7 @@ def history(ticks: np.ndarray, series: dict[str, np.ndarray], names: tuple[str, 
     return figure
 
 
-def pool_curve(points, cliff, pool: int, ticks: int, theme: str) -> go.Figure:
+def pool_curve(points: Sequence[Point], cliff: tuple[Point, Point] | None, pool: int, ticks: int, theme: str) -> go.Figure:
     """Shadow faults against pool size (poolsize.Point each), the cliff shaded, a line at the present size."""
     palette = PALETTES[theme]
     alive = [point for point in points if not point.crashed]
@@ -209,7 +215,7 @@ def pool_curve(points, cliff, pool: int, ticks: int, theme: str) -> go.Figure:
     return figure
 
 
-def ledger(entries, by: str, here, crossings, theme: str) -> go.Figure:
+def ledger(entries: Sequence[Entry], by: str, here: Entry, crossings: Sequence[tuple[Entry, Entry]], theme: str) -> go.Figure:
     """Cycles of both roads (ledger.Entry each) against `by`, a field of Entry; a line at the entry `here`, crossings shaded."""
     palette = PALETTES[theme]
     alive = [entry for entry in entries if not entry.crashed]
@@ -264,7 +270,7 @@ def ledger(entries, by: str, here, crossings, theme: str) -> go.Figure:
     return figure
 
 
-def dirty_tree(pages, theme: str) -> go.Figure:
+def dirty_tree(pages: Sequence[TreePage], theme: str) -> go.Figure:
     """The tree's pages (reading.dirty_tree) as rows of an icicle, root above; a leaf's colour says how many bits are set."""
     palette = PALETTES[theme]
     most = max([page.used for page in pages if page.level == 1], default=0) or 1

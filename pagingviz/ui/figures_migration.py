@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, PALETTES, PENDING, WRITABLE, age_colour, ink_on
+from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, PALETTES, PENDING, WRITABLE, Palette, age_colour, ink_on
+from pagingviz.migration import Round
 from pagingviz.migration.wire import FREQUENCY
+from pagingviz.reading.rounds import Pace
 from pagingviz.ui.figures import DASHES, LINES, layout
 
 MOST_BARS = 60  # rounds in a chart; the table has all
@@ -21,11 +25,11 @@ _SAID = {
 _FILLS = {"wire": WRITABLE, "source": FREE, "nowhere": PENDING, "destination": FREE}
 
 
-def _numbers(rounds) -> list[str]:
+def _numbers(rounds: Sequence[Round]) -> list[str]:
     return [f"{r.number}" + (" final" if r.kind == "final" else "") for r in rounds]
 
 
-def _axes(figure: go.Figure, palette, theme_title: str, y: str, height: int = 300) -> go.Figure:
+def _axes(figure: go.Figure, palette: Palette, theme_title: str, y: str, height: int = 300) -> go.Figure:
     figure.update_layout(layout(palette), height=height, title={"text": theme_title}, bargap=0.25, bargroupgap=0.05)
     figure.update_layout(legend={"y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left"}, margin_b=84)
     figure.update_xaxes(
@@ -37,7 +41,7 @@ def _axes(figure: go.Figure, palette, theme_title: str, y: str, height: int = 30
     return figure
 
 
-def rounds_bars(rounds, theme: str) -> go.Figure:
+def rounds_bars(rounds: Sequence[Round], theme: str) -> go.Figure:
     """Pages sent in each round beside those dirtied meanwhile, of which some were sent after their last store."""
     palette, rounds = PALETTES[theme], rounds[-MOST_BARS:]
     x = _numbers(rounds)
@@ -64,7 +68,7 @@ def rounds_bars(rounds, theme: str) -> go.Figure:
     return _axes(figure, palette, "Pages sent and dirtied", "pages")
 
 
-def exits_bars(rounds, exits, theme: str) -> go.Figure:
+def exits_bars(rounds: Sequence[Round], exits: Sequence[dict[str, int]], theme: str) -> go.Figure:
     """Exits of each round by cause (`exits`: a dict a round), one upon the other."""
     palette, rounds, exits = PALETTES[theme], rounds[-MOST_BARS:], exits[-MOST_BARS:]
     causes = list(dict.fromkeys(name for found in exits for name in found))
@@ -91,7 +95,7 @@ def exits_bars(rounds, exits, theme: str) -> go.Figure:
     return _axes(figure, palette, "Exits while each round was sent, by cause", "exits")
 
 
-def rates(paces, bandwidth: int, theme: str) -> go.Figure:
+def rates(paces: Sequence[Pace], bandwidth: int, theme: str) -> go.Figure:
     """How fast each round was sent, and how fast the guest dirtied meanwhile (reading.rounds.Pace each), MB/s."""
     palette, paces = PALETTES[theme], paces[-MOST_BARS:]
     figure = go.Figure()
@@ -115,7 +119,7 @@ def rates(paces, bandwidth: int, theme: str) -> go.Figure:
     return _axes(figure, palette, "Dirty rate against link", "MB/s")
 
 
-def downtimes(paces, fixed: int, actual: int, theme: str) -> go.Figure:
+def downtimes(paces: Sequence[Pace], fixed: int, actual: int, theme: str) -> go.Figure:
     """The pause that would have followed each round, in ms, over its fixed part; a line at the real one, if it is known."""
     palette, paces = PALETTES[theme], paces[-MOST_BARS:]
     us = FREQUENCY
@@ -146,7 +150,7 @@ def downtimes(paces, fixed: int, actual: int, theme: str) -> go.Figure:
     return _axes(figure, palette, "The pause, if this round were the last", "µs")
 
 
-def time_line(stretches, now: int, theme: str) -> go.Figure:
+def time_line(stretches: Sequence[tuple[str, str, int, int]], now: int, theme: str) -> go.Figure:
     """What was where, to scale (reading.rounds.stretches); a line at the present moment, at most at the end. In cycles."""
     palette = PALETTES[theme]
     figure = go.Figure()
@@ -188,7 +192,7 @@ def time_line(stretches, now: int, theme: str) -> go.Figure:
     return figure
 
 
-def mark_rounds(figure: go.Figure, marks, theme: str) -> go.Figure:
+def mark_rounds(figure: go.Figure, marks: Sequence[tuple[int, str]], theme: str) -> go.Figure:
     """A history with a line at each tick of `marks`, [(tick, word)]: where rounds began and where the guest went on."""
     colour = PALETTES[theme].muted
     for tick, word in marks[-MOST_BARS:]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import streamlit as st
 
 from pagingviz.experiments.migrations import moving
+from pagingviz.migration import Migration
 from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
 from pagingviz.reading import rounds as numbers
+from pagingviz.scenario.fields import Field
 from pagingviz.scenario.scenario import FIELDS
 from pagingviz.story import rounds as story
 from pagingviz.story.migration import duration
+from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 
 EXAMPLE = "moving"  # the scenario of the library that a visitor without a migration is offered
@@ -54,17 +60,25 @@ def choices() -> None:
             on_click=lambda: begin(visit, "precopy"),
         )
         return
-    choice(visit, "migrate", _field("migrate").choices, _SAID.get, 134, mark, lambda kind: begin(visit, kind))
+    choice(visit, "migrate", _field("migrate").choices, _SAID.__getitem__, 134, mark, lambda kind: begin(visit, kind))
     choice(visit, "policy", _field("policy").choices, lambda name: f"stop: {name}", 130, mark)
     choice(visit, "pace", PACES, lambda n: f"{n} tick{'s' * (n > 1)} a page", 140, mark)
     choice(visit, "bandwidth", LINKS, lambda n: f"{n:,} MB/s", 122, mark)
 
 
-def _field(name: str):
+def _field(name: str) -> Field:
     return next(field for field in FIELDS if field.name == name)
 
 
-def choice(visit: session.Visit, name: str, options, said, width: int, mark: int, put=None) -> None:
+def choice(
+    visit: session.Visit,
+    name: str,
+    options: Sequence[Any],
+    said: Callable[[Any], str],
+    width: int,
+    mark: int,
+    put: Callable[[Any], None] | None = None,
+) -> None:
     """A field of the scenario as a list; a value of its own that is not in the list is added."""
     value = getattr(visit.scenario, name)
     options = sorted({*options, value}) if isinstance(value, int) else list(options)
@@ -98,7 +112,7 @@ def begin(visit: session.Visit, kind: str) -> None:
 # ---- below the boards
 
 
-def details(sim, theme: str) -> None:
+def details(sim: Simulation, theme: str) -> None:
     """Outcome, rounds, convergence, time line and what the tables of the hypervisor go through."""
     mig = sim.migration
     if mig is None or mig.state.phase == WAITING:
@@ -123,11 +137,12 @@ def details(sim, theme: str) -> None:
     st.markdown(_storm(sim))
     marks = numbers.starts(mig)
     for k, names in enumerate(CURVES[sim.scenario.hap if sim.scenario.road == "hap" else sim.scenario.road]):
-        figure = figures.history(*sim.history(), names, sim.tick, theme)
+        ticks, series = sim.history()
+        figure = figures.history(ticks, series, names, sim.tick, theme)
         st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}", config=config(names[0]))
 
 
-def _outcome(mig) -> None:
+def _outcome(mig: Migration) -> None:
     """How it ended, loudly; else the rule that will end it."""
     state = mig.state
     if state.phase == DONE and state.equal and state.checkpoints:
@@ -148,7 +163,7 @@ def _outcome(mig) -> None:
         st.warning(state.why)
 
 
-def _charts(mig, theme: str) -> None:
+def _charts(mig: Migration, theme: str) -> None:
     """Four charts in two rows, and what they say."""
     from pagingviz.ui import figures_migration as charts
     from pagingviz.ui.figures import config
@@ -173,9 +188,10 @@ def _charts(mig, theme: str) -> None:
     st.markdown("\n".join(f"- {text}" for text in story.convergence(mig)))
 
 
-def _storm(sim) -> str:
+def _storm(sim: Simulation) -> str:
     """What each round's CLEAN did to the guest on this road, with its numbers; where none was needed, what it waited."""
     mig = sim.migration
+    assert mig
     waited = [
         f"round {r.number}: {r.faults:,} pages fetched on demand, {duration(r.stall)} waited for them"
         for r in mig.state.rounds

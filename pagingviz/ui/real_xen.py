@@ -15,7 +15,7 @@ from pagingviz.player.player import Player
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 from pagingviz.ui.board import asked, board
-from pagingviz.ui.jobs import finished, job
+from pagingviz.ui.jobs import Told, finished, job
 from pagingviz.ui.page import machine_in_words
 from pagingviz.ui.rows import chosen_row, rows
 
@@ -211,9 +211,9 @@ def _loops() -> None:
             st.caption(f"{name}: {beside.why}")
 
 
-def _all_loops(told) -> dict[str, saves.Beside]:
+def _all_loops(told: Told) -> dict[str, saves.Beside]:
     """Every run's two sides."""
-    out = {}
+    out: dict[str, saves.Beside] = {}
     for name in saves.NAMES:
         told(len(out), len(saves.NAMES))
         out[name] = saves.side_by_side(name)

@@ -158,7 +158,8 @@ def _pages(visit: session.Visit) -> dict[int, str]:
     """{gva: words} of the programs' pages, by program and use, and of the kernel's direct map."""
     if visit.player is None:
         return {}
-    sim, out = visit.player.sim, {}
+    sim = visit.player.sim
+    out: dict[int, str] = {}
     each = MOST_PAGES // max(len(sim.work.processes), 1)
     for slot, program in enumerate(sim.work.processes):
         for page, w, x in list(zip(program.pages, program.writable, program.executable, strict=True))[:each]:
@@ -232,17 +233,17 @@ def _clicked(visit: session.Visit) -> None:
 def _slow(worth_knowing: tuple[str, ...]) -> None:
     """What may be a moment behind the boards: words, what the TLBs hold, the cost."""
     visit = session.current()
-    ready = visit.player is not None and not visit.player.job
-    if ready:
-        sim, resolver = visit.player.sim, resolver_of(visit)
+    player = visit.player if visit.player and not visit.player.job else None
+    if player:
+        sim, resolver = player.sim, resolver_of(visit)
         scene = resolver.scene(sim)
         walks = resolver.walks(sim).by_board
     with st.container(key="follower"):
-        follow(visit.player.now + _mark(visit, resolver) if ready else "")
+        follow(player.now + _mark(visit, resolver) if player else "")
     with st.sidebar:
         params = visit.address()
         sidebar.share(visit, params, address.text(params))
-    if not ready:
+    if not player:
         return
     with st.container(key="said"):
         st.markdown(sentence(sim)[0])
