@@ -15,7 +15,7 @@ run: $(BIN)/.app ## install what is missing, start the app, print its address
 	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
 test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(ARGS)
 
 shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before you commit
 	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/test_screens.py $(ARGS)

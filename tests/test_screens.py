@@ -55,7 +55,7 @@ def test_the_bitmap_tells_other_things(open_page, bits, theme):
     do = "enable@100,clean@150,clean@200,dm:200:5@240"
     page = open_page(f"/dirty-bitmap?scenario=blackboard&tick={TICK}&do={do}&bits={bits}&theme={theme}", tick=TICK)
     check_canvases(page, f"bits-{bits}-{theme}")
-    expect(page.locator(".st-key-history .main-svg").first).to_be_visible(timeout=60_000)  # it comes after the map
+    expect(page.locator(".st-key-history .main-svg").first).to_be_visible()  # it comes after the map
     check_page(page, f"bits-{bits}-{theme}")
 
 
