@@ -79,7 +79,7 @@ LEFT_OUT = (
     ),
     _propagate(
         "video memory tracking, read-only and paged-out p2m types, cache attributes",
-        "shadow/multi.c: _sh_propagate; hvm/dm.c: hvm_track_dirty_vram",
+        "shadow/multi.c: _sh_propagate; hvm/dm.c: track_dirty_vram",
         "A shadow entry is read-only for one of three reasons only: the guest says so, a page table, or a dirty mark to come.",
     ),
     _shadows(
@@ -169,7 +169,7 @@ LEFT_OUT = (
     ),
     _run(
         "vCPUs that run at the same instant, races and locks",
-        "mm/private.h: paging_lock; shadow/oos.c",
+        "mm/mm-locks.h: paging_lock; shadow/oos.c",
         "vCPUs take turns tick by tick and a flush reaches the others at once: shadow_inconsistent_gwalk stays 0.",
     ),
     _wire(
