@@ -34,6 +34,7 @@ PAGES = (
     "/live-migration",
     "/real-xen",
     "/left-out",
+    "/manual",
 )
 # A loaded two-core machine with a cold kernel cache: what counts is that it comes, the bench says how fast.
 PATIENCE_MS = 120_000
