@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,10 +26,11 @@ def text(key: str) -> str:
     return (HERE / f"{key}.md").read_text("utf-8").strip()
 
 
-def parts(key: str) -> list[tuple[str, str]]:
+def parts(key: str, query: Callable[[str], str] = "part={}".format) -> list[tuple[str, str]]:
     """A chapter as the page shows it: [("text", Markdown) or ("picture", file name)], in order.
 
-    The chapter's own title is left out, its headings are two levels lower, and links to other chapters are those of the page.
+    The chapter's own title is left out, its headings are one level lower, and links to other chapters are those of the page;
+    query(chapter): the query string with which the page shows a chapter.
     """
     out: list[tuple[str, str]] = []
     for block in text(key).split("\n\n")[1:]:
@@ -36,7 +38,7 @@ def parts(key: str) -> list[tuple[str, str]]:
             out.append(("picture", picture[2]))
             continue
         block = re.sub(r"^(##+ )", r"#\1", block, flags=re.MULTILINE)
-        block = _LINK.sub(lambda link: f"](manual?part={link[1]}{link[2] or ''})", block)
+        block = _LINK.sub(lambda link: f"](manual?{query(link[1])}{link[2] or ''})", block)
         if out and out[-1][0] == "text":
             out[-1] = ("text", f"{out[-1][1]}\n\n{block}")
         else:

@@ -31,8 +31,8 @@ def _word(part: str) -> Word:
     word, *lines = part.splitlines()
     met = next(line for line in lines if line.startswith(_MET)).removeprefix(_MET)
     labels = next((line for line in lines if line.startswith(_EXPLAINS)), "")
-    said = " ".join(line for line in lines if line and not line.startswith((_MET, _EXPLAINS)))
-    return Word(word, said, tuple(met.split(", ")), tuple(re.findall(r"`([^`]+)`", labels)))
+    text = " ".join(line for line in lines if line and not line.startswith((_MET, _EXPLAINS)))
+    return Word(word, text, tuple(met.split(", ")), tuple(re.findall(r"`([^`]+)`", labels)))
 
 
 def plain(label: str) -> str:

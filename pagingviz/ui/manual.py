@@ -9,8 +9,10 @@ import streamlit as st
 from pagingviz.manual import chapters
 from pagingviz.manual.chapters import CHAPTERS
 from pagingviz.scenario.scenario import FIELDS
-from pagingviz.ui import session
+from pagingviz.ui import address, session
 from pagingviz.ui.page import machine_in_words
+
+WIDTH = 720  # pixels of a picture
 
 
 def manual_page(title: str) -> None:
@@ -35,9 +37,9 @@ def manual_page(title: str) -> None:
             label_visibility="collapsed",
         )
         st.header(CHAPTERS[part], anchor=part)
-        for kind, content in chapters.parts(part):
+        for kind, content in chapters.parts(part, lambda other: address.text({**visit.address(), "part": other})):
             if kind == "picture":
-                st.image(str(chapters.HERE / content))
+                st.image(str(chapters.HERE / content), width=WIDTH)
             else:
                 st.markdown(content)
         if part == "command-line":
