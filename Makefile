@@ -4,6 +4,7 @@ VENV ?= .venv
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 .PHONY: help run test bench soak shots lint
 
@@ -35,12 +36,15 @@ $(BIN)/python:
 
 $(BIN)/.app: requirements.txt | $(BIN)/python
 	@echo "Installing the packages of requirements.txt into $(VENV) (a minute or two)."
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(BIN)/.tests: tests/requirements.txt $(BIN)/.app
+# The versions of tests/constraints.txt where this Python can have them, else the newest that requirements.txt allows.
+$(BIN)/.tests: tests/requirements.txt tests/constraints.txt $(BIN)/.app
 	@echo "Installing the packages of tests/requirements.txt into $(VENV)."
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/requirements.txt
+	@$(INSTALL) -r tests/requirements.txt -c tests/constraints.txt || \
+		{ echo "Without tests/constraints.txt, then: pictures may differ from the accepted ones."; \
+		  $(INSTALL) -r tests/requirements.txt; }
 	@touch $@
 
 .PHONY: browser

@@ -18,7 +18,10 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-PACKAGE = Path(__file__).resolve().parent / "pagingviz"
+import pagingviz
+from pagingviz.ui.streamlit_version import warn_if_untested
+
+PACKAGE = Path(pagingviz.__file__).resolve().parent  # an installed wheel holds this file inside the package (ui/site.py)
 THEMES = {"theme=light": "embed_options=light_theme", "theme=dark": "embed_options=dark_theme"}
 
 
@@ -73,6 +76,7 @@ def warm_up() -> None:
 @contextlib.asynccontextmanager
 async def lifespan(_app):
     """Start the warm-up beside the server: the first page is drawn while kernels compile."""
+    warn_if_untested()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     yield
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
-from serving import launch, new_page, serve, wait_ready
+from serving import launch, new_page, serve, serve_files, wait_ready
 
 
 def pytest_collection_modifyitems(items):
@@ -78,6 +78,44 @@ def open_page(browser, server):
     for page in pages:
         with contextlib.suppress(Exception):  # a test may have closed it
             page.context.close()
+    assert not trouble, trouble
+
+
+@pytest.fixture(scope="session")
+def scripts_url():
+    """The address at which the scripts of the live board are served without the app, without a slash at the end."""
+    from scripts import STATIC
+
+    with serve_files(STATIC) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def script_page(browser, scripts_url):
+    """A page that can import the scripts; for all tests that leave nothing behind in it."""
+    from scripts import blank
+
+    page = blank(browser, scripts_url)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def open_script_page(browser, scripts_url):
+    """open_script_page(**size): a page of the test's own that can import the scripts; no error may be thrown in it."""
+    from scripts import blank
+
+    pages, trouble = [], []
+
+    def open_(**size: int):
+        page = blank(browser, scripts_url, **size)
+        page.on("pageerror", lambda error: trouble.append(f"error in the page: {error}"))
+        pages.append(page)
+        return page
+
+    yield open_
+    for page in pages:
+        page.context.close()
     assert not trouble, trouble
 
 

@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Playwright, expect
@@ -65,9 +68,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(root: Path = ROOT, flush: float | None = None, **environment: str):
+def serve(root: Path = ROOT, flush: float | None = None, command: list[str] | None = None, **environment: str):
     """Yield a Server as soon as it answers: `streamlit run app.py` in `root` on a free port, and stop it afterwards.
 
+    `command`: what to start instead; the port becomes its last argument.
     `flush`: seconds between two sendings of what the browser shall hear, as on a starved machine (Streamlit's own: 0.01).
     """
     with socket.socket() as probe:
@@ -76,7 +80,7 @@ def serve(root: Path = ROOT, flush: float | None = None, **environment: str):
     folder = Path(tempfile.mkdtemp(prefix="pagingviz-server-"))
     log = folder / "log"
     start = ["-m", "streamlit"] if flush is None else ["-c", _SLOW.format(flush)]
-    command = [sys.executable, *start, "run", "app.py", "--server.port", str(port)]
+    command = [*(command or [sys.executable, *start, "run", "app.py", "--server.port"]), str(port)]
     started = time.perf_counter()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -107,6 +111,28 @@ def _wait_until_healthy(server: Server, seconds: float = 60) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"the app did not start:\n{server.log.read_text()}")
+
+
+class _Files(SimpleHTTPRequestHandler):
+    """Files of a folder; scripts as scripts, whatever this machine believes of their names."""
+
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}
+
+    def log_message(self, format: str, *args) -> None:
+        """Print nothing: what goes wrong is seen in the page."""
+
+
+@contextlib.contextmanager
+def serve_files(folder: Path):
+    """Yield the address, without a slash at the end, at which the files of `folder` are served, on a free port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def launch(playwright: Playwright) -> Browser:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +208,11 @@ def test_audit_stops_at_the_first_broken_rule(cli, monkeypatch):
         (("run", "blackboard", "--tick", "5"), "--tick"),
         (("audit", "blackboard", "--every", "0"), "--every"),
         (("audit", "blackboard", "--every", "x"), "--every"),
+        (("app", "--port", "x"), "--port"),
+        (("app", "--port", "65536"), "from 1 to 65535"),
+        (("app", "--host", "::"), "--host"),
+        (("app", "--address", "203.0.113.1"), "cannot listen at '203.0.113.1'"),
+        (("app", "--address", "a..b", "--port", "8501"), "port 8501: not a usable name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -261,6 +267,11 @@ def test_trace_too_big_for_the_guest_is_told_the_size(refused):
     path = TRACES / "cc1.npz"
     sentence = refused("run", "blackboard", "--set", f"trace={path}")
     assert "needs " in sentence and "frames=" in sentence
+
+
+def test_a_port_that_is_taken(refused):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert "in use" in refused("app", "--port", other.getsockname()[1])
 
 
 # --- the process itself

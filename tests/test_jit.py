@@ -51,12 +51,12 @@ def engine(tmp_path):
     return tmp_path
 
 
-def start(engine: Path, code: str = ASK, **environment: str) -> subprocess.Popen:
+def start(engine: Path, code: str = ASK, stdin: int | None = None, **environment: str) -> subprocess.Popen:
     """Run `code` beside the tiny engine with a clean environment; caches go below engine/cache unless told."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "PAGINGVIZ_", "XDG_"))}
     clean |= {"XDG_CACHE_HOME": str(engine / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=engine, env=clean | environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=engine, env=clean | environment, stdin=stdin, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -185,3 +185,73 @@ def test_only_old_caches_of_ours_are_removed(engine):
     os.utime(foreign, (long_ago, long_ago))
     folder, *_ = answer(start(engine))
     assert {path.name for path in parent.iterdir()} == {folder.name, young.name, foreign.name}
+
+
+# A numba of a version that nobody has tried, without some private options (taken out of its table of options).
+UNTRIED = """
+import sys
+import numba
+from numba.core.cpu import CPUTargetOptions
+numba.version_info = numba.version_info._replace(short=(9, 9))
+sys.stderr = sys.stdout
+for table in CPUTargetOptions.__mro__:
+    for option in {refused} & vars(table).keys():
+        delattr(table, option)
+"""
+
+
+def test_an_untried_numba_is_named_once_and_what_it_refuses_is_left_out(engine):
+    """The kernel gives the same answer, in a cache folder of its own, and one sentence tells the user."""
+    private = {"_nrt", "no_cfunc_wrapper", "no_cpython_wrapper"}
+    folders = []
+    for refused, loaded in ((set(), "0"), (private, "0"), (private, "1")):
+        output, _ = start(engine, UNTRIED.format(refused=refused or "set()") + ASK).communicate(timeout=120)
+        sentence, result = output.splitlines()
+        assert "has not been tried with pagingviz (tried: 0." in sentence
+        assert sentence.endswith("refuses _nrt, no_cfunc_wrapper, no_cpython_wrapper: kernels are slower." if refused else ").")
+        folder, *rest = result.split()
+        assert rest == ["21", loaded]
+        folders.append(folder)
+    assert folders[0] != folders[1] == folders[2]
+
+
+# Windows: no fcntl, no user numbers, and msvcrt.locking, which gives up after a while.
+MSVCRT = """
+import fcntl, time
+LK_LOCK, LK_UNLCK = 1, 0
+log = open("locks", "a", buffering=1)
+def locking(file, mode, count):
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB if mode == LK_LOCK else fcntl.LOCK_UN, count)
+    except OSError:
+        time.sleep(0.1)
+        log.write("gave up\\n")
+        raise
+    log.write("locked\\n" if mode == LK_LOCK else "unlocked\\n")
+"""
+WINDOWS = "import msvcrt, os, sys; sys.modules['fcntl'] = None; del os.getuid, os.geteuid\n"
+
+
+def test_on_windows_one_compiles_and_the_other_waits(engine):
+    (engine / "msvcrt.py").write_text(MSVCRT)
+    holds = "from pagingviz.core.build import jit\nwith jit.compiling():\n    print('held', flush=True); input()\n"
+    first = start(engine, WINDOWS + holds, stdin=subprocess.PIPE)
+    assert first.stdout.readline() == "held\n"
+    second = start(engine, WINDOWS + ASK)
+    end = time.monotonic() + 120
+    while "gave up" not in (engine / "locks").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    first.communicate("\n", timeout=120)
+    folder, value, _ = answer(second)
+    assert value == 21 and folder.parent == engine / "cache/pagingviz"
+    locks = (engine / "locks").read_text().split("\n")
+    assert "gave up" in locks, "the second one has asked while the first one held it"
+    assert [line for line in locks if line in ("locked", "unlocked")] == ["locked", "unlocked"] * 2
+
+
+def test_on_windows_a_home_that_cannot_be_written_is_no_obstacle(engine):
+    (engine / "msvcrt.py").write_text(MSVCRT)
+    temp = engine / "temp"
+    temp.mkdir()
+    folder, value, _ = answer(start(engine, WINDOWS + ASK, HOME="/dev/null", XDG_CACHE_HOME="", TMPDIR=str(temp)))
+    assert (folder.parent, value) == (temp / "pagingviz", 21)

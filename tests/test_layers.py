@@ -23,7 +23,9 @@ FLOORS = (
     {"boards"},
     {"evidence", "experiments"},
     {"player"},
-    {"ui", "cli", "__main__"},
+    {"ui"},
+    {"cli"},
+    {"__main__"},
     {"pages"},
     {"app"},
 )

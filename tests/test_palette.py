@@ -1,6 +1,7 @@
 """The colours keep the rules of the visual language: contrast of edges and letters, one meaning one colour."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,11 @@ def test_every_letter_and_label_character_has_its_own_glyph():
     assert all(len(rows) == 12 and set("".join(rows)) <= set(" #") for rows in sheet.values())
 
 
-def test_the_painter_reads_the_cell_word_as_it_is_written():
-    paint = (STATIC / "paint.js").read_text(encoding="utf-8")
-    assert re.search(r'LETTERS = "(.*?)"', paint)[1] == LETTERS
-    assert "PINNED = 1 << 13, CROSSED = 1 << 14, CHANGED = 1 << 15" in paint
-    assert (palette.PINNED, palette.CROSSED, palette.CHANGED) == (1 << 13, 1 << 14, 1 << 15)
+def test_the_scripts_and_styles_have_no_copy_of_the_colours_and_letters():
+    for path in (*STATIC.glob("*.js"), *STATIC.glob("*.css")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"#[0-9a-fA-F]{6}\b", text), path.name
+        assert LETTERS not in text and not re.search(r"1 << 1[345]|0x7f|0x3f", text), path.name
 
 
 @themes
@@ -76,6 +77,21 @@ def test_the_age_ramp_falls_from_bright_to_dark_in_even_steps():
     light = [palette.luminance(PALETTES["light"].fill(c)) for c in range(palette.AGE_YOUNGEST, palette.AGE_OLDEST + 1)]
     assert light == sorted(light, reverse=True)
     assert palette.age_colour(1) == "#fee838" and palette.age_colour(0) == "#00224e"
+
+
+@themes
+def test_the_style_sheet_has_every_colour_that_it_names(theme):
+    given = set(PALETTES[theme].variables())
+    for path in (STATIC / "board.css", STATIC.parents[1] / "ui" / "rows.py"):
+        text = path.read_text(encoding="utf-8")
+        own = set(re.findall(r"--([a-z-]+)(?=:|\")", text))
+        assert {name for name in re.findall(r"var\(--([a-z-]+)", text) if not name.startswith("st-")} <= given | own
+
+
+@themes
+def test_streamlit_around_the_board_has_the_same_accent(theme):
+    config = tomllib.loads((STATIC.parents[2] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert config["theme"][theme]["primaryColor"].lower() == PALETTES[theme].accent
 
 
 def test_the_wire_form_names_a_colour_for_every_code():

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pagingviz.boards.palette import PALETTES
+from pagingviz.boards.palette import PALETTES, cell_codes
 
 _U16, _U32 = np.dtype("<u2"), np.dtype("<u4")
 
@@ -27,11 +27,13 @@ def _padded(raw: bytes) -> bytes:
 def encode(header: dict, frames: Iterable[Sequence[np.ndarray]]) -> bytes:
     """One message of `frames`; frames[f][b] is the (h, w) uint16 grid of board b at frame f.
 
-    `header` must have "boards" (each with w and h), "frames" (one record for each frame) and "theme"; the palette of
-    that theme is added, so that the colours have one home. Raises ValueError when grids and header do not fit together.
+    `header` must have "boards" (each with w and h), "frames" (one record for each frame) and "theme". Added to it are
+    "palette", the colours of that theme, and "codes", how a cell word is read: the scripts have no copy of them.
+    Raises ValueError when grids and header do not fit together.
     """
     boards, records = header["boards"], header["frames"]
-    text = json.dumps(header | {"palette": PALETTES[header["theme"]].wire()}, separators=(",", ":"), ensure_ascii=False)
+    whole = header | {"palette": PALETTES[header["theme"]].wire(), "codes": cell_codes()}
+    text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
     raw = text.encode()
     raw += b" " * (-len(raw) % 4)
     parts = [np.array(len(raw), _U32).tobytes(), raw]

@@ -5,7 +5,7 @@ import numpy as np
 from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
 from pagingviz.boards.cells import cells
-from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
+from pagingviz.boards.palette import ABSENT_WORDS, FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
 from pagingviz.reading import nested
 from pagingviz.story.events import TYPES, frame_text
 from pagingviz.story.sentences import process_name, running
@@ -95,7 +95,7 @@ def caption(sim, plan):
 
 
 _FILLS = {
-    0: "not in this machine",
+    0: ABSENT_WORDS,
     1: "not present or free",
     2: "read-only",
     3: "writable",

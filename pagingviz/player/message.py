@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from pagingviz.boards import portray
 from pagingviz.boards.payload import encode
+from pagingviz.boards.plans import SIZE
+from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.timeline import warm
 
+MOST_FRAMES = 60  # frames of one batch
+MOST_FPS = 60  # frames a second: a screen shows no more
 KINDS = [list(pair) for pair in portray.EVENT_KINDS]
 
 
@@ -54,12 +58,14 @@ def header(look: Look, seq: int, **more) -> dict:
         "lit": {},
         "now": "",
         "query": "",
+        "limits": {"tick": MAX_TICK, "frames": MOST_FRAMES, "fps": MOST_FPS},
     }
     return common | more
 
 
 def board_record(plan, caption="", alt="") -> dict:
-    """One entry of the header's "boards"."""
+    """One entry of the header's "boards". A legend's entry without a fill code has null there."""
+    legend = [[letter, None if code == SIZE else code, text] for letter, code, text in plan.legend]
     return {
         "id": plan.id,
         "title": plan.title,
@@ -70,9 +76,9 @@ def board_record(plan, caption="", alt="") -> dict:
         "h": plan.height,
         "labels": [list(x) for x in plan.labels],
         "heads": list(plan.heads),
-        "legend": [list(x) for x in plan.legend],
-        "place": list(plan.place),
-        "marks": list(plan.marks),
+        "legend": legend,
+        "column": plan.place[0] if plan.place else None,
+        "flag_words": list(plan.marks),
     }
 
 

@@ -16,13 +16,12 @@ from pagingviz.boards import portray
 from pagingviz.boards.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
 from pagingviz.boards.payload import encode
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
-from pagingviz.player.message import KINDS, Look, board_record, header, plain
+from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Look, board_record, header, plain
 from pagingviz.scenario.fields import MAX_TICK
 
 SLICE = 0.25  # s of work between two words to the viewer
 SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
-MOST_FRAMES = 60  # frames of one batch
 LABELS = dict(portray.EVENT_KINDS)
 
 
@@ -102,7 +101,7 @@ class Player:
     def _listen(self, ask: dict) -> str:
         """Take over what every ask carries; returns the command."""
         self.seq = number(ask.get("seq"), 0, 2**53, self.seq)
-        self.fps = number(ask.get("fps"), 1, 60, self.fps)
+        self.fps = number(ask.get("fps"), 1, MOST_FPS, self.fps)
         self.per_frame = number(ask.get("per_frame"), 1, 10**6, self.per_frame)
         self.kind = ask["kind"] if str(ask.get("kind")) in LABELS else self.kind
         return str(ask.get("cmd", ""))

@@ -11,6 +11,7 @@ from pagingviz.boards.palette import (
     BLANK,
     CHANGED,
     CROSSED,
+    CROSSED_WORDS,
     FILL_CODES,
     FILL_MASK,
     LETTER_MASK,
@@ -27,11 +28,11 @@ from pagingviz.boards.palette import (
 LETTERS_UP_TO = 64  # columns: beyond that a letter is smaller than a reader's eye
 CODES = AGE_OLDEST + 1
 WIDTH, LARGEST_CELL = 960, 40  # px
-LINES = {"light": ("#0072b2", "#d55e00", "#009e73"), "dark": ("#56b4e9", "#e69f00", "#2bc59b")}  # Okabe-Ito, lighter on dark
+LINES = {theme: palette.lines for theme, palette in PALETTES.items()}
 DASHES = ("solid", "dash", "dot")  # nothing depends on colour alone
 _FLAGS = (
     (PINNED, "square-open", "thick edge"),
-    (CROSSED, "x-thin-open", "recycled in this tick"),
+    (CROSSED, "x-thin-open", CROSSED_WORDS),
     (CHANGED, "square-open-dot", "changed in this tick"),
 )
 

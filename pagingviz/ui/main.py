@@ -5,9 +5,9 @@ from pathlib import Path
 import streamlit as st
 
 from pagingviz.ui import session, sidebar
+from pagingviz.ui.site import site
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 PAGES = (  # script, title, icon, path
     ("machine", "The machine", ":material/grid_view:", None),
     ("guest_page_tables", "Guest page tables", ":material/account_tree:", "guest-page-tables"),
@@ -20,19 +20,19 @@ PAGES = (  # script, title, icon, path
     ("left_out", "What the model leaves out", ":material/content_cut:", "left-out"),
     ("manual", "Manual", ":material/menu_book:", "manual"),
 )
-PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stSidebarCollapsedControl"] { display: none; }'
+PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"] { display: none; }'
 
 
 def main() -> None:
     """One full run of the app for one visitor."""
-    icon = (HERE / "icon.svg").read_text()  # a Material icon would be fetched from another host
+    icon = (HERE / "icon.svg").read_text("utf-8")  # a Material icon would be fetched from another host
     st.set_page_config("pagingviz", icon, layout="wide", initial_sidebar_state="expanded")
     visit = session.current()
     visit.arrive(st.query_params.to_dict())
-    css = (HERE / "style.css").read_text()
+    css = (HERE / "style.css").read_text("utf-8")
     st.html(f"<style>{css}{PRESENT if visit.view.present else ''}</style>")
     pages = [
-        st.Page(ROOT / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
+        st.Page(site() / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
         for script, title, icon, path in PAGES
     ]
     page = st.navigation(pages)

@@ -9,18 +9,20 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from pagingviz.boards.palette import PALETTES
+
 _HTML = '<div class="rows" tabindex="-1"><table><thead></thead><tbody></tbody></table></div>'
+_COLOURS = f"""
+.rows {{ {PALETTES["light"].css()} }}
+.rows[data-theme="dark"] {{ {PALETTES["dark"].css()} }}
+"""
 _CSS = """
 .rows {
-  --line: #d9d9d2; --text: #1a1c23; --muted: #5c5f69; --soft: #f1f1ec; --accent: #0072b2; --page: #ffffff; --bad: #b34700;
-  height: var(--tall, 560px); overflow: auto; border: 1px solid var(--line); border-radius: 10px; background: var(--page);
+  height: var(--tall, 560px); overflow: auto; border: 1px solid var(--line); border-radius: 10px; background: var(--panel);
   color: var(--text); font: 400 13px/17px var(--st-font, "Source Sans", sans-serif); scrollbar-gutter: stable;
 }
-.rows[data-theme="dark"] {
-  --line: #363b46; --text: #f4f4ef; --muted: #a9adb8; --soft: #262a33; --accent: #56b4e9; --page: #1a1d24; --bad: #f5a26a;
-}
 table { width: 100%; border-collapse: collapse; table-layout: fixed; }
-th { position: sticky; top: 0; z-index: 1; padding: 5px 8px; background: var(--page); box-shadow: 0 1px 0 var(--line);
+th { position: sticky; top: 0; z-index: 1; padding: 5px 8px; background: var(--panel); box-shadow: 0 1px 0 var(--line);
   text-align: left; font-weight: 650; }
 th.mark, td.mark { width: 34px; padding: 3px 0; text-align: center; }
 td { padding: 3px 8px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
@@ -32,7 +34,7 @@ tr[aria-selected="true"] td { box-shadow: inset 0 2px 0 var(--accent), inset 0 -
 tr[aria-selected="true"] td:first-child { box-shadow: inset 3px 2px 0 var(--accent), inset 0 -2px 0 var(--accent); }
 tr[aria-selected="true"] td:last-child { box-shadow: inset -3px 2px 0 var(--accent), inset 0 -2px 0 var(--accent); }
 .flags { display: block; color: var(--muted); font-size: 12px; line-height: 15px; }
-.no { font-weight: 700; color: var(--bad); }
+.no { font-weight: 700; color: var(--differs); }
 .line { color: var(--muted); font-size: 12px; margin-right: 6px; }
 """
 _JS = """
@@ -114,7 +116,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   }
 }
 """
-_component = st.components.v2.component("pagingviz.rows", html=_HTML, css=_CSS, js=_JS)
+_component = st.components.v2.component("pagingviz.rows", html=_HTML, css=_COLOURS + _CSS, js=_JS)
 
 
 def rows(

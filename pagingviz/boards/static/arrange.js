@@ -1,14 +1,15 @@
-// Where things stand on the page: one or two columns of boards, with or without a column for the inspector.
+// Arranges the boards on the page: one or two columns of boards, with or without a column for the inspector.
 import { el } from "./dom.js";
-import { canvasSize, fit, fitColumns } from "./layout.js";
+import { canvasSize } from "./geometry.js";
+import { fit, fitColumns } from "./layout.js";
 
 const SMALLEST_STAGE = 220; // px: no window is so low that the boards vanish
 const READABLE = 28; // px a cell in presenter mode, at least
-const BELOW = 10; // px kept free under the board
+const BELOW = 10; // px of free space under the board
 const NARROWEST = 280; // px a panel
 const TWO_COLUMNS_FROM = 560, INSPECTOR_FROM = 720; // px of width
 
-/** `view` has the elements root, stage, grid, rail and saying. Sets the size of every panel. */
+/** Sets the size and position of every panel of a View. `view.chosen`: id of the board to show where one at a time is shown. */
 export function arrange(view, panels) {
   const present = view.root.classList.contains("present");
   const wide = view.root.clientWidth;
@@ -18,7 +19,7 @@ export function arrange(view, panels) {
     panel.node.hidden = false;
   }
   view.root.classList.remove("alone");
-  if (panels[0].plan.place?.length) return standInPlaces(view, panels, present);
+  if (panels[0].board.column !== null) return arrangeColumns(view, panels, present);
   for (const panel of panels) panel.node.style.gridArea = "";
   // The inspector gets a column of its own where the cells lose nothing by it, so that way is tried first.
   const columns = panels.length > 1 && wide > TWO_COLUMNS_FROM ? 2 : 1;
@@ -30,22 +31,22 @@ export function arrange(view, panels) {
   const alone = present && panels.length > 1 && Math.min(...best.pitches) < READABLE;
   view.root.classList.toggle("alone", alone);
   if (alone) return showOne(view, panels);
-  furnish(view, best.side, panels.length);
+  setSideColumn(view, best.side, panels.length);
   view.grid.style.gridTemplateColumns = best.columns > 1 ? best.widths.map((w) => `${Math.floor(w + best.frame)}px`).join(" ") : "";
   panels.forEach((panel, k) => panel.setSize(best.pitches[k], labelScale(present)));
   for (let k = 0; k < panels.length; k += best.columns) { // wells of a row are equally high: their legends stand in line
     const row = panels.slice(k, k + best.columns);
-    const tall = Math.max(...row.map((panel) => panel.painter.height));
-    for (const panel of row) panel.well.style.height = `${tall}px`;
+    const tall = Math.max(...row.map((panel) => panel.painter.geometry.height));
+    for (const panel of row) panel.setWellHeight(tall);
   }
-  for (const panel of panels) panel.place();
+  for (const panel of panels) panel.centre();
 }
 
-/** Boards that name their column and row: all with the same pitch; the last of a column reaches down to the end of the grid. */
-function standInPlaces(view, panels, present) {
-  furnish(view, false, panels.length);
-  const count = Math.max(...panels.map(({ plan }) => plan.place[0])) + 1;
-  const columns = Array.from({ length: count }, (_, k) => panels.filter(({ plan }) => plan.place[0] === k));
+/** Boards that name their column: all with the same pitch; the last one of a column reaches down to the end of the grid. */
+function arrangeColumns(view, panels, present) {
+  setSideColumn(view, false, panels.length);
+  const count = Math.max(...panels.map(({ board }) => board.column)) + 1;
+  const columns = Array.from({ length: count }, (_, k) => panels.filter(({ board }) => board.column === k));
   const rows = Math.max(...columns.map((column) => column.length));
   view.grid.style.gridTemplateColumns = `repeat(${count}, minmax(0, 1fr))`;
   columns.forEach((column, k) => column.forEach((panel, r) => {
@@ -53,26 +54,26 @@ function standInPlaces(view, panels, present) {
   }));
   const scale = labelScale(present);
   const { width, height } = room(view, 0, present);
-  const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth;
+  const frame = panels[0].frameWidth();
   const { columnGap, rowGap } = getComputedStyle(view.grid);
   const gaps = parseFloat(columnGap) * (count - 1);
-  const heights = columns.map((column) => column.reduce((left, panel) => left - panel.chrome() - parseFloat(rowGap), height));
-  const plans = columns.map((column) => column.map((panel) => panel.plan));
-  const pitch = fitColumns(plans, width - count * frame - gaps, heights, { present, labelScale: scale });
+  const heights = columns.map((column) => column.reduce((rest, panel) => rest - panel.chromeHeight() - parseFloat(rowGap), height));
+  const boards = columns.map((column) => column.map((panel) => panel.board));
+  const pitch = fitColumns(boards, width - count * frame - gaps, heights, { present, labelScale: scale });
   const alone = present && pitch < READABLE;
   view.root.classList.toggle("alone", alone);
   if (alone) {
     for (const panel of panels) panel.node.style.gridArea = "";
     return showOne(view, panels);
   }
-  const widths = plans.map((column) => Math.max(...column.map((plan) => canvasSize(plan, pitch, scale)[0])) + frame);
+  const widths = boards.map((column) => Math.max(...column.map((board) => canvasSize(board, pitch, scale)[0])) + frame);
   const spare = Math.max(0, width - gaps - widths.reduce((a, b) => a + b, 0)) / count;
   view.grid.style.gridTemplateColumns = widths.map((w) => `${Math.floor(w + spare)}px`).join(" ");
   for (const panel of panels) {
     panel.setSize(pitch, scale);
-    panel.well.style.height = `${panel.painter.height}px`;
+    panel.setWellHeight();
   }
-  for (const panel of panels) panel.place();
+  for (const panel of panels) panel.centre();
 }
 
 /** Presenter mode when the cells of all boards together would be too small for the back row: one board at a time. */
@@ -81,33 +82,33 @@ function showOne(view, panels) {
   for (const panel of panels) panel.node.hidden = panel !== chosen;
   view.tabs.replaceChildren(...panels.map((panel, k) => el("button",
     { type: "button", "aria-pressed": String(panel === chosen), onclick: () => view.act("choose", k + 1) },
-    panel.plan.title, el("kbd", {}, String(k + 1)))));
+    panel.board.title, el("kbd", {}, String(k + 1)))));
   const { width, height } = measure(view, [chosen], { side: false, columns: 1 }, true);
   for (const panel of panels) { // hidden ones too: theirs are true pictures of the same tick
-    panel.setSize(fit([panel.plan], 1, width, height, { present: true, labelScale: labelScale(true) }).pitches[0], labelScale(true));
-    panel.well.style.height = `${panel.painter.height}px`;
+    panel.setSize(fit([panel.board], 1, width, height, { present: true, labelScale: labelScale(true) }).pitches[0], labelScale(true));
+    panel.setWellHeight();
   }
-  chosen.place();
+  chosen.centre();
 }
 
 const labelScale = (present) => (present ? 2 : 1);
 
-/** Put the inspector (and, beside a single board, the sentence) into their column, or back. */
-function furnish({ root, rail, stage, saying }, side, count) {
+/** Give the inspector (and, beside a single board, the sentence) a column of its own, or take it away. */
+function setSideColumn({ root, rail, stage, sentenceBox }, side, count) {
   root.classList.toggle("side", side);
-  if (side && count === 1) rail.prepend(saying);
-  else stage.after(saying);
+  if (side && count === 1) rail.prepend(sentenceBox);
+  else stage.after(sentenceBox);
 }
 
-/** The best sizes of one way to stand: those of fit(), and {side, columns, frame, width, height}. */
+/** The best sizes of one way to arrange the boards: those of fit(), and {side, columns, frame, width, height}. */
 function measure(view, panels, { side, columns }, present) {
   const { grid } = view;
-  furnish(view, side, panels.length);
+  setSideColumn(view, side, panels.length);
   grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-  const frame = panels[0].node.offsetWidth - panels[0].well.clientWidth; // what a panel has around its canvas
+  const frame = panels[0].frameWidth(); // what a panel has around its canvas
   const { width: whole, height } = room(view, grid.offsetHeight, present);
   const width = whole - columns * frame - (columns - 1) * parseFloat(getComputedStyle(grid).columnGap);
-  const found = fit(panels.map((panel) => panel.plan), columns, width, height,
+  const found = fit(panels.map((panel) => panel.board), columns, width, height,
     { present, labelScale: labelScale(present), narrowest: Math.min(NARROWEST, width / columns) });
   return { ...found, side, columns, frame, width, height };
 }

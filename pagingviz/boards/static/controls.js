@@ -1,5 +1,5 @@
 // The player row: buttons, event kind, tick, pace, and the scrubber with its marks.
-import { el, grouped, icon, say, svg } from "./dom.js";
+import { el, grouped, icon, setText, svg } from "./dom.js";
 
 const DELAYS = [0, 17, 33, 50, 100, 250, 500, 1000]; // ms between two redraws
 const TICKS = [1, 2, 5, 10, 25, 100, 1000, 10000]; // ticks between two redraws
@@ -19,7 +19,7 @@ export class Controls {
     this.delay = select("delay", "Delay between two redraws");
     this.perFrame = select("perFrame", "Ticks between two redraws");
     this.tick = el("input", {
-      type: "number", min: 0, max: 1e9, step: 1, class: "tick", title: "Jump to a tick", "aria-label": "Tick",
+      type: "number", min: 0, step: 1, class: "tick", title: "Jump to a tick", "aria-label": "Tick",
       onchange: (event) => act("seek", event.target.value),
       onkeydown: (event) => event.key === "Enter" && act("seek", event.target.value),
     });
@@ -46,6 +46,7 @@ export class Controls {
     this.setOptions(this.perFrame, TICKS.map((n) => [n, ticksText(n)]));
   }
 
+  /** The options of a select, [[value, label], ...]; equal ones are left alone. */
   setOptions(node, pairs) {
     const text = JSON.stringify(pairs);
     if (node.dataset.options === text) return;
@@ -63,6 +64,7 @@ export class Controls {
     choose(this.perFrame, perFrame, ticksText(perFrame));
   }
 
+  /** The kinds of events, [[kind, label], ...], and the chosen one. */
   setKinds(kinds, chosen) {
     this.setOptions(this.kind, kinds);
     if (chosen != null) this.kind.value = chosen;
@@ -71,41 +73,48 @@ export class Controls {
   setPlaying(playing) {
     this.run.setAttribute("aria-pressed", playing);
     this.run.querySelector("svg").replaceWith(icon(playing ? "pause" : "run"));
-    say(this.run.querySelector("span"), playing ? "pause" : "run");
+    setText(this.run.querySelector("span"), playing ? "pause" : "run");
   }
 
-  /** Position on the scrubber; the fields the viewer is using are left alone. */
+  /** The tick that is painted and the furthest one reached; the fields that the viewer is using are left alone. */
   setTick(tick, furthest) {
     const active = this.node.getRootNode().activeElement;
     if (+this.range.max !== Math.max(1, furthest)) {
       this.range.max = Math.max(1, furthest);
-      this.placeMarks();
+      this.drawMarks();
     }
     if (!this.scrubbing) this.range.value = tick;
     if (active !== this.tick) this.tick.value = tick;
-    say(this.furthest, `of ${grouped(furthest)}`);
+    setText(this.furthest, `of ${grouped(furthest)}`);
   }
 
   /** How many references of the longest walk are made; null: no walk is shown. */
   setWalk(walk) {
     this.walk.hidden = !walk;
-    if (walk) say(this.walked, `ref. ${walk.made} of ${walk.total}`);
+    if (walk) setText(this.walked, `ref. ${walk.made} of ${walk.total}`);
   }
 
-  setMarks(marks, kinds) {
+  /** The largest tick that there is. */
+  setMostTick(most) {
+    this.tick.max = most;
+  }
+
+  /** `marks`: [[tick, kind], ...]; `kinds`: [[kind, label], ...]; `colours` of the kinds, which begin again after the last. */
+  setMarks(marks, kinds, colours) {
     this.markList = marks;
     this.markKinds = kinds.map(([kind]) => String(kind));
-    this.placeMarks();
+    this.markColours = colours;
+    this.drawMarks();
   }
 
-  /** One path a kind of event, so that thousands of marks stay cheap. */
-  placeMarks() {
+  /** One path for each colour, so that thousands of marks stay cheap. */
+  drawMarks() {
     const paths = new Map();
     for (const [tick, kind] of this.markList ?? []) {
       const x = ((tick / +this.range.max) * MARKS_WIDTH).toFixed(1);
-      const colour = Math.max(0, this.markKinds.indexOf(String(kind))) % 6;
+      const colour = this.markColours[Math.max(0, this.markKinds.indexOf(String(kind))) % this.markColours.length];
       paths.set(colour, `${paths.get(colour) ?? ""}M${x} 0V8`);
     }
-    this.marks.replaceChildren(...[...paths].map(([colour, d]) => svg("path", { d, class: `mark mark${colour}` })));
+    this.marks.replaceChildren(...[...paths].map(([colour, d]) => svg("path", { d, class: "mark", stroke: colour })));
   }
 }

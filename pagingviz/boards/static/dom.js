@@ -15,6 +15,7 @@ function fill(node, attributes, children) {
 /** An HTML element: attributes named on... are listeners; children are nodes or text, never markup. */
 export const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 
+/** The same for an SVG element. */
 export const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
 const ICONS = {
@@ -31,10 +32,11 @@ const ICONS = {
   next: "M7 3v10l6-5zM2 6h3v4H2z",
 };
 
+/** The drawing on a button; names are those of ICONS. */
 export const icon = (name) => svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 
 /** Change a text only when it differs: the browser then has nothing to lay out. */
-export function say(node, text) {
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 

@@ -1,4 +1,4 @@
-// Our own letters: five pixels wide (m, w, M, W seven), capitals nine high, three rows below the line; drawn for 12 px text.
+// The letters of the canvases: five pixels wide (m, w, M, W seven), capitals nine high, three rows below the line; drawn for 12 px text.
 // They are bitmaps, so that a canvas holds the same pixels on every machine. A sheet row holds characters eight columns apart:
 // one line with their names, twelve lines with their pixels.
 const SHEET = String.raw`

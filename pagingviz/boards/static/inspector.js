@@ -1,4 +1,5 @@
-// The inspector card for the clicked cell and the lens that follows the pointer.
+// What is written about one cell: the card of the inspector, and the lens that follows the pointer.
+import { dressAsCell } from "./colours.js";
 import { el } from "./dom.js";
 
 /** The decoded contents of a cell as nodes: title, chain, rows, why. `jump(tick)` goes to the moment that made it so. */
@@ -48,11 +49,11 @@ export class Lens {
     this.node = el("div", { class: "lens", hidden: true }, this.letter, el("div", {}, this.text, this.where, this.more));
   }
 
-  /** Beside the pointer at (x, y) of the window; `about` of Panel.describe, `found` the inspector's answer when it is there. */
+  /** Beside the pointer at (x, y) of the window; `about` of Panel.describe, `found` of Python when it has answered, else null. */
   show(about, palette, x, y, found) {
     this.letter.textContent = about.letter;
-    Object.assign(this.letter.style, { background: palette.fill[about.code], color: palette.ink[about.code], borderColor: palette.edge[about.code] });
-    this.letter.classList.toggle("hatched", about.code === 0);
+    dressAsCell(this.letter, palette, about.code);
+    this.letter.classList.toggle("hatched", about.absent);
     this.text.textContent = [about.text, ...about.notes].join(" · ");
     this.where.textContent = found ? found.title : about.where;
     this.more.textContent = found?.chain?.length ? found.chain.at(-1) : "";

@@ -1,4 +1,4 @@
-// The keys of every page. They listen on the document, so that they work wherever the pointer is.
+// The keys of every page. They are heard on the document, so that they work wherever the pointer is.
 
 const ACTIONS = {
   " ": "toggle", ArrowLeft: "back", ArrowRight: "step", Home: "home", End: "end",
@@ -11,13 +11,25 @@ const OWN_KEYS = "input, textarea, select, [contenteditable=''], [contenteditabl
 
 const CHOICES = "[role=radio], [role=tab], input[type=radio]";
 
-/** Does this element use the keys itself? A control reached with Tab does; a choice made with the mouse gives them back. */
-function keepsKeys(element, key, pointed) {
+/**
+ * Does this element use the key itself? A control reached with Tab does; a choice made with the mouse (`pointed`) leaves the
+ * keys to the board.
+ */
+export function usesKeys(element, key, pointed) {
   if (!(element instanceof Element) || element.matches("input[type=range][data-board-scrubber]")) return false;
   if (pointed && element.closest(CHOICES)) return false;
   if (element.closest(OWN_KEYS)) return true;
   return key === " " && element.matches("button:focus-visible, a:focus-visible, summary");
 }
+
+/** The name of what a key does, null for a key that is not ours; `walks`: a walk is shown. A digit chooses a board. */
+export function actionOf(key, walks) {
+  if (digitOf(key)) return "choose";
+  return ACTIONS[key.length === 1 ? key.toLowerCase() : key] ?? (walks ? WALK[key] : null) ?? null;
+}
+
+/** The number of a key from 1 to 9, null for any other key. */
+const digitOf = (key) => (/^[1-9]$/.test(key) ? Number(key) : null);
 
 /** Calls `act(name, digit)` for every key of ours; `walks()`: is a walk shown? Returns the function that stops listening. */
 export function listen(act, walks) {
@@ -26,22 +38,20 @@ export function listen(act, walks) {
   const onKey = (event) => {
     if (event.key === "Tab") pointed = false;
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
-    const digit = /^[1-9]$/.test(event.key) ? Number(event.key) : null; // presenter mode: which board
-    const name = digit ? "choose" : ACTIONS[event.key.length === 1 ? event.key.toLowerCase() : event.key]
-      ?? (walks() ? WALK[event.key] : undefined);
+    const name = actionOf(event.key, walks());
     const [element] = event.composedPath();
-    if (!name || keepsKeys(element, event.key, pointed)) return;
-    if (name !== "unpin" && !digit) event.preventDefault();
-    if (element instanceof Element && element.closest(CHOICES)) event.stopPropagation(); // it would move its choice as well
-    if (!(event.repeat && ONCE.has(name))) act(name, digit);
+    if (!name || usesKeys(element, event.key, pointed)) return;
+    if (name !== "unpin" && name !== "choose") event.preventDefault();
+    if (element instanceof Element && element.closest(CHOICES)) event.stopPropagation(); // it would change its choice as well
+    if (!(event.repeat && ONCE.has(name))) act(name, digitOf(event.key));
   };
   // A focused button would be pressed when Space goes up.
   const onUp = (event) => {
-    if (event.key === " " && !keepsKeys(event.composedPath()[0], " ", pointed)) event.preventDefault();
+    if (event.key === " " && !usesKeys(event.composedPath()[0], " ", pointed)) event.preventDefault();
   };
-  const ears = { pointerdown: onPointer, keydown: onKey, keyup: onUp };
-  for (const [name, ear] of Object.entries(ears)) document.addEventListener(name, ear, true); // before the page's own controls
+  const listeners = { pointerdown: onPointer, keydown: onKey, keyup: onUp };
+  for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true); // before the page's own controls
   return () => {
-    for (const [name, ear] of Object.entries(ears)) document.removeEventListener(name, ear, true);
+    for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener, true);
   };
 }

@@ -1,16 +1,11 @@
 // Cell sizes: as large as fit, whole pixels, and constant until the window or the machine changes.
-import { crownOf, gapOf, gutterOf } from "./paint.js";
+import { canvasSize } from "./geometry.js";
 
 const LARGEST = 64, LARGEST_PRESENT = 72; // px a cell
-const LETTERS_FROM = 12, LETTERS_FROM_PRESENT = 28; // px a cell from which its letter is drawn, and can be read from the back row
+const LETTERS_FROM = 12; // px a cell from which its letter is drawn
+const LETTERS_FROM_PRESENT = 28; // px a cell from which its letter can be read in the back row of a lecture hall
 const LETTER_BONUS = 0.2, LETTER_BONUS_PRESENT = 0.7; // what letters are worth beside size, in natural logarithms of it
 const STEP = 8, LEAST_HEIGHT = 40; // px
-
-/** Size of a board's canvas at a pitch: [width, height]. */
-export function canvasSize(board, pitch, labelScale) {
-  return [gutterOf(board.labels, labelScale) + board.w * pitch + gapOf(pitch),
-    crownOf(board.heads, labelScale) + board.h * pitch + gapOf(pitch)];
-}
 
 /** The largest pitch at which a board fits into width x height, 1 at least. */
 function largestPitch(board, width, height, labelScale, most) {

@@ -1,12 +1,13 @@
-// While Streamlit changes pages nothing is asked: an ask would name the old page, which then came back half drawn.
+// Changes of page. While Streamlit changes pages nothing is asked: an ask would name the old page, which then came back half
+// drawn. And while something asked is on its way the page is not changed: Streamlit, hearing the end of one run and the
+// beginning of the other page's at once, loses the other page's first elements. The click is made again when all is quiet.
 const HOLD_MS = 10000; // a change of page takes less, also on a busy server; the new board ends the wait
 const PAGE_LINK = '[data-testid="stSidebarNavLink"]';
 
 const leave = () => { window.pagingvizLeaving = performance.now() + HOLD_MS; }; // the follower (ui/follow.py) reads it too
-// And while something asked is on its way the page is not changed: Streamlit, hearing the end of one run and the beginning of
-// the other page's in one breath, loses the other page's first elements. The click is made again when all is quiet.
 const asks = (window.pagingvizAsks ??= new Map()); // who asks -> since when; the follower's name is here too
-const QUIET_MS = 120, LONGEST_MS = 2000;
+const QUIET_MS = 120; // nothing has been asked for so long
+const LONGEST_MS = 2000; // then the page is changed in any case
 let again = null; // the link that is clicked by us
 
 document.addEventListener("click", (event) => {
@@ -44,6 +45,6 @@ export function asking(who, on) {
 }
 
 /** Milliseconds for which nothing may be asked; 0 when all is well. */
-export function held() {
+export function msToWait() {
   return Math.max(0, (window.pagingvizLeaving ?? 0) - performance.now());
 }

@@ -1,17 +1,18 @@
-// One board on the page: its heading, canvas, legend, and the marks that lie over the canvas.
-import { el, say, svg } from "./dom.js";
-import { CHANGED, CROSSED, PINNED, Painter, fillOf, letterOf } from "./paint.js";
+// One board on the page: its heading, canvas, legend, and the outlines that lie over the canvas.
+import { CellReader } from "./cell.js";
+import { dressAsCell } from "./colours.js";
+import { el, setText, svg } from "./dom.js";
+import { Painter } from "./paint.js";
 
-const RAMP = -1; // legend entry for the whole age ramp
-const SIZE = -2; // legend entry about the size of a cell: words alone
-const MOST_OUTLINES = 256; // of changed cells too small to carry theirs
+const MOST_OUTLINES = 256; // of changed cells that are too small to carry an outline of their own
 
 export class Panel {
-  /** `on` = {click(board, cell), hover(board, cell, event)}; cell -1 = none. The canvas made here stays for good. */
-  constructor(id, on) {
+  /** `codes` of the header; `on` = {click(panel, cell), hover(panel, cell, event)}, where cell -1 = none. The canvas stays for good. */
+  constructor(id, codes, on) {
     this.id = id;
+    this.reader = new CellReader(codes);
     this.canvas = el("canvas", { "data-board": id, "data-ready": "0", role: "img", width: 1, height: 1 });
-    this.painter = new Painter(this.canvas);
+    this.painter = new Painter(this.canvas, this.reader);
     this.halo = svg("path", { class: "halo" });
     this.lit = svg("path", { class: "lit" });
     this.changed = svg("path", { class: "pointed" });
@@ -24,102 +25,116 @@ export class Panel {
     this.well = el("div", { class: "well" }, this.sheet);
     this.legend = el("ul", { class: "legend" });
     this.node = el("section", { class: "panel" }, el("header", {}, this.title, this.caption), this.well, this.legend);
-    const at = (event) => this.painter.pitch ? this.painter.cellAt(event.offsetX, event.offsetY) : -1;
-    this.canvas.addEventListener("click", (event) => on.click(this, at(event)));
-    this.canvas.addEventListener("pointermove", (event) => on.hover(this, at(event), event));
+    const cellUnder = (event) => this.painter.cellAt(event.offsetX, event.offsetY);
+    this.canvas.addEventListener("click", (event) => on.click(this, cellUnder(event)));
+    this.canvas.addEventListener("pointermove", (event) => on.hover(this, cellUnder(event), event));
     this.canvas.addEventListener("pointerleave", (event) => on.hover(this, -1, event));
   }
 
-  /** A board of the header and its palette. Cells are kept when the size of the board stays. */
-  setPlan(board, palette) {
-    const shape = JSON.stringify([board.w, board.h, board.labels, board.heads, board.place]);
-    if (shape !== this.shape) this.painter.setPlan(board);
-    const changed = shape !== this.shape;
+  /** Take over a board of the header and its palette; returns whether it has another shape. Without that its cells stay. */
+  setBoard(board, palette) {
+    const shape = JSON.stringify([board.w, board.h, board.labels, board.heads, board.column]);
+    const reshaped = shape !== this.shape;
     this.shape = shape;
-    this.plan = board;
-    say(this.title, board.title);
+    this.board = board;
+    if (reshaped) this.painter.setBoard(board);
+    this.node.classList.toggle("labelled", board.labels.length > 0);
+    setText(this.title, board.title);
     this.setCaption(board.caption);
-    const look = JSON.stringify([board.legend, palette]);
-    if (look !== this.look) {
-      this.look = look;
+    const appearance = JSON.stringify([board.legend, palette]);
+    if (appearance !== this.appearance) {
+      this.appearance = appearance;
       this.painter.setPalette(palette);
       this.legend.replaceChildren(...board.legend.map((entry) => this.legendEntry(entry, palette)));
     }
-    return changed;
+    return reshaped;
   }
 
+  /** An entry of the legend. One without a fill code is about the size of a cell: words alone. */
   legendEntry([letter, code, text], palette) {
-    if (code === SIZE) return el("li", {}, text);
-    const swatch = el("span", { class: code === 0 ? "swatch hatched" : code === RAMP ? "swatch ramp" : "swatch", "aria-hidden": "true" }, letter.trim());
-    if (code === RAMP) swatch.style.background = `linear-gradient(90deg, ${palette.fill.slice(16, 32).join(",")})`;
-    else if (code > 0) Object.assign(swatch.style, { background: palette.fill[code], color: palette.ink[code], borderColor: palette.edge[code] });
+    if (code === null) return el("li", {}, text);
+    const absent = code === this.reader.absent;
+    const swatch = el("span", { class: absent ? "swatch hatched" : "swatch", "aria-hidden": "true" }, letter.trim());
+    if (!absent) dressAsCell(swatch, palette, code);
     return el("li", {}, swatch, text);
   }
 
   setCaption(text) {
-    say(this.caption, text ?? "");
+    setText(this.caption, text ?? "");
     this.caption.title = text ?? "";
   }
 
   setSize(pitch, labelScale) {
     this.painter.setSize(pitch, labelScale);
-    const { width, height } = this.painter;
+    const { width, height } = this.painter.geometry;
     this.over.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.over.style.width = `${width}px`;
     this.over.style.height = `${height}px`;
   }
 
-  /** Height that the panel needs beside its canvas, px. */
-  chrome() {
+  /** Make the well as high as its canvas, or as `height` px. */
+  setWellHeight(height = this.painter.geometry.height) {
+    this.well.style.height = `${height}px`;
+  }
+
+  /** Pixels of width that the panel has around its canvas. */
+  frameWidth() {
+    return this.node.offsetWidth - this.well.clientWidth;
+  }
+
+  /** Pixels of height that the panel needs besides its canvas. */
+  chromeHeight() {
     const style = getComputedStyle(this.node);
     const parts = [...this.node.children].filter((child) => child !== this.well && child.offsetHeight);
     return parts.reduce((sum, child) => sum + child.offsetHeight + parseFloat(style.rowGap), 0)
       + parseFloat(style.paddingTop) + parseFloat(style.paddingBottom) + 2;
   }
 
-  /** In the middle of its well, on whole pixels. */
-  place() {
-    const { width, height } = this.painter;
+  /** Put the canvas into the middle of its well, on whole pixels. */
+  centre() {
+    const { width, height } = this.painter.geometry;
     const { left, top } = this.well.getBoundingClientRect();
     this.sheet.style.marginLeft = `${Math.max(0, Math.floor((this.well.clientWidth - width) / 2)) + Math.ceil(left) - left}px`;
     this.sheet.style.marginTop = `${Math.max(0, Math.floor((this.well.clientHeight - height) / 2)) + Math.ceil(top) - top}px`;
   }
 
-  /** Cells that belong together with the inspected one. */
+  /** Outline the cells that belong together with the inspected one. */
   light(cells) {
     this.outline(this.halo, cells);
     this.outline(this.lit, cells);
   }
 
-  /** One frame. Cells without a gap around them have their outline drawn over the canvas. */
+  /** Show one frame. Cells without a gap around them have their outline drawn over the canvas. */
   show(grid, frame, numbers) {
-    this.painter.number(numbers);
+    this.painter.setNumbers(numbers);
     this.painter.show(grid);
     this.canvas.dataset.tick = frame.tick;
-    if (!this.painter.gap) this.outline(this.changed, [...this.painter.ringed].slice(0, MOST_OUTLINES));
+    const { geometry, outlined } = this.painter;
+    if (geometry?.gap === 0) this.outline(this.changed, [...outlined].slice(0, MOST_OUTLINES));
   }
 
+  /** Let `path` run around these cells; those that the board does not have are left out. */
   outline(path, cells) {
-    const { painter } = this;
-    const boxes = (cells ?? []).filter((i) => i >= 0 && i < painter.cells.length).map((i) => painter.boxOf(i));
+    const { cells: all, geometry } = this.painter;
+    const known = geometry ? (cells ?? []).filter((i) => i >= 0 && i < all.length) : [];
+    const boxes = known.map((i) => geometry.boxOf(i));
     path.setAttribute("d", boxes.map(([x, y, s]) => `M${x} ${y}h${s}v${s}h${-s}z`).join(""));
   }
 
-  /** What the pointer shows: {letter, code, text, where, notes}. */
+  /** What the pointer shows of a cell: {letter, code, absent, text, where, notes}. */
   describe(cell) {
-    const word = this.painter.cells[cell], letter = letterOf(word), code = fillOf(word);
-    const legend = this.plan.legend;
+    const { board: { w, labels, legend, flag_words }, reader } = this;
+    const word = this.painter.cells[cell], letter = reader.letterOf(word), code = reader.fillOf(word);
     const entry = legend.find(([l, c]) => l === letter && c === code) ?? legend.find(([l]) => l === letter && l.trim())
       ?? legend.find(([, c]) => c === code);
-    const column = cell % this.plan.w, row = (cell - column) / this.plan.w;
-    const label = this.plan.labels.findLast(([first]) => first <= row)?.[1];
-    const [thick, ringed] = this.plan.marks;
-    const notes = [[PINNED, thick], [CROSSED, "recycled in this tick"], [CHANGED, ringed]];
+    const column = cell % w, row = (cell - column) / w;
+    const label = labels.findLast(([first]) => first <= row)?.[1];
     return {
       letter, code,
-      text: entry?.[2] ?? (code >= 16 ? "in use" : "not in this machine"),
+      absent: code === reader.absent,
+      text: entry?.[2] ?? reader.unnamed(code),
       where: `${label ? `${label} · ` : ""}row ${row}, column ${column}`,
-      notes: notes.filter(([bit]) => word & bit).map(([, text]) => text),
+      notes: reader.notesOf(word, flag_words),
     };
   }
 }

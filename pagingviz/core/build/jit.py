@@ -9,9 +9,9 @@ stay plain Python: slow, for debugging), NUMBA_BOUNDSCHECK and the other NUMBA_*
 """
 
 import contextlib
-import fcntl
 import functools
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -20,15 +20,22 @@ import tempfile
 import time
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
 PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
 
 # `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an
-# allocation inside a kernel becomes a compile error. Should numba drop the flag, drop it here: nothing else knows it.
+# allocation inside a kernel becomes a compile error. With a numba that refuses it the kernels do without: see `accepted`.
 # Nothing takes a kernel's address: without the wrapper for that, compiling takes a fifth less time (41 to 33 s CPU).
 # Most kernels are called by kernels only, whose code then holds theirs: without a wrapper for Python and a file of their own,
 # and with `emit` and the guest's stores far (core/build/far.py), it takes a fifth less again (64 to 52 s, one after the other).
 OPTIONS = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 INNER = OPTIONS | {"no_cpython_wrapper": True}
+TESTED = ((0, 62), (0, 68))  # the first and the last numba that the engine was tried with: requirements.txt has these bounds
 
 KEEP_DAYS = 30
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -62,7 +69,7 @@ def _usable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
-            return folder.stat().st_uid == os.getuid()
+            return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
     except OSError:
         return False
 
@@ -73,7 +80,8 @@ def _parents():
         yield Path(given).absolute()
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     own = [Path(home) / "pagingviz"] if os.path.isabs(home) and not given else []  # a relative one does not count (XDG)
-    yield from filter(_usable, [*own, Path(tempfile.gettempdir()) / f"pagingviz-{os.getuid()}"])
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # on Windows everyone has a temp folder and no number
+    yield from filter(_usable, [*own, Path(tempfile.gettempdir()) / f"pagingviz{user}"])
 
 
 def _drop_old(parent: Path, keep: Path) -> None:
@@ -107,9 +115,52 @@ def compiling():
     if CACHE is None:
         yield
         return
-    with open(CACHE / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also by a process that dies
+    with open(CACHE / "lock", "a") as file, _locked(file.fileno()):
         yield
+
+
+@contextlib.contextmanager
+def _locked(file: int):
+    """Hold the lock of an open file (its descriptor) alone. A process that dies gives it back."""
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
+        return
+    os.lseek(file, 0, os.SEEK_SET)  # Windows locks bytes, from the position on, also those that are not there
+    while True:
+        with contextlib.suppress(OSError):  # it gives up after ten tries, one a second
+            msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+            break
+    try:
+        yield
+    finally:
+        os.lseek(file, 0, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+
+
+def accepted(options: dict[str, bool]) -> dict[str, bool]:
+    """Those of the compile options that this numba takes. Without the others kernels compute the same, more slowly.
+
+    Nothing is compiled for a version in TESTED. With any other, one sentence says so.
+    """
+    if TESTED[0] <= numba.version_info.short <= TESTED[1]:
+        return options
+    taken = {name: value for name, value in options.items() if _compiles({name: value})}
+    first, last = (".".join(map(str, version)) for version in TESTED)
+    refused = f", and it refuses {', '.join(sorted(options.keys() - taken))}: kernels are slower" if taken != options else ""
+    logging.getLogger("pagingviz").warning(
+        f"numba {numba.__version__} has not been tried with pagingviz (tried: {first} to {last}){refused}."
+    )
+    return taken
+
+
+def _compiles(options: dict[str, bool]) -> bool:
+    """Whether numba compiles an empty kernel with these options."""
+    try:
+        numba.njit(**options)(lambda: None).compile(())
+    except Exception:  # a KeyError today, but this is about the versions to come
+        return False
+    return True
 
 
 if PLAIN:
@@ -124,6 +175,8 @@ if PLAIN:
 else:
     import numba
 
+    INNER = accepted(INNER)
+    OPTIONS = {name: value for name, value in INNER.items() if name in OPTIONS}
     CACHE = cache_folder()
     # Read by numba when a kernel is decorated. Not put into the environment: a child would nest its folder in ours.
     numba.config.CACHE_DIR = str(CACHE)

@@ -116,7 +116,7 @@ def known_differences(recordings: set[str], path: Path = KNOWN) -> dict[str, str
     if not path.is_file():
         return {}
     try:
-        rows = tomllib.loads(path.read_text()).get("difference", [])
+        rows = tomllib.loads(path.read_text("utf-8")).get("difference", [])
         return {row["line"]: f"{row['cause']} ({row['function']})" for row in rows if row["recording"] in recordings}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ScenarioError(f"The list of known differences {path} cannot be used: {quote(str(error), 80)}.") from None

@@ -1,0 +1,104 @@
+// The cell that the pointer is over and the cell under inspection: their outlines, the lens and the card of the inspector.
+import { Inspector, Lens } from "./inspector.js";
+
+const HOVER_MS = 120; // the pointer rests this long before Python is asked about a cell
+
+export class Inspection {
+  /**
+   * `on` = {jump(tick): the viewer wants to see that tick, close(): the card shall go, isRunning(): the machine runs,
+   * mayAsk(): the pointer alone may cause an ask now, ask(message): send it}.
+   */
+  constructor(on) {
+    this.on = on;
+    this.pinned = null; // {board, cell} under inspection
+    this.hovered = null; // {panel, cell} under the pointer
+    this.inspector = new Inspector({ jump: on.jump, close: on.close });
+    this.lens = new Lens();
+    this.lensFound = null; // what Python has answered about the hovered cell
+  }
+
+  /** The View with the panels; it is made after this object because it contains the card and the lens. */
+  attach(view) {
+    this.view = view;
+  }
+
+  close() {
+    clearTimeout(this.hovering);
+  }
+
+  isPinned(panel, cell) {
+    return this.pinned?.board === panel.id && this.pinned.cell === cell;
+  }
+
+  /** Put a cell under inspection. The caller asks Python about it. */
+  pin(panel, cell) {
+    this.pinned = { board: panel.id, cell };
+    const box = panel.node.getBoundingClientRect();
+    this.view.putCardLeft(box.left + box.width / 2 > innerWidth * 0.6); // a card that floats stands away from the cell
+    this.drawOutlines();
+    this.lens.hide();
+  }
+
+  unpin() {
+    if (!this.pinned) return;
+    this.pinned = null;
+    this.inspector.show(null);
+    this.light({});
+    this.drawOutlines();
+  }
+
+  /** The pointer is over a cell of a panel, or (cell -1) over none. */
+  hover(panel, cell, event) {
+    const same = this.hovered?.panel === panel && this.hovered.cell === cell;
+    if (cell >= 0) this.pointer = [event.clientX, event.clientY];
+    if (same && cell >= 0) return this.showLens(this.lensFound);
+    this.lensFound = null;
+    clearTimeout(this.hovering);
+    this.hovered = cell >= 0 ? { panel, cell } : null;
+    panel.canvas.classList.toggle("pointing", cell >= 0);
+    this.drawOutlines();
+    if (cell < 0) {
+      this.lens.hide();
+      if (!this.pinned) this.light({}), this.inspector.show(null);
+      return;
+    }
+    this.showLens(null);
+    if (this.pinned || this.on.isRunning()) return;
+    this.hovering = setTimeout(() => {
+      if (this.on.mayAsk()) this.on.ask({ cmd: "inspect", board: panel.id, cell, hover: true });
+    }, HOVER_MS);
+  }
+
+  /**
+   * Show what Python has found: `inspect` is the card's content or null, `lit` the cells to outline by board, `asked` the
+   * ask that it answers or null. An answer about a cell that the pointer has left is dropped.
+   */
+  showFound({ inspect, lit, asked }) {
+    const hover = asked?.hover && !this.pinned;
+    if (hover && !(this.hovered?.cell === asked.cell && this.hovered.panel.id === asked.board)) return;
+    this.inspector.show(inspect, !!this.pinned);
+    this.light(lit);
+    this.drawOutlines();
+    if (hover && inspect) this.showLens(inspect);
+  }
+
+  /** Outline cells that belong together: {board: cells}. */
+  light(lit) {
+    for (const panel of this.view.panels.values()) panel.light(lit[panel.id]);
+  }
+
+  /** Outline the cell under inspection and the one under the pointer. */
+  drawOutlines() {
+    for (const panel of this.view.panels.values()) {
+      panel.outline(panel.pin, this.pinned?.board === panel.id ? [this.pinned.cell] : []);
+      panel.outline(panel.pointed, this.hovered?.panel === panel ? [this.hovered.cell] : []);
+    }
+    this.view.root.classList.toggle("pinned", !!this.pinned);
+  }
+
+  showLens(found) {
+    this.lensFound = found;
+    const { panel, cell } = this.hovered;
+    this.lens.show(panel.describe(cell), this.view.palette, ...this.pointer, found);
+  }
+}

@@ -1,0 +1,225 @@
+// The live board of a page: takes messages from Python, plays their frames, and sends back what the viewer asks.
+import { navigationAsk, nextReference } from "./actions.js";
+import { Controls } from "./controls.js";
+import { Inspection } from "./inspection.js";
+import { listen } from "./keys.js";
+import { arrived } from "./leaving.js";
+import { Link } from "./link.js";
+import { decode } from "./payload.js";
+import { Player } from "./player.js";
+import { View } from "./view.js";
+
+const POLL_MS = 300; // between two asks while Python has no picture yet
+
+export class LiveBoard {
+  constructor(host) {
+    this.header = null; // of the newest message
+    this.tick = 0; // of the frame that is painted
+    this.painted = false; // whether there is one
+    this.walk = null; // {made, total, ...}: the references of the walk that is shown, on the page that shows walks
+    const act = (name, value) => this.act(name, value);
+    this.link = new Link(() => this.context());
+    this.player = new Player({
+      show: (frame) => this.paint(frame),
+      more: () => this.link.isAsking("run") || this.link.send({ cmd: "run" }),
+      ended: () => this.pause(),
+    });
+    this.controls = new Controls(act);
+    this.inspection = new Inspection({
+      jump: (tick) => this.act("seek", tick),
+      close: () => this.act("unpin"),
+      isRunning: () => this.player.playing,
+      mayAsk: () => !this.link.asked && !this.player.playing,
+      ask: (message) => this.link.send(message),
+    });
+    this.view = new View(host, { controls: this.controls, inspection: this.inspection }, {
+      act,
+      click: (panel, cell) => this.click(panel, cell),
+      hover: (panel, cell, event) => this.inspection.hover(panel, cell, event),
+    });
+    this.inspection.attach(this.view);
+    arrived();
+    this.stopKeys = listen(act, () => !!this.walk);
+  }
+
+  /** The page is gone. */
+  leave() {
+    this.stopKeys();
+    this.player.close();
+    this.view.close();
+    clearTimeout(this.polling);
+    this.inspection.close();
+    this.link.close();
+  }
+
+  // --- from Python -------------------------------------------------------------------------------------------------
+
+  /** Take a message (bytes). The same one may come again (theme change, full rerun): it then changes nothing. */
+  receive(data) {
+    if (data === this.data) return;
+    this.data = data;
+    const { header, frames } = decode(data);
+    const answered = this.link.settle(header.seq);
+    const picture = JSON.stringify([header.machine, header.seq, header.state, header.frames.map((f) => [f.tick, f.sentence]), header.micro]);
+    const again = picture === this.picture && !answered;
+    this.picture = picture;
+    this.applyHeader(header);
+    if (frames.length && !(again && this.painted)) this.receiveFrames(header, frames, answered);
+    this.updateReady();
+    this.link.sendNext();
+    if (header.query && header.state === "ready") this.announce(header);
+  }
+
+  /** Take over all of the header that is not a picture. */
+  applyHeader(header) {
+    const first = !this.header;
+    this.header = header;
+    this.player.setLimits(header.limits, header.pace ?? 0);
+    if (first) {
+      this.player.perFrame = header.per_frame;
+      this.player.delay = Math.round(1000 / header.fps);
+      this.controls.setPace(this.player.delay, this.player.perFrame);
+    }
+    this.controls.setMostTick(header.limits.tick);
+    this.controls.setKinds(header.kinds, header.kind);
+    this.controls.setMarks(header.marks, header.kinds, header.palette.event_marks);
+    this.view.applyHeader(header);
+    this.view.setNotice(header, () => (this.link.drop(), this.link.send({ cmd: "cancel" })));
+    this.poll(header);
+  }
+
+  /** Ask again soon while the picture is missing, or is not yet a whole one. */
+  poll(header) {
+    clearTimeout(this.polling);
+    const late = header.frames.at(-1)?.more?.late && !header.playing;
+    if (late || header.state !== "ready") this.polling = setTimeout(() => this.link.send({ cmd: "poll" }), POLL_MS);
+  }
+
+  /** Play or paint the frames of a message. `answered`: the ask that it answers, or null. */
+  receiveFrames(header, frames, answered) {
+    const newMachine = header.machine !== this.machine; // none of its pictures has been painted
+    this.machine = header.machine;
+    frames.at(-1).found = { inspect: header.inspect, lit: header.lit, asked: answered };
+    const { player } = this;
+    if (answered?.cmd === "run" && !newMachine) {
+      if (!player.playing) return; // paused meanwhile: what came too late is not shown
+      player.drained = header.playing === false;
+      player.enqueue(frames);
+      return;
+    }
+    if (player.playing && !newMachine && !answered && frames[0].tick >= player.newestTick) {
+      player.enqueue(frames);
+      return;
+    }
+    player.queue = [];
+    for (const frame of frames) this.paint(frame);
+    player.newestTick = this.tick;
+    if (player.playing) player.refill(); // after a wait: nothing else would ask for more
+    if (newMachine) {
+      this.view.layout(true); // now the status line has its height
+      if (header.playing) this.run();
+      else this.pause(false);
+      this.view.refocus();
+    }
+  }
+
+  /** Let the follower (ui/follow.py) know what is on the screen; when it comes later it reads the variable. */
+  announce({ now, query, playing }) {
+    window.pagingvizNow = { now, query, running: playing, path: location.pathname };
+    dispatchEvent(new CustomEvent("pagingviz:now", { detail: window.pagingvizNow }));
+  }
+
+  // --- on the screen -----------------------------------------------------------------------------------------------
+
+  /** Show one frame on every board. */
+  paint(frame) {
+    const otherTick = frame.tick !== this.tick || !this.painted;
+    this.walk = frame.more?.total === undefined ? null : frame.more;
+    this.controls.setWalk(this.walk);
+    if (this.walk && !this.link.isAsking("ref")) this.wantedReference = this.walk.made;
+    this.tick = frame.tick;
+    this.painted = true;
+    this.view.show(frame, this.header);
+    if (frame.found) this.inspection.showFound(frame.found);
+    else if (otherTick) this.inspection.light({});
+    if (!this.player.playing) this.view.describe();
+    this.updateReady();
+  }
+
+  /** data-ready: "1" only while the picture of data-tick is painted and no other one is under way. */
+  updateReady() {
+    const still = this.player.playing || !this.link.navigating;
+    this.view.setReady(this.painted && this.header.state === "ready" && !this.walk?.late && still);
+  }
+
+  // --- from the viewer ---------------------------------------------------------------------------------------------
+
+  /** What every ask carries. */
+  context() {
+    const { player, inspection: { pinned } } = this;
+    return {
+      tick: this.tick, from: player.playing ? player.newestTick : this.tick, frames: player.batch, per_frame: player.perFrame,
+      fps: player.fps, play: player.playing, kind: this.controls.kind.value,
+      board: pinned?.board ?? null, cell: pinned?.cell ?? null,
+    };
+  }
+
+  run() {
+    this.player.newestTick = this.tick;
+    this.view.setPlaying(true);
+    this.player.start();
+  }
+
+  /** Stop on the frame that is painted; `tell` Python, which may be ahead, to come back to it. */
+  pause(tell = true) {
+    const was = this.player.playing;
+    this.player.stop();
+    this.view.setPlaying(false);
+    this.view.describe();
+    if (was) this.link.drop();
+    if (was && tell) this.link.send({ cmd: "stop" });
+  }
+
+  /** Do what a key or a control stands for. Nothing before the first picture. */
+  act(name, value) {
+    if (!this.header || !this.painted) return;
+    const ask = navigationAsk(name, value, this.header.limits.tick);
+    if (ask) this.navigate(ask);
+    else if (name === "toggle") {
+      if (this.player.playing) this.pause();
+      else this.run();
+    } else if (name === "unpin") this.inspection.unpin();
+    else if (name === "deeper" || name === "higher") this.stepWalk(name === "deeper" ? 1 : -1);
+    else if (name === "choose") this.view.choose(value);
+    else if (name === "kind") this.link.send({ cmd: "kind", kind: value });
+    else if (name === "delay" || name === "perFrame") {
+      this.player[name] = Number(value);
+      if (!this.player.playing) this.link.send({ cmd: "speed" });
+    }
+    this.controls.scrubbing = name === "scrub";
+    if (name !== "scrub" && name !== "unpin") this.view.refocus();
+  }
+
+  /** One reference of the walk on or back. Python gets the number, null for all of them. */
+  stepWalk(by) {
+    if (!this.walk) return;
+    const { total } = this.walk;
+    this.wantedReference = nextReference(this.wantedReference ?? this.walk.made, total, by);
+    this.navigate({ cmd: "ref", n: this.wantedReference >= total ? null : this.wantedReference });
+  }
+
+  navigate(ask) {
+    this.pause(false);
+    this.link.send(ask);
+    this.updateReady();
+  }
+
+  /** A click puts a cell under inspection; on the same cell again, or beside all cells, it ends that. */
+  click(panel, cell) {
+    if (cell < 0 || this.inspection.isPinned(panel, cell)) return this.inspection.unpin();
+    this.pause(false);
+    this.inspection.pin(panel, cell);
+    this.link.send({ cmd: "inspect" });
+    this.view.refocus();
+  }
+}
