@@ -38,6 +38,7 @@ PAGES = (
     "/live-migration",
     "/real-xen",
     "/left-out",
+    "/manual",
 )
 PATIENCE_MS = PATIENCE * 1000
 expect.set_options(timeout=PATIENCE_MS)

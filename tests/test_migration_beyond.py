@@ -1,4 +1,4 @@
-"""Invariants 35 and 37 to 40 of our facts, section 6: post-copy, PV tables, what only changes bytes, Remus, tracking."""
+"""Rules H 35 and H 37 to H 40 of the manual: post-copy, PV tables, what only changes bytes, Remus, tracking."""
 
 from dataclasses import dataclass
 

@@ -20,6 +20,7 @@ TITLES = {
     "live_migration": "Live migration",
     "real_xen": "Real Xen",
     "left_out": "What the model leaves out",
+    "manual": "Manual",
 }
 
 
