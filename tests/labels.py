@@ -8,13 +8,18 @@ import re
 from functools import cache
 
 import numpy as np
+from on_screen import MACHINE, Shown
 from serving import ROOT
 
-from pagingviz.boards import migrating, migration, portray, translation
-from pagingviz.boards.plans import TABLES
+from pagingviz.boards import registry
+from pagingviz.boards.board import Options
+from pagingviz.boards.dirty_bitmap import BITS
+from pagingviz.boards.migration_scene import MigrationScene
+from pagingviz.boards.scene import Scene
 from pagingviz.manual.glossary import plain
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.timeline.simulation import HISTORY, Simulation
 from pagingviz.ui import bitmap, page, real_xen, sidebar
 from pagingviz.ui import migration as migration_page
@@ -52,18 +57,16 @@ def machines() -> tuple[Simulation, ...]:
 def plans():
     """The plan of every board for every machine of `machines`, and for a migration of each kind."""
     for sim in machines():
-        for board in (*portray.BOARDS, TABLES):
-            for bits in portray.BITS if board == "dirty-bitmap" else ("round",):
-                yield portray.plan(sim.scenario, sim.work, board, bits=bits)
-        for board in translation.ROADS:
-            yield translation.plan(sim.scenario, board)
+        for board in (*MACHINE, *registry.ROADS):
+            for bits in BITS if board == "dirty-bitmap" else ("round",):
+                yield registry.make_plan(board, sim.scenario, sim.work, Options(bits=bits))
     large = Scenario(road="hap", trace="", work="uniform:24", frames=1 << 20, superpages=1, direct_map_pages="large")
     for kind, frames in itertools.product(migration_page._SAID, (64, 1 << 18)):
         scenario = large.replace(migrate=kind, frames=frames)
-        for board in migrating.BOARDS:
-            yield migration.plan(scenario, None, board)
-    for board in (*portray.BOARDS, TABLES):
-        yield portray.plan(large, Simulation(large).work, board)
+        for board in registry.MIGRATION:
+            yield registry.make_plan(board, scenario, None)
+    for board in MACHINE:
+        yield registry.make_plan(board, large, Simulation(large).work)
 
 
 def legend_texts() -> set[str]:
@@ -85,33 +88,30 @@ def moving() -> Simulation:
 
 def chips() -> set[str]:
     """Labels of the status line on every page, and the causes of exits in it."""
-    rows = [row for sim in (*machines(), moving()) for row in (*portray.status(sim), *migration.status(sim))]
+    rows = [row for sim in (*machines(), moving()) for row in (*Scene(sim).status(), *MigrationScene(sim).status())]
     causes = {part.rpartition(" ")[0] for label, value in rows if label == "exits" for part in value.split(" · ")}
     return {label for label, _ in rows} | causes | {"access"}
 
 
 def cards() -> set[str]:
     """Names of the rows on the inspector's cards, one cell of each look on every board."""
+    shown = [Shown(sim, board) for sim in machines() for board in MACHINE]
+    shown += [Shown(moving(), board) for board in registry.MIGRATION]
     found = set()
-    for sim in machines():
-        for board in (*portray.BOARDS, TABLES):
-            plan = portray.plan(sim.scenario, sim.work, board)
-            _, cells = np.unique(portray.cells(sim, plan), return_index=True)
-            found |= _rows(portray.inspect(sim, plan, int(cell)) for cell in cells)
-    for board in migrating.BOARDS:
-        plan = migration.plan(moving().scenario, None, board)
-        _, cells = np.unique(migration.cells(moving(), plan), return_index=True)
-        found |= _rows(migration.inspect(moving(), plan, int(cell)) for cell in cells)
+    for board in shown:
+        _, cells = np.unique(board.grid, return_index=True)
+        for cell in cells:
+            found |= _rows(board.card(int(cell)))
     return {plain(name) for name in found}
 
 
-def _rows(found) -> set[str]:
-    return {name for card in found if card for name, _ in card["rows"]}
+def _rows(card) -> set[str]:
+    return {name for name, _ in card["rows"]} if card else set()
 
 
 def kinds() -> set[str]:
     """What the menu "next event" offers, and the names of the curves of a history."""
-    return {text for _, text in portray.EVENT_KINDS} | set(HISTORY)
+    return {text for _, text in EVENT_KINDS} | set(HISTORY)
 
 
 def labels_of_fields() -> set[str]:
