@@ -14,15 +14,16 @@ help: ## this list
 run: $(BIN)/.app ## install what is missing, start the app, print its address
 	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
-check: $(BIN)/.tests ## what needs no run: lint, layout, types, layers, and what texts must say (seconds, once warm)
+check: $(BIN)/.tests ## what needs no run: lint, layout, types, layers, docstrings, citations (seconds, once warm)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@for rule in tests/check_*.py; do $(BIN)/python "$$rule" || exit 1; done
+	@$(BIN)/python tests/check_docstrings.py
+	@$(BIN)/python -m pagingviz.manual.sources
 
 test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(ARGS)
 
 shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before you commit
 	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/test_screens.py $(ARGS)

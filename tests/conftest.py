@@ -1,18 +1,31 @@
-"""Fixtures: warmed kernels, the real app, and pages of it in a real browser."""
+"""How the tests are dealt out, and fixtures: warmed kernels, the real app, and pages of it in a real browser."""
 
 import contextlib
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import sync_playwright
 from serving import launch, new_page, serve, serve_files, wait_ready
 
+# An example has no deadline and may take long to be drawn: what else runs on the machine is no property of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+FIRST = ("browser", "plain")  # groups that begin, one on each process
 
-def pytest_collection_modifyitems(items):
-    """How the tests are dealt out to two processes: a file stays whole; all that need the browser go to one, and share it."""
+
+def pytest_collection_modifyitems(config, items):
+    """How the tests are dealt out to two processes (make test: --dist loadgroup --no-loadscope-reorder).
+
+    A file stays whole, but all that need the browser go to one process and share it. That is the longest group, so it begins,
+    and its process compiles the kernels. Meanwhile the other process does what needs no compiled kernel.
+    """
     for item in items:
-        group = "browser" if item.get_closest_marker("browser") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+        own = [name for name in FIRST if item.get_closest_marker(name)]
+        item.add_marker(pytest.mark.xdist_group(own[0] if own else item.path.name))
+    if hasattr(config, "workerinput"):
+        order = {name: n for n, name in enumerate(FIRST)}
+        items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
 
 
 @pytest.fixture(scope="session")

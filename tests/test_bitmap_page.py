@@ -1,12 +1,10 @@
 """The page Dirty bitmap: what its cells tell is part of the address; tree, PEEK and CLEAN, logs, the road not taken."""
 
-import time
-
 import pytest
 from playwright.sync_api import expect
 from serving import wait_quiet, wait_ready
 from shots import canvas_png
-from test_pages import visit
+from visiting import finished, settled, visit
 
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
@@ -18,21 +16,13 @@ def rows(app, head):
     return table.to_dict("records")
 
 
-def wait_for(app, there, seconds=90):
-    end = time.monotonic() + seconds
-    while not there() and time.monotonic() < end:
-        time.sleep(0.5)
-        app.run()
-    return there()
-
-
 def test_what_the_cells_tell_is_chosen_by_address_and_by_switch(warm):
     app = visit("dirty_bitmap", tick="900", bits="who", do="enable@300,dm:200:6@850")
     said = [text.value for text in app.caption if text.value.startswith("Dirty bitmap")]
     assert said and all(text.startswith("Dirty bitmap: who set the bit last at tick 900") for text in said)
     assert "6 device model" in said[0]
     switch = next(item for item in app.get("button_group") if item.key and item.key.startswith("bits-"))
-    switch.set_value(["often"]).run() if isinstance(switch.value, list) else switch.set_value("often").run()
+    settled(switch.set_value(["often"] if isinstance(switch.value, list) else "often").run())
     assert app.query_params["bits"] in ("often", ["often"]) and not app.exception and not app.error
     assert any(text.value.startswith("Dirty bitmap: how often at tick 900") for text in app.caption)
     assert "bits" not in visit("dirty_bitmap", tick="900").query_params, "this round is the default"
@@ -71,10 +61,10 @@ def test_the_tree_and_the_logs(warm):
 
 
 def test_both_ledgers_and_their_crossover(warm):
-    app = visit("dirty_bitmap", scenario="search", tick="600")
-    assert wait_for(app, lambda: any("counted" in item.value.columns for item in app.dataframe))
+    app = finished(visit("dirty_bitmap", scenario="search", tick="600"))
     app.session_state["ledger-over"] = "Dirty rate"
-    assert wait_for(app.run(), lambda: any(chart.key == "ledger-curve" for chart in app.get("plotly_chart")))
+    finished(app.run())
+    assert any(chart.key == "ledger-curve" for chart in app.get("plotly_chart"))
     table = next(item.value for item in app.dataframe if "counted" in item.value.columns)
     looked = table.set_index("counted").loc["entries looked at (entries_searched)"]
     assert int(looked["search: in the pauses"].replace(",", "")) > 1000 and looked["blow: in the pauses"] == "0"

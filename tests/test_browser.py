@@ -7,6 +7,7 @@ from bench_browser import STOPWATCH, WATCH
 from on_screen import Shown
 from playwright.sync_api import expect
 from serving import PAGES, new_page, serve, wait_quiet, wait_ready
+from waiting import until
 
 from pagingviz.boards.palette import DIRTY, FILL_MASK
 from pagingviz.evidence.xen import moments
@@ -24,6 +25,7 @@ TITLES = (
     "Live migration",
     "Real Xen",
     "What the model leaves out",
+    "Manual",
     "The machine",
 )
 
@@ -43,8 +45,13 @@ def pictures(page):
 def digest(page, tick):
     """Digest of the machine as the page says it, once it speaks of that tick."""
     said = page.get_by_text(re.compile(rf"^digest \w+ tick {tick}$"))
-    expect(said).to_have_count(1, timeout=20_000)
+    expect(said).to_have_count(1)
     return said.text_content().split()[1]
+
+
+def run_past(page, tick):
+    """Wait until a running machine has been painted beyond `tick`."""
+    assert until(lambda: ticks(page) > tick, between=lambda: page.wait_for_timeout(20))
 
 
 def press(page, key, tick):
@@ -74,12 +81,10 @@ def test_many_keys_at_once_are_all_counted(open_page):
 def test_space_runs_and_pauses_on_what_is_painted(open_page):
     page = open_page(HOME, tick=900)
     page.keyboard.press("Space")
-    expect(page.locator('canvas[data-board="dirty-bitmap"]')).not_to_have_attribute("data-tick", "900", timeout=1000)
-    page.wait_for_timeout(1500)
+    run_past(page, 910)
     page.keyboard.press("Space")
     wait_ready(page)
     paused = ticks(page)
-    assert paused > 910
     page.wait_for_timeout(500)
     assert ticks(page) == paused
     expect(page).to_have_url(re.compile(rf"tick={paused}\b"))
@@ -91,7 +96,7 @@ def test_space_runs_and_pauses_on_what_is_painted(open_page):
 def test_left_while_running_pauses_first(open_page):
     page = open_page(HOME, tick=900)
     page.keyboard.press("Space")
-    page.wait_for_timeout(1200)
+    run_past(page, 910)
     page.keyboard.press("ArrowLeft")
     wait_ready(page)
     stopped = ticks(page)
@@ -158,7 +163,7 @@ def test_a_walk_over_all_pages_keeps_address_and_machine(open_page):
     for title in TITLES:
         page.get_by_role("link", name=title).click()
         expect(page.get_by_role("heading", name=title, level=1)).to_have_count(1)
-        if title != "What the model leaves out":
+        if title not in ("What the model leaves out", "Manual"):
             wait_ready(page, None if title == "Real Xen" else 500)
         assert digest(page, 500) == before
         for part in ("road=hap", "tick=500", "clean%40300"):
@@ -201,7 +206,7 @@ def test_the_first_visit_of_a_fresh_server_by_deep_link(fresh_server, browser, p
     """The navigation is ours from the first run on, and the page is the one that was asked for."""
     page = new_page(browser)
     page.goto(f"{fresh_server.url}{path}?scenario=blackboard&tick=77")
-    if path != "/left-out":
+    if path not in ("/left-out", "/manual"):
         wait_ready(page, None if path == "/real-xen" else 77)
     assert digest(page, 77)
     links = page.get_by_test_id("stSidebarNavLink").all_text_contents()
@@ -211,7 +216,7 @@ def test_the_first_visit_of_a_fresh_server_by_deep_link(fresh_server, browser, p
 
 def test_a_machine_that_plays_from_the_start(open_page):
     page = open_page("/?scenario=blackboard&tick=100&play=1")
-    expect(page.locator('canvas[data-board="ept-npt"]')).to_have_attribute("data-tick", re.compile("1[2-9]."), timeout=20_000)
+    run_past(page, 120)
 
 
 def test_a_long_way_shows_progress_and_can_be_cancelled(open_page):

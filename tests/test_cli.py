@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 import pagingviz
 from pagingviz.__main__ import main
@@ -283,7 +284,7 @@ def run_process(*arguments):
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -306,7 +307,7 @@ def test_help_and_closed_pipe():
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert (piped.stdout, piped.stderr) == ("{", "")

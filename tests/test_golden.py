@@ -1,4 +1,4 @@
-"""The nine golden scenarios of our facts on Xen's shadow code (section 10), on guests given entry by entry.
+"""The nine situations G 1 to G 9 of the manual (manual/rules.md), on guests given entry by entry.
 
 64-bit, out-of-sync tables on, no log-dirty, unless a name says otherwise.
 """

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from test_layers import PACKAGE, imports
+from waiting import PATIENCE
 
 JIT = PACKAGE / "core/build/jit.py"
 TINY = {
@@ -62,7 +63,7 @@ def start(engine: Path, code: str = ASK, stdin: int | None = None, **environment
 
 def answer(process: subprocess.Popen) -> tuple[Path, int, int]:
     """What ASK printed: cache folder, the kernel's answer, 1 when it was loaded from the cache."""
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     folder, value, hits = output.split()
     return Path(folder), int(value), int(hits)
@@ -100,7 +101,7 @@ for path in files:
 assert jit.cache_key() == before
 """
     process = start(tmp_path, code, PAGINGVIZ_PLAIN="1")
-    changed = set(process.communicate(timeout=60)[0].split())
+    changed = set(process.communicate(timeout=PATIENCE)[0].split())
     engine = {str(path.relative_to(PACKAGE.parent)) for path in kernel_files()} | {"pagingviz/core/build/jit.py"}
     assert process.returncode == 0
     assert engine | {"NUMBA_BOUNDSCHECK"} <= changed
@@ -170,7 +171,7 @@ def test_two_processes_that_do_not_wait_for_each_other(engine):
 
 def test_plain_python_on_request(engine):
     code = "import sys; from pagingviz.core.tiny import kernel; print(int(kernel(7)), 'numba' in sys.modules)"
-    output, _ = start(engine, code, PAGINGVIZ_PLAIN="1").communicate(timeout=60)
+    output, _ = start(engine, code, PAGINGVIZ_PLAIN="1").communicate(timeout=PATIENCE)
     assert output.split() == ["21", "False"]
 
 

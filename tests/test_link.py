@@ -23,7 +23,7 @@ views = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(views, st.sampled_from(["bare", "shadow", "hap"]), st.integers(16, 4096))
 def test_there_and_back(view, road, pool):
     scenario = load("programs").replace(road=road, pool=pool, do="enable@300,clean@900")

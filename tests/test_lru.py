@@ -83,7 +83,7 @@ def test_tlb_counts_equal_an_independent_lru(case):
 
 @pytest.mark.parametrize("pool", [24, 64])
 def test_the_pinned_list_is_the_order_of_cr3_loads(pool):
-    """Facts 23: head = most recently loaded root, the victim of a recycling is always the tail."""
+    """Rule S 23: head = most recently loaded root, the victim of a recycling is always the tail."""
     works = ",".join(["hotcold:8:2:90"] * 6)
     sim = Simulation(
         load("blackboard").replace(

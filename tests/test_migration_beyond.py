@@ -1,4 +1,4 @@
-"""Invariants 35 and 37 to 40 of our facts, section 6: post-copy, PV tables, what only changes bytes, Remus, tracking."""
+"""Rules H 35 and H 37 to H 40 of the manual: post-copy, PV tables, what only changes bytes, Remus, tracking."""
 
 from dataclasses import dataclass
 
@@ -131,7 +131,7 @@ def test_38_what_goes_as_a_difference_makes_the_source_page_of_the_destination_p
     assert moved(**small("ept", xbzrle=256)).migration.state.equal and len(sent) > 50
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st_.integers(0, 2**32 - 1), st_.integers(0, 60), st_.integers(1, 300))
 def test_38_decode_is_the_inverse_of_encode(seed, runs, longest):
     rng = np.random.default_rng(seed)
@@ -147,7 +147,7 @@ def test_38_decode_is_the_inverse_of_encode(seed, runs, longest):
         assert (old != new).sum() > 1000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st_.binary(max_size=40))
 def test_38_whatever_comes_is_a_page_or_a_value_error(change):
     old = np.zeros(4096, np.uint8)

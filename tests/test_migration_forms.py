@@ -1,6 +1,6 @@
 """The migration against closed forms: what arithmetic and probability theory say of rounds, without any simulation.
 
-A test is named after the number of its form in our facts, section 7, or the letter of its row in the table of cross-checks.
+A test is named after the number of its closed form in the manual (manual/rules.md, F 1 to F 14), or the letter of its limit.
 M: frames of the guest; N: pages of the work, all mapped before the migration begins; B: one page a unit of time, so that T, the
 length of a round, is the number of pages sent; a = w / B: stores while one page goes over the wire, pace times the share of
 stores. Tolerances are SIGMAS standard deviations of what is random (migrating.py), and, said at each place, what time in whole

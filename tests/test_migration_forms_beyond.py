@@ -1,4 +1,4 @@
-"""Closed forms of our facts, section 7, the rest: auto-converge (11), post-copy (12), Remus (13), bounds (14), rows (a) to (d).
+"""Closed forms of the manual, the rest: auto-converge (11), post-copy (12), Remus (13), bounds (14), rows (a) to (d).
 
 Notation and tolerances: test_migration_forms.py.
 """
@@ -78,7 +78,7 @@ def test_form_12_post_copy(share, latency):
     mean = pushing(m, n, share / 100, stall / mig.link.page)
     assert close(r.faults, mean, math.sqrt(mean), slack=n / 512 + 4 + mean / 128)
     assert 0 <= r.ended - r.began - m * mig.link.page <= m * mig.link.page / 256 + stall  # background goes on during a stall
-    if latency == 0:  # closed forms of that equation; with a(t) = w e^(-w t / N) the integral of the facts, to second order
+    if latency == 0:  # closed forms of that equation; with a(t) = w e^(-w t / N) the integral of form 12, to second order
         a = share / 100 * m / n
         assert mean == pytest.approx(n * (1 - math.log(1 + a) / a), rel=1e-3)
         assert mean == pytest.approx(n * (1 - (1 - math.exp(-a)) / a), rel=a / 2)
@@ -163,6 +163,6 @@ def test_row_d_one_hot_page_is_dirty_in_every_round(work):
 
 
 def test_the_width_of_every_tolerance_is_that_of_the_formula():
-    """Of form 2 the facts know: N = 10000, k = 7000: 5034.3, sd 27.8. A tolerance of 4.5 of them is 2.5 %."""
+    """Known of form 2: N = 10000, k = 7000: 5034.3, sd 27.8. A tolerance of 4.5 of them is 2.5 %."""
     mean, sd = distinct(10_000, 7000)
     assert (round(mean, 1), round(sd, 1)) == (5034.3, 27.8) and SIGMAS * sd < 0.025 * mean

@@ -1,14 +1,13 @@
 """The page Live migration: its boards agree with the state and each other, its charts with the rounds; its controls work."""
 
 import re
-import time
 
 import numpy as np
 import pytest
 from on_screen import Shown
 from playwright.sync_api import expect
 from serving import wait_quiet, wait_ready
-from test_pages import machine, visit
+from visiting import finished, machine, settled, visit
 
 from pagingviz.boards.migration_scene import MigrationScene
 from pagingviz.boards.palette import CHANGED, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
@@ -244,15 +243,15 @@ def choice(app, name):
 
 def test_choices_in_the_heading_change_the_scenario(warm):
     app = visit("live_migration", scenario="moving", tick="1200")
-    choice(app, "pace").set_value(100).run()
+    settled(choice(app, "pace").set_value(100).run())
     assert app.query_params["pace"] == "100" and machine(app)[1] == 1200
-    choice(app, "bandwidth").set_value(125).run()
-    choice(app, "policy").set_value("qemu").run()
-    choice(app, "migrate").set_value("hybrid").run()
+    settled(choice(app, "bandwidth").set_value(125).run())
+    settled(choice(app, "policy").set_value("qemu").run())
+    settled(choice(app, "migrate").set_value("hybrid").run())
     assert (app.query_params["bandwidth"], app.query_params["policy"], app.query_params["migrate"]) == ("125", "qemu", "hybrid")
     assert not app.error and not app.exception
     number = next(item for item in app.number_input if item.label == "latency, µs")  # in the sidebar of this page alone
-    number.set_value(7).run()
+    settled(number.set_value(7).run())
     assert app.query_params["latency"] == "7" and not app.error
     own = visit("live_migration", scenario="moving", tick="1200", pace="33")
     assert choice(own, "pace").value == 33
@@ -261,7 +260,7 @@ def test_choices_in_the_heading_change_the_scenario(warm):
 def test_a_guest_that_is_not_moved_can_be(warm):
     app = visit("live_migration", tick="900")
     assert not app.get("plotly_chart") and any("Nothing is being moved" in text.value for text in app.markdown)
-    app.button(key="migrate-this").click().run()
+    settled(app.button(key="migrate-this").click().run())
     assert app.query_params["migrate"] == "precopy" and app.query_params["migrate_at"] == "900"
     assert machine(app)[1] == 900 and not app.error and app.query_params["clean_every"] == "0"
     assert any("round 1 sends all 256 pages" in text.value for text in app.markdown)
@@ -270,7 +269,7 @@ def test_a_guest_that_is_not_moved_can_be(warm):
 
 def test_one_button_watches_gzip_move(warm):
     app = visit("live_migration", tick="900")
-    app.button(key="watch").click().run()
+    settled(app.button(key="watch").click().run())
     assert app.query_params["scenario"] == "moving" and app.query_params["play"] == "1"
     assert machine(app)[1] >= load("moving").start and not app.error
 
@@ -323,12 +322,8 @@ def test_a_present_lecturer_has_all_three_boards_with_letters(open_page):
 
 def test_the_same_guest_down_every_road_on_demand(warm):
     app = visit("live_migration", scenario="moving", tick="700")
-    app.button(key="every-road-run").click().run()
-    for _ in range(60):
-        if any("Shadow paging" in text.value for text in app.markdown):
-            break
-        time.sleep(0.5)
-        app.run()
+    finished(app.button(key="every-road-run").click().run())
+    assert any("Shadow paging" in text.value for text in app.markdown)
     table = next(item.value for item in app.table if "stopped because" in item.value.columns)
     assert table["road"].tolist() == ["PV", "shadow", "EPT", "EPT + PML", "NPT"] and set(table["equal"]) == {"yes"}
     assert "every-road-chart" in {chart.key for chart in app.get("plotly_chart")} and not app.exception

@@ -1,4 +1,4 @@
-"""Rules of the toolstack's loop: invariants 29 to 34 and 36 of our facts, section 6, over roads, kinds and policies."""
+"""Rules of the toolstack's loop: H 29 to H 34 and H 36 of the manual (manual/rules.md), over roads, kinds and policies."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Checkable properties of EPT under log-dirty, on the kernels, by their numbers in our list on nested paging (H n).
+"""Checkable properties of EPT under log-dirty, on the kernels, by their numbers in the manual (manual/rules.md, H n).
 
 What an audit can see is in core/audit and proved to fail in test_audit; H26 is among the mutants. Here: what only shows over
 time. Every step is done on the slow model as well, and must leave both equal. Shadow paging: test_properties.py.
@@ -200,7 +200,7 @@ def test_h27_the_hypervisor_sees_faults_cr3_and_invlpg_under_shadow_only():
         assert [counters[name] > 0 for name in exits] == [sees] * 3 and counters["invlpg"] > 0
 
 
-# Section 6 of our facts on nested paging and migration, 1 to 28.
+# The rules H 1 to H 28 of the manual (manual/rules.md).
 ELSEWHERE = {
     1: "test_migration_sends",
     3: "test_migration_sends",

@@ -1,11 +1,8 @@
 """Every page, run from the shell's main script as Streamlit does; bad input leaves the machine as it is."""
 
-import re
-import time
-
 import pytest
 from serving import ROOT
-from streamlit.testing.v1 import AppTest
+from visiting import finished, machine, settled, visit
 
 from pagingviz.arch import xen
 from pagingviz.evidence.xen import moments, saves
@@ -13,7 +10,6 @@ from pagingviz.manual.left_out import LEFT_OUT, PAGES, left_out
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 
-MAIN = str(ROOT / "pagingviz/ui/main.py")
 TITLES = {
     "machine": "The machine",
     "guest_page_tables": "Guest page tables",
@@ -24,26 +20,8 @@ TITLES = {
     "live_migration": "Live migration",
     "real_xen": "Real Xen",
     "left_out": "What the model leaves out",
+    "manual": "Manual",
 }
-
-
-def visit(page="machine", **params):
-    """The app as a visitor has it after opening `page` with these URL keys."""
-    app = AppTest.from_file(MAIN, default_timeout=60)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    if page != "machine":
-        app.switch_page(f"../../pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def machine(app):
-    """(digest, tick) of the machine on the screen."""
-    text = next(text.value for text in app.text if text.value.startswith("digest"))
-    found = re.fullmatch(r"digest (\w+) tick (\d+)", text)
-    return found[1], int(found[2])
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +97,7 @@ def test_navigation_keeps_the_address_and_the_machine(warm):
 
 def test_real_xen_shows_what_was_recorded_beside_the_model(warm):
     film = moments.film("pt")
-    app = visit("real_xen", recording="pt", row="9")
+    app = finished(visit("real_xen", recording="pt", row="9"))
     said = " ".join(text.value for text in app.markdown)
     right = sum(pair.equal for row in film.report.rows for pair in row.pairs)
     assert f"**{right} of {film.report.events}** trace events equal" in said
@@ -136,11 +114,10 @@ def test_real_xen_shows_what_was_recorded_beside_the_model(warm):
 
 
 def test_real_xen_shows_the_recorded_pre_copy_loops_beside_the_model_s(warm):
-    app = visit("real_xen", recording="pt")
+    app = finished(visit("real_xen", recording="pt"))
     app.session_state["xen-view"] = "Pre-copy"
-    app.run()
-    assert wait_for(app, lambda: len(app.dataframe) == 1)
-    rows = app.dataframe[0].value.set_index("run")
+    (table,) = finished(app.run()).dataframe
+    rows = table.value.set_index("run")
     assert list(rows.index) == list(saves.NAMES)
     assert rows.loc["hap_idle_l0", "round 2"] == "5 | 5 ✓" and rows.loc["hap_idle_l0", "round 3"] == ""
     assert rows.loc["hap_w256_1k_l0", "Xen stopped at"] == "2: dirty_count 14 < 50"
@@ -150,40 +127,31 @@ def test_real_xen_shows_the_recorded_pre_copy_loops_beside_the_model_s(warm):
     assert not app.exception and not app.error
 
 
-def wait_for(app, there, seconds=90):
-    """Draw the page anew until `there()`, as its progress does in a browser. False when it takes too long."""
-    end = time.monotonic() + seconds
-    while not there() and time.monotonic() < end:
-        time.sleep(0.5)
-        app.run()
-    return there()
-
-
 @pytest.mark.parametrize("name", ["pt-boot2", "pt-oos0", "pt-pae", "trace", "pae", "sweep"])
 def test_every_recording_opens_by_its_link(warm, name):
-    app = visit("real_xen", recording=name, row="20")
-    assert wait_for(app, lambda: any("Row 20 of" in text.value for text in app.markdown))
+    app = finished(visit("real_xen", recording=name, row="20"))
+    assert any("Row 20 of" in text.value for text in app.markdown)
     assert not app.error
 
 
 def test_a_row_that_the_recording_does_not_have_is_one_sentence(warm):
-    app = visit("real_xen", recording="pt", row="9000")
+    app = finished(visit("real_xen", recording="pt", row="9000"))
     assert len(app.error) == 1 and "rows 0 to" in app.error[0].value and app.error[0].value.endswith(".")
 
 
 def test_choosing_a_recording_changes_the_address(warm):
     app = visit("real_xen")
     box = next(item for item in app.selectbox if item.label == "Recording")
-    box.set_value("pae").run()
+    settled(box.set_value("pae").run())
     assert app.query_params["recording"] == "pae" and not app.exception
 
 
 def test_the_pool_page_shows_the_curve_and_the_recorded_grid(warm):
-    app = visit("shadow_pool", scenario="thrash", tick="100")
-    assert wait_for(app, lambda: len(app.get("plotly_chart")) == 2 and len(app.table) == 1)
+    app = finished(visit("shadow_pool", scenario="thrash", tick="100"))
+    assert len(app.get("plotly_chart")) == 2 and len(app.table) == 1
     assert "2,052" in str(app.table[0].value)
     knob = next(item for item in app.slider if "shadow_set_allocation" in item.label)
-    knob.set_value(100).run()
+    settled(knob.set_value(100).run())
     assert "pool:100@100" in app.query_params["do"] and not app.exception and not app.error
 
 
@@ -217,7 +185,7 @@ def test_a_bad_address_is_one_sentence_and_the_machine_stays(warm, params):
     before = machine(app)
     for key, value in params.items():
         app.query_params[key] = value
-    app.run()
+    settled(app.run())
     assert not app.exception
     assert len(app.error) == 1 and app.error[0].value.endswith(".")
     assert machine(app) == before
@@ -233,7 +201,7 @@ def test_a_bad_address_at_first_opens_the_home_scenario(warm, params):
 def test_a_new_address_is_followed(warm):
     app = visit(tick="900")
     app.query_params["tick"] = "901"
-    app.run()
+    settled(app.run())
     assert machine(app)[1] == 901
 
 
@@ -249,11 +217,11 @@ def test_commands_of_the_sidebar_act_at_the_present_tick(warm):
 def test_a_field_of_the_sidebar_makes_another_machine_at_the_same_tick(warm):
     app = visit(tick="900")
     field = next(item for item in app.number_input if item.label == "shadow pool pages")
-    field.set_value(40).run()
+    settled(field.set_value(40).run())
     assert app.query_params["pool"] == "40" and machine(app)[1] == 900
     before = machine(app)
     field = next(item for item in app.number_input if item.label == "guest frames")
-    field.set_value(64).run()
+    settled(field.set_value(64).run())
     assert len(app.error) == 1 and "frames" in app.error[0].value
     assert machine(app) == before
     assert next(item for item in app.number_input if item.label == "guest frames").value == 256
@@ -263,14 +231,14 @@ def test_paging_and_xen_s_switches_are_in_the_sidebar(warm):
     app = visit(tick="900")
     switches = next(item for item in app.button_group if "shopt" in item.label)
     assert len(switches.value) == len(xen.SHOPTS)
-    switches.set_value([name for name in xen.SHOPTS if name != "prefetch"]).run()
+    settled(switches.set_value([name for name in xen.SHOPTS if name != "prefetch"]).run())
     assert not app.exception and app.query_params["shopt"] == str(511 - 8)
     assert {"guest paging", "CR0.WP", "out-of-sync tables", "version of Xen"} <= {item.label for item in app.button_group}
 
 
 def test_choosing_a_scenario_opens_it_at_its_start(warm):
     app = visit(tick="900")
-    app.selectbox[0].set_value("programs").run()
+    settled(app.selectbox[0].set_value("programs").run())
     assert app.query_params["scenario"] == "programs"
     assert machine(app)[1] == load("programs").start
 

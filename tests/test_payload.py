@@ -24,7 +24,7 @@ def films(draw):
     return shapes, [[draw(arrays(np.uint16, shape)) for shape in shapes] for _ in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(films(), st.text(max_size=20))
 def test_round_trip(film, sentence):
     shapes, frames = film
@@ -63,7 +63,7 @@ def test_grids_that_do_not_belong_to_the_header_are_refused():
         encode(header([(2, 3)], 2), [[grid]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_payload_is_refused(data):
     good = encode(header([(3, 5)], 3), [[np.full((3, 5), k, np.uint16)] for k in range(3)])

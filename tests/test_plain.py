@@ -4,12 +4,10 @@ Run as a program it prints the digests of some machines: the test does so in a p
 """
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
+from plainly import answer
 from raw import BASE, DIRECT, FRAME
 from test_properties_in_time import COMMANDS, world
 
@@ -48,10 +46,7 @@ def digest(levels, road, vcpus, shopt):
 
 
 def test_plain_and_compiled_kernels_give_the_same_machine():
-    quiet = {"PAGINGVIZ_PLAIN": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore::RuntimeWarning"}
-    process = subprocess.run([sys.executable, __file__], env=os.environ | quiet, capture_output=True, text=True, timeout=120)
-    assert process.returncode == 0, process.stderr
-    plain, compiled = json.loads(process.stdout), [digest(*machine) for machine in MACHINES]
+    plain, compiled = answer("test_plain.py"), [digest(*machine) for machine in MACHINES]
     assert [m for m, a, b in zip(MACHINES, plain, compiled, strict=True) if a != b] == []
     assert len(set(plain)) == len(MACHINES)
 

@@ -1,4 +1,4 @@
-"""Properties 1 to 17 of our facts on Xen's shadow code (section 10): entries, and write protection of tables.
+"""Rules S 1 to S 17 of the manual (manual/rules.md): entries, and write protection of tables.
 
 After every operation the audit looks at all of them (core/audit); each test makes the situation in which its property could
 break. tests/mutants.py breaks the rule behind each on purpose. The table of all forty is in test_properties_in_time.py.

@@ -1,4 +1,4 @@
-"""Properties 29 to 40 of our facts on Xen's shadow code (section 10): log-dirty, and what the guest can see.
+"""Rules S 29 to S 40 of the manual (manual/rules.md): log-dirty, and what the guest can see.
 
 These only show over time. Below the table of all forty: where each is looked at, and what is left to a later part of the work.
 """

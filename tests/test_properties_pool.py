@@ -1,4 +1,4 @@
-"""Properties 18 to 28 of our facts on Xen's shadow code (section 10): what the pool holds, how it is recycled and emptied."""
+"""Rules S 18 to S 28 of the manual (manual/rules.md): what the pool holds, how it is recycled and emptied."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagingviz.scenario.scenario import Scenario, ScenarioError
@@ -129,7 +129,7 @@ def test_changed_byte_is_noticed():
     assert "damaged" in refused(bytes(data))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.data())
 def test_random_damage_is_refused_or_harmless(data):
     raw = bytearray(npz(compressed=data.draw(st.booleans())))

@@ -89,7 +89,7 @@ def model_tick(scenario, t):
 GENERATORS = ["uniform:7", "zipf:9:0.7", "sequential:5:3", "hotcold:12", "hotcold:3:3:0", "fork:4", "idle"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     works=st.lists(st.sampled_from(GENERATORS), min_size=1, max_size=4),
     quantum=st.sampled_from([1, 2, 3, 20, 1000]),
@@ -113,7 +113,7 @@ def test_traces_equal_the_model(t0):
     assert list(zip(op.tolist(), credit.tolist(), strict=True)) == [model_tick(scenario, t0 + i) for i in range(40)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**9 - 500), st.lists(st.integers(1, 99), min_size=1, max_size=5))
 def test_chunks_do_not_matter(t0, cuts):
     work = Work(Scenario(trace="gzip", work="hotcold:24,fork:8", quantum=20))

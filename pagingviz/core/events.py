@@ -16,7 +16,7 @@ class MicroStop(Exception):  # noqa: N818 (it is a stop, not an error)
 def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     """Append one event to the ring (8 words), remember its tick, and stop the run or the tick if somebody waits for it.
 
-    `gva` bytes; `gfn`, `mfn` frame numbers or NONE; `level` 0 (none) to 4; `detail` by kind (see portray.sentences).
+    `gva` bytes; `gfn`, `mfn` frame numbers or NONE; `level` 0 (none) to 4; `detail` by kind (see story/sentences.py).
     Raises MicroStop when this is the event at which the tick is opened.
     """
     if kind > ev.LOOK_EVENTS or s.look != 0:

@@ -1,8 +1,6 @@
-"""What the model leaves out: the ONE list. The page "What the model leaves out" and the lines on the other pages come from it.
+"""What the model leaves out: the one list, from which the page of that name and the lines on the other pages come.
 
-`pages` names the pages it concerns (keys of PAGES, the first one lists it), `room` the module below
-pagingviz/ beside which it was left out,
-`where` the function of Xen or the manual that does it, `why` what follows for somebody who reads the maps.
+An entry is made by the function of the module beside which it was left out: of `_pool` are those of core/shadow/pool.py.
 """
 
 from collections.abc import Callable
@@ -21,7 +19,11 @@ PAGES = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """One thing that real Xen or real hardware does and this machine does not."""
+    """One thing that real Xen or real hardware does and this machine does not.
+
+    what: it; where: the function of Xen or the section of a manual that does it; why: what follows for somebody who reads the
+    maps; room: the module below pagingviz/ that leaves it out; pages: whom it concerns, keys of PAGES, the first one lists it.
+    """
 
     what: str
     where: str
@@ -31,56 +33,59 @@ class LeftOut:
 
 
 def _at(room: str, *pages: str) -> Callable[[str, str, str], LeftOut]:
+    """A maker of entries for one module and its pages."""
     return lambda what, where, why: LeftOut(what, where, why, room, pages)
 
 
-_walk = _at("core/walk/page_walk", "guest-tables", "translation")
+_page_walk = _at("core/walk/page_walk", "guest-tables", "translation")
 _tlb = _at("core/walk/tlb", "machine", "translation")
-_run = _at("core/run", "machine")
-_recycle = _at("core/shadow/recycle", "shadow-pool")
+_loop = _at("core/run", "machine")
+_recycling = _at("core/shadow/recycle", "shadow-pool")
 _pool = _at("core/shadow/pool", "shadow-pool")
-_propagate = _at("core/shadow/propagate", "shadow-pool")
-_shadow = _at("core/shadow/faults", "shadow-pool", "guest-tables")
-_emulate = _at("core/shadow/emulate", "guest-tables", "shadow-pool")
+_shadow_entry = _at("core/shadow/propagate", "shadow-pool")
+_shadow_fault = _at("core/shadow/faults", "shadow-pool", "guest-tables")
+_emulation = _at("core/shadow/emulate", "guest-tables", "shadow-pool")
 _p2m = _at("core/nested/p2m", "ept-npt")
-_dirty = _at("core/logdirty", "dirty-bitmap")
-_guest = _at("core/guest", "machine", "guest-tables")
+_bitmap = _at("core/logdirty", "dirty-bitmap")
+_guest_kernel = _at("core/guest", "machine", "guest-tables")
 _shadows = _at("core/shadow/shadows", "shadow-pool")
-_nested = _at("core/nested/walk", "ept-npt")
+_nested_walk = _at("core/nested/walk", "ept-npt")
 _npt = _at("core/nested/npt", "ept-npt")
-_caches = _at("core/walk/caches", "machine")
-_pv = _at("core/pv/updates", "guest-tables", "machine")
-_moving, _wire, _touch = _at("migration/run", "source"), _at("migration/wire", "source"), _at("migration/touch", "source")
+_walk_caches = _at("core/walk/caches", "machine")
+_pv_types = _at("core/pv/updates", "guest-tables", "machine")
+_migration = _at("migration/run", "source")
+_wire = _at("migration/wire", "source")
+_first_touches = _at("migration/touch", "source")
 
 LEFT_OUT = (
-    _walk(
+    _page_walk(
         "5-level paging, protection keys and shadow stacks",
         "SDM vol. 3, 4.5 and 4.6; guest_walk.c: guest_walk_tables",
         "Guests have two, three or four levels; CR4.LA57, PKE and CET do not exist.",
     ),
-    _walk(
+    _page_walk(
         "implicit supervisor accesses",
         "SDM vol. 3, 4.6; guest_walk.c: PFEC_implicit",
         "No descriptor table is ever read, so SMAP is only met by the guest kernel's own loads and stores.",
     ),
-    _shadow(
+    _shadow_fault(
         "device memory (MMIO), and the magic entries that make its faults fast",
         "shadow/multi.c: sh_page_fault, sh_l1e_mmio; SHOPT_FAST_FAULT_PATH",
         "All memory is RAM: shadow_fault_fast_* and shadow_fault_mmio would always be 0.",
     ),
-    _shadow(
+    _shadow_fault(
         "implicit supervisor accesses that hit a shadowed table",
         "shadow/multi.c: sh_page_fault",
         "The processor itself never stores to a page table for the kernel, except where an event is injected.",
     ),
-    _emulate(
+    _emulation(
         "unaligned and page-crossing stores to page tables, segmentation, single-stepping",
         "shadow/hvm.c: hvm_emulate_write, hvm_translate_virtual_addr; x86_emulate.c",
         "An emulated store is one aligned word of 4 or 8 bytes; any other instruction is one the emulator does not know.",
     ),
-    _propagate(
+    _shadow_entry(
         "video memory tracking, read-only and paged-out p2m types, cache attributes",
-        "shadow/multi.c: _sh_propagate; hvm/dm.c: hvm_track_dirty_vram",
+        "shadow/multi.c: _sh_propagate; hvm/dm.c: track_dirty_vram",
         "A shadow entry is read-only for one of three reasons only: the guest says so, a page table, or a dirty mark to come.",
     ),
     _shadows(
@@ -93,7 +98,7 @@ LEFT_OUT = (
         "shadow/common.c: shadow_alloc",
         "Every page of the pool is as near as any other.",
     ),
-    _recycle(
+    _recycling(
         "preemption",
         "shadow/common.c: shadow_set_allocation",
         "Setting the pool's size is one indivisible step, however many shadows must die for it.",
@@ -108,7 +113,7 @@ LEFT_OUT = (
         "asm/flushtlb.h: tlbflush_filter",
         "shadow_alloc_tlbflush is counted by whole flushes, not by Xen's clock.",
     ),
-    _nested(
+    _nested_walk(
         "mode-based execute control, sub-page write rights, paging-write and #VE of EPT",
         "SDM vol. 3, 29.3; p2m-ept.c: ept_p2m_type_to_flags",
         "An EPT entry grants read, write and execute to user and supervisor alike, and every EPT fault is an exit.",
@@ -123,22 +128,22 @@ LEFT_OUT = (
         "mm/p2m-ept.c: ept_set_entry; mm/p2m.c: p2m_change_type_range",
         "No ballooning, paging, sharing or device memory: the p2m changes by log-dirty only, a pending superpage as a whole.",
     ),
-    _pv(
+    _pv_types(
         "linear (self) maps, superpages and foreign frames of PV guests, and the slots of an L4 that are Xen's own",
         "x86/mm.c: get_page_from_l1e, define_get_linear_pagetable, init_xen_l4_slots",
         "A table entry may lead to a table of the next lower level or to the guest's own page, nothing else.",
     ),
-    _pv(
+    _pv_types(
         "32-bit PV guests, and PV shadows forced by L1TF",
         "x86/pv; shadow/common.c: pv_l1tf_tasklet",
         "A PV guest has four levels, and its shadows come and go with log-dirty alone.",
     ),
-    _dirty(
+    _bitmap(
         "clearing bits when the physmap changes",
         "mm/paging.c: paging_mark_pfn_clean",
         "Nothing is ever removed from the physmap, so no bit goes but by CLEAN.",
     ),
-    _dirty(
+    _bitmap(
         "marks by the toolstack and for frames that Xen maps permanently",
         "mm/paging.c: paging_log_dirty_op (LOGDIRTY_FINAL), hvm_mapped_guest_frames_mark_dirty",
         "A frame is marked for the guest's stores, the A/D bits set for it, Xen's own stores, grants that end, and devices.",
@@ -148,29 +153,29 @@ LEFT_OUT = (
         "SDM vol. 3, 4.10.1 and 4.10.2",
         "Every CR3 load empties the TLB, and it holds a superpage in pieces of 4 KiB.",
     ),
-    _caches(
+    _walk_caches(
         "what a stale entry of a paging-structure cache does to a guest that does not flush; the walker's data caches",
         "SDM vol. 3, 4.10.4.3",
         "The caches tell which references a walk saves; what it finds is always read from the tables.",
     ),
-    _guest(
+    _guest_kernel(
         "interrupts, devices, system calls",
         "a real guest kernel",
         "The kernel runs only for page faults, fork, exit and context switches.",
     ),
-    _guest(
+    _guest_kernel(
         "the guest kernel's own fetches, and its reads of page tables",
         "a real guest kernel",
         "Of the kernel's work only its stores, and its reads of pages that it copies, are accesses.",
     ),
-    _guest(
+    _guest_kernel(
         "contents of data pages",
         "—",
         "A frame has a version that counts its stores; copying a page is one read and one store.",
     ),
-    _run(
+    _loop(
         "vCPUs that run at the same instant, races and locks",
-        "mm/private.h: paging_lock; shadow/oos.c",
+        "mm/mm-locks.h: paging_lock; shadow/oos.c",
         "vCPUs take turns tick by tick and a flush reaches the others at once: shadow_inconsistent_gwalk stays 0.",
     ),
     _wire(
@@ -188,17 +193,17 @@ LEFT_OUT = (
         "libs/guest/xg_sr_save.c: write_batch",
         "A page is copied in one instant; in Xen the guest may write while it is copied, and the bit brings it again.",
     ),
-    _touch(
+    _first_touches(
         "post-copy's waits at the very access that waits",
         "QEMU docs/devel/migration/postcopy.rst; userfaultfd",
         "What a stretch of the guest's work touched is fetched at its end, and the waits are added up there.",
     ),
-    _moving(
+    _migration(
         "the destination's own machine after the resume",
         "libs/guest/xg_sr_restore.c; libxl",
         "The guest goes on in the same machine, caches flushed; the destination's memory is compared at the resume.",
     ),
-    _moving(
+    _migration(
         "DMA, a changing physmap, and what the toolstack does besides: disks, network, the handshake",
         "mm/paging.c: paging_log_dirty_enable; libxl_dom_save.c",
         "No device is passed through, no page is ballooned in or out, and the network is never silent after the resume.",

@@ -106,7 +106,7 @@ def saved(machine, vcpu, gva, references, bits):
     """Numbers of the references that no memory need be read for, were the walk made now. `bits` of the address a level.
 
     references: in order, each with number, dimension (guest, nested, shadow), level, column (of the guest table that a nested
-    one is made for, 0: the data) and gfn, as portray.translate makes them.
+    one is made for, 0: the data) and gfn, as reading/translate.py makes them.
     """
     caches, out = _Caches(machine, vcpu), set()
     own = [ref for ref in references if ref.dimension != "nested"]

@@ -132,7 +132,7 @@ def _tell_command(sim, events):
     if kind == "SET_ALLOCATION":
         return f"The shadow pool is set to {n} pages.", "common.c: shadow_set_allocation"
     if kind == "TLB_FLUSH":
-        return "The TLB is flushed.", "flush.c: guest_flush_tlb_mask"
+        return "The TLB is flushed.", "flushtlb.c: guest_flush_tlb_mask"
     return f"{xen.COMMANDS[n]} is refused here and changes nothing.", "-EINVAL"
 
 
@@ -293,7 +293,8 @@ def _tell_hypercall(events):
         return None
     kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
     if kind == "GRANT_UNMAP":
-        return f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set.", "grant_table.c: put_mfn"
+        text = f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set."
+        return text, "grant_table.c: gnttab_mark_dirty"
     if kind == "REFUSED":
         text = "The hypercall is refused: the entry would give the guest a table to write, or a frame that is not its own."
         return text, "x86/mm.c: get_page_type"
@@ -349,7 +350,7 @@ def _tell_emulation(sim, events):
     gfn = int(e["gfn"])
     if not s.cr & x86.CR_WP and _first(events, "VALIDATE", "EARLY_UNSHADOW") is None:
         text = f"CR0.WP is 0: the kernel's store to the read-only page gfn {gfn:#x} is emulated, the mapping stays read-only."
-        return text, _with_path("shadow/multi.c: sh_page_fault, emulate_wp", e)
+        return text, _with_path("shadow/multi.c: sh_page_fault, shadow_fault_emulate_wp", e)
     if _first(events, "SHADOW_FAULT") is not None and _first(events, "GUEST_WALK") is None:
         text = f"Another store to table gfn {gfn:#x}, in the page of the last: emulated at once, without a guest walk{tail}."
         return text, _with_path("shadow/multi.c: sh_page_fault, SHOPT_FAST_EMULATION", e)

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from pagingviz.boards.dirty_bitmap import BITS
 from pagingviz.evidence.xen.library import NAMES
+from pagingviz.manual.chapters import CHAPTERS
 from pagingviz.scenario.fields import MAX_TICK, ScenarioError, integer, one_of, quote
 from pagingviz.scenario.scenario import Scenario, from_mapping
 
@@ -33,6 +34,7 @@ class View:
     recording, row: what the page Real Xen shows; "" and None are its first recording and the first row.
     gva, access, ref: of the page Translation; None and "" are the address and the kind of the tick's last access, and all
     references made.
+    part: the chapter that the page Manual shows.
     """
 
     tick: int | None = None
@@ -45,6 +47,7 @@ class View:
     gva: int | None = None
     access: str = ""
     ref: int | None = None
+    part: str = next(iter(CHAPTERS))
 
 
 def _tick(value: str) -> int:
@@ -110,6 +113,12 @@ def _ref(value: str) -> int:
     return integer("ref", value, 0, MOST_REFERENCES)
 
 
+def _part(value: str) -> str:
+    if value not in CHAPTERS:
+        raise one_of("The chapter", value, tuple(CHAPTERS))
+    return value
+
+
 _READ = {
     "tick": _tick,
     "play": _switch("play"),
@@ -120,6 +129,7 @@ _READ = {
     "row": _row,
     "access": _access,
     "ref": _ref,
+    "part": _part,
 }
 
 
@@ -144,6 +154,7 @@ def write(scenario: Scenario, view: View) -> dict[str, str]:
     params |= {"gva": f"{view.gva:#x}"} if view.gva is not None else {}
     params |= {"access": view.access} if view.access else {}
     params |= {"ref": str(view.ref)} if view.ref is not None else {}
+    params |= {"part": view.part} if view.part != View.part else {}
     return params | ({"theme": view.theme} if view.theme else {})
 
 

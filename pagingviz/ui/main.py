@@ -18,6 +18,7 @@ PAGES = (  # script, title, icon, path
     ("live_migration", "Live migration", ":material/move_down:", "live-migration"),
     ("real_xen", "Real Xen", ":material/fact_check:", "real-xen"),
     ("left_out", "What the model leaves out", ":material/content_cut:", "left-out"),
+    ("manual", "Manual", ":material/menu_book:", "manual"),
 )
 PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"] { display: none; }'
 

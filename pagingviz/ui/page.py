@@ -161,6 +161,13 @@ def _slow(
         for plan in plans:
             st.caption(REGISTRY[plan.id].alt(scene, plan))
         st.caption(f"State digest {sim.machine.digest()} at tick {sim.tick}.")
+        manual_link(visit)
+
+
+def manual_link(visit: session.Visit) -> None:
+    """At the foot of a page: where its words are explained. The link carries the visitor's machine along."""
+    query = address.text({**visit.address(), "part": "glossary"})
+    st.caption(f"What the words mean, and where the rules come from: [Manual](manual?{query}).")
 
 
 def _in_words(scene: Scene, plans: list[Plan]) -> None:

@@ -99,6 +99,16 @@ class Visit:
         view = dataclasses.replace(self.view, tick=player.tick, play=player.playing)
         return self.scenario.replace(do=player.sim.script()), view
 
+    def present_view(self) -> View:
+        """The view that is on the screen, or will be when the first machine is there."""
+        return self.wanted[1] if self.wanted else self.view
+
+    def show(self, view: View) -> None:
+        """Another view of the same machine, at once, also while the first one is waited for."""
+        self.view = view
+        if self.wanted:
+            self.wanted = self.wanted[0], view
+
     # ---- the machine
 
     def open(self, scenario: Scenario, view: View) -> None:

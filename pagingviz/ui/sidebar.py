@@ -5,17 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from pagingviz.arch import xen
+from pagingviz.manual.glossary import tooltip
 from pagingviz.scenario.fields import POOL_LOW
 from pagingviz.scenario.scenario import FIELDS, load, names, shipped_traces
 from pagingviz.ui.session import Visit
 
-COMMANDS = (
-    ("enable", "enable", "Log-dirty on: XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY"),
-    ("clean", "CLEAN", "Read and clear the dirty bits: XEN_DOMCTL_SHADOW_OP_CLEAN"),
-    ("peek", "PEEK", "Read the dirty bits: XEN_DOMCTL_SHADOW_OP_PEEK"),
-    ("blow", "blow", "Throw all shadows away: shadow_blow_tables"),
-    ("off", "off", "Log-dirty off: XEN_DOMCTL_SHADOW_OP_OFF"),
-    ("flush", "flush", "Flush the TLBs of all vCPUs"),
+COMMANDS = (  # command, label, word of the glossary
+    ("enable", "enable", "ENABLE"),
+    ("clean", "CLEAN", "CLEAN"),
+    ("peek", "PEEK", "PEEK"),
+    ("blow", "blow", "blow"),
+    ("off", "off", "OFF"),
+    ("flush", "flush", "flush"),
 )
 # The others: by URL.
 SHOWN = ("road", "hap", "pml", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")
@@ -193,9 +194,9 @@ def _upload(visit: Visit) -> None:
 def _commands(visit: Visit, mark: int) -> None:
     """Buttons that act at the tick on the screen and enter the journal."""
     left, right = st.columns(2, gap="small")
-    for i, (name, label, about) in enumerate(COMMANDS):
+    for i, (name, label, word) in enumerate(COMMANDS):
         with (left, right)[i % 2]:
-            st.button(label, key=f"do-{name}", help=about, width="stretch", on_click=visit.command, args=(name,))
+            st.button(label, key=f"do-{name}", help=tooltip(word), width="stretch", on_click=visit.command, args=(name,))
     with left:
         pages = st.number_input(
             "pool pages",
@@ -209,7 +210,7 @@ def _commands(visit: Visit, mark: int) -> None:
         st.button(
             "set pool",
             key="do-pool",
-            help="shadow_set_allocation",
+            help=tooltip("set pool"),
             width="stretch",
             on_click=lambda: visit.command(f"pool:{pages}"),
         )
@@ -221,7 +222,7 @@ def _commands(visit: Visit, mark: int) -> None:
         st.button(
             "device",
             key="do-dm",
-            help="A device writes this frame: XEN_DMOP_modified_memory",
+            help=tooltip("device"),
             width="stretch",
             on_click=lambda: visit.command(f"dm:{gfn}"),
         )

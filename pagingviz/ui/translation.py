@@ -27,7 +27,7 @@ from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address, session, sidebar
 from pagingviz.ui.board import asked, board
 from pagingviz.ui.follow import follow
-from pagingviz.ui.page import come_or_say
+from pagingviz.ui.page import come_or_say, manual_link
 
 WALKS, TABLES = VIEWS = ("All roads", "Guest's tables")
 LAST = "the tick's last access"
@@ -261,6 +261,7 @@ def _slow(worth_knowing: tuple[str, ...]) -> None:
         _cost(walks)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out("translation")) + ".")
+        manual_link(visit)
 
 
 def _held(name: str, walk: Walk | str) -> dict[str, str]:

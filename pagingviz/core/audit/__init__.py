@@ -1,4 +1,4 @@
-"""The invariants of a quiet machine, checked on the arrays. Bracketed numbers: facts/xen-shadow.md 10, H for our list on EPT.
+"""The invariants of a quiet machine, checked on the arrays. In brackets: the manual's rules S, and H where written.
 
 `audit` returns 0, or code | where << 8 for the first broken rule; RULES gives the words. It changes nothing but the region tmp
 and the scratch of the walker. Source of the shadow rules: Xen mm/shadow/multi.c (sh_audit_*), common.c (sh_hash_audit_bucket),

@@ -4,7 +4,7 @@ A frame is a table of one level, or writable, never both: its type says which, i
 guest asks for changes by hypercall; a store to an L1 table of its own is carried out for it. Shadow paging is on only while
 log-dirty is, and then follows each change.
 
-Source: Xen x86/mm.c (get_page_type, alloc_l1_table .. alloc_l4_table, mod_l1_entry .. mod_l4_entry, do_mmu_update,
+Source: Xen x86/mm.c (get_page_type, promote_l1_table .. promote_l4_table, mod_l1_entry .. mod_l4_entry, do_mmu_update,
 do_update_va_mapping, do_mmuext_op), pv/ro-page-fault.c (ptwr), pv/domain.c (_toggle_guest_pt), mm/shadow/pv.c. Left out:
 linear (self) maps, superpages, foreign frames, Xen's own slots in an L4, 32-bit PV guests, shadows forced by L1TF.
 """

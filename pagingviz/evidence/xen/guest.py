@@ -1,4 +1,4 @@
-"""The recordings' guest (oracle README, "The guest"): a bare-metal program that obeys commands and loops in between.
+"""The recordings' guest (evidence/recordings/README.md): a bare-metal program that obeys commands and loops in between.
 
 It is given to the engine as raw rows (code, va, value, size): what each instruction fetches, reads and stores, in the
 order the real one does it. Everything is identity-mapped, so va = gfn * 4096. What follows was read off the recordings'
@@ -65,7 +65,7 @@ class Guest:
 
     dispatch, region = DISPATCH, REGION
     # CR bits, pages of the pool that the p2m held (recorded: "p2m=8"), and the 2 MiB chunks that had 4 KiB leaves on the hap
-    # road when the recordings began (facts/xen-4.17.md 2b).
+    # road when the recordings began.
     cr, p2m_pages = CR_WP | CR_PSE, 8
     small_chunks: ClassVar[tuple[int, ...]] = (0,)
 

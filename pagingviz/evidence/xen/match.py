@@ -1,8 +1,8 @@
 """Two lists of trace events beside each other: which are equal, which stand alone. And one reading beside another.
 
 Compared are kind, address and path flags, in order. Addresses of tables and of the region count exactly, those of the
-guest's own code, stack, status and control pages by page. The flags of a fast emulation are stale in Xen and not compared
-(facts/xen-4.17.md 2e): the model marks such an event with flags None.
+guest's own code, stack, status and control pages by page. The flags of a fast emulation are stale in Xen and not
+compared: the model marks such an event with flags None.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class Model:
         self._collect(seen, int(s.shadow_fault_fast_emulate) > fast)
 
     def _collect(self, first: int, fast: bool) -> None:
-        """Trace events of the ring from number `first` on; flags of a fast emulation are nobody's (facts 2e): None."""
+        """Trace events of the ring from number `first` on; flags of a fast emulation are nobody's: None."""
         s = self._sys
         n = int(s.ev_n)
         if n == first:

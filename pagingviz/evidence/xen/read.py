@@ -192,7 +192,7 @@ def _bit(number: int, name: str) -> int:
 
 
 def _raw(number: int, kind: str, text: str) -> dict:
-    """An undecoded record (oracle README, "Decoding"), little endian; PAE ones have a va of 4 bytes."""
+    """An undecoded record, little endian; PAE ones have a va of 4 bytes."""
     try:
         data = bytes.fromhex(text)
     except ValueError:

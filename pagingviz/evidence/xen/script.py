@@ -17,7 +17,7 @@ HIGHEST = 1 << 20  # of any number in a script: more than a guest of 32 MiB can 
 PLAIN = ("enable", "clean", "peek", "off", "info", "pool")  # operations without a number
 NUMBERED = {"sleep": "milliseconds", "setpages": "pages"}  # operations with exactly one number
 NAMES = ("note", "cmd", *PLAIN, *NUMBERED)
-# What each command of the guest does, in words for the reader (oracle README, table "Commands").
+# What each command of the guest does, in words for the reader (evidence/recordings/README.md).
 COMMANDS = {
     1: "d passes: increment the first word of b pages from a, stride c",
     2: "read the first word of b pages from a, stride c",

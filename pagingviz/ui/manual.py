@@ -1,0 +1,58 @@
+"""The page Manual: one chapter at a time. Its texts need no machine, so it can be read while kernels compile."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import streamlit as st
+
+from pagingviz.manual import chapters
+from pagingviz.manual.chapters import CHAPTERS
+from pagingviz.scenario.scenario import FIELDS
+from pagingviz.ui import address, session
+from pagingviz.ui.page import machine_in_words
+
+WIDTH = 720  # pixels of a picture
+
+
+def manual_page(title: str) -> None:
+    """The whole page: the list of chapters, and the chosen one."""
+    visit = session.current()
+    part = visit.present_view().part
+    key = f"part-{part}"
+
+    def put() -> None:
+        visit.show(dataclasses.replace(visit.present_view(), part=st.session_state[key]))
+
+    with st.container(key="manual"):
+        st.title(title)
+        st.segmented_control(
+            "Chapter",
+            list(CHAPTERS),
+            default=part,
+            required=True,
+            key=key,
+            format_func=CHAPTERS.__getitem__,
+            on_change=put,
+            label_visibility="collapsed",
+        )
+        st.header(CHAPTERS[part], anchor=part)
+        for kind, content in chapters.parts(part, lambda other: address.text({**visit.address(), "part": other})):
+            if kind == "picture":
+                st.image(str(chapters.HERE / content), width=WIDTH)
+            else:
+                st.markdown(content)
+        if part == "command-line":
+            _fields()
+    machine_in_words()
+
+
+def _fields() -> None:
+    """The table of all fields of a scenario, from the one place where they are declared."""
+    st.subheader("All scenario fields")
+    rows = []
+    for field in FIELDS:
+        row = field.describe()
+        allowed = " to ".join(map(str, row.get("bounds", ()))) or ", ".join(map(str, row.get("choices", ())))
+        rows.append({"name": field.name, "default": str(field.default), "allowed": allowed, "what it does": field.help})
+    st.table(rows)
