@@ -8,7 +8,7 @@ runs, so the place at which anybody stops to look changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,7 +35,9 @@ from pagingviz.migration.state import (
     ROLLING,
     STATE,
     WAITING,
+    Image,
     Round,
+    Saved,
     State,
 )
 from pagingviz.migration.xbzrle import Cache
@@ -45,23 +47,6 @@ from pagingviz.work.work import Work
 
 NEVER = 2 * MAX_TICK  # nothing is left to do
 _NONE = np.zeros(0, np.int64)
-Image = tuple[np.ndarray, np.ndarray]  # (versions, tables) of a guest, set aside
-
-
-@dataclass
-class Saved:
-    """A migration as a value, for a checkpoint."""
-
-    state: State
-    versions: np.ndarray  # of the destination: uint64[kept]
-    tables: np.ndarray  # of the destination: uint64[zone, 512]
-    images: tuple[Image | None, Image | None, Image | None]
-    cache: tuple[np.ndarray, np.ndarray]  # int64[pages]: their numbers and their rounds
-
-    @property
-    def nbytes(self) -> int:
-        parts = self.versions, self.tables, *self.cache, *(part for image in self.images if image for part in image)
-        return self.state.nbytes + sum(part.nbytes for part in parts)
 
 
 class Migration:

@@ -25,6 +25,7 @@ WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
 )
 PAUSED = (FINAL, STATE, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
+Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[kept], tables uint64[zone, 512]) of a guest, set aside
 
 
 @dataclass
@@ -121,3 +122,20 @@ class State:
     def nbytes(self) -> int:
         """Memory that its arrays take."""
         return sum(v.nbytes for f in dataclasses.fields(self) if isinstance(v := getattr(self, f.name), np.ndarray))
+
+
+@dataclass
+class Saved:
+    """A migration as a value, for a checkpoint."""
+
+    state: State
+    versions: np.ndarray  # of the destination: uint64[kept]
+    tables: np.ndarray  # of the destination: uint64[zone, 512]
+    images: tuple[Image | None, Image | None, Image | None]
+    cache: tuple[np.ndarray, np.ndarray]  # int64[pages]: their numbers and their rounds
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its arrays take."""
+        parts = self.versions, self.tables, *self.cache, *(part for image in self.images if image for part in image)
+        return self.state.nbytes + sum(part.nbytes for part in parts)

@@ -33,7 +33,7 @@ from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration, wire
 from pagingviz.migration.policy import STOP, Policy, Stats
-from pagingviz.migration.run import Saved
+from pagingviz.migration.state import Saved
 from pagingviz.scenario.fields import ScenarioError, one_of, quote
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.work.raw_guest import RawWork
