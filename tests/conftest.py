@@ -14,6 +14,7 @@ settings.load_profile("patient")
 FIRST = ("browser", "plain")  # groups that begin, one on each process
 
 
+@pytest.hookimpl(wrapper=True)  # around xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(config, items):
     """How the tests are dealt out to two processes (make test: --dist loadgroup --no-loadscope-reorder).
 
@@ -26,6 +27,14 @@ def pytest_collection_modifyitems(config, items):
     if hasattr(config, "workerinput"):
         order = {name: n for n, name in enumerate(FIRST)}
         items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
+    return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids):
+    """xdist writes the groups into the tests' names; of some versions of pytest it does not know how, and says nothing."""
+    if node.config.getoption("dist") == "loadgroup" and not all("@" in name for name in ids):
+        raise pytest.UsageError("pytest-xdist deals out no groups of tests with this pytest: see tests/requirements.txt.")
 
 
 @pytest.fixture(scope="session")
