@@ -124,7 +124,7 @@ def main():
     warnings.simplefilter("ignore", RuntimeWarning)  # numpy's scalars speak up when a word overflows
     found = {}
     for name, (attribute, mutate) in MUTANTS.items():
-        places = [module for module in (page_walk, access, walk) if hasattr(module, attribute)]
+        places = [module for module in (page_walk, access, walk, x86) if hasattr(module, attribute)]
         kept = getattr(places[0], attribute)
         for module in places:
             setattr(module, attribute, mutate(kept))

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from test_layers import PACKAGE, imports
 from waiting import PATIENCE
 
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "pagingviz"
 JIT = PACKAGE / "core/build/jit.py"
 TINY = {
     "pagingviz/__init__.py": "",
@@ -106,6 +107,17 @@ assert jit.cache_key() == before
     assert process.returncode == 0
     assert engine | {"NUMBA_BOUNDSCHECK"} <= changed
     assert "pagingviz/boards/palette.py" not in changed, "a colour is no reason to compile"
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file of the package imports anywhere, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
 
 
 def kernel_files() -> set[Path]:

@@ -9,7 +9,7 @@ from scripts import PLAN, boxes, message, show
 from pagingviz.boards import palette
 from pagingviz.boards.palette import LETTER_SHIFT, LETTERS, PALETTES, PINNED
 from pagingviz.boards.payload import encode
-from pagingviz.player.message import Look, board_record, header
+from pagingviz.player.message import Display, board_record, header
 
 pytestmark = pytest.mark.browser
 VARIABLES = "node => ['--panel', '--accent'].map((name) => getComputedStyle(node).getPropertyValue(name))"
@@ -69,7 +69,7 @@ def test_the_notice_waits_for_python_and_lets_a_long_way_be_cancelled(open_scrip
         page,
         encode(
             header(
-                Look("", ()),
+                Display("", ()),
                 1,
                 state="seeking",
                 progress=0.4,
@@ -127,6 +127,6 @@ def test_the_colours_around_the_board_are_those_of_the_theme(open_script_page):
         show(page, message(PLAN, RIGHT, theme=theme, seq=seq, marks=[[3, "CLEAN"]], furthest=9))
         colours = page.locator(".board").evaluate(VARIABLES)
         assert colours == [PALETTES[theme].ground, PALETTES[theme].accent]
-    kinds = [kind for kind, _ in header(Look("", ()), 0)["kinds"]]
+    kinds = [kind for kind, _ in header(Display("", ()), 0)["kinds"]]
     colour = palette.EVENT_MARKS[kinds.index("CLEAN") % len(palette.EVENT_MARKS)]
     assert page.locator(".marks path").get_attribute("stroke") == colour

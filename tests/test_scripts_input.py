@@ -3,7 +3,7 @@
 import pytest
 from scripts import run
 
-from pagingviz.player.message import Look, header
+from pagingviz.player.message import Display, header
 from pagingviz.player.player import MOST_FPS, MOST_FRAMES
 
 pytestmark = pytest.mark.browser
@@ -159,7 +159,7 @@ PLAYER = """const shown = []; let asks = 0, over = null;
 const ended = new Promise((resolve) => { over = resolve; });
 const player = new m.Player({ show: (frame) => shown.push(frame.tick), more: () => { asks += 1; }, ended: () => over() });
 player.setLimits(limits, 0);"""
-LIMITS = header(Look("", ()), 0)["limits"]
+LIMITS = header(Display("", ()), 0)["limits"]
 
 
 def test_batches_are_about_a_second_long_within_the_limits(script_page):
