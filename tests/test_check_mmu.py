@@ -213,6 +213,7 @@ def test_a_file_that_is_no_set_of_cases_is_refused_in_one_sentence(tmp_path, cap
         (zipped([("va.npy", b"")]), "'mode' is missing"),
         (None, "cannot be read"),
     ],
+    ids=["empty", "cut short", "no array", "no mode", "no file"],  # a zip file holds the time at which it was made
 )
 def test_a_file_that_is_no_npz_is_refused_in_one_sentence(tmp_path, capsys, data, words):
     file = tmp_path / "cases.npz"

@@ -24,7 +24,11 @@ def visit(warm):
     return visit
 
 
-@pytest.mark.parametrize("data", [b"", b"hello, I am a text\n" * 9, npz()[:-40], PICKLE, npz(kind=np.array([9], np.uint8))])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"hello, I am a text\n" * 9, npz()[:-40], PICKLE, npz(kind=np.array([9], np.uint8))],
+    ids=["empty", "text", "cut short", "pickle", "bad kind"],  # a zip file holds the time at which it was made
+)
 def test_a_bad_upload_is_refused_and_the_machine_stays(visit, data):
     digest = visit.player.sim.machine.digest()
     visit.upload(data, "mine.npz")
