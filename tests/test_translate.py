@@ -10,7 +10,7 @@ from rawgen import random_guest
 from test_agree_raw import SWITCHES, USUAL, drawn
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import operation, x86
+from pagingviz.arch import x86
 from pagingviz.arch.words import ZERO, U
 from pagingviz.boards import translate_words as words
 from pagingviz.boards.palette import CACHED, FILL_MASK
@@ -58,7 +58,7 @@ def by_hardware(machine, vcpu, gva, kind, user):
         return ("fault", err & 0xFFF) if err else ("frame", host(machine, gfn))
     r = from_python(walk.attempt)(s, c, a, *args)
     c = cpu[vcpu]
-    if r == operation.EXIT:
+    if r == x86.VM_EXIT:
         known = int(c.x_kind) != x86.X_PML_FULL
         return "exit", EXITS[int(c.x_kind)], int(c.x_info) if known else 0, int(c.x_gpa)
     return ("fault", int(r) & 0xFFF) if r else ("frame", int(c.n_frame))
