@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from serving import new_page
 
-from pagingviz.boards import palette
+from pagingviz.boards import palette, payload
 from pagingviz.boards.board import Plan
 from pagingviz.boards.palette import CHANGED, CROSSED, LETTER_SHIFT, LETTERS, PINNED
 from pagingviz.boards.payload import encode
 from pagingviz.player.message import Display, board_record, header
-from pagingviz.ui import board
 
-STATIC = Path(board.__file__).parent / "static"
+STATIC = Path(payload.__file__).parent / "static"
 PAGE = '<!doctype html><title>scripts</title><body style="margin: 0"><div id="component"></div></body>'
 LEGEND = (
     ("W", palette.WRITABLE, "writable"),
