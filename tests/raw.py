@@ -185,8 +185,10 @@ class Raw:
 
     def entry(self, tab, i):
         """Entry `i` of a guest table."""
-        words = self.view("tables").reshape(-1, 512)[tab]
-        return int(words[i >> 1] >> words.U(32 * (i & 1)) & words.U(0xFFFFFFFF)) if self.levels == 2 else int(words[i])
+        table = self.view("tables").reshape(-1, 512)[tab]
+        if self.levels == 2:
+            return int(table[i >> 1]) >> 32 * (i & 1) & 0xFFFFFFFF
+        return int(table[i])
 
     def table(self, va, level=1, root=None):
         """Frame of the guest table of `level` on the way of `va`."""
