@@ -110,7 +110,8 @@ def machine_values(machine) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array of whole numbers) of all state: sys.REGISTER, cpu.FIELD of all vCPUs, mem.REGION, guest.FACT."""
     for name in machine.sys.dtype.names:
         if name not in SCRATCH and not name.startswith("o_"):
-            yield f"sys.{name}", machine.sys[0][name]
+            value = machine.sys[0][name]
+            yield f"sys.{name}", value[:64] if name == "last_tick" else value  # there were so many kinds of events
     for name in machine.cpu.dtype.names:
         if name not in CPU_SCRATCH:
             yield f"cpu.{name}", machine.cpu[name]

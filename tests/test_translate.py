@@ -22,7 +22,8 @@ from pagingviz.core.nested import walk
 from pagingviz.core.shadow import faults
 from pagingviz.core.walk import page_walk
 from pagingviz.reading.caches import tlb_entry
-from pagingviz.reading.translate import shadowing, translate
+from pagingviz.reading.shadows import in_use
+from pagingviz.reading.translate import translate
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 
@@ -46,7 +47,7 @@ def by_hardware(machine, vcpu, gva, kind, user):
     args = U(gva), U(kind), U(user)
     if not from_python(page_walk.canonical)(args[0]):
         return ("gp",)
-    if shadowing(machine):
+    if in_use(machine):
         leaf = from_python(faults.hardware_walk)(s, c, a, *args)
         if leaf:
             return "frame", int(from_python(page_walk.frame)(U(leaf)))
@@ -81,7 +82,7 @@ def as_written(w):
 def expected_references(w, machine, vcpu):
     """The closed form: what a finished walk has to read, from the levels of the leaves that it met."""
     levels = int(machine.cpu[vcpu].levels)
-    if shadowing(machine):
+    if in_use(machine):
         return 4 if levels == 4 else 2
     memory = 0 if not machine.sys[0].cr & x86.CR_PG else min(levels, 4 if levels == 4 else 2)
     g = memory - (w.size - 1) if memory else 0
@@ -267,7 +268,7 @@ def test_a_pv_guest_is_walked_by_its_own_tables_or_by_the_shadows_it_borrows(war
         process = sim.work.processes[int(m.sys[0].cur[0])]
         w = check(m, 0, int(r.choice(process.pages)) << 12, r.randrange(3), 1)
         ends.add(w.end.kind)
-        assert {ref.dimension for ref in w.references} <= {"shadow" if shadowing(m) else "guest"}
+        assert {ref.dimension for ref in w.references} <= {"shadow" if in_use(m) else "guest"}
     assert "frame" in ends and len(ends) > 1
     kernel = sim.scenario.direct_map_base + (5 << 12)
     assert translate(m, 0, kernel, x86.READ, 0).end.kind in ("frame", "exit"), "the kernel has a root of its own"

@@ -6,6 +6,7 @@ the regions of ARENA. The offset of region `x` in the arena is the register `o_x
 
 import numpy as np
 
+from pagingviz.arch.events import STOP_WORDS, WORD
 from pagingviz.arch.words import U
 from pagingviz.arch.x86 import PSC_SIZE, T1_SIZE, T2_SIZE
 from pagingviz.arch.xen import OOS_FIXUPS, OOS_PAGES, VTLB
@@ -122,7 +123,7 @@ FAR = ("write_event", "destroy", "set_upper", "_prealloc", "_grow", "propagate_l
        "update_modes", "hold", "drop", "modify", "mmu_update", "update_va_mapping", "remap", "ptwr", "pin", "unpin",
        "new_baseptr", "toggle", "second", "handle_exit", "miss", "far_access", "store", "load_cr3", "clear_frame",
        "free_frame", "make_path", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
-SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
+SCRATCH = ("far", "stop_mask", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_hit")  # not part of the state: see digest
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
      + [(name, "u8", MAX_VCPUS) for name in (
@@ -132,15 +133,17 @@ SYS_DTYPE = np.dtype(
         ("fix_page", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS), ("fix_off", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS),
         ("fix_next", "u8", MAX_VCPUS * OOS_PAGES), ("vtlb_page", "u8", MAX_VCPUS * VTLB),
         ("vtlb_frame", "u8", MAX_VCPUS * VTLB), ("vtlb_err", "u8", MAX_VCPUS * VTLB), ("first_va", "u8", MAX_VCPUS),
-        ("last_tick", "u8", 64), ("d_head", "u8", 4), ("d_page", "u8", 4), ("d_idx", "u8", 4),
+        ("last_tick", "u8", STOP_WORDS * int(WORD)), ("d_head", "u8", 4), ("d_page", "u8", 4), ("d_idx", "u8", 4),
         ("t_page", "u8", 4), ("t_idx", "u8", 4)]
-     + [("far", "u8", len(FAR))] + [(name, "u8") for name in SCRATCH[1:]]), align=True)  # fmt: skip
+     + [("far", "u8", len(FAR)), ("stop_mask", "u8", STOP_WORDS)]
+     + [(name, "u8") for name in SCRATCH[2:]]), align=True)  # fmt: skip
 # The path of the last walk (core/walk/page_walk.py). w_all, w_any: its entries ANDed and ORed, without PAE's PDPTE;
 # w_mask: bits reserved in all of them; w_next: the table to read next.
-# n_*: the last walk of nested tables, x_*: the last exit (core/nested/walk.py).
+# n_*: the last walk of nested tables, n_column: level of the guest's table that it is for; x_*: the last exit
+# (core/nested/walk.py).
 CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf", "w_size", "w_rights", "w_missing", "w_rsvd", "w_l1e", "w_all", "w_any", "w_mask",
                "w_next", "w_err", "hw_err", "kept_flags", "pair_va", "pair_value", "pair_done",
-               "n_frame", "n_store", "tlb_rights", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
+               "n_frame", "n_store", "n_column", "tlb_rights", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
 CPU_DTYPE = np.dtype(
     (np.record, [("id", "u8"), ("clock", "u8"), ("levels", "u8"), ("pdpte", "u8", 4), ("big_gen", "u8"),
                  ("w_tab", "u8", 4), ("w_ent", "u8", 4), ("n_at", "u8", 4), *[(name, "u8") for name in CPU_SCRATCH[2:]],

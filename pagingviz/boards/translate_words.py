@@ -2,6 +2,9 @@
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import U
+from pagingviz.machine.machine import Machine
+from pagingviz.reading import nested
+from pagingviz.reading.translate import End, Reference, Walk
 from pagingviz.story.entry_bits import entry_flags, flags
 
 ACCESSES = ("fetch", "read", "store")  # by x86.FETCH, READ, WRITE
@@ -11,34 +14,30 @@ _NPF = (*_ERROR, (1 << 32, "final"), (1 << 33, "table"))
 _VIOLATION = ((1, "read"), (2, "write"), (4, "fetch"), (8, "R"), (16, "W"), (32, "X"), (1 << 7, "linear"), (1 << 8, "final"))
 
 
-def nested_name(machine):
+def nested_name(machine: Machine) -> str:
     """EPT or NPT."""
     return machine.scenario.hap.upper()
 
 
-def bits(walk, ref):
+def bits(walk: Walk, ref: Reference) -> str:
     """The entry's bits in words."""
     if ref.dimension == "nested":
         return entry_flags(walk.machine, ref.level, U(ref.entry))
     return flags(U(ref.entry))
 
 
-def pending(walk, ref):
-    """Whether a change of the p2m waits in this nested entry: EPT's poison, or an NPT entry without US."""
-    if ref.dimension != "nested":
-        return False
-    if walk.machine.sys[0].npt:
-        return bool(ref.entry & int(x86.P)) and not ref.entry & int(x86.US)
-    return bool(ref.entry & int(x86.EPT_RWX)) and ref.entry & int(x86.EPT_EMT) == int(x86.EPT_EMT)
+def pending(walk: Walk, ref: Reference) -> bool:
+    """Whether the entry is a nested one in which a change of the p2m waits."""
+    return ref.dimension == "nested" and bool(nested.pending(walk.machine, U(ref.entry)))
 
 
-def writable(walk, ref):
+def writable(walk: Walk, ref: Reference) -> bool:
     """Whether the entry itself grants write access."""
     ept = ref.dimension == "nested" and not walk.machine.sys[0].npt
     return bool(ref.entry & int(x86.EPT_W if ept else x86.RW))
 
 
-def size(walk, level):
+def size(walk: Walk, level: int) -> str:
     """Size of a guest's page, by the level of its leaf."""
     return "4 MiB" if level == 2 and walk.machine.sys[0].guest_levels == 2 else SIZES[level]
 
@@ -46,7 +45,7 @@ def size(walk, level):
 # ---- one reference
 
 
-def table(walk, ref):
+def table(walk: Walk, ref: Reference) -> str:
     """Which table is read: "the guest's L3 table, gfn 0x1c"."""
     if ref.dimension == "guest":
         host = f" (mfn {ref.frame:#x})" if walk.machine.scenario.road != "bare" else ""
@@ -56,7 +55,7 @@ def table(walk, ref):
     return f"{nested_name(walk.machine)}'s L{ref.level} table, mfn {ref.frame:#x}"
 
 
-def yields(walk, ref):
+def yields(walk: Walk, ref: Reference) -> str:
     """What comes out of the entry."""
     frame = (ref.entry & int(x86.FRAME_MASK)) >> 12
     if ref.leads == "hole":
@@ -77,21 +76,21 @@ def yields(walk, ref):
     return f"it maps {_guests_word(walk)} {frame:#x}" + _large(size(walk, ref.level), ref.level)
 
 
-def _large(text, level):
+def _large(text: str, level: int) -> str:
     return f", a page of {text}" if level > 1 else ""
 
 
-def _guests_word(walk):
+def _guests_word(walk: Walk) -> str:
     """A PV guest's entries hold machine frames."""
     return "mfn" if walk.machine.scenario.road == "pv" else "gfn"
 
 
-def wanted(ref):
+def wanted(ref: Reference) -> str:
     """What a nested reference is made for."""
     return f"the guest's L{ref.column} table" if ref.column else "the data"
 
 
-def reference(walk, ref):
+def reference(walk: Walk, ref: Reference) -> tuple[str, str]:
     """(sentence about one reference, the rule's source)."""
     cached = " A cache has it: no memory is read." if ref.served else ""
     text = f"entry {ref.index} of {table(walk, ref)}: {bits(walk, ref)}"
@@ -101,11 +100,11 @@ def reference(walk, ref):
     return f"{top}It reads {text}; {yields(walk, ref)}.{cached}", _source(walk) if ref.dimension == "shadow" else "SDM 4.5"
 
 
-def _source(walk):
+def _source(walk: Walk) -> str:
     return {"hap": "APM 15.25" if walk.machine.sys[0].npt else "SDM 29.3"}.get(walk.machine.scenario.road, "SDM 4.5")
 
 
-def short(walk, ref):
+def short(walk: Walk, ref: Reference) -> str:
     """One reference in a few words, for a map's caption."""
     what = f" for {wanted(ref)}" if ref.dimension == "nested" else ""
     return f"{ref.number} of {len(walk.references)}{what}: entry {ref.index}, {bits(walk, ref)}; {yields(walk, ref)}"
@@ -114,13 +113,13 @@ def short(walk, ref):
 # ---- the end
 
 
-def code_text(end):
+def code_text(end: End) -> str:
     """An exit's or a fault's code with the names of its bits."""
     names = {"EPT violation": _VIOLATION, "NPF": _NPF}.get(end.name, _ERROR)
     return f"{end.code:#x} ({' '.join(name for bit, name in names if end.code & bit) or 'no bit set'})"
 
 
-def rights(value):
+def rights(value: int) -> str:
     """TLB_* bits in words."""
     who = "user" if value & int(x86.TLB_U) else "kernel only"
     kernel = "the kernel's stores too" if value & int(x86.TLB_KW) else "a store walks again"
@@ -128,19 +127,19 @@ def rights(value):
     return f"{who}, {store}" + (", no fetch" if value & int(x86.TLB_NX) else "")
 
 
-def product(walk):
+def product(walk: Walk) -> str:
     """What the TLB holds after a walk that ends in a frame: "gva page 0x1ffefff → mfn 0x10080"."""
     return f"gva page {walk.gva >> 12 & int(x86.VPN_MASK):#x} → mfn {walk.end.frame:#x}"
 
 
-def count(walk):
+def count(walk: Walk) -> str:
     """ "24 references, 20 of them from caches"."""
     n = len(walk.references)
     tail = f", {walk.cached} of them from caches" if walk.cached else ""
     return f"{n} reference{'s' if n != 1 else ''}{tail}"
 
 
-def ending(walk):
+def ending(walk: Walk) -> str:
     """How the walk ends, in a few words."""
     end = walk.end
     if end.kind == "frame":
@@ -155,11 +154,11 @@ def ending(walk):
     return f"{what} {where}{why}{code}"
 
 
-def _code_name(end):
+def _code_name(end: End) -> str:
     return {"EPT violation": "qualification", "NPF": "EXITINFO1"}.get(end.name, "error code")
 
 
-def then(walk):
+def then(walk: Walk) -> tuple[str, str]:
     """(what happens next in one sentence, source)."""
     end, m = walk.end, walk.machine
     road = m.scenario.road
@@ -175,7 +174,7 @@ def then(walk):
     return _exit(walk)
 
 
-def _exit(walk):
+def _exit(walk: Walk) -> tuple[str, str]:
     end, m = walk.end, walk.machine
     again = "then the walk starts again from its first reference"
     if end.name == "shadow page fault":
@@ -197,8 +196,9 @@ def _exit(walk):
     return "Nothing in this machine makes such an entry: real Xen would crash the domain.", "hvm.c: hvm_hap_nested_page_fault"
 
 
-def _shadow_exit(walk):
+def _shadow_exit(walk: Walk) -> tuple[str, str]:
     m, guest = walk.machine, walk.guest
+    assert guest
     source = "shadow/multi.c: sh_page_fault"
     if guest.kind == "fault":
         return f"sh_page_fault walks the guest's own tables, and passes the #PF on, error code {code_text(guest)}.", source
@@ -213,7 +213,7 @@ def _shadow_exit(walk):
     return f"{found} and fills in the shadow, gva → mfn {guest.frame:#x}; then the access is tried again.", source
 
 
-def access(walk):
+def access(walk: Walk) -> str:
     """ "store to gva 0x7000 by user mode"."""
     what = f"{ACCESSES[walk.kind]} {('from', 'of', 'to')[walk.kind]} gva {walk.gva:#x}"
     return f"{what} by {'user mode' if walk.user else 'the kernel'}"

@@ -156,6 +156,8 @@ class Translation:
 
     def table(self, scene: Scene, plan: Plan) -> list[dict[str, Any]]:
         walk, made = self.walk(scene)
+        if isinstance(walk, str):
+            return []
         return [
             {
                 "cell": cell_of(plan, ref),
@@ -165,7 +167,7 @@ class Translation:
                 "value": f"{ref.entry:#x}",
                 "cached": ref.served,
             }
-            for ref in (() if isinstance(walk, str) else walk.references[:made])
+            for ref in walk.references[:made]
         ]
 
     def card(self, scene: Scene, plan: Plan, cell: int) -> Card | None:

@@ -45,7 +45,7 @@ def _finish(s, c, a, gva, kind):
 
 
 @jit
-def _miss_bare(s, c, a, gva, kind, user):
+def walk_tables(s, c, a, gva, kind, user):
     """Hardware walks the guest's own tables. Returns 0 with the translation in c.w_leaf and c.tlb_rights, or FAULT | code."""
     if c.levels == FOUR and plain(s, c, a, gva) and may(c.w_rights, kind, user, s.cr):
         if kind != x86.WRITE or c.w_ent[0] & x86.D:
@@ -60,13 +60,22 @@ def _miss_bare(s, c, a, gva, kind, user):
 
 
 @jit
+def walk_shadow(s, c, a, gva, kind, user):
+    """Hardware walks the shadow. True with the translation in c.w_leaf, c.n_frame and c.tlb_rights; False: it exits."""
+    leaf = faults.hardware_walk(s, c, a, gva, kind, user)
+    if leaf == ZERO:
+        return False
+    c.n_frame = frame(leaf)
+    c.w_leaf = gfn_of(s, a, c.n_frame)
+    c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
+    return True
+
+
+@jit
 def _miss_shadow(s, c, a, gva, kind, user, size, value):
     """Hardware walks the shadow; what it cannot finish exits to sh_page_fault. Also returns EMULATED: the store is done."""
     while True:
-        leaf = faults.hardware_walk(s, c, a, gva, kind, user)
-        if leaf != ZERO:
-            c.w_leaf = gfn_of(s, a, frame(leaf))
-            c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
+        if walk_shadow(s, c, a, gva, kind, user):
             return ZERO
         r = faults.page_fault(s, c, a, gva, kind, user, size, value)
         if r != ZERO or s.crashed != ZERO:
@@ -74,18 +83,25 @@ def _miss_shadow(s, c, a, gva, kind, user, size, value):
 
 
 @jit
-def _miss_hap(s, c, a, gva, kind, user):
-    """Hardware's two-dimensional walk, begun again after every exit. Returns as _miss_bare."""
+def walk_both(s, c, a, gva, kind, user):
+    """Hardware's two-dimensional walk. Returns as walk_tables, or VM_EXIT."""
     r = attempt(s, c, a, gva, kind, user)
-    while r == x86.VM_EXIT:
-        handle_exit(s, c, a, gva)
-        if s.crashed != ZERO:
-            return ZERO
-        r = attempt(s, c, a, gva, kind, user)
     if r == ZERO:
         rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
         c.tlb_rights = rights if c.n_store != ZERO else rights & ~(x86.TLB_W | x86.TLB_KW)
     return r
+
+
+@jit
+def _miss_hap(s, c, a, gva, kind, user):
+    """The two-dimensional walk is begun again after every exit. Returns as walk_tables."""
+    while True:
+        r = walk_both(s, c, a, gva, kind, user)
+        if r != x86.VM_EXIT:
+            return r
+        handle_exit(s, c, a, gva)
+        if s.crashed != ZERO:
+            return ZERO
 
 
 @jit
@@ -97,15 +113,12 @@ def _miss_pv(s, c, a, gva, kind, user, size, value):
     """
     while True:
         if s.log_dirty == ZERO:
-            r = _miss_bare(s, c, a, gva, kind, user)
+            r = walk_tables(s, c, a, gva, kind, user)
             if r == ZERO:
                 return ZERO
             perhaps = r & x86.PF_P != ZERO
         else:
-            leaf = faults.hardware_walk(s, c, a, gva, kind, user)
-            if leaf != ZERO:
-                c.w_leaf = gfn_of(s, a, frame(leaf))
-                c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
+            if walk_shadow(s, c, a, gva, kind, user):
                 return ZERO
             r, perhaps = ZERO, True
         if perhaps and kind == x86.WRITE and user == ZERO and size != ZERO and ptwr(s, c, a, gva, size, value):
@@ -126,7 +139,7 @@ def miss(s, c, a, gva, vpn, kind, user, size, value):
     if s.road == xen.SHADOW:
         r = _miss_shadow(s, c, a, gva, kind, user, size, value)
     elif s.road == xen.BARE:
-        r = _miss_bare(s, c, a, gva, kind, user)
+        r = walk_tables(s, c, a, gva, kind, user)
     elif s.road == xen.PV:
         r = _miss_pv(s, c, a, gva, kind, user, size, value)
     else:

@@ -23,12 +23,22 @@ def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
         write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail)
 
 
+@jit
+def refer(s, a, vcpu, address, gfn, mfn, index, level, dimension, column, leads, entry):
+    """A walk reads `entry`, number `index` of the table of `level` in frame `mfn`: one event REFERENCE, as arch/events.py says.
+
+    Ask whether s.look is EVERY_REFERENCE first: what this is called with is not worth computing otherwise.
+    """
+    packed = level | column << ev.REF_COLUMN | index << ev.REF_INDEX | dimension << ev.REF_DIMENSION | leads << ev.REF_LEADS
+    write_event(s, a, ev.REFERENCE, vcpu, address, gfn, mfn, packed, entry)
+
+
 @far
 def write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     """The part of `emit` that is done only when there is an event to keep."""
     if kind > ev.LOOK_EVENTS:
         s.last_tick[kind] = s.ev_now
-        if (s.stop_mask >> kind) & ONE:
+        if (s.stop_mask[kind // ev.WORD] >> (kind % ev.WORD)) & ONE:
             s.stop_hit = ONE
     o = s.o_ring + (s.ev_n % ev.RING) * ev.RING_WORDS
     a[o] = s.ev_now

@@ -3,6 +3,8 @@
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.jit import entry, jit
+from pagingviz.core.nested import npt
+from pagingviz.core.nested.p2m import poisoned
 from pagingviz.core.shadow.pool import entry_at
 from pagingviz.core.walk.page_walk import frame, get_entry, guest_frame
 
@@ -98,9 +100,9 @@ def nested_cells(r, cpus, a, shift, cells):
         i = c.w_ent[level - ONE]
         c.w_ent[level - ONE] = i + ONE
         e = a[entry_at(s, c.w_tab[level - ONE], i)]
-        present, waits = e & x86.EPT_RWX, (e & x86.EPT_EMT) == x86.EPT_EMT
+        present, waits = e & x86.EPT_RWX, poisoned(e)
         if s.npt != ZERO:
-            present, waits = e & x86.P, (e & x86.US) == ZERO
+            present, waits = e & x86.P, npt.pending(e)
         if present == ZERO:
             continue
         bits = x86.ENTRY_BITS * (level - ONE)

@@ -231,7 +231,7 @@ class Machine:
     def restore(self, state):
         """Put a snapshot back. Pool pages first used after it was taken keep stale words that nothing refers to."""
         sys, cpu, mem = state
-        scratch = {name: self.sys[0][name] for name in SCRATCH}
+        scratch = self.sys[0].copy()
         self.sys[:] = sys
         self.cpu[:] = cpu
         self.mem[: mem.size] = mem

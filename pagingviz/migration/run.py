@@ -192,7 +192,7 @@ class Migration:
         """An event of the migration's own, into the machine's record (core/events.py: write_event)."""
         s, ring = self.machine.sys[0], self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         s.last_tick[int(kind)] = s.tick
-        if int(s.stop_mask) >> int(kind) & 1:
+        if int(s.stop_mask[int(kind // ev.WORD)]) >> int(kind % ev.WORD) & 1:
             s.stop_hit = 1
         ring[int(s.ev_n) % int(ev.RING)] = (s.tick, kind, 0, 0, NONE, NONE, level, detail)
         s.ev_n += 1

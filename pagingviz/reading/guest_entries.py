@@ -10,6 +10,7 @@ from pagingviz.arch import x86
 from pagingviz.arch.words import NONE, U
 from pagingviz.machine.guest_tables import guest_entries, is_big, targets
 from pagingviz.machine.machine import Machine
+from pagingviz.work.raw_guest import RawWork
 from pagingviz.work.work import Work
 
 NO_TABLE = -1  # instead of a table's frame: the table does not exist yet
@@ -120,7 +121,7 @@ def entry_numbers(page: np.ndarray, level: int, levels: int) -> np.ndarray:
     return page & ((1 << address_bits(levels)) - 1 if level < 4 else 511)
 
 
-def mappings(machine: Machine, work: Work, gfn: int) -> list[tuple[int, int]]:
+def mappings(machine: Machine, work: Work | RawWork, gfn: int) -> list[tuple[int, int]]:
     """(process, virtual page) of all pages of processes at which guest frame `gfn` is mapped."""
     out, direct_map = [], machine.scenario.direct_map_base
     for slot, process in enumerate(work.processes):

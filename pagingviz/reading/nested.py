@@ -5,17 +5,32 @@ the questions about them take arrays as well. The rules are those of
 core/nested/p2m.py, npt.py and walk.py, which name their sources.
 """
 
-from collections import Counter, namedtuple
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import U
+from pagingviz.machine.machine import Machine
 
-Step = namedtuple("Step", "level page index entry")  # one entry of a walk: of which table page, and where in it
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of a walk: of which table page, and where in it."""
+
+    level: int
+    page: int
+    index: int
+    entry: np.uint64
+
+
 LEVELS = (4, 3, 2, 1)
 NONE, LEADS_ON, W_DIRTY, W_CLEAN, R_DIRTY, R_CLEAN, WAITS_DIRTY, WAITS = range(8)  # from the best to the worst, for `codes`
 KINDS = {int(xen.P2M_RAM_RW): "ram_rw", int(xen.P2M_RAM_LOGDIRTY): "ram_logdirty"}
@@ -24,39 +39,54 @@ KINDS = {int(xen.P2M_RAM_RW): "ram_rw", int(xen.P2M_RAM_LOGDIRTY): "ram_logdirty
 # ---- one entry
 
 
-def present(m, e):
+def present(m: Machine, e: Any) -> Any:
     """Whether entries are present (EPT: any right)."""
-    return e & (x86.P if m.sys[0].npt else x86.EPT_RWX) != 0
+    return _present(bool(m.sys[0].npt), e)
 
 
-def pending(m, e):
-    """Whether a recalculation waits in entries themselves: EPT memory type 7, NPT without its US bit."""
-    if m.sys[0].npt:
+def _present(npt: bool, e: Any) -> Any:
+    return e & (x86.P if npt else x86.EPT_RWX) != 0
+
+
+def pending(m: Machine, e: Any) -> Any:
+    """Whether a change waits in entries themselves, to be carried out at the next access: EPT memory type 7, NPT without US.
+
+    The engine's own words for it are core/nested/p2m.py: poisoned, and npt.py: pending.
+    """
+    return _pending(bool(m.sys[0].npt), e)
+
+
+def _pending(npt: bool, e: Any) -> Any:
+    if npt:
         return e & (x86.P | x86.US) == x86.P
     return (e & x86.EPT_EMT == x86.EPT_EMT) & (e & x86.EPT_RWX != 0)
 
 
-def is_leaf(level, e):
+def is_leaf(level: int, e: Any) -> Any:
     """Whether present entries of `level` map memory themselves (EPT's bit 7 and NPT's PS bit are the same one)."""
     return (e & x86.EPT_SP != 0) & (level < 4) | (level == 1)
 
 
-def kind(e):
+def kind(e: np.uint64) -> int:
     """p2m type stored in a leaf."""
     return int((e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT)
 
 
-def dirty_bit(m):
+def dirty_bit(m: Machine) -> np.uint64:
     """The D bit of this format."""
-    return x86.D if m.sys[0].npt else x86.EPT_D
+    return _dirty_bit(bool(m.sys[0].npt))
 
 
-def target(e):
+def _dirty_bit(npt: bool) -> np.uint64:
+    return x86.D if npt else x86.EPT_D
+
+
+def target(e: Any) -> Any:
     """Table page or machine frame that entries lead to, intp."""
     return ((e & x86.FRAME_MASK) >> x86.PAGE_BITS).astype(np.intp)
 
 
-def codes(m, level, e):
+def codes(m: Machine, level: int, e: np.ndarray) -> np.ndarray:
     """Each entry as one of NONE .. WAITS, uint8 as `e`: what it is, the worse the higher. R and W: the hardware's right."""
     return _by_bits(bool(m.sys[0].npt), level)[(e & _LOW).astype(np.intp)]
 
@@ -65,19 +95,19 @@ _LOW = U(0x3FF)  # all bits of either format that a code depends on
 
 
 @lru_cache
-def _by_bits(npt, level):
+def _by_bits(npt: bool, level: int) -> np.ndarray:
     """The code of every value of an entry's low bits, uint8[1024]."""
-    m, e = SimpleNamespace(sys=[SimpleNamespace(npt=npt)]), np.arange(1024, dtype=np.uint64)
-    leaf, d = is_leaf(level, e), e & dirty_bit(m) != 0
+    e = np.arange(1024, dtype=np.uint64)
+    leaf, d = is_leaf(level, e), e & _dirty_bit(npt) != 0
     out = np.where(leaf, R_CLEAN - 2 * (e & x86.RW != 0) - d, LEADS_ON)
-    out = np.where(pending(m, e), WAITS - (leaf & d), out)
-    return np.where(present(m, e), out, NONE).astype(np.uint8)
+    out = np.where(_pending(npt, e), WAITS - (leaf & d), out)
+    return np.where(_present(npt, e), out, NONE).astype(np.uint8)
 
 
 # ---- tables
 
 
-def tables(m):
+def tables(m: Machine) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """{level: (table pages intp[n], first gfn of each int64[n])}, ascending, found by walking down from the root."""
     pool = m.view("pool").reshape(-1, 512)
     page, first = np.array([int(m.sys[0].hap_root)]), np.zeros(1, np.int64)
@@ -90,7 +120,7 @@ def tables(m):
     return out
 
 
-def counts(m):
+def counts(m: Machine) -> dict[int, tuple[int, int, int]]:
     """{level: (table pages, entries present, entries pending)}."""
     pool, out = m.view("pool").reshape(-1, 512), {}
     for level, (page, _) in tables(m).items():
@@ -99,7 +129,7 @@ def counts(m):
     return out
 
 
-def path(m, gfn, down_to=1):
+def path(m: Machine, gfn: int, down_to: int = 1) -> list[Step]:
     """The walk of `gfn`: [Step] from the root to its leaf, to an entry that is not present, or to level `down_to`."""
     pool, page, out = m.view("pool").reshape(-1, 512), int(m.sys[0].hap_root), []
     for level in range(4, down_to - 1, -1):
@@ -112,7 +142,7 @@ def path(m, gfn, down_to=1):
     return out
 
 
-def below(m, level, entry, waits=False):
+def below(m: Machine, level: int, entry: np.uint64, waits: bool = False) -> dict[str, int]:
     """Leaves under an entry of `level` (itself, if it is one): {leaves, pending, logged, writable}.
 
     pending: a mark waits in the leaf or above it (`waits`: above this entry); logged: stored type ram_logdirty; writable: the
@@ -138,21 +168,21 @@ def below(m, level, entry, waits=False):
 # ---- what an access would do
 
 
-def effective(m, steps):
+def effective(m: Machine, steps: Sequence[Step]) -> int:
     """p2m type that a reader computes for a path's leaf: log-dirty decides if a mark waits on it (p2m_recalc_type)."""
     if any(pending(m, step.entry) for step in steps):
         return int(xen.P2M_RAM_LOGDIRTY if m.sys[0].log_dirty else xen.P2M_RAM_RW)
     return kind(steps[-1].entry)
 
 
-def next_access(m, gfn, write, vcpu=0):
+def next_access(m: Machine, gfn: int, write: bool, vcpu: int = 0) -> Counter[str]:
     """Exits that the next access of a frame's data would take, and leaves that it would split: Counter by name of counter.
 
     Of the access itself only: the walk's own references to guest tables come before it, and may exit for their frames.
     "pml_logged": 1 if the processor writes the address into its log.
     """
-    s, steps = m.sys[0], path(m, gfn)
-    leaf, out = steps[-1], Counter()
+    s, steps, out = m.sys[0], path(m, gfn), Counter[str]()
+    leaf = steps[-1]
     npt, waits, logging = bool(s.npt), any(pending(m, step.entry) for step in steps), bool(s.pml & s.ept_ad)
     if waits:
         out["npf_recalc" if npt else "ept_misconfig"] = 1
@@ -180,7 +210,7 @@ _EXITS = (
 )
 
 
-def next_access_words(m, gfn, write):
+def next_access_words(m: Machine, gfn: int, write: bool) -> str:
     """`next_access` in words: "1 EPT misconfiguration, 1 EPT violation, a split"; "no exit"."""
     found = next_access(m, gfn, write)
     parts = [f"{found[name]} {words}" for name, words in _EXITS if found[name]] or ["no exit"]
@@ -202,13 +232,14 @@ _STORE, _SPLIT, _MARK = ("EPT_VIOLATION", "HVM_NPF"), ("P2M_SPLIT",), ("MARK_DIR
 TELLING = _POISON + _RESOLVE + _STORE + _SPLIT + _MARK
 
 
-def writes(events, level, gfn, leaf_level, npt):
+def writes(events: np.ndarray, level: int, gfn: int, leaf_level: int, npt: bool) -> list[np.void]:
     """Events that wrote the entry of `level` on the way of `gfn`, rows of `events` (in order), told from the events alone.
 
     leaf_level: of the leaf of `gfn` now. Marks are followed down the path: root entries get them at ENABLE, CLEAN and OFF, and
     an exit for a pending change moves those on its own way down, to whole tables. Nothing is marked where the record begins.
     """
-    out, marked = [], dict.fromkeys(LEVELS, False)
+    out: list[np.void] = []
+    marked = dict.fromkeys(LEVELS, False)
     named = {int(ev.CODES[name]): name for name in TELLING}
     events = events[np.isin(events["kind"], list(named))]
     splits = [
@@ -244,7 +275,7 @@ def writes(events, level, gfn, leaf_level, npt):
     return out
 
 
-def _resolved(marked, gfn, other, leaf_level, npt):
+def _resolved(marked: dict[int, bool], gfn: int, other: int, leaf_level: int, npt: bool) -> set[int]:
     """Carry out an exit for a pending change at frame `other` on the marks of the way of `gfn`; levels that were written."""
     wrote = set()
     for level in LEVELS:

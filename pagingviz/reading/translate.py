@@ -1,37 +1,32 @@
 """One address resolved down the road of a machine, reference by reference, as the hardware would now: nothing is changed.
 
-The rules are the kernels' own (core/walk/page_walk.py, core/nested/walk.py); it is only written
-down here what they read. What a walk would set on its way (A and D, the page-modification log) is kept beside the machine,
-since it decides how the walk goes on.
+The engine itself makes the walk (core/one_walk.py), on a copy of the machine, and here its record of it is read.
 """
 
-from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
+from __future__ import annotations
 
-from pagingviz.arch import x86, xen
-from pagingviz.arch.words import NONE, ZERO, U
-from pagingviz.core.build.jit import from_python
-from pagingviz.core.nested import walk as nested_kernels
-from pagingviz.core.shadow import writeable
-from pagingviz.core.walk import page_walk as walk_kernels
-from pagingviz.reading.caches import saved
-from pagingviz.scenario.frames import machine_frames
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86
+from pagingviz.arch.words import NONE, U
+from pagingviz.core.one_walk import one_walk
+from pagingviz.machine.machine import Machine
+from pagingviz.reading import shadows
+from pagingviz.timeline.simulation import EVENT_DTYPE
 
 KINDS = ("fetch", "read", "write")  # by x86.FETCH, READ, WRITE
-_U = U
-walk, nested = (
-    SimpleNamespace(**{name: from_python(getattr(module, name)) for name in names})
-    for module, names in (
-        (
-            walk_kernels,
-            ("begin", "canonical", "error_code", "frame", "identity", "index", "judge", "needs_ad", "step", "tlb_rights"),
-        ),
-        (nested_kernels, ("_exit", "_is_leaf", "_malformed", "_rights")),
-    )
-)
-loaded_l2 = from_python(writeable.loaded_l2)
-_P, _RWX, _INDEX = int(x86.P), int(x86.EPT_RWX), 511
-_NONE, _NO_RIGHTS = int(NONE), _U(0)
+_DIMENSIONS = ("guest", "nested", "shadow")  # by ev.REF_*
+_LEADS = ("table", "leaf", "hole", "bad")
+_EXITS = {
+    int(x86.X_NPF): "NPF",
+    int(x86.X_VIOLATION): "EPT violation",
+    int(x86.X_MISCONFIG): "EPT misconfiguration",
+    int(x86.X_PML_FULL): "page-modification log full",
+}
+_NONE = int(NONE)
 
 
 @dataclass(frozen=True)
@@ -82,12 +77,12 @@ class Walk:
     PAE's PDPTE that came from a register, or None; guest: what the guest's own walk says when a shadow exits, an End.
     """
 
-    machine: object = field(repr=False)
+    machine: Machine = field(repr=False)
     gva: int = 0
     kind: int = 1
     user: int = 1
     vcpu: int = 0
-    references: tuple = ()
+    references: tuple[Reference, ...] = ()
     end: End = End("frame")
     rights: int = 0
     size: int = 0
@@ -95,19 +90,39 @@ class Walk:
     guest: End | None = None
 
     @property
-    def cached(self):
+    def cached(self) -> int:
         """References that a cache would answer."""
         return sum(ref.served for ref in self.references)
 
 
-def translate(machine, vcpu, gva, kind, user):
+def translate(machine: Machine, vcpu: int, gva: int, kind: int, user: int) -> Walk:
     """The Walk of an access of `kind` (x86.FETCH ..) at address `gva` by CPL 3 (user 1) or 0 on a vCPU of `machine`."""
-    w = _Walker(machine, vcpu, int(gva), int(kind), int(user))
-    end = w.shadow() if shadowing(machine) else w.hap() if machine.scenario.road == "hap" else w.flat()
-    bits = 10 if machine.cpu[vcpu].levels == 2 and not shadowing(machine) else 9
-    without = saved(machine, vcpu, gva, w.references, bits)
-    references = tuple(replace(ref, served=ref.number in without) for ref in w.references)
-    size = 1 if w.rights and shadowing(machine) else int(w.c.w_size) if end.kind == "frame" else 0
+    sys, cpu, arena = _copy(machine)
+    code = one_walk(sys, cpu, arena, U(vcpu), U(gva), U(kind), U(user))
+    s, c = sys[0], cpu[vcpu]
+    shadow, reached = shadows.in_use(machine), not code
+    rows = _events(sys, arena)
+    what = rows["level"]
+    first_time = what & ev.REF_UPDATE == 0
+    own = what >> ev.REF_DIMENSION & U(3) == (ev.REF_SHADOW if shadow else ev.REF_GUEST)
+    nested = what >> ev.REF_DIMENSION & U(3) == ev.REF_NESTED
+    width = 4 if c.levels == 2 and not shadow else 8
+    references = tuple(
+        _reference(number, row, width) for number, row in enumerate(rows[first_time & (own | nested)].tolist(), start=1)
+    )
+    guest = None
+    if code == x86.GP:
+        end = End("gp", "#GP")
+    elif reached:
+        end = End("frame", gfn=int(c.w_leaf), frame=int(c.n_frame), at=len(references))
+    elif code != x86.VM_EXIT:
+        end = End("fault", "#PF", int(code) & 0xFFF, at=len(references))
+    elif shadow:
+        end = End("exit", "shadow page fault", int(c.hw_err), at=len(references))
+        guest = _guests(machine, c, len(rows) - len(references))
+    else:
+        end = _nested_exit(c, references, bool(len(rows)) and not first_time[-1])
+    from_register = c.levels == 3 and bool(s.cr & x86.CR_PG) and (not shadow or guest is not None)
     return Walk(
         machine,
         int(gva),
@@ -116,231 +131,69 @@ def translate(machine, vcpu, gva, kind, user):
         vcpu,
         references,
         end,
-        w.rights if end.kind == "frame" else 0,
-        size,
-        w.register,
-        w.guest,
+        int(c.tlb_rights) if reached else 0,
+        (1 if shadow else int(c.w_size)) if reached else 0,
+        int(c.w_ent[2]) if from_register else None,
+        guest,
     )
 
 
-def shadowing(machine):
-    """Whether the hardware walks shadows now: an HVM guest's on that road, a PV guest's while log-dirty is on."""
-    return machine.scenario.road == "shadow" or (machine.scenario.road == "pv" and bool(machine.sys[0].log_dirty))
+def _copy(machine: Machine) -> tuple[np.recarray, np.recarray, np.ndarray]:
+    """(sys, cpu, arena) of the machine for a kernel to change: all that is state, and after it an empty record of events.
+
+    A walk may change entries, versions, logs and caches. All state is copied, a megabyte or two, which takes a fraction of a
+    millisecond; but not the pages of the pool that were never in use, of a large guest by far the most, nor scratch regions.
+    """
+    used = machine.used
+    arena = np.empty(used + int(ev.RING * ev.RING_WORDS), np.uint64)
+    arena[:used] = machine.mem[:used]
+    sys = machine.sys.copy()
+    s = sys[0]
+    s.o_ring, s.pool_cap = used, min(int(s.pool_cap), int(s.pool_used))
+    s.ev_n = s.ev_tick = s.ev_stop = 0
+    return sys, machine.cpu.copy(), arena
 
 
-class _Walker:
-    """One walk. `c` is a copy of the vCPU's record: kernels keep the path there."""
+def _events(sys: np.recarray, arena: np.ndarray) -> np.ndarray:
+    """The events REFERENCE of a copy in order, EVENT_DTYPE[n]."""
+    first, words = int(sys[0].o_ring), int(ev.RING_WORDS)
+    rows = arena[first : first + int(sys[0].ev_n) * words].view(EVENT_DTYPE)
+    return rows[rows["kind"] == ev.REFERENCE]
 
-    def __init__(self, machine, vcpu, gva, kind, user):
-        self.m, self.gva, self.kind, self.user, self.vcpu = machine, gva, kind, user, vcpu
-        self.s, self.a, self.c = machine.sys[0], machine.mem, machine.cpu[vcpu].copy()
-        self.references, self.rights, self.register, self.guest = [], 0, None, None
-        self._dirty, self._slot, self._store = {}, int(self.s.pml_index[vcpu]), False
-        self._enter()
 
-    def _enter(self):
-        """A PV guest's kernel and its user mode have a root each (core/pv/updates.py: enter)."""
-        s, v = self.s, self.vcpu
-        if not s.pv or s.uroot[v] == NONE:
-            return
-        root = s.uroot[v] if self.user else s.kroot[v]
-        if s.cr3[v] == root:
-            return
-        self.s = s = s.copy()
-        s.cr3[v] = root
-        page = (self.m.view("ptype") == xen.SH_L4) & (self.m.view("pkey") == self.m.view("p2m")[int(root)])
-        s.root[v * 4] = _U(page.argmax()) if page.any() else NONE
+def _reference(number: int, row: tuple[int, ...], width: int) -> Reference:
+    """One event REFERENCE, decoded. width: bytes of a guest's entry."""
+    _, _, _, _, gfn, frame, what, entry = row
+    dimension, index = what >> int(ev.REF_DIMENSION) & 3, what >> int(ev.REF_INDEX) & 0xFFF
+    return Reference(
+        number,
+        _DIMENSIONS[dimension],
+        what & int(ev.REF_LEVEL),
+        what >> int(ev.REF_COLUMN) & int(ev.REF_LEVEL),
+        gfn,
+        frame,
+        index,
+        (frame << 12) + index * (width if dimension == ev.REF_GUEST else 8),
+        entry,
+        _LEADS[what >> int(ev.REF_LEADS) & 3],
+        bool(what & int(ev.REF_SERVED)),
+    )
 
-    # ---- the guest's own tables
 
-    def flat(self):
-        """Bare and PV: the hardware walks the guest's tables as they are."""
-        found = self._tables(lambda gpa, column: self._host(gpa >> 12))
-        if found is not None:
-            return found
-        frame = int(self.c.w_leaf)
-        self._keep(self.c.w_rights, self._leaf(), self.c.w_size, self.s.cr)
-        return End("frame", gfn=frame, frame=self._host(frame), at=len(self.references))
+def _nested_exit(c: np.record, references: tuple[Reference, ...], update: bool) -> End:
+    """The exit that is described in c.x_*. update: it came when A or D was to be set, so it belongs to the guest's entry."""
+    at = len(references)
+    if update:
+        at = next(ref.number for ref in references if ref.dimension == "guest" and ref.column == c.n_column)
+    gpa = int(c.x_gpa)
+    code = 0 if c.x_kind == x86.X_PML_FULL else int(c.x_info)
+    return End("exit", _EXITS[int(c.x_kind)], code, gfn=gpa >> 12, gpa=gpa, at=at, update=update)
 
-    def _tables(self, reach):
-        """The guest's walk; `reach(gpa, column)` gives the host's frame of a table, or None when that exits. An End, or None.
 
-        None: c.w_leaf is the guest's frame, and the access is allowed.
-        """
-        s, c, a, gva = self.s, self.c, self.a, _U(self.gva)
-        if not walk.canonical(gva):
-            return End("gp", "#GP")
-        if not s.cr & x86.CR_PG:
-            walk.identity(s, c, gva)
-        else:
-            level = walk.begin(s, c, gva)
-            if c.levels == 3:
-                self.register = int(c.w_ent[2])
-            while level:
-                table, i = int(c.w_next), int(walk.index(c.levels, gva, _U(level)))
-                offset = i << (2 if c.levels == 2 else 3)
-                frame = reach((table << 12) + offset, level)
-                if frame is None:
-                    return self.end
-                below = walk.step(s, c, a, gva, _U(level))
-                leads = "table" if below else "leaf" if c.w_size else "bad" if c.w_rsvd else "hole"
-                self._note("guest", level, level, table, frame, i, (frame << 12) + offset, c.w_ent[level - 1], leads)
-                level = below
-        err = int(walk.judge(s, c, _U(self.kind), _U(self.user)))
-        return End("fault", "#PF", err & 0xFFF, at=len(self.references)) if err else None
-
-    def _leaf(self):
-        """The guest's leaf entry as the access leaves it."""
-        e = int(self.c.w_ent[int(self.c.w_size) - 1]) | int(x86.A)
-        return e | int(x86.D) if self.kind == x86.WRITE else e
-
-    def _keep(self, have, leaf, size, cr):
-        """What the TLB would hold."""
-        self.rights = int(walk.tlb_rights(_U(have), _U(leaf), _U(size), _U(cr)))
-
-    def _host(self, gfn):
-        """Host frame of a guest frame; beyond the guest's memory the number itself."""
-        return int(machine_frames(self.m.scenario, _U(gfn))) if gfn < self.m.scenario.frames else gfn
-
-    def _note(self, *what):
-        number, (dimension, level, column, gfn, frame, index, address, entry, leads) = len(self.references) + 1, what
-        self.references.append(
-            Reference(
-                number, dimension, int(level), int(column), int(gfn), int(frame), int(index), int(address), int(entry), leads
-            )
-        )
-
-    # ---- two dimensions
-
-    def hap(self):
-        """EPT and NPT: the guest's tables, each reached through the nested ones; then A and D; then the data."""
-        c = self.c
-        found = self._tables(lambda gpa, column: self._nested(gpa, int(x86.READ), False, column))
-        if found is not None:
-            return found
-        level = int(c.levels)
-        while level >= c.w_size:
-            if walk.needs_ad(c, _U(level), _U(self.kind)):
-                table = int(self.s.cr3[self.vcpu]) if level == c.levels else int(walk.frame(c.w_ent[level]))
-                offset = int(walk.index(c.levels, _U(self.gva), _U(level))) << (2 if c.levels == 2 else 3)
-                if self._nested((table << 12) + offset, int(x86.WRITE), False, level, again=True) is None:
-                    return self.end
-            level -= 1
-        gfn = int(c.w_leaf)
-        frame = self._nested(gfn << 12 | self.gva & 0xFFF, self.kind, True, 0)
-        if frame is None:
-            return self.end
-        self._keep(c.w_rights, self._leaf() if self.s.cr & x86.CR_PG else c.w_ent[1], c.w_size, self.s.cr)
-        if not self._store:
-            self.rights &= ~int(x86.TLB_W | x86.TLB_KW)
-        return End("frame", gfn=gfn, frame=frame, at=len(self.references))
-
-    def _nested(self, gpa, kind, final, column, again=False):
-        """core/nested.py: reach. The host's frame, or None with self.end. `again`: to set A or D, so the way is known."""
-        s, gfn = self.s, gpa >> 12
-        if gfn >= int(s.frames):
-            self._store = True
-            return gfn
-        logs = bool(s.npt or s.ept_ad)
-        if final:
-            need = (x86.EPT_X, x86.EPT_R, x86.EPT_W)[kind]
-        else:
-            need = x86.EPT_R | x86.EPT_W if kind == x86.WRITE or logs else x86.EPT_R
-        page, level, rights = int(s.hap_root), 4, _RWX
-        while True:
-            i = gfn >> 9 * (level - 1) & _INDEX
-            at = int(s.o_pool) + page * 512 + i
-            e = (int(self.a[at]) if page < s.pool_cap else 0) | self._dirty.get(at, 0)
-            absent = not e & (_P if s.npt else _RWX)
-            bad = not absent and bool(nested._malformed(s, _U(e), _U(level)))
-            leaf = bool(nested._is_leaf(_U(level), _U(e)))
-            if not again:
-                leads = "hole" if absent else "bad" if bad else "leaf" if leaf else "table"
-                self._note("nested", level, column, gfn, page, i, (page << 12) + i * 8, e, leads)
-            if absent or bad:
-                return self._exit(gpa, kind, need, final, bad, bad, _NO_RIGHTS, column, again)
-            rights &= int(nested._rights(s, _U(e)))
-            if leaf:
-                break
-            page, level = int(walk.frame(_U(e))), level - 1
-        if int(need) & ~rights:
-            return self._exit(gpa, kind, need, final, True, False, _U(rights), column, again)
-        dirty = int(x86.D if s.npt else x86.EPT_D)
-        if logs and need & x86.EPT_W and not e & dirty:
-            if s.pml and self._slot >= x86.PML_ENTRIES:
-                self.end = End("exit", "page-modification log full", gfn=gfn, gpa=gpa, at=self._at(column, again), update=again)
-                return None
-            self._slot = (self._slot - 1) % 2**64 if s.pml else self._slot
-            self._dirty[at] = dirty
-            e |= dirty
-        self._store = bool(rights & int(x86.EPT_W)) and (not logs or bool(e & dirty))
-        within = (1 << 9 * (level - 1)) - 1
-        return int(walk.frame(_U(e))) & ~within | gfn & within
-
-    def _at(self, column, again):
-        """The reference that an exit belongs to: of an update the guest's entry that is written."""
-        if not again:
-            return len(self.references)
-        return next(ref.number for ref in self.references if ref.dimension == "guest" and ref.column == column)
-
-    def _exit(self, gpa, kind, need, final, present, malformed, rights, column, again):
-        c = self.c
-        nested._exit(self.s, c, _U(gpa), _U(kind), need, _U(final), present, malformed, rights)
-        name = {int(x86.X_NPF): "NPF", int(x86.X_VIOLATION): "EPT violation", int(x86.X_MISCONFIG): "EPT misconfiguration"}
-        self.end = End(
-            "exit", name[int(c.x_kind)], int(c.x_info), gfn=gpa >> 12, gpa=gpa, at=self._at(column, again), update=again
-        )
-        return None
-
-    # ---- shadows
-
-    def shadow(self):
-        """The hardware's walk of the loaded shadow (core/shadow/faults.py: hardware_walk)."""
-        s, c, gva = self.s, self.c, _U(self.gva)
-        if not walk.canonical(gva):
-            return End("gp", "#GP")
-        code = {int(x86.WRITE): x86.PF_W, int(x86.FETCH): x86.PF_I}.get(self.kind, ZERO) | (x86.PF_U if self.user else ZERO)
-        level, have = (4 if c.levels == 4 else 2), x86.RW | x86.US
-        page = s.root[self.vcpu * 4] if c.levels == 4 else _U(loaded_l2(s, c, self.a, gva))
-        while level:
-            if page == NONE:
-                return self._shadow_exit(code)
-            i = int(walk.index(_U(4), gva, _U(level)))
-            e = self.a[int(s.o_pool) + int(page) * 512 + i]
-            leads = "hole" if not e & x86.P else "leaf" if level == 1 else "table"
-            self._note("shadow", level, level, self._stands_for(int(page)), page, i, (int(page) << 12) + i * 8, e, leads)
-            if not e & x86.P:
-                return self._shadow_exit(code)
-            have = (have & (e | x86.NX)) | (e & x86.NX)
-            page = _U(walk.frame(e))
-            level -= 1
-        cr = s.cr | x86.CR_WP if s.cr & x86.CR_PG else x86.CR_WP
-        if walk.error_code(have, ZERO, ZERO, _U(self.kind), _U(self.user), cr, _U(4)):
-            return self._shadow_exit(code | x86.PF_P)
-        if self.kind == x86.WRITE:
-            e |= x86.D
-        self._keep(have, e, 1, s.cr | x86.CR_WP)
-        mfn = int(walk.frame(e))
-        return End("frame", gfn=self._guests(mfn), frame=mfn, at=len(self.references))
-
-    def _shadow_exit(self, code):
-        """The exit, and what sh_page_fault would find in the guest's own tables (self.guest)."""
-        at, shown = len(self.references), self.references
-        self.references = []
-        self.guest = self._tables(lambda gpa, column: self._host(gpa >> 12))
-        if self.guest is None:
-            gfn = int(self.c.w_leaf)
-            self.guest = End("frame", gfn=gfn, frame=self._host(gfn), at=len(self.references))
-        self.references = shown
-        return End("exit", "shadow page fault", int(code), at=at)
-
-    def _guests(self, mfn):
-        """Guest frame in a host frame, or NONE."""
-        at = mfn - int(xen.RAM_BASE)
-        return int(self.m.view("m2p")[at]) if 0 <= at < self.m.scenario.frames else _NONE
-
-    def _stands_for(self, page):
-        """Guest table that a shadow page stands for: of several pages the head knows; of an fl1 the superpage's first frame."""
-        kind, key = self.m.view("ptype"), self.m.view("pkey")
-        head = int(key[page]) if kind[page] == xen.SH_MORE else page
-        return int(key[head]) if int(kind[head]) in xen.FL1_OF else self._guests(int(key[head]))
+def _guests(machine: Machine, c: np.record, references: int) -> End:
+    """What the guest's own tables say of an access at which a shadow exits, after so many references of their own."""
+    if c.w_err:
+        return End("fault", "#PF", int(c.w_err) & 0xFFF, at=references)
+    gfn = int(c.w_leaf)
+    frame = int(machine.view("p2m")[gfn]) if gfn < machine.scenario.frames else gfn
+    return End("frame", gfn=gfn, frame=frame, at=references)

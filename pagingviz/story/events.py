@@ -60,6 +60,7 @@ WORDS = {
     "GUEST_WALK": "the hypervisor walks the guest's tables",
     "AD_UPDATE": "accessed/dirty bits are set in table gfn {gfn}, level {level}",
     "PREFETCH": "{detail} neighbouring entries are shadowed ahead",
+    "REFERENCE": "a walk reads an entry of a table: {detail:#x}",
     "NONE": "nothing",
     "GUEST_PF": "page fault delivered to the guest, error code {detail:#x}",
     "PTE_STORE": "the kernel stores entry {level} of table gfn {gfn}",

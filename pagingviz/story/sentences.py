@@ -1,5 +1,7 @@
 """Sentences: what just happened, in plain words and with the function behind the rule, read from the event record."""
 
+from typing import Any
+
 import numpy as np
 
 from pagingviz.arch import events as ev
@@ -12,11 +14,14 @@ _ACCESS = ("fetch from", "read of", "store to")
 _HOW = {1: "a guess at the direct map", 2: "the L1 shadow of the last hit", 3: "a search of all L1 shadows"}
 
 
-def _gva(x):
+Sentence = tuple[str, str]  # a sentence, and the function or chapter that its rule comes from
+
+
+def _gva(x: Any) -> str:
     return f"{int(x):#x}"
 
 
-def _first(events, *kinds):
+def _first(events: np.ndarray, *kinds: str) -> Any:
     """The first event of any of the kinds, in the order asked for, or None."""
     for kind in kinds:
         found = events[events["kind"] == ev.CODES[kind]]
@@ -25,7 +30,7 @@ def _first(events, *kinds):
     return None
 
 
-def _count(events, kind):
+def _count(events: np.ndarray, kind: str) -> int:
     return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
 
 
@@ -75,7 +80,7 @@ def sentence(sim: Simulation) -> tuple[str, str]:
     return _tell_access(sim, events)
 
 
-def _tell_command(sim, events):
+def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """Operations of the hypervisor outrank whatever the guest did in the same tick."""
     e = _first(events, "NO_MEMORY")
     if e is not None:
@@ -136,7 +141,7 @@ def _tell_command(sim, events):
     return f"{xen.COMMANDS[n]} is refused here and changes nothing.", "-EINVAL"
 
 
-def _tell_recycling(sim, events):
+def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
     e = _first(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
     if e is None:
         return None
@@ -150,7 +155,7 @@ def _tell_recycling(sim, events):
     return f"The pool is too full: {what}; {freed} shadows die.", "common.c: _shadow_prealloc"
 
 
-def _tell_process(sim, events):
+def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
     e = _first(events, "FORK")
     if e is not None:
         stores = _count(events, "PTE_STORE")
@@ -174,7 +179,7 @@ def _tell_process(sim, events):
     return None
 
 
-def _tell_fault(sim, events):
+def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
     e = _first(events, "GP")
     if e is not None:
         if e["gva"]:
@@ -204,7 +209,7 @@ def _tell_fault(sim, events):
     return text + ".", source.get(sim.scenario.road, "SDM 4.7: page-fault exceptions")
 
 
-def _tell_exit(sim, events):
+def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """The exits that the hypervisor handles behind the guest's back."""
     access = _first(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
@@ -214,7 +219,7 @@ def _tell_exit(sim, events):
     return _tell_fixup(events, what) or _tell_nested_exit(events, what) or _tell_protection(events)
 
 
-def _tell_fixup(events, what):
+def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
     """A shadow entry that is filled in. what: the access in words."""
     e = _first(events, "FIXUP")
     if e is None:
@@ -233,7 +238,7 @@ def _tell_fixup(events, what):
     return text, _with_path("shadow/multi.c: sh_page_fault", e)
 
 
-def _tell_nested_exit(events, what):
+def _tell_nested_exit(events: np.ndarray, what: str) -> Sentence | None:
     """An exit because of EPT or NPT; of those of one tick the one that matters most. what: the access in words."""
     e = _first(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
     if e is None:
@@ -260,7 +265,7 @@ def _tell_nested_exit(events, what):
     return text, "p2m-pt.c: do_recalc"
 
 
-def _tell_protection(events):
+def _tell_protection(events: np.ndarray) -> Sentence | None:
     """A table whose writable mapping is taken away."""
     e = _first(events, "WRMAP")
     if e is None:
@@ -269,7 +274,7 @@ def _tell_protection(events):
     return text, "common.c: sh_remove_write_access"
 
 
-def _split(events):
+def _split(events: np.ndarray) -> str:
     """What became of the superpage leaf in the way of a store, "" when there was none."""
     split = events[events["kind"] == ev.CODES["P2M_SPLIT"]]
     if not split.size:
@@ -286,7 +291,7 @@ _PIN = (
 )
 
 
-def _tell_hypercall(events):
+def _tell_hypercall(events: np.ndarray) -> Sentence | None:
     """What a PV guest asks for, and a store to its table that is carried out for it."""
     e = _first(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
     if e is None:
@@ -307,7 +312,7 @@ def _tell_hypercall(events):
     return f"Hypercall: an entry of table gfn {gfn} is validated and stored{follow}.", "x86/mm.c: do_mmu_update"
 
 
-def _with_path(source, e):
+def _with_path(source: str, e: np.void) -> str:
     """The source line with the path flags that Xen's own trace event would carry."""
     return f"{source} · {path_flags(e)}" if path_flags(e) else source
 
@@ -319,7 +324,7 @@ _UNSHADOWED = {
 }
 
 
-def _tell_unshadow(events):
+def _tell_unshadow(events: np.ndarray) -> Sentence | None:
     """A store to a shadowed table that is not emulated: the shadows of the table go instead."""
     e = _first(events, *_UNSHADOWED)
     if e is None:
@@ -328,7 +333,7 @@ def _tell_unshadow(events):
     return f"{text}: all its shadows are removed, the access is tried again.", _with_path("shadow/multi.c: sh_page_fault", e)
 
 
-def _tell_unsync(events):
+def _tell_unsync(events: np.ndarray) -> Sentence | None:
     """An L1 table goes out of sync."""
     e, fix = _first(events, "UNSYNC"), _first(events, "FIXUP")
     if e is None:
@@ -339,7 +344,7 @@ def _tell_unsync(events):
     return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
 
 
-def _tell_emulation(sim, events):
+def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """A store that the hypervisor carries out itself: slow, fast, or because CR0.WP is 0."""
     e = _first(events, "EMULATE")
     if e is None:
@@ -358,7 +363,7 @@ def _tell_emulation(sim, events):
     return text, _with_path("shadow/hvm.c: hvm_emulate_write", e)
 
 
-def _tell_access(sim, events):
+def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
     cr3 = _first(events, "CR3_LOAD")
     access = _first(events, "ACCESS")
     who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
@@ -376,8 +381,9 @@ def _tell_access(sim, events):
     return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
 
 
-def _one_event(sim):
+def _one_event(sim: Simulation) -> Sentence:
     """The sentence of an open tick: its k-th event."""
+    assert sim.opened
     k, n = sim.opened
     events = sim.events()
     e = events[min(k, events.size) - 1]

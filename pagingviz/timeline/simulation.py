@@ -4,8 +4,12 @@
 of commands: state at tick t has seen t operations and every command with tick <= t. Knows nothing of screens.
 """
 
+from __future__ import annotations
+
 import bisect
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +22,9 @@ from pagingviz.core.events import MicroStop
 from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
+from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline.checkpoints import Checkpoints, State
+from pagingviz.work.raw_guest import RawWork
 from pagingviz.work.work import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
@@ -47,7 +53,14 @@ class Simulation:
     instead of the scenario's own; `keep`: bytes of checkpoints; `migration`: makes one of (machine, work), where it is not the
     scenario's own. Raises ScenarioError for a bad scenario."""
 
-    def __init__(self, scenario, files=None, work=None, keep=None, migration=None):
+    def __init__(
+        self,
+        scenario: Scenario,
+        files: Mapping[str, bytes] | None = None,
+        work: Work | RawWork | None = None,
+        keep: int | None = None,
+        migration: Callable[[Machine, Any], Migration] | None = None,
+    ) -> None:
         self.scenario, self.files = scenario, files or {}
         self.work = work or Work(scenario, self.files)
         self.machine = Machine(scenario, self.work)
@@ -146,7 +159,7 @@ class Simulation:
             self._return(before)
         if not self._advance(before, budget):
             return False
-        self.machine.sys[0].look = 1
+        self.machine.sys[0].look = ev.LOOK
         self._advance(tick, None)
         self.machine.sys[0].look = 0
         self._looked = tick
@@ -155,13 +168,13 @@ class Simulation:
     def run_to_event(self, kind: str, limit: int) -> bool:
         """Run until an event of `kind` (a name of events.NAMES) happens, at most `limit` ticks. True when it did."""
         self.close()
-        s = self.machine.sys[0]
-        s.stop_mask = ONE << ev.CODES[kind]
+        s, code = self.machine.sys[0], ev.CODES[kind]
+        s.stop_mask[int(code // ev.WORD)] = ONE << code % ev.WORD
         try:
             self._advance(self._tick + limit, None)
             hit = bool(s.stop_hit)
         finally:
-            s.stop_mask, s.stop_hit = 0, 0
+            s.stop_mask[:] = s.stop_hit = 0
         self._look_again()
         return hit
 
@@ -339,7 +352,7 @@ class Simulation:
         self.restore(self._base)
         self._begin_stretch(target - 1, target - 1)
         s = self.machine.sys[0]
-        s.look, s.ev_stop = 1, int(s.ev_n) + k if k else 0
+        s.look, s.ev_stop = ev.LOOK, int(s.ev_n) + k if k else 0
         self._tick = target - 1
         try:
             self._run(target - 1, 1)

@@ -6,10 +6,12 @@ then A and D of the guest's entries from the top; then the final translation. No
 c.x_* says which. Left out: mode-based execute control, sub-page rights, paging-write, #VE.
 """
 
+from pagingviz.arch import events as ev
 from pagingviz.arch import x86
 from pagingviz.arch.words import ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.far import far
 from pagingviz.core.build.jit import jit
+from pagingviz.core.events import refer
 from pagingviz.core.shadow.pool import entry_at
 from pagingviz.core.walk.page_walk import (
     FOUR,
@@ -79,6 +81,12 @@ def _malformed(s, e, level):
     return (e & bad) != ZERO or emt == TWO or emt == THREE or emt == U(7)
 
 
+@jit
+def _present(s, e):
+    """Nonzero when an entry is present: in EPT by any right."""
+    return (e & x86.P) if s.npt != ZERO else (e & x86.EPT_RWX)
+
+
 # ---- one guest-physical access
 
 
@@ -119,6 +127,22 @@ def _log(s, c, a, gpa):
     return True
 
 
+@jit
+def _refer(s, c, a, gpa, kind, final, page, i, level, e):
+    """Write the event of one entry that is read, with what it is to the walk."""
+    leads = ev.REF_TABLE
+    if _present(s, e) == ZERO:
+        leads = ev.REF_HOLE
+    elif _malformed(s, e, level):
+        leads = ev.REF_BAD
+    elif _is_leaf(level, e):
+        leads = ev.REF_LEAF
+    column = ZERO if final != ZERO else c.n_column
+    if final == ZERO and kind == x86.WRITE:  # only A and D are written in a guest's table
+        level |= ev.REF_UPDATE
+    refer(s, a, c.id, gpa, gpa >> x86.PAGE_BITS, page, i, level, ev.REF_NESTED, column, leads, e)
+
+
 @far
 def second(s, c, a, gpa, kind, final):
     """One guest-physical access of `kind`: to data (final 1), or to an entry of a guest table (0). Returns ZERO or EXIT.
@@ -136,10 +160,12 @@ def second(s, c, a, gpa, kind, final):
     page, level, rights = s.hap_root, FOUR, x86.EPT_RWX
     marked = a_bit if ad else ZERO
     while True:
-        at = entry_at(s, page, (gfn >> (x86.ENTRY_BITS * (level - ONE))) & _INDEX)
+        i = (gfn >> (x86.ENTRY_BITS * (level - ONE))) & _INDEX
+        at = entry_at(s, page, i)
         e = a[at] if page < s.pool_cap else ZERO
-        here = (e & x86.P) if s.npt != ZERO else (e & x86.EPT_RWX)
-        if here == ZERO:
+        if s.look == ev.EVERY_REFERENCE:
+            _refer(s, c, a, gpa, kind, final, page, i, level, e)
+        if _present(s, e) == ZERO:
             return _exit(s, c, gpa, kind, need, final, False, False, ZERO)
         if _malformed(s, e, level):
             return _exit(s, c, gpa, kind, need, final, True, True, ZERO)
@@ -238,6 +264,7 @@ def _read_tables(s, c, a, gva):
     """Read the guest's path into c.w_*, each table reached through the nested ones first. EXIT at the first exit."""
     level = begin(s, c, gva)
     while level != ZERO:
+        c.n_column = level
         if reach(s, c, a, _entry_gpa(c, gva, c.w_next, level), x86.READ, ZERO) != ZERO:
             return x86.VM_EXIT
         if s.by_host != ZERO:
@@ -261,6 +288,7 @@ def _mark(s, c, a, gva, kind):
     level = c.levels
     while level >= c.w_size:
         if needs_ad(c, level, kind):
+            c.n_column = level
             if reach(s, c, a, _entry_gpa(c, gva, _table_of(s, c, level), level), x86.WRITE, ZERO) != ZERO:
                 return x86.VM_EXIT
             set_ad(s, c, a, level, gva, kind)

@@ -63,12 +63,19 @@ def toggle(s, c, a, root):
 
 
 @jit
+def root_of(s, c, user):
+    """The root for user mode (1) or the kernel (0): a PV guest's vCPU may have one for each, any other has just the one."""
+    if s.pv == ZERO or s.uroot[c.id] == NONE:
+        return s.cr3[c.id]
+    return s.uroot[c.id] if user != ZERO else s.kroot[c.id]
+
+
+@jit
 def enter(s, c, a, user):
     """Make sure that a PV guest's vCPU is in user mode (1) or in its kernel (0). A guest with one root stays on it."""
-    if s.pv != ZERO and s.uroot[c.id] != NONE:
-        root = s.uroot[c.id] if user != ZERO else s.kroot[c.id]
-        if s.cr3[c.id] != root:
-            toggle(s, c, a, root)
+    root = root_of(s, c, user)
+    if s.cr3[c.id] != root:
+        toggle(s, c, a, root)
 
 
 @jit

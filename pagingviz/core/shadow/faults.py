@@ -9,7 +9,7 @@ from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.far import far
 from pagingviz.core.build.jit import jit
-from pagingviz.core.events import emit
+from pagingviz.core.events import emit, refer
 from pagingviz.core.shadow.emulate import RETRY, emulate, forget, remember, reset_early_unshadow, walk_and_mark
 from pagingviz.core.shadow.entries import page_at, set_l1
 from pagingviz.core.shadow.links import get_and_create_l1, make_shadow
@@ -51,8 +51,13 @@ def hardware_walk(s, c, a, gva, kind, user):
     while level != ZERO:
         if page == NONE:
             return ZERO
-        at = entry_at(s, page, index(_FOUR, gva, level))
+        i = index(_FOUR, gva, level)
+        at = entry_at(s, page, i)
         e = a[at]
+        if s.look == ev.EVERY_REFERENCE:
+            leads = ev.REF_HOLE if e & x86.P == ZERO else (ev.REF_LEAF if level == ONE else ev.REF_TABLE)
+            gfn = frame_shadowed(s, a, head_of(s, a, page))
+            refer(s, a, c.id, gva, gfn, page, i, level, ev.REF_SHADOW, level, leads, e)
         if (e & x86.P) == ZERO:
             return ZERO
         c.w_tab[level - ONE] = at

@@ -12,14 +12,16 @@ them with any INVLPG; those of guest-physical addresses stay at MOV CR3 and go w
 
 import numpy as np
 
+from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.jit import jit
-from pagingviz.core.shadow.pool import entry_at
+from pagingviz.core.shadow.pool import entry_at, shadowing
 from pagingviz.core.walk.page_walk import FOUR, frame
 
 _BITS32 = U(10)
 _INDEX = U(511)
+_WHAT = U(6)  # the word of an event that says which reference it is; two words before it is the guest's frame
 _BASE, _SETS, _WAYS = (np.array([cache[k] for cache in x86.CACHES.values()], np.uint64) for k in range(3))
 _PDE, _NESTED_PDE, _NESTED_TLB = (tuple(map(U, x86.CACHES[name])) for name in ("pde", "nested_pde", "nested_tlb"))
 NESTED = U(3)  # place of the nested caches among CACHES, after the linear ones; the nested TLB is the last
@@ -93,9 +95,8 @@ def count_walk(s, c, a, vpn):
     """
     s.walks += ONE
     gen = s.psc_gen[c.id]
-    guest = s.road == xen.BARE or s.road == xen.HAP or (s.pv != ZERO and s.log_dirty == ZERO)
     refs = ZERO
-    if not guest:
+    if shadowing(s):
         refs = ONE
         if not _knows(c, _PDE[0], _PDE[1], _PDE[2], gen, vpn >> x86.ENTRY_BITS):
             refs = _first(c, ZERO, gen, vpn, x86.ENTRY_BITS, FOUR if c.levels == FOUR else TWO, ONE)
@@ -115,3 +116,80 @@ def count_walk(s, c, a, vpn):
     if s.road == xen.HAP:
         refs += _nested(s, c, a, c.w_leaf)
     s.walk_refs += refs
+
+
+# ---- a walk that is looked at
+
+
+@jit
+def _reference(s, a, n):
+    """Arena index of the word that says what reference event number `n` is (arch/events.py); NONE for another event.
+
+    Also NONE for what is read again, to set A or D: the processor knows its way then.
+    """
+    o = s.o_ring + (n % ev.RING) * ev.RING_WORDS
+    return NONE if a[o + ONE] != ev.REFERENCE or a[o + _WHAT] & ev.REF_UPDATE else o + _WHAT
+
+
+@jit
+def _dimension(what):
+    return (what >> ev.REF_DIMENSION) & THREE
+
+
+@jit
+def _column(what):
+    return (what >> ev.REF_COLUMN) & ev.REF_LEVEL
+
+
+@jit
+def _lowest(s, a, first):
+    """Lowest level that the nested translation reads whose events begin with number `first`."""
+    begins = a[_reference(s, a, first)]
+    level = begins & ev.REF_LEVEL
+    for n in range(first, s.ev_n):
+        at = _reference(s, a, U(n))
+        if at == NONE or _dimension(a[at]) != ev.REF_NESTED or _column(a[at]) != _column(begins):
+            break
+        level = a[at] & ev.REF_LEVEL
+    return level
+
+
+@jit
+def mark_served(s, c, a, gva, first):
+    """Mark the references among the events from number `first` on that a cache would have answered, were the walk made now.
+
+    The rules are those of `count_walk`, to which this is equal for a walk that succeeds; one that ends early asks the caches
+    for what it has read. It teaches them, so the state must be a copy.
+    """
+    c.clock += ONE
+    top, low = ZERO, NONE
+    for n in range(first, s.ev_n):
+        at = _reference(s, a, U(n))
+        if at != NONE:
+            top = _column(a[at]) if top == ZERO else top
+            low = low if _dimension(a[at]) == ev.REF_NESTED else a[at] & ev.REF_LEVEL
+    bits = _BITS32 if c.levels == TWO and not shadowing(s) else x86.ENTRY_BITS
+    page = (gva >> x86.PAGE_BITS) & x86.VPN_MASK
+    start = top if low == NONE else _first(c, ZERO, s.psc_gen[c.id], page, bits, top, low)
+    column, begin = NONE, ZERO
+    for n in range(first, s.ev_n):
+        at = _reference(s, a, U(n))
+        if at == NONE:
+            continue
+        if _dimension(a[at]) != ev.REF_NESTED:
+            begin = start
+        elif _column(a[at]) != column:
+            column = _column(a[at])
+            begin = ZERO if column > start or (column == start and start < top) else _begin_nested(s, c, a, U(n))
+        if a[at] & ev.REF_LEVEL > begin:
+            a[at] |= ev.REF_SERVED
+
+
+@jit
+def _begin_nested(s, c, a, n):
+    """Level of the first nested table that must be read for the translation that begins with event `n`; ZERO: none at all."""
+    gen, gfn = s.npt_gen[c.id], a[_reference(s, a, n) - TWO]
+    if _knows(c, _NESTED_TLB[0], _NESTED_TLB[1], _NESTED_TLB[2], gen, gfn):
+        return ZERO
+    _learn(c, NESTED + NESTED, gen, gfn)
+    return _first(c, NESTED, gen, gfn, x86.ENTRY_BITS, FOUR, _lowest(s, a, n))

@@ -9,7 +9,8 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.jit import jit
-from pagingviz.core.events import emit
+from pagingviz.core.events import emit, refer
+from pagingviz.core.frames import mfn_of
 
 FOUR = U(4)
 _INDEX, _INDEX32, _BITS32 = U(511), U(1023), U(10)
@@ -162,6 +163,31 @@ def step(s, c, a, gva, level):
 
     At the end either c.w_size is the level of the leaf, or c.w_missing that of an entry not present, or (c.w_rsvd) reserved.
     """
+    below = _step(s, c, a, gva, level)
+    if s.look == ev.EVERY_REFERENCE:
+        leads = ev.REF_HOLE
+        if below != ZERO:
+            leads = ev.REF_TABLE
+        elif c.w_size != ZERO:
+            leads = ev.REF_LEAF
+        elif c.w_rsvd != ZERO:
+            leads = ev.REF_BAD
+        tab, i = c.w_tab[level - ONE], index(c.levels, gva, level)
+        refer(s, a, c.id, gva, tab, _host_of(s, c, a, tab), i, level, ev.REF_GUEST, level, leads, c.w_ent[level - ONE])
+    return below
+
+
+@jit
+def _host_of(s, c, a, tab):
+    """The host's frame of a guest table that is just being read: under HAP the nested walk before it has found that."""
+    if s.road == xen.HAP:
+        return c.n_frame
+    return mfn_of(s, a, tab) if tab < s.frames else tab
+
+
+@jit
+def _step(s, c, a, gva, level):
+    """`step` without the event."""
     e = get_entry(s, a, c.levels, c.w_next, index(c.levels, gva, level))
     c.w_tab[level - ONE], c.w_ent[level - ONE] = c.w_next, e
     if (e & x86.P) == ZERO:
@@ -192,7 +218,7 @@ def plain(s, c, a, gva):
 
     Fills c.w_tab, c.w_ent, c.w_leaf, c.w_size, c.w_missing, c.w_rsvd and c.w_rights.
     """
-    if s.pv != ZERO:
+    if s.pv != ZERO or s.look == ev.EVERY_REFERENCE:
         return False
     mask = _reserved_always(s, FOUR)
     odd = x86.P | x86.A | x86.PSE | mask
