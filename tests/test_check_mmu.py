@@ -135,7 +135,7 @@ def test_a_rule_left_out_is_noticed(tmp_path):
 def test_a_cached_translation_serves_exactly_what_a_walk_would_allow():
     """For all rights, CR bits then and now, and accesses. A store through a leaf that is not dirty must walk once more."""
     kinds = [(kind, U(user)) for kind in (x86.FETCH, x86.READ, x86.WRITE) for user in (0, 1)]
-    tlb_rights, error_code, allowed = map(from_python, (page_walk.tlb_rights, page_walk.error_code, tlb.allowed))
+    tlb_rights, error_code, allowed = map(from_python, (tlb.rights, page_walk.error_code, tlb.allowed))
     for bits in range(8):
         have = U(bits & 1) * x86.RW | U(bits >> 1 & 1) * x86.US | U(bits >> 2) * x86.NX
         for leaf in (ZERO, x86.D):

@@ -73,7 +73,7 @@ def card_of(scene: Scene, plan: Plan, cell: int) -> Card | None:
     tick = None
     if hap:
         steps = nested.path(m, gfn)
-        decides = next((step for step in steps if nested.pending(m, step.entry)), steps[-1])
+        decides = (nested.waiting(m, steps) or steps[-1:])[0]
         tick = why_entry(sim, decides.level, gfn, steps)[1]
     chain = [*users[:1], *machine_chain(m, gfn)]
     return Card(f"gfn {gfn:#x}", chain, rows, _why(m, gfn), tick, frame=gfn)
@@ -120,14 +120,14 @@ def _why(m: Machine, gfn: int) -> str:
 def _why_nested(m: Machine, steps: list[nested.Step]) -> str:
     """Why a frame with this path through the nested tables is as it is."""
     leaf = steps[-1]
-    if any(nested.pending(m, step.entry) for step in steps):
+    if nested.waiting(m, steps):
         how = "do_recalc" if m.sys[0].npt else "resolve_misconfig"
         return f"A change is pending on its path: the next access of any kind recomputes its type ({how})."
-    if nested.kind(leaf.entry) == xen.P2M_RAM_LOGDIRTY and leaf.entry & x86.EPT_W:
+    if nested.kind(leaf.entry) == xen.P2M_RAM_LOGDIRTY and nested.writable(leaf.entry):
         if leaf.entry & x86.EPT_D:
             return "ram_logdirty, D set: the processor has logged it, its bit is set when the log is flushed."
         return "ram_logdirty, D clear: the next store needs no exit, the processor sets D and logs the address (PML)."
-    if not leaf.entry & x86.EPT_W:
+    if not nested.writable(leaf.entry):
         more = f", and the {LEAF_SIZES[leaf.level]} leaf is split" if leaf.level > 1 else ""
         return f"ram_logdirty: touched since the last CLEAN, not written. The next store exits once and sets the bit{more}."
     return "ram_rw: stores run at full speed."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pagingviz.arch import x86, xen
+from pagingviz.arch import x86
 from pagingviz.arch.sizes import leaf_size
 from pagingviz.boards.board import Card, Plan
 from pagingviz.boards.frame_rows import frame_rows, machine_chain
@@ -64,7 +64,7 @@ def _table_text(m: Machine, table: int, index: int) -> str:
         return "none: a piece of a superpage"
     if table < 0:
         return "no table yet"
-    stale = ", out of sync" if m.view("info")[table] & xen.OOS else ""
+    stale = ", out of sync" if shadows.out_of_sync(m)[table] else ""
     return f"gfn {table:#x}, entry {index}{stale}"
 
 
@@ -106,7 +106,7 @@ def _why_entry(m: Machine, v: np.uint64, shadow: np.uint64 | None) -> str:
         return "Not shadowed yet: the next touch exits, and _sh_propagate computes the shadow entry."
     if v & x86.RW and not shadow & x86.RW:
         gfn = int(targets(m, v))
-        if gfn < m.scenario.frames and m.view("info")[gfn] & xen.SHADOW_FLAGS:
+        if gfn < m.scenario.frames and shadows.shadowed_tables(m)[gfn]:
             return "The guest may write here, the shadow may not: the frame holds a page table that is shadowed."
         if not v & x86.D:
             return "Read-only in the shadow until the first store, so that the guest's D bit can be set then."

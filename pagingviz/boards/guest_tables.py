@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pagingviz.arch import x86, xen
+from pagingviz.arch import x86
 from pagingviz.boards.board import DEFAULT, Card, Options, Plan
 from pagingviz.boards.cell_words import NOTHING, W_FREE, W_OOS, W_SUPER, W_TABLE, W_WRITE, word
 from pagingviz.boards.guest_entry_card import card_of
@@ -17,6 +17,7 @@ from pagingviz.boards.scene import Scene
 from pagingviz.boards.sheet import DATA_CELLS, Sheet
 from pagingviz.machine.guest_tables import targets
 from pagingviz.machine.machine import Machine
+from pagingviz.reading import shadows
 from pagingviz.reading.guest_entries import address, pointing_at, read_entries
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.events import frame_text
@@ -84,11 +85,11 @@ _WORDS = np.array([[_word_of(flags, level) for flags in range(256)] for level in
 
 def _table_words(machine: Machine) -> np.ndarray:
     """By frame with state, one more for all others: the word of the table in it with its thick edge, 0 for no table."""
-    info, live = machine.view("info"), machine.live_tables()
-    out = np.zeros(info.size + 1, np.uint16)
+    shadowed, live = shadows.shadowed_tables(machine), machine.live_tables()
+    out = np.zeros(shadowed.size + 1, np.uint16)
     out[live] = W_TABLE
-    out[:-1][info & xen.SHADOW_FLAGS != 0] = W_TABLE | PINNED
-    out[:-1][info & xen.OOS != 0] = W_OOS | PINNED
+    out[:-1][shadowed] = W_TABLE | PINNED
+    out[:-1][shadows.out_of_sync(machine)] = W_OOS | PINNED
     return out
 
 
@@ -144,8 +145,8 @@ class GuestTables:
         sim = scene.sim
         s, road = sim.machine.sys[0], sim.scenario.road
         n = sim.machine.live_tables().size
-        info = sim.machine.view("info")
-        shadowed, stale = (int(np.count_nonzero(info & bits)) for bits in (xen.SHADOW_FLAGS, xen.OOS))
+        found = shadows.shadowed_tables(sim.machine), shadows.out_of_sync(sim.machine)
+        shadowed, stale = (int(np.count_nonzero(tables)) for tables in found)
         tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if road in ("pv", "shadow") else ""
         tail += f", {stale} out of sync" if stale else ""
         if not sim.work.processes:

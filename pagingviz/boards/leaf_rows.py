@@ -35,7 +35,7 @@ def cost_rows(m: Machine, gfn: int) -> list[tuple[str, str]]:
 
 def waiting(m: Machine, steps: list[nested.Step]) -> str:
     """Levels of a path at which a recalculation waits: "L2, L1"."""
-    return ", ".join(f"L{step.level}" for step in steps if nested.pending(m, step.entry))
+    return ", ".join(f"L{step.level}" for step in nested.waiting(m, steps))
 
 
 def pml_text(m: Machine, gfn: int, steps: list[nested.Step]) -> str:
@@ -48,6 +48,6 @@ def pml_text(m: Machine, gfn: int, steps: list[nested.Step]) -> str:
         return "off: no A/D bits while nothing is logged"
     if nested.next_access(m, gfn, True)["pml_logged"]:
         return "D clear: the next store is logged"
-    if leaf.entry & x86.EPT_W and leaf.entry & x86.EPT_D and not waiting(m, steps):
+    if nested.writable(leaf.entry) and leaf.entry & x86.EPT_D and not nested.waiting(m, steps):
         return "D set: no store is logged any more"
     return "a store exits, so it is not logged"

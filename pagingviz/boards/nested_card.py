@@ -63,8 +63,7 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card | None:
         rows += [("PML", pml_text(m, gfn, steps))] if m.sys[0].pml else []
     else:
         chain.append(f"table page {int(nested.target(step.entry)):#x}")
-        above = any(nested.pending(m, s.entry) for s in steps[:-1])
-        n = nested.below(m, level, step.entry, above)
+        n = nested.below(m, level, step.entry, bool(nested.waiting(m, steps[:-1])))
         rows.append(("leaves below", f"{n['leaves']:,}: " + ", ".join(f"{n[what]:,} {what}" for what in _BELOW)))
     why, tick = why_entry(sim, level, gfn, steps)
     return Card(title, chain, rows, why, tick, lit)

@@ -160,7 +160,7 @@ class ShadowPool:
         if not shadows.in_use(sim.machine):
             left = f"; {int(s.total_pages)} pages of the bitmap's tree are left" if s.total_pages else ""
             return f"no shadows: they come with log-dirty{left}"
-        total = int(s.total_pages + s.p2m_pages)
+        total = shadows.pool_size(sim.machine)
         toy = f", a toy: real Xen's floor is {_REAL_FLOOR} a vCPU" if total < _REAL_FLOOR * sim.scenario.vcpus else ""
         return f"{int(s.free_pages)} of {total} pages free{toy} · recycled {int(s.shadow_prealloc_1)} times"
 

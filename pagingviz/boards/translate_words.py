@@ -1,14 +1,14 @@
 """A walk in words: what each reference reads and yields, how the walk ends, and what the hypervisor would do then."""
 
 from pagingviz.arch import x86, xen
+from pagingviz.arch.sizes import leaf_size
 from pagingviz.arch.words import U
 from pagingviz.machine.machine import Machine
-from pagingviz.reading import nested
+from pagingviz.reading import nested, shadows
 from pagingviz.reading.translate import End, Reference, Walk
 from pagingviz.story.entry_bits import entry_flags, flags
 
 ACCESSES = ("fetch", "read", "store")  # by x86.FETCH, READ, WRITE
-SIZES = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB"}
 _ERROR = ((1, "P"), (2, "W"), (4, "U"), (8, "RSVD"), (16, "I"))
 _NPF = (*_ERROR, (1 << 32, "final"), (1 << 33, "table"))
 _VIOLATION = ((1, "read"), (2, "write"), (4, "fetch"), (8, "R"), (16, "W"), (32, "X"), (1 << 7, "linear"), (1 << 8, "final"))
@@ -33,13 +33,12 @@ def pending(walk: Walk, ref: Reference) -> bool:
 
 def writable(walk: Walk, ref: Reference) -> bool:
     """Whether the entry itself grants write access."""
-    ept = ref.dimension == "nested" and not walk.machine.sys[0].npt
-    return bool(ref.entry & int(x86.EPT_W if ept else x86.RW))
+    return bool(nested.writable(U(ref.entry)) if ref.dimension == "nested" else ref.entry & int(x86.RW))
 
 
 def size(walk: Walk, level: int) -> str:
     """Size of a guest's page, by the level of its leaf."""
-    return "4 MiB" if level == 2 and walk.machine.sys[0].guest_levels == 2 else SIZES[level]
+    return leaf_size(level, int(walk.machine.sys[0].guest_levels))
 
 
 # ---- one reference
@@ -70,7 +69,7 @@ def yields(walk: Walk, ref: Reference) -> str:
         return f"it leads to the {kind}L{ref.level - 1} table, {_guests_word(walk) if guest else 'mfn'} {frame:#x}"
     if ref.dimension == "nested":
         within = (1 << 9 * (ref.level - 1)) - 1
-        return f"gfn {ref.gfn:#x} is mfn {frame & ~within | ref.gfn & within:#x}" + _large(SIZES[ref.level], ref.level)
+        return f"gfn {ref.gfn:#x} is mfn {frame & ~within | ref.gfn & within:#x}" + _large(leaf_size(ref.level), ref.level)
     if ref.dimension == "shadow":
         return f"the page is mfn {frame:#x}"
     return f"it maps {_guests_word(walk)} {frame:#x}" + _large(size(walk, ref.level), ref.level)
@@ -204,10 +203,8 @@ def _shadow_exit(walk: Walk) -> tuple[str, str]:
         return f"sh_page_fault walks the guest's own tables, and passes the #PF on, error code {code_text(guest)}.", source
     if guest.gfn >= m.scenario.frames:
         return f"sh_page_fault walks the guest's own tables to gfn {guest.gfn:#x}, where no memory is.", source
-    info = int(m.view("info")[guest.gfn])
-    table_ = info & int(xen.SHADOW_FLAGS)
     found = f"sh_page_fault walks the guest's own tables to gfn {guest.gfn:#x}"
-    if walk.kind == x86.WRITE and table_ and not info & int(xen.OOS_MAY_WRITE):
+    if walk.kind == x86.WRITE and shadows.stores_trapped(m, guest.gfn):
         stale = " unless the table goes out of sync (sh_unsync)" if m.sys[0].shopt & xen.SHOPT_OUT_OF_SYNC else ""
         return f"{found}, itself a table: the store is emulated{stale}.", source
     return f"{found} and fills in the shadow, gva → mfn {guest.frame:#x}; then the access is tried again.", source

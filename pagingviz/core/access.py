@@ -26,7 +26,6 @@ from pagingviz.core.walk.page_walk import (
     plain,
     put_entry,
     set_ad,
-    tlb_rights,
     walk,
 )
 
@@ -49,13 +48,13 @@ def walk_tables(s, c, a, gva, kind, user):
     """Hardware walks the guest's own tables. Returns 0 with the translation in c.w_leaf and c.tlb_rights, or FAULT | code."""
     if c.levels == FOUR and plain(s, c, a, gva) and may(c.w_rights, kind, user, s.cr):
         if kind != x86.WRITE or c.w_ent[0] & x86.D:
-            c.tlb_rights = tlb_rights(c.w_rights, c.w_ent[0], ONE, s.cr)
+            c.tlb_rights = tlb.rights(c.w_rights, c.w_ent[0], ONE, s.cr)
             return ZERO
     err = walk(s, c, a, gva, kind, user)
     if err != ZERO:
         return err
     _finish(s, c, a, gva, kind)
-    c.tlb_rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
+    c.tlb_rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
     return ZERO
 
 
@@ -67,7 +66,7 @@ def walk_shadow(s, c, a, gva, kind, user):
         return False
     c.n_frame = frame(leaf)
     c.w_leaf = gfn_of(s, a, c.n_frame)
-    c.tlb_rights = tlb_rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
+    c.tlb_rights = tlb.rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
     return True
 
 
@@ -87,7 +86,7 @@ def walk_both(s, c, a, gva, kind, user):
     """Hardware's two-dimensional walk. Returns as walk_tables, or VM_EXIT."""
     r = attempt(s, c, a, gva, kind, user)
     if r == ZERO:
-        rights = tlb_rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
+        rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
         c.tlb_rights = rights if c.n_store != ZERO else rights & ~(x86.TLB_W | x86.TLB_KW)
     return r
 

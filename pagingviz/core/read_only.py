@@ -107,7 +107,7 @@ def nested_cells(r, cpus, a, shift, cells):
             continue
         bits = x86.ENTRY_BITS * (level - ONE)
         if waits or level == ONE or e & x86.EPT_SP:
-            logged = (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT == xen.P2M_RAM_LOGDIRTY
+            logged = npt.kind_of(e) == xen.P2M_RAM_LOGDIRTY
             state = _PENDING if waits else level - ONE + (THREE if logged else ZERO)
             first = s.o_tmp + ((gfn + (i << bits)) >> shift)
             last = first if bits <= shift else first + (ONE << (bits - shift)) - ONE

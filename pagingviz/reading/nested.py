@@ -69,7 +69,16 @@ def is_leaf(level: int, e: Any) -> Any:
 
 def kind(e: np.uint64) -> int:
     """p2m type stored in a leaf."""
-    return int((e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT)
+    return int(_kinds(e))
+
+
+def _kinds(e: Any) -> Any:
+    return (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT
+
+
+def writable(e: Any) -> Any:
+    """Whether entries give the right to write: the same bit in both formats."""
+    return e & x86.EPT_W != 0
 
 
 def dirty_bit(m: Machine) -> np.uint64:
@@ -87,7 +96,10 @@ def target(e: Any) -> Any:
 
 
 def codes(m: Machine, level: int, e: np.ndarray) -> np.ndarray:
-    """Each entry as one of NONE .. WAITS, uint8 as `e`: what it is, the worse the higher. R and W: the hardware's right."""
+    """Each entry of `e`, uint64[...], as one of NONE .. WAITS, uint8[...] of the same shape: the worse, the higher.
+
+    R and W: the right that the hardware has.
+    """
     return _by_bits(bool(m.sys[0].npt), level)[(e & _LOW).astype(np.intp)]
 
 
@@ -99,7 +111,7 @@ def _by_bits(npt: bool, level: int) -> np.ndarray:
     """The code of every value of an entry's low bits, uint8[1024]."""
     e = np.arange(1024, dtype=np.uint64)
     leaf, d = is_leaf(level, e), e & _dirty_bit(npt) != 0
-    out = np.where(leaf, R_CLEAN - 2 * (e & x86.RW != 0) - d, LEADS_ON)
+    out = np.where(leaf, R_CLEAN - 2 * writable(e) - d, LEADS_ON)
     out = np.where(_pending(npt, e), WAITS - (leaf & d), out)
     return np.where(_present(npt, e), out, NONE).astype(np.uint8)
 
@@ -157,8 +169,8 @@ def below(m: Machine, level: int, entry: np.uint64, waits: bool = False) -> dict
         leaf = is_leaf(level, e)
         out["leaves"] += int(np.count_nonzero(leaf))
         out["pending"] += int(np.count_nonzero(leaf & marked))
-        out["logged"] += int(np.count_nonzero(leaf & ((e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT == xen.P2M_RAM_LOGDIRTY)))
-        out["writable"] += int(np.count_nonzero(leaf & ~marked & (e & x86.RW != 0)))
+        out["logged"] += int(np.count_nonzero(leaf & (_kinds(e) == xen.P2M_RAM_LOGDIRTY)))
+        out["writable"] += int(np.count_nonzero(leaf & ~marked & writable(e)))
         marked = np.repeat(marked[~leaf], 512)
         e = pool[target(e[~leaf])].reshape(-1)
         level -= 1
@@ -168,9 +180,14 @@ def below(m: Machine, level: int, entry: np.uint64, waits: bool = False) -> dict
 # ---- what an access would do
 
 
+def waiting(m: Machine, steps: Sequence[Step]) -> list[Step]:
+    """Those entries of a path in which a change waits: the next access carries it out."""
+    return [step for step in steps if pending(m, step.entry)]
+
+
 def effective(m: Machine, steps: Sequence[Step]) -> int:
     """p2m type that a reader computes for a path's leaf: log-dirty decides if a mark waits on it (p2m_recalc_type)."""
-    if any(pending(m, step.entry) for step in steps):
+    if waiting(m, steps):
         return int(xen.P2M_RAM_LOGDIRTY if m.sys[0].log_dirty else xen.P2M_RAM_RW)
     return kind(steps[-1].entry)
 
@@ -183,12 +200,12 @@ def next_access(m: Machine, gfn: int, write: bool, vcpu: int = 0) -> Counter[str
     """
     s, steps, out = m.sys[0], path(m, gfn), Counter[str]()
     leaf = steps[-1]
-    npt, waits, logging = bool(s.npt), any(pending(m, step.entry) for step in steps), bool(s.pml & s.ept_ad)
+    npt, waits, logging = bool(s.npt), bool(waiting(m, steps)), bool(s.pml & s.ept_ad)
     if waits:
         out["npf_recalc" if npt else "ept_misconfig"] = 1
     if not write:
         return out
-    may, d = bool(leaf.entry & x86.RW), bool(leaf.entry & dirty_bit(m))
+    may, d = bool(writable(leaf.entry)), bool(leaf.entry & dirty_bit(m))
     if waits and effective(m, steps) != kind(leaf.entry):  # the leaf is made anew (ept_p2m_type_to_flags, p2m_type_to_flags)
         may = not s.log_dirty or (logging and leaf.level == 1)
         d = npt or not s.log_dirty
@@ -233,10 +250,11 @@ TELLING = _POISON + _RESOLVE + _STORE + _SPLIT + _MARK
 
 
 def writes(events: np.ndarray, level: int, gfn: int, leaf_level: int, npt: bool) -> list[np.void]:
-    """Events that wrote the entry of `level` on the way of `gfn`, rows of `events` (in order), told from the events alone.
+    """Events that wrote the entry of `level` on the way of `gfn`, told from the events alone.
 
-    leaf_level: of the leaf of `gfn` now. Marks are followed down the path: root entries get them at ENABLE, CLEAN and OFF, and
-    an exit for a pending change moves those on its own way down, to whole tables. Nothing is marked where the record begins.
+    events: EVENT_DTYPE[n] in order; the result is a list of such rows. leaf_level: of the leaf of `gfn` now. Marks are
+    followed down the path: root entries get them at ENABLE, CLEAN and OFF, and an exit for a pending change moves those on its
+    own way down, to whole tables. Nothing is marked where the record begins.
     """
     out: list[np.void] = []
     marked = dict.fromkeys(LEVELS, False)

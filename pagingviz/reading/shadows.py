@@ -53,7 +53,7 @@ def stale(machine: Machine, n: int) -> np.ndarray:
     if not l1.any():
         return l1
     gfn = machine.view("m2p")[np.where(l1, key - xen.RAM_BASE, ZERO).astype(np.intp)].astype(np.intp)
-    return l1 & (machine.view("info")[np.minimum(gfn, machine.scenario.frames - 1)] & xen.OOS != 0)
+    return l1 & out_of_sync(machine)[np.minimum(gfn, machine.scenario.frames - 1)]
 
 
 def loaded_roots(machine: Machine) -> list[int]:
@@ -77,6 +77,27 @@ def shadowed_frame(machine: Machine, head: int) -> int:
 
 
 # ---- the shadows of a guest table
+
+
+def pool_size(machine: Machine) -> int:
+    """Pages of the pool, those that the p2m has taken among them."""
+    return int(machine.sys[0].total_pages + machine.sys[0].p2m_pages)
+
+
+def shadowed_tables(machine: Machine) -> np.ndarray:
+    """Which frames hold a guest table that has a shadow, bool[n], by place in the machine's regions by frame."""
+    return machine.view("info") & xen.SHADOW_FLAGS != 0
+
+
+def out_of_sync(machine: Machine) -> np.ndarray:
+    """Which frames hold a guest table that is out of sync with its shadow (sh_unsync), bool[n] as `shadowed_tables`."""
+    return machine.view("info") & xen.OOS != 0
+
+
+def stores_trapped(machine: Machine, gfn: int) -> bool:
+    """Whether each store to frame `gfn` exits: it holds a shadowed table that is not out of sync and writable."""
+    info = machine.view("info")[gfn]
+    return bool(info & xen.SHADOW_FLAGS) and not info & xen.OOS_MAY_WRITE
 
 
 def pages_of_table(machine: Machine, gfn: int) -> list[int]:
@@ -135,6 +156,6 @@ def frame_rights(machine: Machine) -> np.ndarray:
     for bits, found in ((x86.P, READ_ONLY), (x86.P | x86.RW, WRITABLE)):
         mfn = (l1[l1 & bits == bits] & x86.FRAME_MASK) >> x86.PAGE_BITS
         rights[machine.view("m2p")[(mfn - xen.RAM_BASE).astype(np.intp)].astype(np.intp)] = found
-    rights[info & xen.SHADOW_FLAGS != 0] = TABLE
-    rights[info & xen.OOS != 0] = OUT_OF_SYNC
+    rights[shadowed_tables(machine)] = TABLE
+    rights[out_of_sync(machine)] = OUT_OF_SYNC
     return rights

@@ -6,6 +6,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
+from pagingviz.reading import shadows
 from pagingviz.story import migration
 from pagingviz.story.events import TYPES, event_text, frame_text, path_flags
 from pagingviz.timeline.simulation import Simulation
@@ -105,7 +106,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
             return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
         return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
     if kind == "ENABLE" and sim.scenario.road == "pv":
-        pages = int(sim.machine.sys[0].total_pages + sim.machine.sys[0].p2m_pages)
+        pages = shadows.pool_size(sim.machine)
         text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
         return text, "shadow/common.c: shadow_one_bit_enable"
     if kind == "OFF" and sim.scenario.road == "pv":

@@ -18,7 +18,8 @@ def status(sim: Simulation) -> list[tuple[str, str]]:
         out.append(("table updates", f"{updates:,}"))
     if shadows.in_use(sim.machine):
         out.append(("exits", f"#PF {int(s.exits_page_fault):,} · CR3 {int(s.exits_cr3):,} · INVLPG {int(s.exits_invlpg):,}"))
-        out.append(("pool", f"{int(s.total_pages - s.free_pages + s.p2m_pages)} of {int(s.total_pages + s.p2m_pages)}"))
+        pool = shadows.pool_size(sim.machine)
+        out.append(("pool", f"{pool - int(s.free_pages)} of {pool}"))
     elif sc.road == "hap":
         exits = [("misconfig", s.ept_misconfig), ("violation", s.ept_violation)]
         exits = [("NPF, pending", s.npf_recalc), ("NPF, write", s.npf_write)] if s.npt else exits

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pagingviz.evidence.xen import library, thrash
 from pagingviz.experiments import pool_size as pool_sizes
+from pagingviz.reading import shadows
 from pagingviz.scenario.fields import POOL_LOW
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
@@ -33,8 +34,7 @@ def pool_size() -> None:
 
 def _knob(visit: session.Visit, sim: Simulation) -> None:
     """The size at this tick: a command in the journal, so that going back undoes it."""
-    s = sim.machine.sys[0]
-    now = int(s.total_pages + s.p2m_pages)
+    now = shadows.pool_size(sim.machine)
     key = f"pool-knob-{visit.revision}"
     high = visit.scenario.pool_cap
     shown = min(max(now, POOL_LOW), high)

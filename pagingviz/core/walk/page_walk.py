@@ -395,26 +395,3 @@ def load_pdptes(s, c, a, root):
     for i in range(FOUR):
         c.pdpte[i] = get_entry(s, a, THREE, root, U(i))
     return True
-
-
-@jit
-def tlb_rights(have, leaf, size, cr):
-    """TLB_* bits of a finished walk: a store is free later only if it is allowed and the leaf is already dirty.
-
-    `size`: level of the leaf; `cr`: CR_* bits (only CR_WP counts: the others are judged at each access).
-    """
-    r = ZERO
-    if leaf & x86.D:
-        if have & x86.RW:
-            r |= x86.TLB_W
-        elif (cr & x86.CR_WP) == ZERO:
-            r |= x86.TLB_KW
-    if have & x86.US:
-        r |= x86.TLB_U
-    if have & x86.NX:
-        r |= x86.TLB_NX
-    if size == TWO:
-        r |= x86.TLB_BIG
-    elif size == THREE:
-        r |= x86.TLB_HUGE
-    return r

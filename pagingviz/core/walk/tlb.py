@@ -7,7 +7,7 @@ store needs nothing more from the tables: writable at every level and the leaf a
 """
 
 from pagingviz.arch import x86
-from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
+from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.jit import jit
 
 _MANY = U(1 << 26)
@@ -34,6 +34,29 @@ def _supervisor(val, kind, cr):
     if (val & x86.TLB_U) == ZERO:
         return True
     return (cr & x86.CR_SMEP) == ZERO if kind == x86.FETCH else (cr & (x86.CR_SMAP | x86.CR_AC)) != x86.CR_SMAP
+
+
+@jit
+def rights(have, leaf, size, cr):
+    """TLB_* bits of a finished walk: a store is free later only if it is allowed and the leaf is already dirty.
+
+    `size`: level of the leaf; `cr`: CR_* bits (only CR_WP counts: the others are judged at each access).
+    """
+    r = ZERO
+    if leaf & x86.D:
+        if have & x86.RW:
+            r |= x86.TLB_W
+        elif (cr & x86.CR_WP) == ZERO:
+            r |= x86.TLB_KW
+    if have & x86.US:
+        r |= x86.TLB_U
+    if have & x86.NX:
+        r |= x86.TLB_NX
+    if size == TWO:
+        r |= x86.TLB_BIG
+    elif size == THREE:
+        r |= x86.TLB_HUGE
+    return r
 
 
 @jit
