@@ -13,6 +13,7 @@ from pagingviz.evidence.xen.library import text
 from pagingviz.evidence.xen.model import scenario_of
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.migration import Migration, wire
+from pagingviz.migration.effects import ReadBitmap
 from pagingviz.migration.policy import CONTINUE, STOP, Policy
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.timeline.simulation import Simulation
@@ -23,14 +24,16 @@ AGREES = [name for name in saves.NAMES if name not in DIFFERS]
 
 
 class Fed(Migration):
-    """A migration that is told the recorded counts in place of its own: the lowest so many frames are dirty."""
+    """A migration that reads the recorded counts in place of its own: the lowest so many frames are dirty."""
 
     def __init__(self, machine, work, recorded, last):
         self.counts = [*recorded.sets[1:], last]
         super().__init__(machine, work, saves.P2M_SIZE[recorded.road], recorded.policy)
 
-    def _read_and_clean(self):
-        super()._read_and_clean()
+    def apply(self, effect):
+        answer = super().apply(effect)
+        if not isinstance(effect, ReadBitmap):
+            return answer
         self.state.dirty_count = self.counts.pop(0)
         return np.arange(self.state.dirty_count)
 

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from migrating import intercept
 
 from pagingviz.__main__ import main
 from pagingviz.experiments import migrations
-from pagingviz.migration import Migration
+from pagingviz.migration.effects import ReadBitmap
 from pagingviz.scenario.scenario import load
 
 ROUND = {
@@ -90,8 +91,7 @@ def test_bad_input_is_one_sentence(options, words, capsys):
 
 
 def test_a_difference_is_an_error(monkeypatch, capsys):
-    read = Migration._read_and_clean
-    monkeypatch.setattr(Migration, "_read_and_clean", lambda mig: read(mig)[:0] if mig.paused else read(mig))
+    intercept(monkeypatch, ReadBitmap, lambda mig, effect, carry_out: carry_out()[:0] if mig.paused else carry_out())
     assert main(["migrate", "moving"]) == 1
     assert "IS NOT THE SOURCE" in capsys.readouterr().out
 
