@@ -107,7 +107,7 @@ def losing(monkeypatch, reading, seed):
         dirty = carry_out()
         counted[0] += 1
         if counted[0] == reading:
-            index = mig.places(dirty)
+            index = mig.index_of(dirty)
             needed = dirty[mig.destination.versions[index] != mig.machine.view("ver")[index]]
             victims.append(int(needed[seed % needed.size]))
         return np.setdiff1d(dirty, victims)

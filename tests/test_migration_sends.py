@@ -24,7 +24,7 @@ def watched(monkeypatch, road, policy):
     sends = []
 
     def record(mig, effect, carry_out):
-        index = mig.places(effect.frames)
+        index = mig.index_of(effect.frames)
         sends.append((np.array(effect.frames), mig.machine.kept.frames()[index], mig.machine.view("ver")[index].copy()))
         carry_out()
 

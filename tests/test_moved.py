@@ -32,7 +32,7 @@ def test_one_lost_bit_is_noticed_every_time(number, monkeypatch):
     def forgetful(mig, effect, carry_out):
         dirty = carry_out()
         if mig.state.phase == FINAL:
-            index = mig.places(dirty)
+            index = mig.index_of(dirty)
             stale = index[mig.destination.versions[index] != mig.machine.view("ver")[index]]
             if stale.size:
                 lost.append(int(mig.machine.kept.frames()[stale[0]]))

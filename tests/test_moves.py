@@ -53,9 +53,9 @@ def test_a_scenario_without_a_migration_is_moved_as_xen_does(capsys):
 
 
 def test_its_own_readings_of_the_bitmap_give_way():
-    sc = migrations.moving(load("blackboard").replace(do="enable@300,pool:30@500,clean@900"))
+    sc = migrations.with_migration(load("blackboard").replace(do="enable@300,pool:30@500,clean@900"))
     assert (sc.migrate, sc.clean_every, sc.do) == ("precopy", 0, "pool:30@500")
-    assert migrations.moving(sc) is sc
+    assert migrations.with_migration(sc) is sc
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ class HandOver(ImageEffect):
 
 @dataclass(frozen=True)
 class CountTouches(ImageEffect):
-    """Stores are told apart from earlier ones by these versions, uint64[kept]."""
+    """A store from now on is one that changes these versions, uint64[kept]."""
 
     versions: np.ndarray
 

@@ -35,7 +35,7 @@ def hand_over(now: Situation) -> Step:
     stale = now.state.todo
     arrived = np.full(now.machine.kept.count, stale is not None)
     if stale is not None:
-        arrived[now.places(stale)] = False
+        arrived[now.index_of(stale)] = False
     yield HandOver(now.destination.image(), arrived)
     if stale is not None:
         yield SendBytes(-(-now.frames // 8))

@@ -1,4 +1,4 @@
-"""What all kinds of rounds have in common: a set of frames, sent in ascending order, and what is said about it at both ends."""
+"""What all kinds of rounds have in common: a set of frames that is sent in ascending order, and what the next reading shows."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def entries(now: Situation, upto: int) -> np.ndarray:
 def judged(now: Situation, dirty: np.ndarray) -> Judged:
     """What the dirty frames, int64[n], that were read after a round say about it; and QEMU's auto-converge, if wanted."""
     st, last = now.state, now.state.rounds[-1]
-    index = now.places(dirty)
+    index = now.index_of(dirty)
     needless = int((now.destination.versions[index] == now.machine.view("ver")[index]).sum())
     throttle, hot = st.throttle, st.hot
     if now.scenario.throttle and last.kind == "live":

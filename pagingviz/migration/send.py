@@ -47,7 +47,7 @@ def pages(now: Situation, frames: np.ndarray) -> SendPages:
     """What sending these frames, int64[n], comes to: entries, pages, bytes, and which pages arrive."""
     rolling = now.state.phase == ROLLING  # the guest runs there: pages are sent as it left them here
     real = frames[frames < now.frames]  # beyond: holes of the p2m, entries without a page (XTAB)
-    index = now.places(real)
+    index = now.index_of(real)
     held = _held_back(now, index) if now.state.phase == LIVE else _NONE
     index = np.setdiff1d(index, held) if held.size else index
     empty = 0

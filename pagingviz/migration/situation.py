@@ -19,7 +19,7 @@ from pagingviz.work.work import Work
 
 
 class Situation:
-    """One machine, its destination, the link between them, and how far the migration is.
+    """One machine, its destination, the link between them, and the state of the migration.
 
     `p2m_size`: entries of the first round where that is not the guest's memory (a PVH guest's are 1,044,480, whatever it has);
     `policy`, `link`: others than the scenario's; `table`: cycles by key of costs.COSTS.
@@ -72,7 +72,7 @@ class Situation:
         """Cycles since tick 0, as of the last time that anything was done."""
         return max(self.state.guest, self.state.link)
 
-    def places(self, frames: np.ndarray) -> np.ndarray:
+    def index_of(self, frames: np.ndarray) -> np.ndarray:
         """Index, int64[k], of each of `frames`, int64[n], that has words in the regions by frame (frames.Kept)."""
         index = self.machine.kept.places(frames)
         return index[index < self.machine.kept.count]

@@ -1,7 +1,8 @@
 """XBZRLE: a page that was sent before is sent as what differs (QEMU docs/devel/migration and migration/xbzrle.c).
 
-The difference is a list of pairs: how many bytes are equal, how many differ, and those; the numbers in LEB128. Contents come
-from versions: the i-th store to a data page writes i into one of its 512 words, chosen by the page and i.
+The difference is a list of runs: how many bytes are equal, how many differ, and the bytes that differ; both numbers are in
+LEB128. The contents of a data page follow from its version: its i-th store writes i into one of its 512 words, which the page's
+number and i choose.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from pagingviz.machine.machine import Machine
 from pagingviz.migration.destination import Destination
 
 PAGE = 4096
-LIFETIME = 2  # rounds during which a cached page cannot be thrown out (CACHED_PAGE_LIFETIME)
-_DEEP = 1 << 14  # of a page stored to more often only so many last stores show
+LIFETIME = 2  # rounds during which a cached page is not replaced (CACHED_PAGE_LIFETIME)
+_DEEP = 1 << 14  # of a page with more stores, only so many of the last ones show in its contents
 
 
 def contents(gfn: int, version: int) -> np.ndarray:
@@ -67,7 +68,7 @@ def decode(old: np.ndarray, change: bytes) -> np.ndarray:
 
 
 class Cache:
-    """Pages as they were last sent, at most `size` of them, each in the slot of its number (migration/page_cache.c)."""
+    """Pages as they were last sent, at most `size` of them, each in the slot that its number gives (migration/page_cache.c)."""
 
     def __init__(self, size: int):
         self.gfn = np.full(size, -1, np.int64)
@@ -106,7 +107,7 @@ def change_of(machine: Machine, destination: Destination, index: int) -> bytes |
     gfn, zone = int(machine.kept.frames()[index]), int(machine.sys[0].zone)
     if index < zone:
         if destination.pv:
-            return None  # a table's frames are the other host's there
+            return None  # on the destination the table holds that host's machine frames
         new = machine.view("tables").reshape(-1, 512)[index]
         return encode(destination.tables[index].view(np.uint8), new.view(np.uint8))
     return encode(contents(gfn, int(destination.versions[index])), contents(gfn, int(machine.view("ver")[index])))
