@@ -1,4 +1,4 @@
-"""The pre-copy loops of a real Xen: what its policy was told, the bytes of its streams, and the same loops on the model."""
+"""The pre-copy loops of a real Xen: what its policy was asked, the bytes of its streams, and the same loops on the model."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ def to_the_end(sim):
 
 
 def fed(name):
-    """The end of a migration of an idle guest that is told a recording's counts."""
+    """The end of a migration of an idle guest whose readings are a recording's counts."""
     recorded = saves.save(name)
     guest = guest_of("pv64" if recorded.road == "pv" else "hvm64")
     work = saves.LoopWork(guest, guest.idle())
@@ -67,7 +67,7 @@ def test_the_recordings_are_all_there_and_the_table_is_theirs():
 
 
 @pytest.mark.parametrize("name", saves.NAMES)
-def test_told_the_recorded_counts_the_loop_is_the_recorded_one(warm, name):
+def test_with_the_recorded_counts_the_loop_is_the_recorded_one(warm, name):
     """Every call and answer; and the stream byte for byte, but for pages that the model's guest lacks (HVM) or has (PV)."""
     recorded, line, mig = saves.save(name), LINES[name], fed(name)
     assert mig.state.calls == [call.told for call in recorded.calls]

@@ -86,8 +86,8 @@ def test_what_goes_wrong_is_one_sentence(options, code, words, capsys):
 )
 def test_bad_input_is_one_sentence(options, words, capsys):
     assert main(["migrate", "moving", *options]) == 2
-    told = capsys.readouterr()
-    assert words in told.err and told.err.count("\n") == 1 and told.out == ""
+    shown = capsys.readouterr()
+    assert words in shown.err and shown.err.count("\n") == 1 and shown.out == ""
 
 
 def test_a_difference_is_an_error(monkeypatch, capsys):
