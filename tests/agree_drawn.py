@@ -7,7 +7,8 @@ from model import EXIT, FETCH, FORK, IDLE, READ, WRITE, Op
 from model.invariants import broken_rule
 
 from pagingviz.arch import x86
-from pagingviz.core.audit import RULES, audit
+from pagingviz.core.audit import audit
+from pagingviz.core.audit.rules import rule_of
 
 LINUX, LINUX420 = 0xFFFF_8800_0000_0000, 0xFFFF_8880_0000_0000
 ZONE = 96  # table frames: enough for four processes and a child that share a few L1 tables each
@@ -56,7 +57,7 @@ def play(machine, model, run, with_commands=True):
 
 
 def rule_broken(machine):
-    return RULES[int(audit(machine.sys, machine.cpu, machine.mem)) & 0xFF]
+    return rule_of(audit(machine.sys, machine.cpu, machine.mem)).sentence
 
 
 def drawn(r):

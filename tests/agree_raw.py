@@ -7,6 +7,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, U
 from pagingviz.core import run as kernels
+from pagingviz.machine.event_record import events_between
 from pagingviz.machine.machine import Machine
 from pagingviz.work.raw_guest import RawWork
 from tests.model import Livelock, Model, Raw, Row
@@ -81,9 +82,8 @@ class Pair:
 
     def events(self):
         """(kernels' events, model's events) since the last look, each [(kind, vcpu, gva, gfn, level, detail)]."""
-        ring = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         last = int(self.machine.sys[0].ev_n)
-        rows = [[int(word) for word in ring[n % int(ev.RING)]] for n in range(self.seen, last)]
+        rows = events_between(self.machine, self.seen, last).tolist()
         self.seen = last
         have = [(ev.NAMES[kind], vcpu, gva, gfn, level, detail) for _, kind, vcpu, gva, gfn, _, level, detail in rows]
         want = [(name, *rest) for _, name, *rest in self.model.events[self.told :]]

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from pagingviz.migration import beyond, wire
-from pagingviz.migration import send as sending
+from pagingviz.migration import Migration
+from pagingviz.migration.effects import OpenRecord, SendPages
 from pagingviz.scenario.scenario import from_mapping
 from pagingviz.timeline.simulation import Simulation
 
@@ -105,30 +105,34 @@ def small(road, **fields):
     return SMALL | ROADS[road] | fields
 
 
+def intercept(monkeypatch, effect_class, change):
+    """From now on an effect of this class comes to what `change(migration, effect, carry_out)` gives; carry_out() does it."""
+    apply = Migration.apply
+
+    def changed(mig, effect):
+        if isinstance(effect, effect_class):
+            return change(mig, effect, lambda: apply(mig, effect))
+        return apply(mig, effect)
+
+    monkeypatch.setattr(Migration, "apply", changed)
+
+
 def wiretap(monkeypatch):
-    """What goes to the wire from now on: [(migration, number of the round, frames or None)]; None: a new PAGE_DATA record."""
+    """What goes onto the link from now on: [(number of the round, frames or None)]; None: a new PAGE_DATA record."""
     heard = []
-    put, put_bytes = sending.put, sending.put_bytes
 
-    def hear(mig, frames):
-        heard.append((mig, mig.state.rounds[-1].number, frames))
-        put(mig, frames)
+    def hear(mig, effect, carry_out):
+        heard.append((mig.state.rounds[-1].number, getattr(effect, "frames", None)))
+        return carry_out()
 
-    def hear_bytes(mig, size, pages=0):
-        if (size, pages) == (wire.PAGE_DATA, 0):
-            heard.append((mig, mig.state.rounds[-1].number, None))
-        put_bytes(mig, size, pages)
-
-    for module in (sending, beyond):
-        monkeypatch.setattr(module, "put", hear)
-        monkeypatch.setattr(module, "put_bytes", hear_bytes)
+    intercept(monkeypatch, SendPages | OpenRecord, hear)
     return heard
 
 
 def by_round(heard):
     """{number of the round: [frames of each record]}, in the order in which they went."""
     out = {}
-    for _, number, frames in heard:
+    for number, frames in heard:
         records = out.setdefault(number, [])
         if frames is None:
             records.append(np.zeros(0, np.int64))

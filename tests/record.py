@@ -177,7 +177,7 @@ def read_machine(name: str, fields: dict) -> tuple[dict, dict]:
 
 def read_migration(name: str, fields: dict) -> tuple[dict, dict]:
     """As read_machine, at the end of a migration or at MOST_TICKS, with its report."""
-    sim = Simulation(migrations.moving(load(name).replace(**fields)))
+    sim = Simulation(migrations.with_migration(load(name).replace(**fields)))
     while not migrations.over(sim) and sim.tick < cases.MOST_TICKS:
         sim.run(2000)
     found = [*machine_values(sim.machine), *migration_values(sim.migration)]

@@ -21,7 +21,8 @@ from pagingviz.arch import x86
 from pagingviz.arch.state import PV_COUNTERS
 from pagingviz.arch.words import ZERO
 from pagingviz.core import control, logdirty, raw
-from pagingviz.core.audit import RULES, audit
+from pagingviz.core.audit import audit
+from pagingviz.core.audit.rules import rule_of
 from pagingviz.core.build.jit import PLAIN
 from pagingviz.core.pv import roots, updates
 from pagingviz.core.shadow import faults, propagate, recycle
@@ -70,7 +71,7 @@ def compare(numbers):
             rows += 1
         if not pair.over:
             machine = pair.machine
-            assert RULES[int(audit(machine.sys, machine.cpu, machine.mem)) & 0xFF] == broken_rule(pair.model) == ""
+            assert rule_of(audit(machine.sys, machine.cpu, machine.mem)).sentence == broken_rule(pair.model) == ""
             assert machine.log_dirty()["missing"] == 0 and not pair.model.log.missing()
         counters.update(name for name, n in pair.machine.counters().items() if n)
         reasons |= pair.model.road.reasons

@@ -9,11 +9,16 @@ from raw import BASE, FRAME, PAGE, PSE, Raw, Tables
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, ZERO, U
-from pagingviz.core.audit import RULES, audit
+from pagingviz.core.audit import audit, rules
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def text(rule):
+    """What the audit says when a rule is broken."""
+    return rules.RULES[int(rule)].sentence
 
 
 class Broken:
@@ -26,11 +31,11 @@ class Broken:
         self.sim.run(300)
         self.m = self.sim.machine
         self.s, self.view = self.m.sys[0], self.m.view
-        assert self.code() == 0
+        assert self.rule().name == ""
 
-    def code(self):
-        """Number of the first broken rule."""
-        return int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF
+    def rule(self):
+        """The first broken rule."""
+        return rules.rule_of(audit(self.m.sys, self.m.cpu, self.m.mem))
 
     def page(self, kind):
         """A pool page of that type."""
@@ -205,13 +210,13 @@ class Given(Raw):
         self.apart = self.table(BASE + 2 * size * FRAME)
         self.store(self.apart, 300, 0)
         self.sim.audit = self.audit
-        assert self.code() == 0 and self.oos() == {self.apart}
+        assert self.rule().name == "" and self.oos() == {self.apart}
 
     def audit(self):
-        return RULES[self.code()]
+        return self.rule().sentence
 
-    def code(self):
-        return int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF
+    def rule(self):
+        return rules.rule_of(audit(self.m.sys, self.m.cpu, self.m.mem))
 
     def spoil(self, va, level, change):
         """One shadow entry of the way of `va`."""
@@ -314,79 +319,81 @@ def table_said_to_be_of_another_level(b):
     b.spoil("info", gfn, lambda n: n ^ U(3) << xen.PGT_SHIFT)
 
 
-CORRUPTIONS = {  # what is spoiled: (road, or levels of a raw guest; number of the one rule that must be reported)
-    type_counted_once_too_often: ("pv", 32),
-    table_said_to_be_of_another_level: ("pv", 33),
-    free_page_in_use: ("shadow", 1),
-    page_lost: ("shadow", 2),
-    shadow_under_another_key: ("shadow", 3),
-    flag_without_shadow: ("shadow", 4),
-    reference_too_many: ("shadow", 5),
-    pinned_page_not_marked: ("shadow", 6),
-    entry_where_the_guest_has_none: ("shadow", 7),
-    right_the_guest_does_not_give: ("shadow", 8),
-    write_before_dirty: ("shadow", 21),
-    wrong_frame: ("shadow", 9),
-    typecount_wrong: ("shadow", 10),
-    page_table_writable: ("shadow", 11),
-    clean_frame_writable: ("shadow", 12),
-    dirty_count_wrong: ("shadow", 13),
-    lost_write: ("shadow", 14),
-    translation_to_another_frame: ("bare", 15),
-    translation_with_a_right_too_many: ("hap", 15),
-    store_without_the_walk_that_sets_d: ("bare", 16),
-    ept_to_another_frame: ("hap", 17),
-    logdirty_leaf_writable: ("hap", 18),
-    clean_frame_writable_in_ept: ("hap", 12),
-    share_wrong: ("bare", 19),
-    guest_forgets_the_access: (4, 20),
-    guest_forgets_the_store: (4, 21),
-    superpage_in_the_shadow: (4, 22),
-    splinter_for_the_kernel_only: (4, 23),
-    splinter_of_another_frame: (4, 9),
-    upper_entry_not_dirty: (4, 24),
-    upper_entry_to_another_shadow: (4, 5),
-    leftover_of_a_hole: (4, 25),
-    out_of_sync_and_nowhere: (4, 26),
-    noted_but_in_sync: (4, 26),
-    in_a_stranger_s_place: (4, 26),
-    forgotten_fixup: (4, 27),
-    out_of_sync_though_off: (4, 28),
-    snapshot_of_something_else: (4, 29),
-    half_a_shadow: (2, 30),
-    pair_out_of_step: (2, 9),
-    root_of_another_table: (4, 31),
+CORRUPTIONS = {  # what is spoiled: (road, or levels of a raw guest; the one rule that must be reported)
+    type_counted_once_too_often: ("pv", rules.PV_TYPECOUNT),
+    table_said_to_be_of_another_level: ("pv", rules.PV_TYPE),
+    free_page_in_use: ("shadow", rules.FREE_LIST),
+    page_lost: ("shadow", rules.POOL_SIZE),
+    shadow_under_another_key: ("shadow", rules.HASH),
+    flag_without_shadow: ("shadow", rules.SHADOW_FLAG),
+    reference_too_many: ("shadow", rules.REFERENCES),
+    pinned_page_not_marked: ("shadow", rules.PINNED_LIST),
+    entry_where_the_guest_has_none: ("shadow", rules.GUEST_NOT_PRESENT),
+    right_the_guest_does_not_give: ("shadow", rules.RIGHTS),
+    write_before_dirty: ("shadow", rules.GUEST_NOT_DIRTY),
+    wrong_frame: ("shadow", rules.TARGET),
+    typecount_wrong: ("shadow", rules.TYPECOUNT),
+    page_table_writable: ("shadow", rules.TABLE_WRITABLE),
+    clean_frame_writable: ("shadow", rules.CLEAN_WRITABLE),
+    dirty_count_wrong: ("shadow", rules.DIRTY_COUNT),
+    lost_write: ("shadow", rules.LOST_WRITE),
+    translation_to_another_frame: ("bare", rules.TLB_TRANSLATION),
+    translation_with_a_right_too_many: ("hap", rules.TLB_TRANSLATION),
+    store_without_the_walk_that_sets_d: ("bare", rules.TLB_STORE),
+    ept_to_another_frame: ("hap", rules.NESTED_TARGET),
+    logdirty_leaf_writable: ("hap", rules.LOGDIRTY_WRITABLE),
+    clean_frame_writable_in_ept: ("hap", rules.CLEAN_WRITABLE),
+    share_wrong: ("bare", rules.SHARES),
+    guest_forgets_the_access: (4, rules.GUEST_NOT_ACCESSED),
+    guest_forgets_the_store: (4, rules.GUEST_NOT_DIRTY),
+    superpage_in_the_shadow: (4, rules.SUPERPAGE_OR_GLOBAL),
+    splinter_for_the_kernel_only: (4, rules.SPLINTERS),
+    splinter_of_another_frame: (4, rules.TARGET),
+    upper_entry_not_dirty: (4, rules.UPPER_FLAGS),
+    upper_entry_to_another_shadow: (4, rules.REFERENCES),
+    leftover_of_a_hole: (4, rules.NOT_EMPTY),
+    out_of_sync_and_nowhere: (4, rules.OUT_OF_SYNC),
+    noted_but_in_sync: (4, rules.OUT_OF_SYNC),
+    in_a_stranger_s_place: (4, rules.OUT_OF_SYNC),
+    forgotten_fixup: (4, rules.FIXUPS),
+    out_of_sync_though_off: (4, rules.NEVER_OUT_OF_SYNC),
+    snapshot_of_something_else: (4, rules.SNAPSHOT),
+    half_a_shadow: (2, rules.SHADOW_PAGES),
+    pair_out_of_step: (2, rules.TARGET),
+    root_of_another_table: (4, rules.LOADED),
 }
-
-
-def test_every_rule_is_broken_by_something():
-    assert {code for _, code in CORRUPTIONS.values()} == set(range(1, len(RULES)))
 
 
 @pytest.mark.parametrize("spoil", CORRUPTIONS, ids=lambda spoil: spoil.__name__)
 def test_one_thing_wrong_breaks_one_rule(spoil):
-    road, code = CORRUPTIONS[spoil]
+    road, rule = CORRUPTIONS[spoil]
     broken = Broken(road) if isinstance(road, str) else Given(road)
     spoil(broken)
-    assert RULES[broken.code()] == RULES[code]
-    assert broken.sim.audit().startswith(RULES[code])
+    assert broken.rule().name == rules.RULES[int(rule)].name
+    assert broken.sim.audit().startswith(text(rule))
+
+
+def test_every_rule_is_named_as_it_is_written():
+    named = {name: rules.RULES[int(code)].name for name, code in vars(rules).items() if name.isupper() and isinstance(code, U)}
+    del named["CODE_BITS"]
+    assert len(named) == len(rules.RULES) - 1 and all(name == known for name, known in named.items())
 
 
 def test_every_rule_has_a_way_to_fail():
-    assert {code for _, code in CORRUPTIONS.values()} == set(range(1, len(RULES)))
+    assert {int(rule) for _, rule in CORRUPTIONS.values()} == set(range(1, len(rules.RULES)))
 
 
 def test_the_audit_changes_nothing():
     for road in ("bare", "pv", "shadow", "hap"):
         broken = Broken(road)
         before = broken.m.digest()
-        broken.code()
+        broken.rule()
         assert broken.m.digest() == before
 
 
 # ---- kernels with one rule left out
 
-TRAPPED, WRITABLE, BIT = RULES[16], RULES[12], RULES[14]
+TRAPPED, WRITABLE, BIT = text(rules.TLB_STORE), text(rules.CLEAN_WRITABLE), text(rules.LOST_WRITE)
 LOGS = ("log not flushed before CLEAN", "log emptied and not marked", "walks that only read")
 SPLITS = ("EPT splits only the way", "NPT's children a frame apart", "a page of the pool is enough")
 BUG = "the guest's kernel met a fault it cannot explain"
@@ -401,9 +408,9 @@ CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are 
     "no mark, hap": ({TRAPPED, WRITABLE, BIT}, True),
     "A and D bits not marked": ({TRAPPED, WRITABLE, BIT}, True),
     "prefetch writable": ({TRAPPED, WRITABLE}, True),
-    "write access left": ({TRAPPED, RULES[11]}, False),
-    "no validation": ({TRAPPED, RULES[7], RULES[8]}, False),
-    "reference kept": ({TRAPPED, RULES[4], RULES[5]}, True),
+    "write access left": ({TRAPPED, text(rules.TABLE_WRITABLE)}, False),
+    "no validation": ({TRAPPED, text(rules.GUEST_NOT_PRESENT), text(rules.RIGHTS)}, False),
+    "reference kept": ({TRAPPED, text(rules.SHADOW_FLAG), text(rules.REFERENCES)}, True),
     "none, npt": ({""}, False),
     "no flush after CLEAN, npt": ({TRAPPED, BIT}, True),
     "no poison, npt": ({TRAPPED, WRITABLE}, True),
@@ -411,7 +418,7 @@ CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are 
     "retyped without a mark, npt": ({TRAPPED, WRITABLE, BIT}, True),
     "none, pml": ({""}, False),
     "no flush after CLEAN, pml": ({TRAPPED, BIT}, True),
-    "D set and not logged": ({TRAPPED, BIT, RULES[18]}, True),
+    "D set and not logged": ({TRAPPED, BIT, text(rules.LOGDIRTY_WRITABLE)}, True),
     "none, revoke": ({""}, False),
     "no search": ({TRAPPED, WRITABLE}, True),
     "one shadow searched": ({TRAPPED, WRITABLE}, True),
@@ -421,11 +428,11 @@ CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are 
     "no flush after CLEAN, pv": ({TRAPPED, BIT}, True),
     "no blow, pv": ({TRAPPED, WRITABLE}, True),
     "no mark, pv": ({TRAPPED, WRITABLE, BIT}, True),
-    "hypercall without its shadow": ({RULES[7], RULES[8], RULES[9]}, True),
-    "writable use not counted": ({BUG, RULES[32]}, False),
-    "use not ended": ({BUG, RULES[32]}, False),
-    "old table kept": ({RULES[32]}, False),
-    "no flush between kernel and user": ({RULES[15]}, False),
+    "hypercall without its shadow": ({text(rules.GUEST_NOT_PRESENT), text(rules.RIGHTS), text(rules.TARGET)}, True),
+    "writable use not counted": ({BUG, text(rules.PV_TYPECOUNT)}, False),
+    "use not ended": ({BUG, text(rules.PV_TYPECOUNT)}, False),
+    "old table kept": ({text(rules.PV_TYPECOUNT)}, False),
+    "no flush between kernel and user": ({text(rules.TLB_TRANSLATION)}, False),
     "direct map left writable": ({BUG}, False),
 }
 

@@ -17,6 +17,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
 from pagingviz.boards.palette import LETTERS
+from pagingviz.machine.event_record import events_between
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.frames import kept, machine_frames
 from pagingviz.scenario.scenario import Scenario, ScenarioError, load
@@ -101,9 +102,10 @@ def test_every_frame_has_a_machine_frame_of_its_own(fields):
         assert slow_leaf(sim, gfn)[0] == want
     sim.command("enable")
     sim.run(3000)
-    rows = sim.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
-    marks = rows[rows[:, 1] == ev.MARK_DIRTY]
-    assert marks.size and np.array_equal(marks[:, 5], machine_frames(sc, marks[:, 4]))
+    last = int(sim.machine.sys[0].ev_n)
+    events = events_between(sim.machine, max(0, last - int(ev.RING)), last)
+    marks = events[events["kind"] == ev.MARK_DIRTY]
+    assert marks.size and np.array_equal(marks["mfn"], machine_frames(sc, marks["gfn"]))
 
 
 # ---- log-dirty

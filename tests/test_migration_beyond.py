@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st_
-from migrating import ROADS, by_round, moved, scenario, small, to_the_end, wiretap
+from migrating import ROADS, by_round, intercept, moved, scenario, small, to_the_end, wiretap
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ZERO
-from pagingviz.migration import Migration, beyond, wire, xbzrle
+from pagingviz.migration import Migration, wire, xbzrle
 from pagingviz.migration.destination import Destination
+from pagingviz.migration.effects import Checkpoint, RollBack
 from pagingviz.timeline.simulation import Simulation
 
 # ---- 35: post-copy
@@ -118,13 +119,12 @@ def test_38_zero_pages_and_differences_change_the_bytes_and_not_the_image():
 def test_38_what_goes_as_a_difference_makes_the_source_page_of_the_destination_page(monkeypatch):
     sent, change_of = [], xbzrle.change_of
 
-    def hear(mig, place):
-        change = change_of(mig, place)
-        zone = int(mig.machine.sys[0].zone)
-        if change is not None and place >= zone:
-            old, new = (xbzrle.contents(place, int(v[place])) for v in (mig.destination.versions, mig.machine.view("ver")))
+    def hear(machine, destination, index):
+        change = change_of(machine, destination, index)
+        if change is not None and index >= int(machine.sys[0].zone):
+            old, new = (xbzrle.contents(index, int(v[index])) for v in (destination.versions, machine.view("ver")))
             assert np.array_equal(xbzrle.decode(old, change), new)
-            sent.append(place)
+            sent.append(index)
         return change
 
     monkeypatch.setattr(xbzrle, "change_of", hear)
@@ -171,13 +171,13 @@ def test_38_a_bad_difference_is_refused(change):
 
 def failed_over(monkeypatch, lost):
     """(migration, images of the source at each checkpoint): Remus whose link is lost after so many pages."""
-    images, checkpoint = [], beyond._checkpoint
+    images = []
 
-    def note(mig):
+    def note(mig, effect, carry_out):
         images.append(mig.destination.image())
-        checkpoint(mig)
+        carry_out()
 
-    monkeypatch.setattr(beyond, "_checkpoint", note)
+    intercept(monkeypatch, Checkpoint, note)
     sim = moved(
         work="zipf:60:0.80", frames=128, write=40, migrate_at=2000, migrate="remus", epoch=100, epochs=5, fail=f"link:{lost}"
     )
@@ -203,7 +203,7 @@ def test_39_a_backup_that_keeps_half_a_set_is_found_out(monkeypatch):
     """The mutant does not throw away what came after the checkpoint."""
     found = 0
     for lost in range(300, 500, 13):
-        monkeypatch.setattr(beyond, "fail_over", lambda mig, why: mig.finish("done"))
+        intercept(monkeypatch, RollBack, lambda mig, effect, carry_out: None)
         mig, images = failed_over(monkeypatch, lost)
         part = mig.state.rounds[-1]
         if images and 0 < part.sent < part.planned:

@@ -5,9 +5,9 @@ import hashlib
 
 import numpy as np
 import pytest
-from migrating import ROADS, guest, live, moved, never_moved, scenario, small, to_the_end
+from migrating import ROADS, guest, intercept, live, moved, never_moved, scenario, small, to_the_end
 
-from pagingviz.migration import Migration
+from pagingviz.migration.effects import ReadBitmap, Resumed
 from pagingviz.timeline.simulation import Simulation
 
 KINDS = ("precopy", "stop", "postcopy", "hybrid", "remus")
@@ -101,18 +101,18 @@ def test_a_domain_that_crashes_is_not_moved():
 
 def losing(monkeypatch, reading, seed):
     """From the `reading`-th CLEAN on the bit of one frame is lost: one whose page the destination does not have. [frame]."""
-    victims, counted, read = [], [0], Migration._read_and_clean
+    victims, counted = [], [0]
 
-    def lossy(mig):
-        dirty = read(mig)
+    def lossy(mig, effect, carry_out):
+        dirty = carry_out()
         counted[0] += 1
         if counted[0] == reading:
-            places = mig.places(dirty)
-            needed = dirty[mig.destination.versions[places] != mig.machine.view("ver")[places]]
+            index = mig.index_of(dirty)
+            needed = dirty[mig.destination.versions[index] != mig.machine.view("ver")[index]]
             victims.append(int(needed[seed % needed.size]))
         return np.setdiff1d(dirty, victims)
 
-    monkeypatch.setattr(Migration, "_read_and_clean", lossy)
+    intercept(monkeypatch, ReadBitmap, lossy)
     return victims
 
 
@@ -121,13 +121,13 @@ def losing(monkeypatch, reading, seed):
 def test_one_lost_bit_is_a_wrong_destination(road, reading, seed, monkeypatch):
     """Not only that the two differ: they differ in that very page."""
     victims = losing(monkeypatch, reading, seed * 17)
-    wrong, resume = [], Migration.resume
+    wrong = []
 
-    def looking(mig):
+    def compare(mig, effect, carry_out):
         wrong.extend(mig.destination.differs(*mig.destination.image()).tolist())
-        resume(mig)
+        carry_out()
 
-    monkeypatch.setattr(Migration, "resume", looking)
+    intercept(monkeypatch, Resumed, compare)
     mig = moved(**small(road, seed=seed)).migration
     assert mig.state.phase == "done" and mig.state.equal is False
     assert wrong == victims
@@ -140,18 +140,16 @@ def test_a_clean_without_its_flush_is_a_wrong_destination(road, seed, monkeypatc
     process never switches, and every page that is stored to is needed."""
     fields = small(road, work="uniform:60", seed=seed, policy="numbers", rounds=4, target=1)
     assert moved(**fields).migration.state.equal
-    command = Migration.command
 
-    def without(mig, name):
+    def without(mig, effect, carry_out):
         s = mig.machine.sys[0]
-        kept = {key: s[key].copy() for key in ("tlb_gen", "psc_gen", "npt_gen")}
-        done = command(mig, name)
-        if name == "clean":
-            for key, value in kept.items():
-                s[key] = value
-        return done
+        before = {key: s[key].copy() for key in ("tlb_gen", "psc_gen", "npt_gen")}
+        dirty = carry_out()
+        for key, value in before.items():
+            s[key] = value
+        return dirty
 
-    monkeypatch.setattr(Migration, "command", without)
+    intercept(monkeypatch, ReadBitmap, without)
     st = moved(**fields).migration.state
     assert st.phase == "done" and st.equal is False
 

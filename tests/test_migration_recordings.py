@@ -1,4 +1,4 @@
-"""The pre-copy loops of a real Xen: what its policy was told, the bytes of its streams, and the same loops on the model."""
+"""The pre-copy loops of a real Xen: what its policy was asked, the bytes of its streams, and the same loops on the model."""
 
 import dataclasses
 import json
@@ -13,6 +13,7 @@ from pagingviz.evidence.xen.library import text
 from pagingviz.evidence.xen.model import scenario_of
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.migration import Migration, wire
+from pagingviz.migration.effects import ReadBitmap
 from pagingviz.migration.policy import CONTINUE, STOP, Policy
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.timeline.simulation import Simulation
@@ -23,14 +24,16 @@ AGREES = [name for name in saves.NAMES if name not in DIFFERS]
 
 
 class Fed(Migration):
-    """A migration that is told the recorded counts in place of its own: the lowest so many frames are dirty."""
+    """A migration that reads the recorded counts in place of its own: the lowest so many frames are dirty."""
 
     def __init__(self, machine, work, recorded, last):
         self.counts = [*recorded.sets[1:], last]
         super().__init__(machine, work, saves.P2M_SIZE[recorded.road], recorded.policy)
 
-    def _read_and_clean(self):
-        super()._read_and_clean()
+    def apply(self, effect):
+        answer = super().apply(effect)
+        if not isinstance(effect, ReadBitmap):
+            return answer
         self.state.dirty_count = self.counts.pop(0)
         return np.arange(self.state.dirty_count)
 
@@ -43,7 +46,7 @@ def to_the_end(sim):
 
 
 def fed(name):
-    """The end of a migration of an idle guest that is told a recording's counts."""
+    """The end of a migration of an idle guest whose readings are a recording's counts."""
     recorded = saves.save(name)
     guest = guest_of("pv64" if recorded.road == "pv" else "hvm64")
     work = saves.LoopWork(guest, guest.idle())
@@ -64,7 +67,7 @@ def test_the_recordings_are_all_there_and_the_table_is_theirs():
 
 
 @pytest.mark.parametrize("name", saves.NAMES)
-def test_told_the_recorded_counts_the_loop_is_the_recorded_one(warm, name):
+def test_with_the_recorded_counts_the_loop_is_the_recorded_one(warm, name):
     """Every call and answer; and the stream byte for byte, but for pages that the model's guest lacks (HVM) or has (PV)."""
     recorded, line, mig = saves.save(name), LINES[name], fed(name)
     assert mig.state.calls == [call.told for call in recorded.calls]

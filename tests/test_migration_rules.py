@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from migrating import ROADS, by_round, live, moved, small, warmth, wiretap
+from migrating import ROADS, by_round, intercept, live, moved, small, warmth, wiretap
 
-from pagingviz.migration import Migration, wire
+from pagingviz.migration import wire
+from pagingviz.migration.effects import Suspend
 from pagingviz.migration.policy import CONTINUE, STOP
 from pagingviz.scenario.scenario import FIELDS
 
@@ -27,8 +28,8 @@ def test_the_destination_is_the_source_on_every_road_by_every_way(road, kind):
 @pytest.mark.parametrize("name", POLICIES)
 def test_29_sets_readings_and_suspends_of_each_policy(road, name, monkeypatch):
     """Xen: at most 5 live sets and 4 live CLEANs, one suspend, one last CLEAN, at most 6 times the guest on the wire."""
-    suspends, suspend = [], Migration.suspend
-    monkeypatch.setattr(Migration, "suspend", lambda mig: (suspends.append(mig), suspend(mig)))
+    suspends = []
+    intercept(monkeypatch, Suspend, lambda mig, effect, carry_out: (suspends.append(mig), carry_out()))
     sim = moved(**small(road, policy=name, throttle=1))
     st, m = sim.migration.state, sim.scenario.frames
     assert st.phase == "done" and st.equal

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from migrating import intercept
 
 from pagingviz.experiments.migrations import over
-from pagingviz.migration import send as sending
+from pagingviz.migration.effects import SendPages
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 
@@ -20,14 +21,14 @@ POLICIES = ("xen", "legacy", "clark", "qemu", "numbers")
 
 def watched(monkeypatch, road, policy):
     """A migration from start to end: (simulation, [(frames, their versions when sent)] in order)."""
-    sends, put = [], sending.put
+    sends = []
 
-    def record(mig, frames):
-        places = mig.places(frames)
-        sends.append((np.array(frames), mig.machine.kept.frames()[places], mig.machine.view("ver")[places].copy()))
-        put(mig, frames)
+    def record(mig, effect, carry_out):
+        index = mig.index_of(effect.frames)
+        sends.append((np.array(effect.frames), mig.machine.kept.frames()[index], mig.machine.view("ver")[index].copy()))
+        carry_out()
 
-    monkeypatch.setattr(sending, "put", record)
+    intercept(monkeypatch, SendPages, record)
     sim = Simulation(load("moving").replace(**ROADS[road], policy=policy, rounds=3, pace=60))
     while not over(sim):
         sim.run(5000)

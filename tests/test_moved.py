@@ -3,8 +3,9 @@
 import moved
 import numpy as np
 import pytest
+from migrating import intercept
 
-from pagingviz.migration import Migration
+from pagingviz.migration.effects import ReadBitmap
 from pagingviz.migration.state import FINAL
 
 DRAWS = 48
@@ -27,19 +28,18 @@ PRECOPY = [n for n in range(400) if moved.choices(n)["migrate"] == "precopy"][:2
 def test_one_lost_bit_is_noticed_every_time(number, monkeypatch):
     """The last reading forgets one frame that the destination does not have as it is. Where there is none, nothing is lost."""
     lost = []
-    read = Migration._read_and_clean
 
-    def forgetful(mig):
-        dirty = read(mig)
+    def forgetful(mig, effect, carry_out):
+        dirty = carry_out()
         if mig.state.phase == FINAL:
-            places = mig.places(dirty)
-            stale = places[mig.destination.versions[places] != mig.machine.view("ver")[places]]
+            index = mig.index_of(dirty)
+            stale = index[mig.destination.versions[index] != mig.machine.view("ver")[index]]
             if stale.size:
                 lost.append(int(mig.machine.kept.frames()[stale[0]]))
                 dirty = np.setdiff1d(dirty, lost)
         return dirty
 
-    monkeypatch.setattr(Migration, "_read_and_clean", forgetful)
+    intercept(monkeypatch, ReadBitmap, forgetful)
     wrong, _ = moved.check(number)
     assert ("equal False" in wrong) if lost else wrong == ""
 

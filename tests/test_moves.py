@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from migrating import intercept
 
 from pagingviz.__main__ import main
 from pagingviz.experiments import migrations
-from pagingviz.migration import Migration
+from pagingviz.migration.effects import ReadBitmap
 from pagingviz.scenario.scenario import load
 
 ROUND = {
@@ -52,9 +53,9 @@ def test_a_scenario_without_a_migration_is_moved_as_xen_does(capsys):
 
 
 def test_its_own_readings_of_the_bitmap_give_way():
-    sc = migrations.moving(load("blackboard").replace(do="enable@300,pool:30@500,clean@900"))
+    sc = migrations.with_migration(load("blackboard").replace(do="enable@300,pool:30@500,clean@900"))
     assert (sc.migrate, sc.clean_every, sc.do) == ("precopy", 0, "pool:30@500")
-    assert migrations.moving(sc) is sc
+    assert migrations.with_migration(sc) is sc
 
 
 @pytest.mark.parametrize(
@@ -85,13 +86,12 @@ def test_what_goes_wrong_is_one_sentence(options, code, words, capsys):
 )
 def test_bad_input_is_one_sentence(options, words, capsys):
     assert main(["migrate", "moving", *options]) == 2
-    told = capsys.readouterr()
-    assert words in told.err and told.err.count("\n") == 1 and told.out == ""
+    shown = capsys.readouterr()
+    assert words in shown.err and shown.err.count("\n") == 1 and shown.out == ""
 
 
 def test_a_difference_is_an_error(monkeypatch, capsys):
-    read = Migration._read_and_clean
-    monkeypatch.setattr(Migration, "_read_and_clean", lambda mig: read(mig)[:0] if mig.paused else read(mig))
+    intercept(monkeypatch, ReadBitmap, lambda mig, effect, carry_out: carry_out()[:0] if mig.paused else carry_out())
     assert main(["migrate", "moving"]) == 1
     assert "IS NOT THE SOURCE" in capsys.readouterr().out
 

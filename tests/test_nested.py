@@ -12,6 +12,7 @@ from nested_pair import BASE, Pair, after
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
+from pagingviz.machine.event_record import events_between
 
 
 @pytest.mark.parametrize("hap", ["ept", "npt"])
@@ -112,10 +113,10 @@ def test_h5_the_bit_is_set_before_the_frame_may_be_written(superpages, hap):
     first = int(p.s.ev_n)
     version = int(p.view("ver")[p.gfn(BASE)])
     p.touch(BASE, WRITE)
-    rows = p.view("ring").reshape(-1, int(ev.RING_WORDS))[first : int(p.s.ev_n)]
-    kinds = [ev.NAMES[int(row[1])] for row in rows]
+    events = events_between(p.m, first, int(p.s.ev_n))
+    kinds = [ev.NAMES[kind] for kind in events["kind"]]
     exit_ = "EPT_VIOLATION" if hap == "ept" else "HVM_NPF"
-    marks = [n for n, row in enumerate(rows) if kinds[n] == "MARK_DIRTY" and int(row[4]) == p.gfn(BASE)]
+    marks = [n for n, gfn in enumerate(events["gfn"]) if kinds[n] == "MARK_DIRTY" and gfn == p.gfn(BASE)]
     assert len(marks) == 1 and exit_ in kinds
     if superpages:
         assert "P2M_SPLIT" in kinds
@@ -148,10 +149,10 @@ ELSEWHERE = {
     1: "test_migration_sends",
     3: "test_migration_sends",
     4: "test_migration_sends",
-    2: "test_audit: RULES[14] and the mutants that lose writes",
+    2: "test_audit: LOST_WRITE and the mutants that lose writes",
     11: "test_hap_pool",
-    14: "RULES[12]",
-    15: "RULES[18]",
+    14: "the audit: CLEAN_WRITABLE",
+    15: "the audit: LOGDIRTY_WRITABLE",
     16: "agreement with the model, which keeps marks in the same places",
     26: "test_audit: no flush after CLEAN",
 }

@@ -10,36 +10,8 @@ from named_tests import named_tests
 from raw import BASE, FRAME, LINK, NX, PAGE, A, D, P, Raw, Tables, U, W
 from raw_guests import CALM, COMMANDS, LEVELS, world
 
-from pagingviz.core.audit import RULES
 from pagingviz.core.build.jit import PLAIN
 
-# number: rules of the audit (core/audit) that look at it on every quiet machine
-AUDITED = {
-    1: (7,),
-    2: (20,),
-    3: (21,),
-    4: (8,),
-    5: (22,),
-    6: (9,),
-    7: (23,),
-    8: (24,),
-    9: (7, 25),
-    11: (11,),
-    12: (10,),
-    13: (26,),
-    14: (27,),
-    15: (28,),
-    17: (29,),
-    18: (1, 2),
-    19: (30,),
-    20: (5,),
-    21: (3, 4),
-    22: (6,),
-    24: (31,),
-    29: (12, 16),
-    30: (14,),
-    32: (13,),
-}
 OF_PV = (5, 15, 36)  # what these say of PV guests is in test_pv.py, under the same number
 
 
@@ -345,7 +317,5 @@ def test_every_property_has_its_test_and_its_mutation():
     names = named_tests("test_properties", "test_properties_pool", "test_properties_in_time")
     assert sorted(int(name.split("_")[2]) for name in names if name.startswith("test_property_")) == [*range(1, 41)]
     assert set(mutants.OF_PROPERTY) == set(range(1, 41))
-    assert {rule for rules in AUDITED.values() for rule in rules} <= set(range(1, len(RULES)))
-    assert set(AUDITED) <= set(range(1, 41))
     of_pv = named_tests("test_pv")
     assert all(any(name.startswith(f"test_property_{number:02}_of_pv") for name in of_pv) for number in OF_PV)

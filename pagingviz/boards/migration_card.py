@@ -33,7 +33,7 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card:
 
 
 def _rows(mig: Migration, at: int) -> list[tuple[str, str]]:
-    """Rows about the frame whose state is number `at`."""
+    """Rows about the frame whose words have the index `at`."""
     st = mig.state
     version, there = int(mig.machine.view("ver")[at]), int(mig.destination.versions[at])
     times, last = int(st.times[at]), int(st.sent_in[at])
@@ -48,7 +48,7 @@ def _rows(mig: Migration, at: int) -> list[tuple[str, str]]:
 
 
 def _why(mig: Migration, at: int) -> str:
-    """Why the frame whose state is number `at` is where it is."""
+    """Why the frame whose words have the index `at` is where it is."""
     st = mig.state
     if st.phase == ABORTED:
         return st.why

@@ -1,4 +1,4 @@
-"""What the three boards of a migration share: a cell for the frames of the guest, on source, wire and destination alike.
+"""What the three boards of a migration (source, wire, destination) share: the same cell stands for the same frames on each.
 
 Outlined on all three: the pages that were handed to the wire last; thick: the frame's dirty bit is set, so it goes again.
 """
@@ -24,13 +24,13 @@ from pagingviz.reading import migration_frames as frames
 from pagingviz.scenario.scenario import Scenario
 
 MOST_CELLS = 4096  # of one board: three stand side by side
-SMALL = 64  # columns, from which a thick edge would leave nothing of a cell
+SMALL = 64  # columns; with so many, cells are too small for a thick edge
 MARKS = ("its dirty bit is set: it goes again", "on the wire now")
 
 
 @dataclass
 class Words:
-    """The words of a board, the worst last: that is what a cell of many frames shows.
+    """The words of a board, in the order of what matters: a cell of many frames shows the last that one of them has.
 
     rows: (letter, fill code, text); thick: (letter, text) of the entry that explains the thick edge, or None; not_sent,
     sent: letters of frames without state, which cross once. cells: the cell word of each row, int[rows]; rank: {letter: row}.
@@ -48,7 +48,7 @@ class Words:
         self.rank = {letter: k for k, (letter, _, _) in enumerate(self.rows)}
 
     def legend(self, fetches: bool, thick_edges: bool) -> list[LegendRow]:
-        """The rows for people. fetches: pages are fetched on demand, which is what the letter F stands for."""
+        """The rows of the legend. fetches: pages are fetched on demand, which is what the letter F stands for."""
         rows: list[LegendRow] = [row for row in self.rows if row[0] != "F" or fetches]
         if self.thick and thick_edges:
             marked, more = self.thick
@@ -68,7 +68,7 @@ def _arrangement(count: int) -> tuple[int, int, np.ndarray]:
 
 
 class MigrationBoard:
-    """A board of the page Live migration; source, wire and destination say what their cells show."""
+    """A board of the page Live migration; its subclasses define what their cells show."""
 
     id = ""
     column = 0  # on the page
@@ -79,7 +79,7 @@ class MigrationBoard:
     # ---- what each board has of its own
 
     def ranks(self, mig: Migration) -> tuple[np.ndarray, np.ndarray]:
-        """Of each frame with state: the row of `words` that it has, int[kept], and whether its edge is thick, bool[kept]."""
+        """For each frame with words of its own: its row of `words`, int[kept], and whether its edge is thick, bool[kept]."""
         raise NotImplementedError
 
     def line(self, mig: Migration) -> str:
@@ -143,7 +143,7 @@ class MigrationBoard:
         return out.astype(np.uint16).reshape(plan.height, plan.width)
 
     def _without_state(self, mig: Migration, plan: Plan, n: int) -> np.ndarray:
-        """Rank of each of the n cells by its frames without state, which are never written: 0 where all frames have some."""
+        """Rank of each of the n cells by those of its frames that are never written, int[n]; 0 where there is no such frame."""
         if not mig.machine.kept.spread:
             return np.zeros(n, np.intp)
         passed = plan.key[:n] + plan.per_cell <= frames.frames_passed(mig)

@@ -9,7 +9,7 @@ from pagingviz.story.migration import duration
 from pagingviz.story.sentences import sentence
 from pagingviz.story.status import status
 
-_HIDDEN = ("seed", "table updates", "PML")  # of the status line, which is one line here
+_HIDDEN = ("seed", "table updates", "PML")  # these entries of the status line are left out
 _PHASES = {
     WAITING: "not begun",
     LIVE: "live, round {n}",
@@ -27,7 +27,7 @@ class MigrationScene(Scene):
     """The present moment of a guest that is being migrated, or could be."""
 
     def sentence(self) -> tuple[str, str]:
-        """What happens on the wire; where an event of the machine's own is looked into, that."""
+        """What happens in the migration; when the tick is opened at one of its events, what that event is."""
         sim = self.sim
         if sim.migration is None or sim.opened or sim.crashed:
             return sentence(sim)

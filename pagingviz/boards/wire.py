@@ -11,7 +11,8 @@ from pagingviz.migration.state import EPOCH, LIVE
 from pagingviz.reading import migration_frames as frames
 from pagingviz.story.migration import bytes_text
 
-_ONCE, _TWICE, _THREE, _MORE = range(AGE_YOUNGEST + 9, AGE_YOUNGEST - 1, -3)  # bright is often; darker would hide a thick edge
+# The brighter, the more often; a darker colour would hide a thick edge.
+_ONCE, _TWICE, _THREE, _MORE = range(AGE_YOUNGEST + 9, AGE_YOUNGEST - 1, -3)
 
 
 class Wire(MigrationBoard):

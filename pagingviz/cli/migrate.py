@@ -27,6 +27,6 @@ def command(options: argparse.Namespace) -> int:
         rows = migrations.side_by_side(described, files)
         print(json.dumps({"schema": SCHEMA, "roads": rows}, indent=1) if options.json else "\n".join(migrations.compared(rows)))
         return 0 if all(row.get("destination_equals_source", True) for row in rows) else 1
-    report = {"schema": SCHEMA, **migrations.report(migrations.move(described, files))}
+    report = {"schema": SCHEMA, **migrations.report(migrations.migrate(described, files))}
     print(json.dumps(report, indent=1) if options.json else "\n".join(migrations.lines(report)))
     return 0 if report["destination_equals_source"] else 1

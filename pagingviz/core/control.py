@@ -1,7 +1,8 @@
 """Hypervisor operations on the domain: log-dirty ENABLE, PEEK, CLEAN, OFF; blow; pool size; TLB flush.
 
 Source: Xen mm/paging.c (paging_log_dirty_enable, paging_log_dirty_op), shadow/common.c (sh_enable_log_dirty,
-sh_clean_dirty_bitmap, shadow_set_allocation), hap/hap.c. The domain is paused meanwhile: an operation is one indivisible step.
+sh_clean_dirty_bitmap, shadow_set_allocation), hap/hap.c. The domain is paused while an operation is carried out, so nothing
+else happens between its parts.
 """
 
 from pagingviz.arch import events as ev
@@ -23,9 +24,9 @@ _FRAME, _COUNT_SHIFT = U(0xFFFF_FFFF), U(32)  # of the value of dm:GFN:N
 
 @jit
 def command(s, cpus, a, code, value):
-    """Carry out one command of the journal. What Xen refuses (-EINVAL) becomes an IGNORED event and changes nothing else.
+    """Carry out one command (xen.CMD_*) with its value. What Xen refuses becomes an IGNORED event and changes nothing else.
 
-    It comes from another domain (s.foreign): no vCPU of the guest is running, so no CPU's path flags change.
+    A command comes from another domain (s.foreign): no vCPU of the guest is running, so no CPU's path flags change.
     """
     if s.crashed != ZERO and s.crashed != xen.HUNG:
         return
@@ -42,19 +43,19 @@ def command(s, cpus, a, code, value):
 def _carry_out(s, cpus, a, code, value):
     c = cpus[0]
     if code == xen.CMD_DM and s.spread != ZERO:
-        _ignore(s, a, code)
+        ignore(s, a, code)
     elif code == xen.CMD_DM:
         _modified_memory(s, c, a, value & _FRAME, value >> _COUNT_SHIFT)
     elif code == xen.CMD_FLUSH:
         flush_all(s)
         emit(s, a, ev.TLB_FLUSH, ZERO, ZERO, NONE, NONE, ZERO, ZERO)
     elif s.road == xen.BARE:
-        _ignore(s, a, code)
+        ignore(s, a, code)
     elif code == xen.CMD_ENABLE:
         _enable(s, cpus, a, code)
     elif code == xen.CMD_PEEK or code == xen.CMD_CLEAN or code == xen.CMD_OFF:
         if s.log_dirty == ZERO:
-            _ignore(s, a, code)
+            ignore(s, a, code)
         elif code != xen.CMD_OFF and _bits_are_lost(s, cpus, a, code):
             return
         elif code == xen.CMD_PEEK:
@@ -68,7 +69,7 @@ def _carry_out(s, cpus, a, code, value):
         recycle.hap_set_allocation(s, a, value)
         emit(s, a, ev.SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
     elif not shadowing(s):
-        _ignore(s, a, code)
+        ignore(s, a, code)
     elif code == xen.CMD_BLOW:
         recycle.blow(s, c, a)
     elif code == xen.CMD_POOL:
@@ -78,11 +79,11 @@ def _carry_out(s, cpus, a, code, value):
 
 @jit
 def _modified_memory(s, c, a, first, n):
-    """A device has written `n` frames from `first` on, and the device model tells (hvm/dm.c: modified_memory).
+    """A device has written `n` frames from `first` on, and the device model reports it (hvm/dm.c: modified_memory).
 
-    While log-dirty is on each is marked and loses its shadows ("most probably not page tables any more"). The stores come by
-    DMA: they see no table, cause no fault, and happen on the bare road too. A PV guest's device writes through a grant: never
-    to a page table, and the mark comes when the grant ends, here at once.
+    While log-dirty is on each frame is marked, and its shadows are removed because it is hardly a page table any more. The
+    stores come by DMA: no table translates them, they cause no fault, and they happen on the bare road too. A PV guest's device
+    writes through a grant. It never writes to a page table, and the frame is marked when the grant ends, which is at once here.
     """
     for k in range(n):
         gfn = first + U(k)
@@ -99,7 +100,7 @@ def _modified_memory(s, c, a, first, n):
 
 @jit
 def _bits_are_lost(s, cpus, a, code):
-    """What PEEK and CLEAN do first: logs are flushed; then they fail (-ENOMEM) if ever a page of the tree could not be had."""
+    """PEEK and CLEAN flush the logs first. They fail (-ENOMEM) if the bitmap's tree ever lacked a page: returns True then."""
     pml_flush_all(s, cpus, a)
     if s.failed_allocs == ZERO:
         return False
@@ -109,19 +110,21 @@ def _bits_are_lost(s, cpus, a, code):
 
 
 @jit
-def _ignore(s, a, code):
+def ignore(s, a, code):
+    """What Xen refuses with -EINVAL: it is counted, and an event shows it."""
     s.ignored += ONE
     emit(s, a, ev.IGNORED, ZERO, ZERO, NONE, NONE, ZERO, code)
 
 
 @jit
 def _enable(s, cpus, a, code):
-    """ENABLE_LOGDIRTY. Shadow: blow, mode bit on, every vCPU detaches and reloads its root. HAP: poison the root entries.
+    """ENABLE_LOGDIRTY. Shadow: a blow, the mode bit, and every vCPU reloads its root. HAP: the root's entries are poisoned.
 
-    PV: shadows begin here (shadow_one_bit_enable), in a pool as small as Xen allows; a toy pool has the size it was given.
+    PV: shadow paging begins here (shadow_one_bit_enable), in a pool as small as Xen allows. A pool below Xen's least size
+    (s.floor is 0) has the size that the scenario gives.
     """
     if s.log_dirty != ZERO:
-        _ignore(s, a, code)
+        ignore(s, a, code)
         return
     s.enables += ONE
     detail = ZERO
@@ -147,10 +150,11 @@ def _enable(s, cpus, a, code):
 
 @jit
 def clean(s, cpus, a):
-    """CLEAN: the bitmap is read and zeroed, then write access goes away, all within one pause (sh_clean_dirty_bitmap).
+    """CLEAN: the bitmap is read and zeroed, then write access is taken away, all in one pause (sh_clean_dirty_bitmap).
 
-    What the processor has logged is in the bitmap by then. clean=revoke keeps the shadows and searches them: tables that are
-    out of sync come back first, with the bits gone already, so that nothing they map is made writable again.
+    What the processor has logged is in the bitmap by then. With clean=revoke (s.revoke) the shadows stay and are searched for
+    writable entries. Tables that are out of sync are resynced before that, when the bits are zero already, so that nothing
+    they map is made writable again.
     """
     s.cleans += ONE
     had = s.dirty_count
@@ -167,9 +171,11 @@ def clean(s, cpus, a):
 
 @jit
 def _off(s, cpus, a):
-    """OFF: mode bit off, tree freed. Shadow: CR3 reloaded, read-only entries stay until they fault. HAP: poison towards rw.
+    """OFF: the mode bit is cleared and the bitmap's tree is freed.
 
-    PV: after that shadows end (shadow_one_bit_disable), and their pool goes back to the host but for the tree's pages.
+    Shadow: every vCPU reloads its root; entries that are read-only stay so until they fault. HAP: the root's entries are
+    poisoned, and what is found under them becomes writable. PV: shadow paging ends (shadow_one_bit_disable), and the pool
+    goes back to the host.
     """
     s.offs += ONE
     pml_flush_all(s, cpus, a)

@@ -92,6 +92,25 @@ def command(r, cpus, a, code, value):
 
 
 @entry
+def refuse(r, a, code):
+    """A command that cannot be carried out at the present tick, whatever the road: one IGNORED event."""
+    s = r[0]
+    s.ev_now = s.tick
+    control.ignore(s, a, code)
+
+
+@entry
+def migration_event(r, a, kind, level, detail):
+    """Write an event of the toolstack that migrates the guest at the present tick: ROUND, SUSPEND or RESUME.
+
+    `level`: number of the round, or how the guest goes on; `detail` by kind (story/events.py). May raise MicroStop, see `emit`.
+    """
+    s = r[0]
+    s.ev_now = s.tick
+    emit(s, a, kind, ZERO, ZERO, NONE, NONE, level, detail)
+
+
+@entry
 def boot(r, cpus, a):
     """What stands before tick 0: pages the p2m has taken, each vCPU's snapshots and monitor table, its first CR3 load."""
     s = r[0]

@@ -1,4 +1,4 @@
-"""Whole migrations, from start to end, as reports; and one work moved down every road, side by side."""
+"""Whole migrations, from start to end, as reports; and the same guest migrated on every road, for comparison."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ROADS = (  # name, fields
     ("EPT + PML", {"road": "hap", "hap": "ept", "pml": 1}),
     ("NPT", {"road": "hap", "hap": "npt", "pml": 0}),
 )
-LOGGING = ("enable", "peek", "clean", "off")  # commands that are the toolstack's while it migrates
+LOGGING = ("enable", "peek", "clean", "off")  # while it migrates, only the toolstack gives these commands
 STRIDE = 1 << 20
 
 
-def moving(scenario: Scenario) -> Scenario:
-    """The scenario with a migration in it: Xen's pre-copy where it has none. The log is the toolstack's then, nobody else's."""
+def with_migration(scenario: Scenario) -> Scenario:
+    """The scenario with a migration: Xen's pre-copy where it has none, without other commands that read or switch the log."""
     if scenario.migrate != "no":
         return scenario
-    kept = tuple(command for command in scenario.commands if command.name not in LOGGING)
-    return scenario.replace(migrate="precopy", clean_every=0, do=format_do(kept))
+    others = tuple(command for command in scenario.commands if command.name not in LOGGING)
+    return scenario.replace(migrate="precopy", clean_every=0, do=format_do(others))
 
 
 def over(sim: Simulation) -> bool:
@@ -38,9 +38,9 @@ def over(sim: Simulation) -> bool:
     return sim.migration.state.next >= NEVER
 
 
-def move(scenario: Scenario, files=None) -> Simulation:
+def migrate(scenario: Scenario, files=None) -> Simulation:
     """Run a scenario until its migration is over."""
-    sim = Simulation(moving(scenario), files)
+    sim = Simulation(with_migration(scenario), files)
     while not over(sim):
         if sim.tick >= MAX_TICK:
             raise ScenarioError(f"The migration is not over after {MAX_TICK:,} ticks.")
@@ -49,7 +49,7 @@ def move(scenario: Scenario, files=None) -> Simulation:
 
 
 def report(sim: Simulation) -> dict[str, Any]:
-    """What a migration came to, as plain data: the JSON of `python -m pagingviz migrate`. Times in microseconds."""
+    """The outcome of a migration as plain data: the JSON of `python -m pagingviz migrate`. Times in microseconds."""
     sc, mig, st = sim.scenario, sim.migration, sim.migration.state
     exits = Counter()
     for r in st.rounds:
@@ -118,20 +118,23 @@ def slowdown(sim: Simulation) -> float:
     return round(spent / (spent + own), 4) if spent and sim.scenario.tracking == "costs" else 0.0
 
 
-def side_by_side(scenario: Scenario, files=None, told: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
-    """The same work and seed moved down every road of ROADS: a report each, with `name`; with `error` where it cannot run."""
+def side_by_side(scenario: Scenario, files=None, progress: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
+    """The same work and seed on every road of ROADS: a report each, with `name`; with `error` where it cannot run.
+
+    `progress` is called before each with how many are done and how many there are.
+    """
     rows = []
     for done, (name, fields) in enumerate(ROADS):
-        if told:
-            told(done, len(ROADS))
+        if progress:
+            progress(done, len(ROADS))
         try:
-            rows.append({"name": name, **report(move(moving(scenario).replace(**fields), files))})
+            rows.append({"name": name, **report(migrate(with_migration(scenario).replace(**fields), files))})
         except ScenarioError as error:
             rows.append({"name": name, "error": str(error)})
     return rows
 
 
-COLUMNS = (  # of the table of roads: heading, and what stands under it
+COLUMNS = (  # of the table of roads: (heading, text of a report under it)
     ("rounds", lambda r: len(r["rounds"])),
     ("pages", lambda r: f"{r['pages']:,}"),
     ("last round", lambda r: f"{r['rounds'][-1]['sent']:,}" if r["rounds"] else ""),

@@ -1,6 +1,7 @@
-"""How far the guest's processor has come: cycles of its operations, and of what the hypervisor took away from it.
+"""The time of the guest's processor: cycles of its operations, and those that the hypervisor took away from it.
 
-The engine counts, the table of costs prices (costs.py); with tracking=free only the operations themselves take time.
+The engine counts events, and the table of costs (arch/costs.py) gives the price of each. With tracking=free only the
+operations themselves take time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _RUNNING = len(costs.CAUSES) + len(costs.OTHER)  # the rest is paid while the do
 
 
 class Clock:
-    """Prices counters of one machine. `table`: cycles by key of costs.COSTS; `free`: tracking costs nothing."""
+    """Time of one machine from its counters. `table`: cycles by key of costs.COSTS; `free`: tracking costs nothing."""
 
     def __init__(self, machine: Machine, op: int, free: bool, table: Mapping[str, int] = costs.DEFAULT) -> None:
         self.words = machine.sys.view(np.ndarray).view(np.uint64)

@@ -1,6 +1,6 @@
 """The other host: the versions of the pages that have arrived, the contents of page tables, and machine frames of its own.
 
-A PV guest's tables hold machine frames. On the wire they hold pfns (xg_sr_common_x86_pv / xg_sr_save_x86_pv.c:
+A PV guest's tables hold machine frames. On the link they hold pfns (xg_sr_common_x86_pv / xg_sr_save_x86_pv.c:
 normalise_pagetable), and the receiver puts its own machine frames in (xg_sr_restore_x86_pv.c: x86_pv_localise_page).
 """
 
@@ -44,10 +44,10 @@ def localise(words: np.ndarray, p2m: np.ndarray) -> np.ndarray:
 
 
 class Destination:
-    """What has arrived. `machine`: the source, whose shape it has. Places are those of frames.Kept.
+    """What has arrived. `machine`: the source, whose shape the destination has. An index is that of a frame's words there.
 
-    versions uint64[kept]; tables uint64[zone, 512], of a PV guest with this host's machine frames; p2m as on the source but
-    for its numbers: machine frames are handed out downwards here.
+    versions uint64[kept]; tables uint64[zone, 512], which hold this host's machine frames when the guest is PV; p2m
+    uint64[frames], of a PV guest: machine frames are given out downwards here, so that none has its number of the source.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -64,11 +64,11 @@ class Destination:
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """What a checkpoint keeps: versions uint64[kept], tables uint64[zone, 512]."""
+        """Versions and tables, uint64[kept] and uint64[zone, 512]: what is saved of it."""
         return self.versions, self.tables
 
     def normalised(self, zone: np.ndarray) -> np.ndarray:
-        """Words of the source's tables at `zone`, int64[n], as they go over the wire: uint64[n, 512]. Raises InFlux."""
+        """Words of the source's tables at `zone`, int64[n], as they go over the link: uint64[n, 512]. Raises InFlux."""
         words = self.machine.view("tables").reshape(-1, 512)[zone]
         if self.pv:
             real = self._typed(zone)
@@ -85,9 +85,9 @@ class Destination:
                 return zone
         return np.concatenate([self.in_flux(zone[k : k + 1]) for k in range(zone.size)])
 
-    def _typed(self, places: np.ndarray) -> np.ndarray:
+    def _typed(self, index: np.ndarray) -> np.ndarray:
         """bool[n]: which frames are page tables by type."""
-        kind = self.machine.view("info")[places] >> xen.PGT_SHIFT & U(7)
+        kind = self.machine.view("info")[index] >> xen.PGT_SHIFT & U(7)
         return (kind >= 1) & (kind <= 4)
 
     def _arriving(self, zone: np.ndarray) -> np.ndarray:
@@ -98,16 +98,16 @@ class Destination:
             words[real] = localise(words[real], self.p2m)
         return words
 
-    def receive(self, places: np.ndarray) -> None:
-        """The pages at `places`, int64[n], arrive as they are on the source now. Raises InFlux, and then none has."""
-        zone = places[places < self.tables.shape[0]]
+    def receive(self, index: np.ndarray) -> None:
+        """The pages at `index`, int64[n], arrive as they are on the source now. Raises InFlux, and then none has."""
+        zone = index[index < self.tables.shape[0]]
         self.tables[zone] = self._arriving(zone)
-        self.versions[places] = self.machine.view("ver")[places]
+        self.versions[index] = self.machine.view("ver")[index]
 
-    def take(self, places: np.ndarray, versions: np.ndarray, tables: np.ndarray) -> None:
-        """Pages at `places`, int64[n], arrive as they were when `versions` and `tables` (of `image`) were set aside."""
-        self.versions[places] = versions[places]
-        zone = places[places < self.tables.shape[0]]
+    def take(self, index: np.ndarray, versions: np.ndarray, tables: np.ndarray) -> None:
+        """Pages at `index`, int64[n], arrive as they were when `versions` and `tables` (of `image`) were set aside."""
+        self.versions[index] = versions[index]
+        zone = index[index < self.tables.shape[0]]
         self.tables[zone] = tables[zone]
 
     def image(self) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +115,7 @@ class Destination:
         return self.machine.view("ver").copy(), self._arriving(np.arange(self.tables.shape[0]))
 
     def differs(self, versions: np.ndarray, tables: np.ndarray) -> np.ndarray:
-        """Places whose page is not that of the image: int64[n]."""
+        """Index of each frame whose page is not that of the image: int64[n]."""
         wrong = self.versions != versions
         wrong[: len(tables)] |= np.any(self.tables != tables, axis=1)
         return np.flatnonzero(wrong)

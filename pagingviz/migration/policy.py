@@ -1,7 +1,7 @@
-"""When to stop copying a running guest: the policies of Xen, of older Xens, of Clark et al. 2005, of QEMU; own numbers.
+"""When to stop copying a running guest: the policies of Xen, older Xen, Clark et al. 2005, QEMU, and with numbers of one's own.
 
 Xen asks its policy twice an iteration, before the CLEAN with dirty_count = -1 and after it with the count (xg_sr_save.c:
-send_memory_live). Each policy here answers the same two questions; what it does not know then, it answers with CONTINUE.
+send_memory_live). Each policy here is asked the same two questions. It answers CONTINUE when it does not know enough.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ CONTINUE, STOP = "CONTINUE", "STOP_AND_COPY"
 XEN_TARGET, XEN_ROUNDS = 50, 5  # SPP_TARGET_DIRTY_COUNT, SPP_MAX_ITERATIONS
 LEGACY_ROUNDS, LEGACY_FACTOR = 29, 3  # DEF_MAX_ITERS, DEF_MAX_FACTOR of xc_domain_save (Xen <= 4.5)
 CLARK_LEFT = 64  # pages: 256 KB (NSDI 2005, 5.2)
-CLARK_LEAST, CLARK_STEP = 5, 10  # of the most bandwidth, 500 Mb/s in the paper: it starts with a fifth, and adds a tenth
+CLARK_LEAST, CLARK_STEP = 5, 10  # the first round has a fifth of the bandwidth, each later one a tenth more than was dirtied
 THROTTLE_FIRST, THROTTLE_STEP, THROTTLE_MOST = 20, 10, 99  # percent: cpu-throttle-initial, -increment, max-cpu-throttle
 THROTTLE_TRIGGER = 50  # percent of the bytes sent: throttle-trigger-threshold
-GIVES_UP = 100  # rounds after which somebody cancels what would go on for ever
+GIVES_UP = 100  # rounds after which a migration that does not converge is cancelled
 
 
 @dataclass(frozen=True)
 class Stats:
-    """What a policy is told. dirty_count: frames, -1 while unknown; sent, skipped: entries of the last round; total_written:
-    frames in all sets before this one, total_sent: of them those that went over the wire, the others were skipped.
+    """What a policy is given. dirty_count: frames, -1 while unknown; sent, skipped: entries of the last round; total_written:
+    frames in all sets before this one; total_sent: how many of them went over the link, the others were skipped.
 
-    dirty_rate: MB/s that the guest dirtied during the last round; seconds: that the frames in hand would take at
+    dirty_rate: MB/s that the guest dirtied during the last round; seconds: time that the frames of the next set would take at
     full bandwidth.
     """
 
@@ -42,8 +42,10 @@ class Stats:
 
 @dataclass(frozen=True)
 class Policy:
-    """One policy. `sends_on_stop`: the frames in hand are still sent live when it says STOP (Xen's way), else with the last
-    round; `skips`: frames that are dirty again when their batch begins wait for the next round."""
+    """One policy. `sends_on_stop`: when it answers STOP, the next set is still sent live (Xen's way), else with the last round.
+
+    `skips`: frames that are dirty again when their batch begins wait for the next round.
+    """
 
     name: str
     target: int = XEN_TARGET
@@ -77,13 +79,13 @@ class Policy:
         return self._enough(s)
 
     def _enough(self, s: Stats) -> tuple[str, str]:
-        """Not more than `factor` times the guest's size goes over the wire (xc_domain_save: total_sent)."""
+        """Not more than `factor` times the guest's size goes over the link (xc_domain_save: total_sent)."""
         if self.factor and s.total_sent > self.factor * s.p2m_size:
             return STOP, f"{s.total_sent:,} pages sent, more than {self.factor} times the guest"
         return CONTINUE, ""
 
     def _clark(self, s: Stats) -> tuple[str, str]:
-        """Each round as fast as the last one was dirtied and a little more; stop when that is more than there is."""
+        """Each round is a little faster than the last one was dirtied; stop when that is more than the bandwidth."""
         if s.dirty_count < 0 or s.iteration == 0:
             return CONTINUE, ""
         if s.dirty_count < self.target:

@@ -1,112 +1,87 @@
-"""Pages onto the wire: what goes in a batch, how many bytes it is, and what arrives.
+"""Pages onto the link: what goes in a batch, how many bytes it is, and what arrives.
 
 Source: Xen tools/libs/guest/xg_sr_save.c (add_to_batch, write_batch); zero pages and differences are QEMU's.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from pagingviz.migration import wire
+from pagingviz.migration.effects import Advance, BeginBatch, Command, OpenRecord, SendPages, Skip, Step
+from pagingviz.migration.rounds import entries
+from pagingviz.migration.situation import Situation
 from pagingviz.migration.state import LIVE, ROLLING
-from pagingviz.migration.xbzrle import sizes
-
-if TYPE_CHECKING:
-    from pagingviz.migration.run import Migration
+from pagingviz.migration.xbzrle import differences
 
 _NONE = np.zeros(0, np.int64)
 
 
-def send(mig: Migration) -> None:
-    """The next entries of the round: as they are on the source now. In batches of 1024, ascending."""
-    st, r = mig.state, mig.state.rounds[-1]
+def send(now: Situation) -> Step:
+    """The next entries of the round, as they are on the source now: in batches of 1024, ascending."""
+    st, planned = now.state, now.state.rounds[-1].planned
     if st.at >= st.batch:
-        _begin_batch(mig)
-    upto = min(st.batch, st.at + wire.chunk(r.planned))
-    frames = np.arange(st.at, upto) if st.todo is None else st.todo[st.at : upto]
-    st.at = upto
+        yield from _begin_batch(now)
+    upto = min(st.batch, st.at + wire.chunk(planned))
+    frames, skipped = entries(now, upto), 0
     if st.skip is not None:
         again = np.isin(frames, st.skip)
-        r.skipped += int(again.sum())
+        skipped = int(again.sum())
         frames = frames[~again]
-    if frames.size and not st.opened:
-        put_bytes(mig, wire.PAGE_DATA)
-        st.opened = True
-    put(mig, frames)
-
-
-def _begin_batch(mig: Migration) -> None:
-    """A new PAGE_DATA record; where pages that are dirty again are skipped, a PEEK says which (legacy xc_domain_save)."""
-    st, r = mig.state, mig.state.rounds[-1]
-    st.batch = min(st.at + wire.BATCH, r.planned)
-    st.skip, st.opened = None, False
-    if mig.policy.skips and r.kind == "live":
-        mig.command("peek")
-        st.skip = mig.machine.dirty_frames()
-
-
-def put(mig: Migration, frames: np.ndarray) -> None:
-    """Send these frames, int64[n]: count them, let them arrive, keep the link busy for as long as it takes."""
-    st, r, m = mig.state, mig.state.rounds[-1], mig.machine
+    yield Advance(upto, skipped)
     if not frames.size:
         return
-    real = frames[frames < mig.frames]  # beyond: holes of the p2m, entries without a page (XTAB)
-    places = mig.places(real)
-    held = _held_back(mig, places) if st.phase == LIVE else _NONE
-    if held.size:
-        st.deferred = np.union1d(st.deferred, m.kept.frames()[held])
-        places, r.skipped = np.setdiff1d(places, held), r.skipped + held.size
-    empty, size = 0, 0
-    if mig.scenario.zeros:
-        zero = zero_pages(mig, places)
-        empty = real.size - held.size - places.size + int(zero.sum())  # frames without state were never written
-        size = empty * wire.ZERO_PAGE
-    smaller, saved = sizes(mig, places, r.number) if st.phase != ROLLING else (0, 0)
-    _receive(mig, places)
+    if not st.opened:
+        yield OpenRecord()
+    yield pages(now, frames)
+
+
+def _begin_batch(now: Situation) -> Step:
+    """A new PAGE_DATA record; where pages that are dirty again are skipped, a PEEK says which (legacy xc_domain_save)."""
+    r = now.state.rounds[-1]
+    yield BeginBatch(min(now.state.at + wire.BATCH, r.planned))
+    if now.policy.skips and r.kind == "live":
+        yield Command("peek")
+        yield Skip(now.machine.dirty_frames())
+
+
+def pages(now: Situation, frames: np.ndarray) -> SendPages:
+    """What sending these frames, int64[n], comes to: entries, pages, bytes, and which pages arrive."""
+    rolling = now.state.phase == ROLLING  # the guest runs there: pages are sent as it left them here
+    real = frames[frames < now.frames]  # beyond: holes of the p2m, entries without a page (XTAB)
+    index = now.index_of(real)
+    held = _held_back(now, index) if now.state.phase == LIVE else _NONE
+    index = np.setdiff1d(index, held) if held.size else index
+    empty = 0
+    if now.scenario.zeros:  # frames without state were never written
+        empty = real.size - held.size - index.size + int(zero_pages(now, index).sum())
+    smaller, saved, cached = (0, 0, _NONE) if rolling else _as_differences(now, index)
     whole = real.size - held.size - empty - smaller
-    r.sent += frames.size
-    r.data += whole + smaller
-    st.total_sent += frames.size
-    st.sent_in[places] = r.number
-    st.times[places] += 1
-    put_bytes(mig, frames.size * wire.ENTRY + whole * wire.PAGE + saved + size, whole + smaller)
+    size = frames.size * wire.ENTRY + whole * wire.PAGE + saved + empty * wire.ZERO_PAGE
+    deferred = now.machine.kept.frames()[held]
+    return SendPages(frames, index, deferred, whole + smaller, size, cached, now.image if rolling else None)
 
 
-def _receive(mig: Migration, places: np.ndarray) -> None:
-    """The pages arrive on the other host: as they are now, or, once the guest runs there, as it left them here."""
-    if mig.state.phase == ROLLING:
-        assert mig.image
-        mig.destination.take(places, *mig.image)
-        mig.state.arrived[places] = True
-    else:
-        mig.destination.receive(places)
+def _as_differences(now: Situation, index: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """(pages that go as differences, their bytes, page numbers, int64[c], that the cache holds afterwards); XBZRLE."""
+    if not now.cache.gfn.size:
+        return 0, 0, _NONE
+    hits, cached = now.cache.lookup(now.machine.kept.frames()[index], now.state.rounds[-1].number)
+    return *differences(now.machine, now.destination, index[hits]), cached
 
 
-def put_bytes(mig: Migration, size: int, pages: int = 0) -> None:
-    """Bytes on the wire; those of a round that is not over are its own."""
-    st = mig.state
-    st.link += mig.link.cycles(size, pages, st.rate)
-    st.bytes += size
-    if st.rounds and not st.rounds[-1].ended:
-        st.rounds[-1].bytes += size
-
-
-def zero_pages(mig: Migration, places: np.ndarray) -> np.ndarray:
-    """Of frames by their places, int64[n]: bool[n], never stored to, and without anything in it."""
-    m = mig.machine
-    now = m.view("ver"), m.view("tables").reshape(-1, 512)
-    versions, tables = mig.image if mig.image and mig.state.phase == ROLLING else now
-    zero = versions[places] == 0
-    zone = places < int(m.sys[0].zone)
-    zero[zone] &= ~np.any(tables[places[zone]], axis=1)
+def zero_pages(now: Situation, index: np.ndarray) -> np.ndarray:
+    """Of frames by their index, int64[n]: bool[n], never stored to, and without anything in it."""
+    m = now.machine
+    source = m.view("ver"), m.view("tables").reshape(-1, 512)
+    versions, tables = now.image if now.image and now.state.phase == ROLLING else source
+    zero = versions[index] == 0
+    zone = index < int(m.sys[0].zone)
+    zero[zone] &= ~np.any(tables[index[zone]], axis=1)
     return zero
 
 
-def _held_back(mig: Migration, places: np.ndarray) -> np.ndarray:
-    """Places of PV tables that cannot be normalised now (EAGAIN): deferred until the guest is suspended."""
-    if mig.scenario.road != "pv":
+def _held_back(now: Situation, index: np.ndarray) -> np.ndarray:
+    """Index of PV tables that cannot be normalised now (EAGAIN): deferred until the guest is suspended."""
+    if now.scenario.road != "pv":
         return _NONE
-    flux = mig.destination.in_flux(places[places < int(mig.machine.sys[0].zone)])
-    return np.union1d(flux, places[places == int(mig.fail[1])]) if mig.fail[0] == "flux" else flux
+    flux = now.destination.in_flux(index[index < int(now.machine.sys[0].zone)])
+    return np.union1d(flux, index[index == int(now.fail[1])]) if now.fail[0] == "flux" else flux

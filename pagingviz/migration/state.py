@@ -1,4 +1,4 @@
-"""Where a migration stands: one value that is copied with every checkpoint of the machine. No rules here.
+"""The state of a migration: one value that is copied with every checkpoint of the machine. There are no rules here.
 
 Times are cycles of the guest's processor since tick 0. Frames are guest frames: what Xen's toolstack calls pfn.
 """
@@ -25,7 +25,7 @@ WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
 )
 PAUSED = (FINAL, STATE, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
-Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[kept], tables uint64[zone, 512]) of a guest, set aside
+Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[kept], tables uint64[zone, 512]) of a host's memory
 
 
 @dataclass
@@ -38,9 +38,9 @@ class Round:
     planned: int  # frames in the set
     began: int
     tick: int
-    sent: int = 0  # entries on the wire
+    sent: int = 0  # entries on the link
     data: int = 0  # of them with a page behind, whole or as a difference
-    skipped: int = 0  # left for later: dirty again already, or in flux
+    skipped: int = 0  # of the set, not sent: dirty again already, or in flux
     bytes: int = 0
     ended: int = 0
     dirtied: int = 0  # frames that the reading after it found dirty
@@ -58,7 +58,7 @@ class State:
     """All of a migration that changes.
 
     Frames, int64[n] ascending: todo, those of the round (None: all); skip; deferred. Counters that have a price, uint64[causes]
-    (Clock.counts): counts, since. By the places of frames.Kept: sent_in and times, uint16[kept]; arrived and fetched,
+    (Clock.counts): counts, since. By the index of a frame's words: sent_in and times, uint16[kept]; arrived and fetched,
     bool[kept]; frozen, uint64[kept].
     """
 
@@ -77,7 +77,7 @@ class State:
     asked: int = 0  # times that the policy was asked
     total_written: int = 0
     dirty_count: int = 0
-    total_sent: int = 0  # entries on the wire, of all rounds
+    total_sent: int = 0  # entries on the link, of all rounds
     todo: np.ndarray | None = None
     at: int = 0  # next of `todo`
     batch: int = 0  # entries left in the record that is being written

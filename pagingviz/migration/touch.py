@@ -1,7 +1,8 @@
-"""Which frames a stretch of the guest's work touches: what post-copy must have, sooner or later.
+"""Which frames the guest touches while it runs for some ticks: post-copy must have fetched or pushed all of them.
 
-Read off the guest's own tables after the stretch, so that it needs no event of each access: the tables on each way, the pages
-at their ends, and all that was stored to. Left out: what was mapped and unmapped again within one stretch, reads only.
+They are found in the guest's own tables after those ticks, so that no event of each access is needed: the tables on the way to
+each page, the pages themselves, and all frames that were stored to. A page that was only read, and unmapped again in the same
+ticks, is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def ways(machine: Machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
 
 
 def touched(machine: Machine, op: np.ndarray, versions: np.ndarray) -> np.ndarray:
-    """Places (int64[n]) of the frames that the operations `op`, uint64[ticks], have touched, in the order of the first touch.
+    """Index, int64[n], of the frames that the operations `op`, uint64[ticks], have touched, in the order of the first touch.
 
     `versions`: uint64[kept], those before the operations.
     """
@@ -51,7 +52,7 @@ def touched(machine: Machine, op: np.ndarray, versions: np.ndarray) -> np.ndarra
     found = ways(machine, key >> operation.OP_PROC_SHIFT & operation.OP_PROC_MASK, key >> operation.OP_VPN_SHIFT)
     gfn = found.T.reshape(-1)
     stored = np.flatnonzero(machine.view("ver") != versions)
-    places = machine.kept.places(gfn[(gfn >= 0) & (gfn < int(machine.sys[0].frames))])
-    both = np.concatenate([places[places < machine.kept.count], stored])
+    index = machine.kept.places(gfn[(gfn >= 0) & (gfn < int(machine.sys[0].frames))])
+    both = np.concatenate([index[index < machine.kept.count], stored])
     _, first = np.unique(both, return_index=True)
     return both[np.sort(first)]

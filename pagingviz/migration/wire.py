@@ -1,4 +1,4 @@
-"""What goes over the wire, in bytes, and how long that takes. Contents are of no interest here: pages have versions.
+"""What goes over the link between two hosts, in bytes, and how long that takes. The contents of pages do not matter here.
 
 Source of the format: Xen docs/specs/libxc-migration-stream.pandoc, tools/libs/guest/xg_sr_stream_format.h.
 """
@@ -11,7 +11,7 @@ from pagingviz.scenario.scenario import Scenario
 
 PAGE = 4096
 BATCH = 1024  # MAX_BATCH_SIZE: entries in one PAGE_DATA record
-SLOTS = 256  # in a round of so many pages or fewer the guest runs between any two of them
+SLOTS = 256  # up to so many pages in a round, the guest runs between any two of them
 RECORD_HEADER = 8
 PAGE_DATA = RECORD_HEADER + 8  # what a record of pages costs beside its entries
 ENTRY = 8  # type and pfn of a page
@@ -19,13 +19,13 @@ CHECKPOINT = RECORD_HEADER
 ZERO_PAGE = 1  # a byte says that all the others are zero, too (QEMU: RAM_SAVE_FLAG_ZERO)
 FREQUENCY = 2_400  # cycles of the guest's processor in a microsecond
 
-# All that a recorded stream has beside its pages: headers, vCPU and platform state. 17 streams have these sizes exactly, a PV
-# guest's with two of its 8191 entries holding no page (tests/test_migration_recordings.py).
+# Bytes of a recorded stream that are not records of pages: headers, vCPU and platform state. 17 streams have these sizes
+# exactly; in a PV stream two of the 8191 entries have no page (tests/test_migration_recordings.py).
 STATE = {"hap": 4208, "shadow": 4040, "pv": 5640}
 
 
 def chunk(planned: int) -> int:
-    """Pages that are handed to the wire at once in a round of so many: never more than a batch."""
+    """Pages that are handed to the link at once in a round of `planned` pages: never more than a batch."""
     return max(1, min(BATCH, planned // SLOTS))
 
 
@@ -36,7 +36,7 @@ def stream_bytes(pfns: int, data: int, records: int, state: int) -> int:
 
 @dataclass(frozen=True)
 class Link:
-    """The wire between two hosts. bandwidth in MB/s (bytes a µs); latency, one way, and overhead of a page in cycles."""
+    """The network link between two hosts. bandwidth: MB/s (bytes a µs); latency (one way), overhead (of a page): cycles."""
 
     bandwidth: int
     latency: int

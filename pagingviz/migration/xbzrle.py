@@ -1,21 +1,20 @@
 """XBZRLE: a page that was sent before is sent as what differs (QEMU docs/devel/migration and migration/xbzrle.c).
 
-The difference is a list of pairs: how many bytes are equal, how many differ, and those; the numbers in LEB128. Contents come
-from versions: the i-th store to a data page writes i into one of its 512 words, chosen by the page and i.
+The difference is a list of runs: how many bytes are equal, how many differ, and the bytes that differ; both numbers are in
+LEB128. The contents of a data page follow from its version: its i-th store writes i into one of its 512 words, which the page's
+number and i choose.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from pagingviz.migration.run import Migration
+from pagingviz.machine.machine import Machine
+from pagingviz.migration.destination import Destination
 
 PAGE = 4096
-LIFETIME = 2  # rounds during which a cached page cannot be thrown out (CACHED_PAGE_LIFETIME)
-_DEEP = 1 << 14  # of a page stored to more often, only so many last stores are told apart
+LIFETIME = 2  # rounds during which a cached page is not replaced (CACHED_PAGE_LIFETIME)
+_DEEP = 1 << 14  # of a page with more stores, only so many of the last ones show in its contents
 
 
 def contents(gfn: int, version: int) -> np.ndarray:
@@ -69,7 +68,7 @@ def decode(old: np.ndarray, change: bytes) -> np.ndarray:
 
 
 class Cache:
-    """Pages as they were last sent, at most `size` of them; place in it by page number (migration/page_cache.c)."""
+    """Pages as they were last sent, at most `size` of them, each in the slot that its number gives (migration/page_cache.c)."""
 
     def __init__(self, size: int):
         self.gfn = np.full(size, -1, np.int64)
@@ -83,36 +82,39 @@ class Cache:
         """Put back what `copy` gave: int64[size] twice."""
         self.gfn[:], self.age[:] = saved
 
-    def holds(self, gfn: int, number: int) -> bool:
-        """Whether that page is in the cache; it is from now on, unless a younger one has its place."""
-        slot = gfn % self.gfn.size
-        if self.gfn[slot] == gfn:
-            self.age[slot] = number
-            return True
-        if self.gfn[slot] < 0 or self.age[slot] + LIFETIME <= number:
-            self.gfn[slot], self.age[slot] = gfn, number
-        return False
+    def lookup(self, gfns: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Look for pages, int64[n], in this order in round `number`: (bool[n], which are there; int64[c], those to `put`).
+
+        A page that is not there comes in, unless its slot holds a page that was used less than LIFETIME rounds ago.
+        """
+        hits, cached = np.zeros(gfns.size, bool), dict[int, int]()  # slot -> the page that was put there in this call
+        for k, gfn in enumerate(gfns.tolist()):
+            slot = gfn % self.gfn.size
+            holder, used = (cached[slot], number) if slot in cached else (int(self.gfn[slot]), int(self.age[slot]))
+            hits[k] = holder == gfn
+            if holder == gfn or holder < 0 or used + LIFETIME <= number:
+                cached[slot] = gfn
+        return hits, np.array(list(cached.values()), np.int64)
+
+    def put(self, gfns: np.ndarray, number: int) -> None:
+        """These pages, int64[n], are in the cache from now on, last used in round `number`."""
+        if gfns.size:
+            self.gfn[gfns % self.gfn.size], self.age[gfns % self.gfn.size] = gfns, number
 
 
-def change_of(mig: Migration, place: int) -> bytes | None:
+def change_of(machine: Machine, destination: Destination, index: int) -> bytes | None:
     """What makes the source's page of the one that the destination has; None when the whole page is no larger."""
-    d, m = mig.destination, mig.machine
-    gfn, zone = int(m.kept.frames()[place]), int(m.sys[0].zone)
-    if place < zone:
-        if d.pv:
-            return None  # a table's frames are the other host's there
-        return encode(d.tables[place].view(np.uint8), m.view("tables").reshape(-1, 512)[place].view(np.uint8))
-    return encode(contents(gfn, int(d.versions[place])), contents(gfn, int(m.view("ver")[place])))
+    gfn, zone = int(machine.kept.frames()[index]), int(machine.sys[0].zone)
+    if index < zone:
+        if destination.pv:
+            return None  # on the destination the table holds that host's machine frames
+        new = machine.view("tables").reshape(-1, 512)[index]
+        return encode(destination.tables[index].view(np.uint8), new.view(np.uint8))
+    return encode(contents(gfn, int(destination.versions[index])), contents(gfn, int(machine.view("ver")[index])))
 
 
-def sizes(mig: Migration, places: np.ndarray, number: int) -> tuple[int, int]:
-    """(pages that go as differences, their bytes) of `places`, int64[n], in round `number`; the cache has them afterwards."""
-    if not mig.cache.gfn.size:
-        return 0, 0
-    frames, pages, size = mig.machine.kept.frames(), 0, 0
-    for place in places.tolist():
-        if mig.cache.holds(int(frames[place]), number):
-            change = change_of(mig, place)
-            if change is not None:
-                pages, size = pages + 1, size + len(change)
-    return pages, size
+def differences(machine: Machine, destination: Destination, index: np.ndarray) -> tuple[int, int]:
+    """(pages that go as differences, their bytes) of the frames at `index`, int64[n], all of which are in the cache."""
+    changes = [change_of(machine, destination, k) for k in index.tolist()]
+    sizes = [len(change) for change in changes if change is not None]
+    return len(sizes), sum(sizes)

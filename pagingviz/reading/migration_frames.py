@@ -1,7 +1,7 @@
-"""Where the frames of a migration are, as sets: bool[n], one item for each frame that has state, in the order of
-`machine.kept.frames()`. A frame without state is never written, and crosses the wire once.
+"""Where each frame of a migrating guest is, as sets: bool[n], one item for each frame that has words in the regions by frame.
 
-The hypervisor knows what is dirty and the toolstack what it has sent; what the destination has is read from its versions.
+Their order is that of `machine.kept.frames()`. A frame without words is never written, and crosses the link once. What is dirty
+is read from the hypervisor's bitmap, what was sent from the state of the migration, what has arrived from the destination.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ _GUEST_GONE = (STATE, ROLLING, LOST)  # phases of them in which pages are still 
 
 
 def _set(mig: Migration, frames: np.ndarray) -> np.ndarray:
-    """The set of these frames."""
+    """bool[n]: the set that holds these frames, int64[k]."""
     out = np.zeros(mig.machine.kept.count, bool)
-    out[mig.places(np.asarray(frames, np.int64))] = True
+    out[mig.index_of(np.asarray(frames, np.int64))] = True
     return out
 
 
@@ -43,7 +43,7 @@ def waiting(mig: Migration) -> np.ndarray:
 
 
 def deferred(mig: Migration) -> np.ndarray:
-    """bool[n]: deferred to the last round, because the page has no form on the wire now (EAGAIN)."""
+    """bool[n]: deferred to the last round, because the page has no form on the link now (EAGAIN)."""
     return _set(mig, mig.state.deferred)
 
 
@@ -57,7 +57,7 @@ def passed_over(mig: Migration) -> np.ndarray:
 
 
 def in_flight(mig: Migration) -> np.ndarray:
-    """bool[n]: what was handed to the wire last, while a round lasts."""
+    """bool[n]: what was handed to the link last, while a round lasts."""
     st = mig.state
     if st.phase not in (LIVE, FINAL, ROLLING) or not st.rounds or not st.at or st.state_sent:
         return np.zeros(st.times.size, bool)
@@ -69,14 +69,14 @@ def in_flight(mig: Migration) -> np.ndarray:
 
 
 def arrived(mig: Migration) -> np.ndarray:
-    """bool[n]: the destination has the page, be it an old one."""
+    """bool[n]: the destination has the page, in its present version or an older one."""
     st = mig.state
     old_ones_gone = mig.scenario.migrate in POSTCOPY and st.phase in (*_GUEST_GONE, DONE)  # discarded at the hand-over
     return st.arrived if old_ones_gone else st.times > 0
 
 
 def outdated(mig: Migration) -> np.ndarray:
-    """bool[n]: the destination's page is not the source's; once the guest has gone on there, not that of the suspend."""
+    """bool[n]: the destination has another version than the source (once the guest runs there: than it had at the suspend)."""
     st, d = mig.state, mig.destination
     out = np.zeros(st.times.size, bool)
     if st.phase in (ROLLING, LOST):
@@ -86,10 +86,10 @@ def outdated(mig: Migration) -> np.ndarray:
     else:
         try:
             image = d.image()
-        except InFlux:  # a PV table in flux: it has no form on the wire now
+        except InFlux:  # a PV table in flux: it has no form on the link now
             image = mig.machine.view("ver"), d.tables
     if image is None:
-        return out  # compared at the resume (State.equal); the source is no more
+        return out  # the source is gone; it was compared at the resume (State.equal)
     out[d.differs(*image)] = True
     return out & arrived(mig)
 
@@ -100,7 +100,7 @@ def tables(mig: Migration) -> np.ndarray:
 
 
 def frames_passed(mig: Migration) -> int:
-    """Frames below this one have been sent or passed over at least once, if they are without state."""
+    """Frames below this one, if they have no words, have been sent or passed over at least once."""
     st = mig.state
     if not st.rounds or st.phase == ABORTED:
         return 0

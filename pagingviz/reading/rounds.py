@@ -1,4 +1,4 @@
-"""The rounds of a migration in numbers: paces, pauses, what followed what.
+"""The rounds of a migration in numbers: how fast they were sent and dirtied, the pauses, and the order of it all in time.
 
 Times are in cycles (migration/wire.py: FREQUENCY in a microsecond); MB/s are bytes a microsecond.
 """
@@ -10,8 +10,8 @@ from pagingviz.migration.run import Migration
 from pagingviz.migration.state import DONE, LIVE, LOST, ROLLING, WAITING, Round
 from pagingviz.timeline.simulation import Simulation
 
-AFTER = 5  # of the whole, that a time line shows of what came after it
-PLATEAU = 0.7  # of the pages of the round before: with so many again, a further round gains little
+AFTER = 5  # a time line shows what came after the migration for a fifth of its length
+PLATEAU = 0.7  # share of the round before: when so many pages are dirty again, a further round gains little
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def ended(mig: Migration) -> list[Round]:
 
 
 def fixed(mig: Migration) -> int:
-    """Cycles of a pause in which no page is sent: suspend, state, the way there, resume."""
+    """Cycles of a pause in which no page is sent: suspend, state, latency of the link, resume."""
     size = wire.STATE[mig.scenario.road]
     return mig.table["suspend"] + mig.table["resume"] + mig.link.latency + mig.link.cycles(size)
 
@@ -50,7 +50,7 @@ def paces(mig: Migration) -> list[Pace]:
 
 
 def working_set(mig: Migration) -> int:
-    """Pages that are dirty again after each round however short it was: their number, 0 while it still falls."""
+    """Number of pages that are dirty again after each round, however short it was; 0 while that number still falls."""
     found = paces(mig)
     if len(found) < 2 or not found[-1].pages or found[-1].pages < PLATEAU * found[-2].pages:
         return 0
@@ -58,7 +58,7 @@ def working_set(mig: Migration) -> int:
 
 
 def now(sim: Simulation) -> int:
-    """The present moment, in cycles: what the guest has done since the migration last looked counts at its pace."""
+    """The present moment, in cycles: what the guest has done since `State.settled` counts at the pace that it had before."""
     mig = sim.migration
     assert mig
     st = mig.state
@@ -68,7 +68,10 @@ def now(sim: Simulation) -> int:
 
 
 def stretches(sim: Simulation) -> list[tuple[str, str, int, int]]:
-    """What followed what: [(lane, text, from, to)] in cycles since the start. Lanes: rounds, and the guest itself."""
+    """The course of the migration: [(lane, text, from, to)] in cycles since its start.
+
+    Lanes: "wire" with the rounds; "source", "destination" and "nowhere" with the guest itself.
+    """
     mig = sim.migration
     assert mig
     st = mig.state
@@ -92,13 +95,13 @@ def stretches(sim: Simulation) -> list[tuple[str, str, int, int]]:
 
 
 def guest_gone_over(mig: Migration) -> bool:
-    """Whether the guest is on the destination now. After a failover of Remus a copy of an earlier one is."""
+    """Whether the guest is on the destination now. After a failover of Remus that is only an earlier copy of it: False."""
     st = mig.state
     return st.phase == ROLLING or (st.phase == DONE and mig.scenario.migrate != "remus")
 
 
 def pauses(mig: Migration) -> list[tuple[int, int]]:
-    """Times at which the guest stood still: [(from, to or 0 while it does)]. Of Remus' many checkpoints each."""
+    """Times at which the guest was suspended: [(from, to; 0 while it is)]. Remus has one for each checkpoint."""
     st = mig.state
     if mig.scenario.migrate != "remus":
         return [(st.suspended, st.resumed)] if st.suspended else []
@@ -110,7 +113,7 @@ def pauses(mig: Migration) -> list[tuple[int, int]]:
 
 
 def exits(mig: Migration, r: Round) -> dict[str, int]:
-    """Exits while a round is sent, by cause; of the one under way those so far."""
+    """Exits while a round is sent, by cause; of the round under way the exits up to now."""
     return r.exits if r.ended else mig.clock.exits(mig.state.since)
 
 

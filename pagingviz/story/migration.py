@@ -1,4 +1,4 @@
-"""A migration in words: what happens on the wire and to the guest at the present tick, and why."""
+"""A migration in words: what happens on the link and to the guest at the present tick, and why."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def duration(cycles: float) -> str:
 
 
 def bytes_text(n: int) -> str:
-    """So many bytes on a wire, in units of 1000: 512 kB, 3.14 MB."""
+    """A number of bytes on the link, in units of 1000: 512 kB, 3.14 MB."""
     return f"{n / 1e6:,.2f} MB" if n >= 1e6 else f"{n / 1e3:,.0f} kB"
 
 
@@ -27,7 +27,7 @@ def _pages(n: int) -> str:
 
 
 def turn(sim: Simulation, events: np.ndarray) -> tuple[str, str] | None:
-    """(sentence, source) when the migration is what matters in this tick: a round begins, a pause, its end; else None.
+    """(sentence, source) when a round, a pause or the end of the migration begins in this tick, or the guest is suspended.
 
     events: of the tick, EVENT_DTYPE[n].
     """
@@ -107,7 +107,7 @@ def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
 
 
 def at_work(sim: Simulation) -> tuple[str, str]:
-    """(sentence, source) of any moment of the migration: what the wire does."""
+    """(sentence, source) of any moment of the migration: what is sent, and what has become of the guest."""
     assert sim.migration
     st = sim.migration.state
     if st.phase == WAITING:

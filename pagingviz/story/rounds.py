@@ -15,7 +15,7 @@ def rows(mig: Migration) -> list[dict[str, object]]:
     """The table of rounds: one dict a round."""
     out = []
     for r in mig.state.rounds:
-        spent = max(1, (r.ended or mig.now) - r.began) / wire.FREQUENCY
+        spent = max(1, (r.ended or mig.time) - r.began) / wire.FREQUENCY
         kind = r.kind if r.ended else f"{r.kind}, under way"
         row = {
             "round": r.number,

@@ -17,8 +17,9 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.arch.words import ONE, U
 from pagingviz.core import run as kernels
-from pagingviz.core.audit import RULES, audit
+from pagingviz.core.audit import audit, rules
 from pagingviz.core.events import MicroStop
+from pagingviz.machine.event_record import EVENT_DTYPE, events_between
 from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
@@ -45,7 +46,6 @@ HISTORY = (
     "total_pages",
     "cleans",
 )
-EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn", "mfn", "level", "detail")])
 
 
 class Simulation:
@@ -99,9 +99,7 @@ class Simulation:
     def events(self) -> np.ndarray:
         """Events of the present tick in order, EVENT_DTYPE[n]; at most the last 4096."""
         s = self.machine.sys[0]
-        first = max(int(s.ev_tick), int(s.ev_n) - int(ev.RING))
-        rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
-        return rows[np.arange(first, int(s.ev_n)) % int(ev.RING)].view(EVENT_DTYPE).reshape(-1)
+        return events_between(self.machine, int(s.ev_tick), int(s.ev_n))
 
     def past_events(self) -> tuple[np.ndarray, bool]:
         """(EVENT_DTYPE[n] up to now, as far back as the ring has them without a gap, oldest first; True if from tick 0).
@@ -110,11 +108,10 @@ class Simulation:
         """
         n, end, need = int(self.machine.sys[0].ev_n), int(self.machine.sys[0].ev_n), self._tick
         parts: list[np.ndarray] = []
-        rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
         for k, (start, since, upto) in reversed(list(enumerate(self._runs))):
             if since <= need <= (self._tick if k == len(self._runs) - 1 else upto):
                 first = max(start, n - int(ev.RING))
-                part = rows[np.arange(first, end) % int(ev.RING)].view(EVENT_DTYPE).reshape(-1)
+                part = events_between(self.machine, first, end)
                 parts.insert(0, part[(part["tick"] <= need) & ((part["tick"] > since) | (since == 0))])
                 need = since
                 if since == 0 or first > start:
@@ -131,8 +128,8 @@ class Simulation:
         """ "" when every rule of the model holds, else the first broken one in words."""
         if self.crashed:
             return "the guest's kernel met a fault it cannot explain" if self.crashed == 2 else ""
-        code = int(audit(self.machine.sys, self.machine.cpu, self.machine.mem))
-        return RULES[code & 0xFF] + (f" (at {code >> 8:#x})" if code else "")
+        found = audit(self.machine.sys, self.machine.cpu, self.machine.mem)
+        return f"{rules.rule_of(found).sentence} (at {rules.where(found):#x})" if found else ""
 
     # ---- moving
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core import run
@@ -53,6 +54,8 @@ def _steps() -> Iterator[float]:
     nested_cells(machine.sys, machine.cpu, a, ZERO, ZERO)
     yield 0.05
     run.command(machine.sys, machine.cpu, a, U(xen.CMD_FLUSH), ZERO)
+    run.refuse(machine.sys, a, U(xen.CMD_DM))
+    run.migration_event(machine.sys, a, ev.SUSPEND, ZERO, ZERO)
     yield 0.06
     run.run(machine.sys, machine.cpu, a, op, credit)
     yield 0.06

@@ -24,7 +24,7 @@ def every_road() -> None:
     visit = session.current()
     if visit.player is None or visit.view.present:
         return
-    scenario = migrations.moving(visit.scenario.replace(do=visit.player.sim.script()))
+    scenario = migrations.with_migration(visit.scenario.replace(do=visit.player.sim.script()))
     with st.container(key="every-road"):
         st.subheader("Side by side")
         if scenario.frames * scenario.pace > MOST_TICKS:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pagingviz.experiments.migrations import moving
+from pagingviz.experiments.migrations import with_migration
 from pagingviz.migration import Migration
 from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
 from pagingviz.reading import rounds as numbers
@@ -105,7 +105,7 @@ def begin(visit: session.Visit, kind: str) -> None:
     if visit.scenario.migrate != "no" or kind == "no":
         visit.change(migrate=kind)
     elif visit.player is not None:
-        alone = moving(visit.scenario.replace(do=visit.player.sim.script()))
+        alone = with_migration(visit.scenario.replace(do=visit.player.sim.script()))
         visit.change(migrate=kind, clean_every=alone.clean_every, do=alone.do, migrate_at=visit.player.tick)
 
 

@@ -1,13 +1,14 @@
-"""Every present shadow entry against the guest's entry, and every frame's writable mappings against its count.
+"""Every present shadow entry is compared with the guest's entry, and each frame's writable mappings with its count.
 
-The shadow of an out-of-sync table is held against the snapshot instead of the table (sync.py).
+The shadow of an out-of-sync table is compared with the snapshot of the table instead (sync.py).
 """
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
 from pagingviz.core import logdirty
+from pagingviz.core.audit import rules
 from pagingviz.core.audit.pool import is_shadow
-from pagingviz.core.audit.says import clear_tmp, says
+from pagingviz.core.audit.report import broken, clear_tmp
 from pagingviz.core.audit.sync import remembered
 from pagingviz.core.build.jit import jit
 from pagingviz.core.shadow.entries import oos_slot
@@ -22,7 +23,7 @@ _PAIRS = U(256)
 
 @jit
 def entries(s, a):
-    """[1 2 3 4 5 6 7 8 9 17] of every entry of every shadow."""
+    """Every entry of every shadow: what it maps, with which rights, and where it must be empty."""
     for page in range(s.pool_cap):
         kind = a[s.o_ptype + page]
         if not is_shadow(kind):
@@ -34,7 +35,7 @@ def entries(s, a):
             else:
                 bad = _page(s, a, U(page), part, n)
             if bad != ZERO:
-                return says(bad, page)
+                return broken(bad, page)
             n += _PAIRS if kind == xen.SH_L2_32 else x86.ENTRIES
             part = a[s.o_pmore + part]
     return ZERO
@@ -61,17 +62,17 @@ def _page(s, a, head, page, first):
             bad = _level1(s, a, e, g) if level == ONE else _upper(s, a, e, g, level, levels, gfn == s.frames)
             if double and bad == ZERO:
                 twin = (a[s.o_pmore + frame(e)] << x86.PAGE_BITS) | (e & ~(frame(e) << x86.PAGE_BITS))
-                bad = ZERO if a[entry_at(s, page, i + ONE)] == twin else U(9)
+                bad = ZERO if a[entry_at(s, page, i + ONE)] == twin else rules.TARGET
             if bad != ZERO:
-                return U(29) if stale else bad
+                return rules.SNAPSHOT if stale else bad
         elif (g & x86.P) == ZERO and (s.shopt & xen.SHOPT_OUT_OF_SYNC) == ZERO:
-            return U(25)
+            return rules.NOT_EMPTY
     return ZERO
 
 
 @jit
 def _guests(s, a, levels, gfn, i):
-    """The guest's entry; of the identity table that stands for CR0.PG=0 (frame s.frames) a made-up one."""
+    """The guest's entry `i`. Frame s.frames stands for the identity map of CR0.PG=0, whose entries are computed."""
     if gfn == s.frames:
         return (i << U(22)) | x86.P | x86.RW | x86.US | x86.A | x86.D | x86.PSE
     return get_entry(s, a, levels, gfn, i)
@@ -79,66 +80,71 @@ def _guests(s, a, levels, gfn, i):
 
 @jit
 def _flags(s, e, g):
-    """sh_audit_flags: what holds at every level."""
+    """What holds of an entry at every level, as in Xen's audit of flags: the broken rule, or 0."""
     if (g & x86.P) == ZERO:
-        return U(7)
+        return rules.GUEST_NOT_PRESENT
     if (g & x86.A) == ZERO:
-        return U(20)
+        return rules.GUEST_NOT_ACCESSED
     if e & (x86.PSE | _G):
-        return U(22)
+        return rules.SUPERPAGE_OR_GLOBAL
     differ = (e ^ g) & (x86.US | x86.NX if s.cr & x86.CR_NXE else x86.US)
     if s.pv != ZERO:  # where U is always set
         differ &= x86.NX
-    return U(8) if differ != ZERO or (e & ~g & x86.RW) != ZERO else ZERO
+    return rules.RIGHTS if differ != ZERO or (e & ~g & x86.RW) != ZERO else ZERO
 
 
 @jit
 def _level1(s, a, e, g):
+    """The rule that entry `e` of level 1 breaks beside the guest's entry `g`; or 0."""
     bad = _flags(s, e, g)
     if bad != ZERO:
         return bad
     if e & x86.RW and (g & x86.D) == ZERO:
-        return U(21)
+        return rules.GUEST_NOT_DIRTY
     gfn = guest_frame(s, a, g)
-    return U(9) if gfn >= s.frames or frame(e) != a[s.o_p2m + gfn] else ZERO
+    return rules.TARGET if gfn >= s.frames or frame(e) != a[s.o_p2m + gfn] else ZERO
 
 
 @jit
 def _upper(s, a, e, g, level, levels, unpaged):
+    """The same above level 1, where an entry leads to another shadow; `unpaged`: the guest has paging off."""
     bad = _flags(s, e, g)
     if bad != ZERO:
         return bad
     if (e & x86.A) == ZERO or (e & x86.D) == ZERO:
-        return U(24)
+        return rules.UPPER_FLAGS
     child = frame(e)
     if level == TWO and g & x86.PSE and (levels != TWO or unpaged or s.cr & x86.CR_PSE):
         if e & x86.RW and (g & x86.D) == ZERO:
-            return U(21)
+            return rules.GUEST_NOT_DIRTY
         right = a[s.o_pkey + child] == big_leaf(levels, TWO, g) and a[s.o_ptype + child] == xen.FL1_OF[levels]
-        return ZERO if right else U(9)
+        return ZERO if right else rules.TARGET
     gfn = guest_frame(s, a, g)
     if gfn >= s.frames or a[s.o_pkey + child] != a[s.o_p2m + gfn]:
-        return U(9)
-    return ZERO if a[s.o_ptype + child] == xen.TYPE_OF_LEVEL[levels, level - ONE] else U(9)
+        return rules.TARGET
+    return ZERO if a[s.o_ptype + child] == xen.TYPE_OF_LEVEL[levels, level - ONE] else rules.TARGET
 
 
 @jit
 def _fl1_page(s, a, page, gfn):
-    """sh_audit_fl1_table, and that entry i maps the i-th frame of the superpage; `gfn`: the frame of entry 0."""
+    """The shadow of a superpage: entry i grants everything and maps the i-th frame; `gfn`: the frame of entry 0."""
     for i in range(x86.ENTRIES):
         e = a[entry_at(s, page, i)]
         if (e & x86.P) == ZERO:
             continue
         if (e & _FLAGS) | x86.RW | x86.D != x86.P | x86.US | x86.A | x86.RW | x86.D or e & x86.NX:
-            return U(23)
+            return rules.SPLINTERS
         if gfn + i >= s.frames or frame(e) != a[s.o_p2m + gfn + i]:
-            return U(9)
+            return rules.TARGET
     return ZERO
 
 
 @jit
 def typecounts(s, a):
-    """[11 12 14 29] typecount == writable mappings; 0 for a page table in sync; with log-dirty on a writable frame is dirty."""
+    """Each frame's typecount is the number of its writable mappings, which is 0 for a page table in sync.
+
+    Writable mappings of a table out of sync are remembered; with log-dirty on a writable frame is dirty.
+    """
     clear_tmp(s, a, s.frames)
     for page in range(s.pool_cap):
         kind = a[s.o_ptype + head_of(s, a, U(page))]
@@ -150,14 +156,14 @@ def typecounts(s, a):
     for gfn in range(s.frames):
         n, info = a[s.o_tmp + gfn], a[s.o_info + gfn]
         if s.pv == ZERO and n != info & xen.TYPECOUNT:
-            return says(10, gfn)
+            return broken(rules.TYPECOUNT, gfn)
         if n == ZERO:
             continue
         if is_page_table(s, a, gfn):
             if (info & xen.OOS_MAY_WRITE) == ZERO:
-                return says(11, gfn)
+                return broken(rules.TABLE_WRITABLE, gfn)
             if n != remembered(s, a, U(gfn)):
-                return says(27, gfn)
+                return broken(rules.FIXUPS, gfn)
         if s.log_dirty != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, U(gfn)):
-            return says(12, gfn)
+            return broken(rules.CLEAN_WRITABLE, gfn)
     return ZERO

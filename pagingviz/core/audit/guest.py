@@ -1,13 +1,14 @@
-"""The guest's own books, and the TLBs against the guest's tables.
+"""The guest kernel's own share counts, and the TLBs compared with the guest's tables.
 
-A raw guest (s.rows) keeps no share counts and may change entries without flushing: for it a TLB is only held to what the
-hypervisor owes, whatever the guest does.
+A raw guest (s.rows) has no share counts and may change entries without a flush. Of its TLB only that is checked which the
+hypervisor must ensure whatever the guest does.
 """
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.audit.says import clear_tmp, in_pml, says
+from pagingviz.core.audit import rules
+from pagingviz.core.audit.report import broken, clear_tmp, in_pml
 from pagingviz.core.build.jit import jit
 from pagingviz.core.frames import frame_at, place
 from pagingviz.core.shadow.shadows import is_page_table
@@ -18,7 +19,7 @@ _USER4, _USER2 = U(256), U(768)  # entries of the root that belong to the proces
 
 @jit
 def shares(s, cpus, a):
-    """share[gfn] == user entries of all processes that map it, walked through every table of their trees."""
+    """The share count of a frame is the number of user entries that map it, in all tables of all processes."""
     if s.rows != ZERO:
         return ZERO
     clear_tmp(s, a, s.kept)
@@ -27,13 +28,13 @@ def shares(s, cpus, a):
             _count(s, cpus[0], a, a[s.o_roots + proc])
     for k in range(s.kept):
         if a[s.o_tmp + k] != a[s.o_share + k]:
-            return says(19, frame_at(s, U(k)))
+            return broken(rules.SHARES, frame_at(s, U(k)))
     return ZERO
 
 
 @jit
 def _count(s, c, a, root):
-    """Count the leaf entries of one process. c.w_tab: the tables down to where we are, c.w_ent: the next entry of each."""
+    """Count the leaf entries of one process. c.w_tab: the tables on the way down, c.w_ent: the next entry of each."""
     top = (ZERO, ZERO, _USER2, THREE, _USER4)[int(s.guest_levels)]
     whole = x86.ENTRIES + x86.ENTRIES if s.guest_levels == TWO else x86.ENTRIES
     depth = ZERO
@@ -57,7 +58,7 @@ def _count(s, c, a, root):
 
 @jit
 def tlbs(s, cpus, a):
-    """Every live TLB entry is what the guest's tables say, and lets no store through that must be seen."""
+    """Every live TLB entry is what the guest's tables give, and lets no store through that must be trapped."""
     for v in range(s.vcpus):
         c = cpus[v]
         for w in range(c.t2t.size + c.t1t.size):
@@ -66,15 +67,15 @@ def tlbs(s, cpus, a):
             if tag >> x86.TLB_GEN_SHIFT == s.tlb_gen[v]:
                 vpn, val = tag & x86.VPN_MASK, c.t2v[w] if second else c.t1v[w - c.t2t.size]
                 if s.rows == ZERO and not _is_guests(s, c, a, vpn, val):
-                    return says(15, vpn)
+                    return broken(rules.TLB_TRANSLATION, vpn)
                 if val & (x86.TLB_W | x86.TLB_KW) and not _may_store(s, c, a, val):
-                    return says(16, vpn)
+                    return broken(rules.TLB_STORE, vpn)
     return ZERO
 
 
 @jit
 def _is_guests(s, c, a, vpn, val):
-    """Whether the guest's own walk gives this translation with at least these rights. Leaves the walk in c.w_*."""
+    """Whether a walk of the guest's tables gives this translation with at least these rights. Leaves the walk in c.w_*."""
     if read_path(s, c, a, vpn << x86.PAGE_BITS) != ZERO or c.w_leaf != val >> x86.TLB_GFN_SHIFT:
         return False
     return (

@@ -1,9 +1,10 @@
-"""The leaf of EPT or NPT of every frame that is kept."""
+"""The leaf of EPT or NPT of every frame that has words in the regions by frame."""
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.audit.says import in_pml, says
+from pagingviz.core.audit import rules
+from pagingviz.core.audit.report import broken, in_pml
 from pagingviz.core.build.jit import jit
 from pagingviz.core.frames import frame_at, mfn_of
 from pagingviz.core.nested import npt
@@ -15,7 +16,10 @@ from pagingviz.core.walk.page_walk import frame
 
 @jit
 def leaves(s, a):
-    """[H14 H15 H23] Each frame's leaf: right mfn, logdirty never writable, effectively ram_rw only with its bit set."""
+    """Each frame's leaf maps its machine frame. A leaf of type ram_logdirty is not writable. A clean frame is not writable.
+
+    The last is asked of the leaf as it will be when the changes that wait on the way down have been carried out.
+    """
     if s.npt != ZERO:
         return _npt_leaves(s, a)
     for k in range(s.kept):
@@ -31,21 +35,22 @@ def leaves(s, a):
             level -= ONE
         inside = gfn - first_frame(gfn, level)
         if (e & x86.EPT_RWX) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
-            return says(17, gfn)
+            return broken(rules.NESTED_TARGET, gfn)
         logged = (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT == xen.P2M_RAM_LOGDIRTY
         free = e & x86.EPT_W if s.pml == ZERO or level != ONE else e & x86.EPT_D  # with PML a store is free once D is set
         if logged and free != ZERO and not in_pml(s, a, gfn):
-            return says(18, gfn)
+            return broken(rules.LOGDIRTY_WRITABLE, gfn)
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)
             free = now & x86.EPT_W if s.pml == ZERO or level != ONE else now & x86.EPT_D
             if free != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn) and not in_pml(s, a, gfn):
-                return says(12, gfn)
+                return broken(rules.CLEAN_WRITABLE, gfn)
     return ZERO
 
 
 @jit
 def _npt_leaves(s, a):
+    """The same of NPT, whose recalculation waits in an entry's U bit (nested/npt.py)."""
     for k in range(s.kept):
         gfn = frame_at(s, U(k))
         page, shift, waits = s.hap_root, U(27), False
@@ -56,11 +61,11 @@ def _npt_leaves(s, a):
             e = a[entry_at(s, page, (gfn >> shift) & U(511))]
         inside = gfn & ((ONE << shift) - ONE)
         if (e & x86.P) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
-            return says(17, gfn)
+            return broken(rules.NESTED_TARGET, gfn)
         if npt.kind_of(e) == xen.P2M_RAM_LOGDIRTY and (e & x86.RW) != ZERO:
-            return says(18, gfn)
+            return broken(rules.LOGDIRTY_WRITABLE, gfn)
         if s.log_dirty != ZERO:
             now = npt.recalculated(s, e & ~x86.NPT_RECALC if waits else e)
             if (now & x86.RW) != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn):
-                return says(12, gfn)
+                return broken(rules.CLEAN_WRITABLE, gfn)
     return ZERO

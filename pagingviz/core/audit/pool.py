@@ -1,8 +1,9 @@
-"""Pages, hash, references, pins, slots: the shadow pool as a set of things."""
+"""The shadow pool: its pages and lists, the hash, what vCPUs have loaded, reference counts."""
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.audit.says import clear_tmp, says
+from pagingviz.core.audit import rules
+from pagingviz.core.audit.report import broken, clear_tmp
 from pagingviz.core.build.jit import jit
 from pagingviz.core.shadow.pool import entry_at, head_of
 from pagingviz.core.shadow.shadows import bucket, frame_shadowed, has_shadow, is_fl1, pinnable
@@ -17,11 +18,11 @@ def is_shadow(kind):
 
 @jit
 def lists(s, a):
-    """[18] Free list against page types, accounting. [22] The pinned list, and who is on it."""
+    """The free list holds the free pages, all pages add up, and the pinned list holds the pinned pages and no others."""
     n, page = ZERO, s.free_head
     while page != NONE and n <= s.pool_cap:
         if a[s.o_ptype + page] != xen.SH_FREE:
-            return says(1, page)
+            return broken(rules.FREE_LIST, page)
         n += ONE
         page = a[s.o_pnext + page]
     free, p2m, live, pinned = ZERO, ZERO, ZERO, ZERO
@@ -36,21 +37,21 @@ def lists(s, a):
             if a[s.o_ppin + page] != ZERO:
                 pinned += ONE
     if n != free or n != s.free_pages:
-        return says(1, n)
+        return broken(rules.FREE_LIST, n)
     if free + live != s.total_pages or p2m != s.p2m_pages:
-        return says(2, live)
+        return broken(rules.POOL_SIZE, live)
     page, before = s.pin_head, NONE
     while page != NONE and pinned != ZERO:
         if not pinnable(s, a[s.o_ptype + page]) or a[s.o_ppin + page] == ZERO or a[s.o_pprev + page] != before:
-            return says(6, page)
+            return broken(rules.PINNED_LIST, page)
         pinned -= ONE
         before, page = page, a[s.o_pnext + page]
-    return ZERO if pinned == ZERO and page == NONE and s.pin_tail == before else says(6, pinned)
+    return ZERO if pinned == ZERO and page == NONE and s.pin_tail == before else broken(rules.PINNED_LIST, pinned)
 
 
 @jit
 def hashed(s, a):
-    """[19] Each shadow has the pages of its type. [21] Right bucket, no duplicates, flag set exactly when there is an entry."""
+    """Each shadow has the pages of its type, is in the right bucket once, and its frame has the flag of its type."""
     heads, more = ZERO, ZERO
     for page in range(s.pool_cap):
         kind = a[s.o_ptype + page]
@@ -61,44 +62,44 @@ def hashed(s, a):
             rest = a[s.o_pmore + page]
             for _ in range(xen.SH_PAGES[kind] - ONE):
                 if rest == NONE or a[s.o_ptype + rest] != xen.SH_MORE or a[s.o_pkey + rest] != U(page):
-                    return says(30, page)
+                    return broken(rules.SHADOW_PAGES, page)
                 more -= ONE
                 rest = a[s.o_pmore + rest]
             if rest != NONE:
-                return says(30, page)
+                return broken(rules.SHADOW_PAGES, page)
     if more != ZERO:
-        return says(30, more)
+        return broken(rules.SHADOW_PAGES, more)
     flagged = ZERO
     for b in range(xen.HASH_BUCKETS):
         page = a[s.o_hash + b]
         while page != NONE:
             key, kind = a[s.o_pkey + page], a[s.o_ptype + page]
             if not is_shadow(kind) or bucket(key, kind) != b or heads == ZERO:
-                return says(3, page)
+                return broken(rules.HASH, page)
             if not is_fl1(kind):
                 if not has_shadow(s, a, frame_shadowed(s, a, page), kind):
-                    return says(3, page)
+                    return broken(rules.HASH, page)
                 flagged += ONE
             other = a[s.o_phash + page]
             while other != NONE:
                 if a[s.o_pkey + other] == key and a[s.o_ptype + other] == kind:
-                    return says(3, other)
+                    return broken(rules.HASH, other)
                 other = a[s.o_phash + other]
             heads -= ONE
             page = a[s.o_phash + page]
     if heads != ZERO:
-        return says(3, heads)
+        return broken(rules.HASH, heads)
     for gfn in range(s.frames + ONE):
         flags = (a[s.o_info + gfn] & xen.SHADOW_FLAGS) >> xen.SHADOW_FLAG_SHIFT
         while flags != ZERO:
             flagged -= flags & ONE
             flags >>= ONE
-    return ZERO if flagged == ZERO else says(4, flagged)
+    return ZERO if flagged == ZERO else broken(rules.SHADOW_FLAG, flagged)
 
 
 @jit
 def slots(s, cpus, a):
-    """[24] Every vCPU's slots hold the live shadow of the table that CR3, or a present PDPTE, names."""
+    """Every vCPU's slots hold the live shadow of the table that CR3, or a present PDPTE, names."""
     for v in range(s.vcpus):
         c = cpus[v]
         for i in range(4):
@@ -112,15 +113,18 @@ def slots(s, cpus, a):
             page = s.root[U(v) * U(4) + U(i)]
             if want > s.frames:
                 if page != NONE:
-                    return says(31, v)
+                    return broken(rules.LOADED, v)
             elif page == NONE or a[s.o_ptype + page] != kind or a[s.o_pkey + page] != a[s.o_p2m + want]:
-                return says(31, v)
+                return broken(rules.LOADED, v)
     return ZERO
 
 
 @jit
 def references(s, a):
-    """[20] refcount == parent entries + loaded slots + pinned, never 0; an up-pointer names an entry that points here."""
+    """A reference count is parent entries + slots that hold the shadow + 1 if pinned, and never 0.
+
+    An up-pointer names an entry that leads to the shadow.
+    """
     clear_tmp(s, a, s.pool_cap)
     for page in range(s.pool_cap):
         kind = a[s.o_ptype + head_of(s, a, U(page))] if a[s.o_ptype + page] != xen.SH_OUT else xen.SH_OUT
@@ -138,8 +142,8 @@ def references(s, a):
             continue
         n = a[s.o_pref + page]
         if n == ZERO or n != a[s.o_tmp + page] + a[s.o_ppin + page]:
-            return says(5, page)
+            return broken(rules.REFERENCES, page)
         up = a[s.o_pup + page]
         if up != NONE and ((a[up] & x86.P) == ZERO or frame(a[up]) != U(page)):
-            return says(5, page)
+            return broken(rules.REFERENCES, page)
     return ZERO

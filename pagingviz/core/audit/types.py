@@ -1,8 +1,9 @@
-"""A PV guest's types: every use that an entry, a pin or a loaded root makes of a frame, against its type and its count."""
+"""A PV guest's types: each use of a frame by an entry, a pin or a loaded root fits its type, and all uses are counted."""
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, ZERO, U
-from pagingviz.core.audit.says import clear_tmp, says
+from pagingviz.core.audit import rules
+from pagingviz.core.audit.report import broken, clear_tmp
 from pagingviz.core.build.jit import jit
 from pagingviz.core.pv.updates import type_of
 from pagingviz.core.walk.page_walk import FOUR, get_entry, guest_frame
@@ -10,14 +11,14 @@ from pagingviz.core.walk.page_walk import FOUR, get_entry, guest_frame
 
 @jit
 def types(s, a):
-    """Type and type count of every frame: what its uses by validated tables, pins and vCPUs add up to."""
+    """Type and type count of every frame are what its uses by validated tables, pins and vCPUs add up to."""
     clear_tmp(s, a, s.frames)
     for v in range(s.vcpus):
         for root in (s.kroot[v], s.uroot[v]):
             if root != NONE:
                 a[s.o_tmp + root] += ONE
                 if type_of(s, a, root) != FOUR:
-                    return says(33, root)
+                    return broken(rules.PV_TYPE, root)
     for n in range(s.zone):
         gfn = U(n)
         if a[s.o_info + gfn] & xen.PGT_PINNED:
@@ -31,9 +32,9 @@ def types(s, a):
                 continue
             used = guest_frame(s, a, e)
             if used >= s.frames or type_of(s, a, used) != (xen.PGT_WRITABLE if level == xen.PGT_L1 else level - ONE):
-                return says(33, gfn)
+                return broken(rules.PV_TYPE, gfn)
             a[s.o_tmp + used] += ONE
     for gfn in range(s.frames):
         if a[s.o_tmp + gfn] != a[s.o_info + gfn] & xen.TYPECOUNT:
-            return says(32, gfn)
+            return broken(rules.PV_TYPECOUNT, gfn)
     return ZERO

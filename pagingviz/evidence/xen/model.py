@@ -18,6 +18,7 @@ from pagingviz.arch.words import NONE, U
 from pagingviz.core import run as kernels
 from pagingviz.evidence.xen.guest import FRAMES, NOP, STORE, Guest, Row
 from pagingviz.evidence.xen.read import BY_GFN, KINDS, Event
+from pagingviz.machine.event_record import events_between
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.fields import pool_cap
 from pagingviz.scenario.scenario import Scenario
@@ -188,9 +189,7 @@ class Model:
         n = int(s.ev_n)
         if n == first:
             return
-        rows = self.machine.view("ring").reshape(-1, int(ev.RING_WORDS))
-        for i in range(max(first, n - int(ev.RING)), n):
-            tick, kind, _, gva, gfn, mfn, level, detail = (int(word) for word in rows[i % int(ev.RING)])
+        for tick, kind, _, gva, gfn, mfn, level, detail in events_between(self.machine, first, n).tolist():
             name = KIND.get(kind)
             if kind == ev.NPF_RECALC or kind == ev.HVM_NPF:
                 self._exit(tick, kind, gfn, mfn, detail)

@@ -32,6 +32,7 @@ from pagingviz.evidence.xen.model import RecordedWork, scenario_of
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration, wire
+from pagingviz.migration.effects import BeginRound, Effect
 from pagingviz.migration.policy import STOP, Policy, Stats
 from pagingviz.migration.state import Saved
 from pagingviz.scenario.fields import ScenarioError, one_of, quote
@@ -215,10 +216,12 @@ class RecordedMigration(Migration):
         self.ticks = ticks
         super().__init__(machine, work, P2M_SIZE[recorded.road], recorded.policy)
 
-    def start(self, todo: np.ndarray | None, kind: str, planned: int) -> None:
-        """As Migration.start: begin to send `todo`, int64[n]."""
-        super().start(todo, kind, planned)
-        self._take_link()
+    def apply(self, effect: Effect) -> bool | np.ndarray | None:
+        """As Migration.apply, whose answer may be int64[n]; each round has the link of the recorded one."""
+        answer = super().apply(effect)
+        if isinstance(effect, BeginRound):
+            self._take_link()
+        return answer
 
     def restore(self, saved: Saved) -> None:
         """As Migration.restore."""

@@ -1,14 +1,15 @@
-"""What every check uses: how it reports, and its counting space."""
+"""What the checks share: how they report a broken rule, a region to count in, whether a log holds a frame."""
 
 from pagingviz.arch import x86
 from pagingviz.arch.words import ONE, ZERO, U
+from pagingviz.core.audit import rules
 from pagingviz.core.build.jit import jit
 
 
 @jit
-def says(code, where):
-    """The audit's word for "rule `code` is broken at `where`"."""
-    return U(code) | (U(where) << U(8))
+def broken(rule, where):
+    """The audit's result when a rule (a constant of rules.py) is broken at `where`."""
+    return U(rule) | (U(where) << rules.CODE_BITS)
 
 
 @jit

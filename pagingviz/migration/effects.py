@@ -1,0 +1,281 @@
+"""What a step of a migration can have done. An effect is one plain value; the loop carries it out (run.py: Migration.apply).
+
+A step is a generator. It reads the situation, decides, and yields one effect after the other; it changes nothing itself. After
+each `yield` the effect has been carried out, and the step may read what has become of it. Two effects answer: Command and
+ReadBitmap. Frames are guest frames, int64[n] ascending; an index is the position of a frame's words in the regions by frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pagingviz.migration.state import Image
+
+
+class Effect:
+    """One thing that a step wants done. The classes of the sections below are groups: one function of run.py for each."""
+
+
+Step = Generator[Effect, Any, None]
+
+
+# ---- the hypervisor, the record of events, the link
+
+
+@dataclass(frozen=True)
+class Command(Effect):
+    """Give the hypervisor a command without a value, such as "enable". Answer: False when it failed for want of memory."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ReadBitmap(Effect):
+    """CLEAN. Answer: the frames whose bit was set, int64[n], with those in the processors' logs; None when it failed."""
+
+
+@dataclass(frozen=True)
+class Event(Effect):
+    """Write an event of the migration's own (events.ROUND, SUSPEND or RESUME) into the machine's record."""
+
+    kind: np.uint64
+    detail: int = 0
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class SendBytes(Effect):
+    """So many bytes without pages go onto the link."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Busy(Effect):
+    """Nothing more can be sent for so many cycles after what is on the link."""
+
+    cycles: int
+
+
+# ---- the live part
+
+
+class LoopEffect(Effect):
+    """Of what the loop of pre-copy knows: the policy's answers, readings, the set that is sent next."""
+
+
+@dataclass(frozen=True)
+class Begin(LoopEffect):
+    """The migration begins now: its times count from here, and the policy hears that every entry is dirty."""
+
+
+@dataclass(frozen=True)
+class Asked(LoopEffect):
+    """The policy was asked. `reason`: the rule behind a STOP; `rate`: MB/s of the next round, 0 where it does not choose."""
+
+    answer: str
+    reason: str
+    rate: int = 0
+
+
+@dataclass(frozen=True)
+class NextIteration(LoopEffect):
+    """The set is sent: it counts as written, and how many frames are dirty is unknown until the bitmap is read."""
+
+
+@dataclass(frozen=True)
+class Judged(LoopEffect):
+    """What a reading says of the round before it: frames dirtied, and of them those whose last store was sent already.
+
+    throttle: percent that auto-converge takes from the guest from now on; hot: periods in a row that were too dirty.
+    """
+
+    dirtied: int
+    needless: int
+    throttle: int
+    hot: int
+
+
+@dataclass(frozen=True)
+class NextSet(LoopEffect):
+    """These frames, int64[n], are sent next; None: all. with_deferred: what was left for the last round is among them."""
+
+    frames: np.ndarray | None
+    with_deferred: bool = False
+
+
+@dataclass(frozen=True)
+class Defer(LoopEffect):
+    """These frames, int64[n], wait for the last round."""
+
+    frames: np.ndarray
+
+
+# ---- rounds and pages
+
+
+class RoundEffect(Effect):
+    """Of where a round is, and pages that are sent in it."""
+
+
+@dataclass(frozen=True)
+class BeginRound(RoundEffect):
+    """A round over the next set begins. `kind` as in state.Round; `planned`: frames in the set."""
+
+    kind: str
+    planned: int
+
+
+@dataclass(frozen=True)
+class EndRound(RoundEffect):
+    """All of the round is sent, and the link has carried it."""
+
+
+@dataclass(frozen=True)
+class BeginBatch(RoundEffect):
+    """A new record of pages; it goes up to entry `upto` of the set."""
+
+    upto: int
+
+
+@dataclass(frozen=True)
+class Skip(RoundEffect):
+    """These frames, int64[n], are dirty again already and are passed over in this batch."""
+
+    frames: np.ndarray
+
+
+@dataclass(frozen=True)
+class Advance(RoundEffect):
+    """The entries of the set before `upto` are dealt with; `skipped` of those since the last time were passed over."""
+
+    upto: int
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class OpenRecord(RoundEffect):
+    """The header of a record of pages goes onto the link."""
+
+
+@dataclass(frozen=True)
+class SendPages(RoundEffect):
+    """Frames go onto the link and arrive.
+
+    frames: int64[n], an entry each; index: int64[k], of those whose page arrives; deferred: int64[m], frames that wait for the
+    last round; data: entries with a page, whole or as a difference; size: bytes; cached: page numbers, int64[c], that the cache
+    of XBZRLE holds from now on; image: where pages are taken from, None for the source as it is now.
+    """
+
+    frames: np.ndarray
+    index: np.ndarray
+    deferred: np.ndarray
+    data: int
+    size: int
+    cached: np.ndarray
+    image: Image | None
+
+
+@dataclass(frozen=True)
+class SendState(RoundEffect):
+    """The vCPUs' and the platform's state, `size` bytes, goes onto the link after the last round."""
+
+    size: int
+
+
+# ---- the pause and the end
+
+
+class TurnEffect(Effect):
+    """Of a turn of the migration: the guest stops or goes on, or all is over."""
+
+
+@dataclass(frozen=True)
+class Suspend(TurnEffect):
+    """The guest stops on the source."""
+
+
+@dataclass(frozen=True)
+class Resumed(TurnEffect):
+    """The guest goes on, here or there, when the link is free."""
+
+
+@dataclass(frozen=True)
+class Enter(TurnEffect):
+    """The migration is in this phase from now on (state.py)."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class Compared(TurnEffect):
+    """Whether what the destination has equals what the source had."""
+
+    equal: bool
+
+
+@dataclass(frozen=True)
+class GiveUp(TurnEffect):
+    """The migration fails for this reason, one sentence: the round under way ends, and a guest that was stopped goes on."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Finish(TurnEffect):
+    """The migration is over, in this phase; nothing more is to be done."""
+
+    phase: str
+
+
+# ---- post-copy and Remus
+
+
+class ImageEffect(Effect):
+    """Of what post-copy and Remus set aside of a host's memory."""
+
+
+@dataclass(frozen=True)
+class HandOver(ImageEffect):
+    """The source as it was when the guest left it; `arrived`, bool[kept]: which of its pages are on the destination already."""
+
+    image: Image
+    arrived: np.ndarray
+
+
+@dataclass(frozen=True)
+class CountTouches(ImageEffect):
+    """A store from now on is one that changes these versions, uint64[kept]."""
+
+    versions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fault(ImageEffect):
+    """The guest touched a page that was not there and waits `stall` cycles; the pages at `index`, int64[n], are fetched."""
+
+    stall: int
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class Seal(ImageEffect):
+    """The source as it is at this checkpoint's suspend."""
+
+    image: Image
+
+
+@dataclass(frozen=True)
+class Checkpoint(ImageEffect):
+    """All of the checkpoint has arrived and is in force on the backup at once."""
+
+
+@dataclass(frozen=True)
+class RollBack(ImageEffect):
+    """The backup throws away what came after its last complete checkpoint; `why`: one sentence."""
+
+    why: str

@@ -1,0 +1,98 @@
+"""Post-copy, and the second half of a hybrid: the guest goes on on the destination at once, and its pages follow.
+
+Sources: QEMU docs/devel/migration/postcopy.rst; Hines, Deshpande and Gopalan 2009 (prepaging).
+"""
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.migration import wire
+from pagingviz.migration.effects import (
+    Advance,
+    Busy,
+    Command,
+    Compared,
+    CountTouches,
+    EndRound,
+    Enter,
+    Event,
+    Fault,
+    HandOver,
+    Resumed,
+    SendBytes,
+    Step,
+)
+from pagingviz.migration.ending import finish
+from pagingviz.migration.rounds import begin_round, entries
+from pagingviz.migration.send import pages
+from pagingviz.migration.situation import Situation
+from pagingviz.migration.state import DONE, ROLLING, STATE
+from pagingviz.migration.touch import touched
+
+
+def hand_over(now: Situation) -> Step:
+    """Only state crosses in the pause, and after a live round a bitmap of the pages that are stale; pages follow."""
+    stale = now.state.todo
+    arrived = np.full(now.machine.kept.count, stale is not None)
+    if stale is not None:
+        arrived[now.index_of(stale)] = False
+    yield HandOver(now.destination.image(), arrived)
+    if stale is not None:
+        yield SendBytes(-(-now.frames // 8))
+    yield SendBytes(wire.STATE[now.scenario.road])
+    yield Busy(now.link.latency + now.table["resume"])
+    yield Enter(STATE)
+
+
+def go_on(now: Situation) -> Step:
+    """The guest goes on on the destination, with cold caches; from now on its pages are pushed."""
+    yield Enter(ROLLING)
+    yield Resumed()
+    yield Command("off" if now.machine.sys[0].log_dirty else "flush")
+    yield CountTouches(now.machine.view("ver").copy())
+    yield Event(ev.RESUME, 1, 4)
+    yield from begin_round(now, "pushed")
+
+
+def push(now: Situation) -> Step:
+    """Push the next pages in the background; those that a fault has brought are passed over."""
+    st = now.state
+    planned = st.rounds[-1].planned
+    while st.at < planned:
+        upto = min(planned, st.at + wire.chunk(planned))
+        frames = entries(now, upto)
+        yield Advance(upto)
+        frames = frames[~_there(now, frames)]
+        if frames.size:
+            yield pages(now, frames)
+            return
+    yield EndRound()
+    assert now.image
+    yield Compared(now.destination.differs(*now.image).size == 0)
+    yield from finish(now, DONE)
+
+
+def _there(now: Situation, frames: np.ndarray) -> np.ndarray:
+    """bool[n]: frames that have arrived. One without state cannot be asked for: it comes when it is pushed."""
+    index = now.machine.kept.places(frames)
+    known = index < now.machine.kept.count
+    return known & now.state.arrived[np.where(known, index, 0)]
+
+
+def demand(now: Situation, ticks: int) -> Step:
+    """The guest has run for `ticks` on the destination: each page it touched that was not there was a fault, and a wait.
+
+    A fault asks over the link (a round trip) and the page overtakes the background; the frames after it come along.
+    """
+    st, m = now.state, now.machine
+    op, credit = np.empty(ticks, np.uint64), np.empty(ticks, np.uint32)
+    now.work.fill(op, credit, st.settled - st.paused)
+    wanted = touched(m, op, st.frozen).tolist()
+    yield CountTouches(m.view("ver").copy())
+    for index in wanted:
+        if st.arrived[index]:
+            continue
+        near = np.arange(index, min(index + now.scenario.prefetch + 1, st.arrived.size))
+        near = near[~st.arrived[near]]
+        yield Fault(2 * now.link.latency + now.link.page, near)
+        yield pages(now, m.kept.frames()[near])

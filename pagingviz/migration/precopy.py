@@ -1,0 +1,149 @@
+"""Pre-copy in Xen's order (tools/libs/guest/xg_sr_save.c: send_memory_live, suspend_and_send_dirty): rounds, then a pause.
+
+The policy is asked before and after each reading of the bitmap. Stop-and-copy has the pause only; what post-copy and Remus do
+in it stands in postcopy.py and remus.py.
+"""
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.migration import wire
+from pagingviz.migration.effects import (
+    Asked,
+    Begin,
+    Busy,
+    Command,
+    Defer,
+    EndRound,
+    Event,
+    NextIteration,
+    NextSet,
+    ReadBitmap,
+    SendState,
+    Step,
+    Suspend,
+)
+from pagingviz.migration.ending import give_up, resume
+from pagingviz.migration.policy import CONTINUE, GIVES_UP, STOP, Stats
+from pagingviz.migration.postcopy import hand_over
+from pagingviz.migration.remus import checkpoint, seal
+from pagingviz.migration.rounds import begin_round, judged
+from pagingviz.migration.situation import Situation
+from pagingviz.migration.state import LIVE, Round
+
+
+def begin(now: Situation) -> Step:
+    """Log-dirty on; if it was on already, off first (xg_sr_save.c: enable_logdirty)."""
+    yield Begin()
+    if now.scenario.road == "bare":
+        yield from give_up(now, "No hypervisor, no migration: nobody is there to track what the guest writes.")
+    elif now.scenario.migrate in ("stop", "postcopy"):
+        yield from suspend(now)
+    else:
+        if now.machine.sys[0].log_dirty:
+            yield Command("off")
+        yield Command("enable")
+        yield from decide(now)
+
+
+def ask(now: Situation) -> Asked:
+    """The policy's answer to what is known now."""
+    st, policy = now.state, now.policy
+    last = st.rounds[-1] if st.rounds else Round(0, "live", 0, 0, 0)
+    dirty, spent = max(st.dirty_count, 0), max(1, last.ended - last.began)
+    stats = Stats(
+        iteration=st.iteration,
+        total_written=st.total_written,
+        dirty_count=st.dirty_count,
+        p2m_size=now.p2m_size,
+        sent=last.sent,
+        skipped=last.skipped,
+        dirty_rate=dirty * (wire.PAGE + wire.ENTRY) * wire.FREQUENCY / spent if st.rounds else 0.0,
+        seconds=wire.seconds(dirty * now.link.page),
+        total_sent=st.total_sent,
+    )
+    answer, reason = policy.ask(stats)
+    chooses = policy.name == "clark" and answer != STOP and st.dirty_count >= 0
+    return Asked(answer, reason, min(policy.next_rate(stats), now.link.bandwidth) if chooses else 0)
+
+
+def decide(now: Situation) -> Step:
+    """The top of Xen's loop: ask, and send the set in hand, with most policies even when the answer is STOP."""
+    st = now.state
+    yield ask(now)
+    if st.answer == CONTINUE or st.dirty_count > 0 and now.policy.sends_on_stop:
+        yield from begin_round(now, "live")
+        return
+    if st.todo is not None:
+        yield Defer(st.todo)
+    yield from after_set(now)
+
+
+def after_set(now: Situation) -> Step:
+    """The set is sent: stop, or ask once more with dirty_count unknown, read the bitmap, and begin again."""
+    st = now.state
+    if st.answer == CONTINUE:
+        yield NextIteration()
+        yield ask(now)
+    if st.answer != CONTINUE or now.scenario.migrate == "hybrid":
+        yield from suspend(now)
+        return
+    if now.fail[0] == "p2m" and st.total_sent >= int(now.fail[1]) and now.scenario.road == "pv":
+        yield from give_up(now, "The guest changed its list of frames (p2m_generation) while it was being moved.")
+        return
+    dirty = yield ReadBitmap()
+    if dirty is None:
+        yield from give_up(now, "CLEAN failed with ENOMEM: the pool had no page for the bitmap's tree, and bits may be lost.")
+        return
+    if st.rounds:
+        yield judged(now, dirty)
+    if st.iteration >= GIVES_UP:
+        yield from give_up(now, f"It did not converge in {GIVES_UP} rounds and was cancelled.")
+        return
+    yield NextSet(dirty)
+    yield from decide(now)
+
+
+def round_over(now: Situation) -> Step:
+    """The link has carried all of a round; after the last one the state follows, and then the guest goes on somewhere."""
+    st, remus = now.state, now.scenario.migrate == "remus"
+    if not st.rounds[-1].ended:
+        yield EndRound()
+    if st.phase == LIVE:
+        yield from after_set(now)
+    elif not st.state_sent:
+        yield SendState(wire.STATE[now.scenario.road] + (wire.CHECKPOINT if remus else 0))
+        yield Busy(now.link.latency + now.table["resume"])
+    else:
+        yield from checkpoint(now) if remus else resume(now)
+
+
+def suspend(now: Situation) -> Step:
+    """The guest stops; what is dirty, what was deferred, and what others may still write goes with the last round."""
+    st, m = now.state, now.machine
+    yield Suspend()
+    yield Event(ev.SUSPEND)
+    yield Busy(now.table["suspend"])
+    left = None
+    if st.rounds:
+        dirty = yield ReadBitmap()
+        if dirty is None:
+            yield from give_up(now, "The last CLEAN failed with ENOMEM: bits may be lost, so nothing is handed over.")
+            return
+        left = np.union1d(dirty, st.deferred)
+        yield judged(now, left)
+        granted = m.kept.frames()[np.flatnonzero(m.view("info") & xen.GRANTED)]
+        left = np.union1d(left, granted).astype(np.int64)
+    yield NextSet(left, with_deferred=True)
+    yield from last_part(now)
+
+
+def last_part(now: Situation) -> Step:
+    """The guest stands still and the set is known: send it now, or let the guest go on over there and send it then."""
+    if now.scenario.migrate in ("postcopy", "hybrid"):
+        yield from hand_over(now)
+        return
+    if now.scenario.migrate == "remus":
+        yield seal(now)
+    yield from begin_round(now, "checkpoint" if now.state.checkpoints else "final")
