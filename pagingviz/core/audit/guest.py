@@ -9,7 +9,7 @@ from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core import logdirty
 from pagingviz.core.audit.says import clear_tmp, in_pml, says
 from pagingviz.core.build.jit import jit
-from pagingviz.core.frames import frame_at, place
+from pagingviz.core.frames import frame_at, word_of
 from pagingviz.core.shadow.shadows import is_page_table
 from pagingviz.core.walk.page_walk import get_entry, guest_frame, read_path
 
@@ -49,7 +49,7 @@ def _count(s, c, a, root):
         if (e & x86.P) == ZERO:
             continue
         if depth + ONE == s.guest_levels:
-            a[s.o_tmp + place(s, guest_frame(s, a, e))] += ONE
+            a[s.o_tmp + word_of(s, guest_frame(s, a, e))] += ONE
         else:
             depth += ONE
             c.w_tab[depth], c.w_ent[depth] = guest_frame(s, a, e), ZERO
