@@ -1,6 +1,8 @@
-"""The guest's kernel on the PV road: the same program, which asks for every change of a table. It writes machine frames into
-its entries, may not write to what is a table, and has two roots for a process: its own, and one for the user mode without
-the kernel's part."""
+"""The guest's kernel on the PV road: the same program, which asks for every change of a table.
+
+It writes machine frames into its entries, and may not write to a table. A process has two roots: one for the kernel, and one
+without the kernel's part for user mode.
+"""
 
 from .config import A, D, P, W
 from .guest import USER_SLOTS, GuestKernel
