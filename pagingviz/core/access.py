@@ -1,6 +1,7 @@
-"""One access of the guest by the road of its machine. No other file chooses by road what the hardware does.
+"""One access of the guest: first the TLB, then what the processor does on the road of this machine.
 
-With DONE, BY_EMULATION, x86.FAULT | error code and x86.GP a whole access has four results.
+The road is asked for in `miss` and where a guest loads CR3 or stores to its tables; no other file chooses by road what the
+hardware does.
 """
 
 from pagingviz.arch import events as ev

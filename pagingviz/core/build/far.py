@@ -1,8 +1,8 @@
-"""Kernels that others call through an address, so that their code is not compiled into every caller.
+"""Kernels that are called through their address, so that their code is not compiled into every kernel that calls them.
 
-numba compiles the code of whatever a kernel calls into that kernel, over and over on the way up: three times the work for all
-of our kernels together. A far kernel is compiled once, its address stands in the machine's record (s.far, in the order of
-state.FAR), and its callers jump there. Addresses belong to a process: they are no state, and `connect` writes them into each
+numba compiles the code of whatever a kernel calls into that kernel, and again into whatever calls that one: for all kernels
+together that is three times the work. A kernel with this decorator is compiled once. Its address stands in the machine's
+record, and its callers jump there. An address belongs to one process and is no state: `connect` writes all of them into each
 new record.
 """
 
@@ -39,7 +39,11 @@ else:
     _addresses: dict[str, int] = {}
 
     def far(kernel):
-        """As `jit`, for a kernel that is named in state.FAR. Its first parameter is `s`; types follow from the names."""
+        """As `jit`, for a kernel that is named in state.FAR. Its first parameter is `s`; the types follow from the names.
+
+        What this returns makes the code of a call: it loads the address from the record at `s`, and calls it as numba's own
+        functions call each other, passing an exception on.
+        """
         dispatcher = numba.njit(cache=True, **INNER)(kernel)
         names = list(inspect.signature(kernel).parameters)
         wanted = tuple(_BY_NAME.get(name, types.uint64) for name in names)
@@ -75,7 +79,10 @@ else:
         return caller
 
     def compile_far():
-        """Compile or load all far kernels, one a step of this generator; yields how many are done and how many there are."""
+        """Compile all these kernels, or load them from the cache: one for each step of this generator.
+
+        Yields how many are done and how many there are.
+        """
         for done, name in enumerate(FAR):
             if name not in _addresses:
                 dispatcher, wanted = _far[name]
@@ -85,7 +92,7 @@ else:
                 yield done + 1, len(FAR)
 
     def connect(sys):
-        """Write the addresses of all far kernels into the machine's record, compiling or loading them at the first call."""
+        """Write the addresses of all these kernels into a record SYS_DTYPE[1]; the first call compiles or loads them."""
         for _ in compile_far():
             pass
         sys["far"][0, :] = [_addresses[name] for name in FAR]

@@ -102,10 +102,10 @@ def _child(s, c, a, table, kind):
 
 @far
 def get_and_create_l1(s, c, a, gva, kind):
-    """Arena index of the level-1 shadow entry for `gva`, whose guest path is in c.w_*; missing shadows are made and linked.
+    """Find the level-1 shadow entry for `gva`, whose guest path is in c.w_*; make and link the shadows that are missing.
 
-    NONE when a PAE guest's level-2 table is not among the four that are loaded. `kind`: FETCH, READ or WRITE. Source: multi.c:
-    shadow_get_and_create_l1e.
+    Returns its arena index, or NONE when a PAE guest's level-2 table is not among the four that are loaded. `kind`: FETCH, READ
+    or WRITE. Source: multi.c: shadow_get_and_create_l1e.
     """
     relinked = False
     if c.levels == _FOUR:
