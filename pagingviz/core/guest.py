@@ -326,8 +326,7 @@ def _copy_l1(s, cpus, c, a, root, table, gva):
 
 @far
 def exit_process(s, c, a, child):
-    """End process `child`: its entries are set to 0 in ascending order, and its tables freed after what they map, the root
-    last.
+    """End process `child`: set its entries to 0 in ascending order, free each table after what it maps, and the root last.
 
     A frame that another process uses too is not freed.
     """
