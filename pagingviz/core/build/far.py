@@ -39,7 +39,7 @@ else:
     _addresses: dict[str, int] = {}
 
     def far(kernel):
-        """As `jit`, for a kernel that is named in state.FAR. Its first parameter is `s`; the types follow from the names.
+        """As `jit`, for a kernel in the list state.FAR. Its first parameter is `s`; the types follow from the names.
 
         What this returns makes the code of a call: it loads the address from the record at `s`, and calls it as numba's own
         functions call each other, passing an exception on.

@@ -31,8 +31,8 @@ PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
 # `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an
 # allocation inside a kernel becomes a compile error. With a numba that refuses it the kernels do without: see `accepted`.
 # C code never calls a kernel: without the wrapper for that, compiling takes a fifth less time (41 to 33 s CPU).
-# Most kernels are called by kernels only, and become part of their code. Without a wrapper for Python and a file of their own,
-# and with `emit` and the guest's stores called through an address (core/build/far.py), compiling takes a fifth less again.
+# Most kernels are called by kernels only, and become part of their code: without a wrapper for Python and a file of their own,
+# and with a few called through their address (core/build/far.py), compiling takes a fifth less again.
 OPTIONS = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 INNER = OPTIONS | {"no_cpython_wrapper": True}
 TESTED = ((0, 62), (0, 68))  # the first and the last numba that the engine was tried with: requirements.txt has these bounds
