@@ -154,10 +154,10 @@ def miss(s, c, a, gva, vpn, kind, user, size, value):
 def access(s, c, a, gva, kind, user, size, value):
     """One access of `kind` (FETCH, READ, WRITE) at `gva`, from user mode or not.
 
-    A write counts as a store to the frame. With `size` 8 or 4 it also stores `value` in the table entry at `gva`; with size 0
-    the contents of the frame do not matter, and only the count changes. Returns DONE, BY_EMULATION (the hypervisor has carried
-    out the store), x86.FAULT | the error code of the page fault, or x86.GP for an address that is not canonical. c.w_leaf is
-    the frame that was reached, if there was a walk.
+    A write raises the version of the frame, which counts the stores to it. With `size` 8 or 4 it also stores `value` in the
+    table entry at `gva`; with size 0 the contents of the frame do not matter. Returns DONE, BY_EMULATION (the hypervisor has
+    carried out the store), x86.FAULT | the error code of the page fault, or x86.GP for an address that is not canonical.
+    c.w_leaf is the frame that was reached, if there was a walk.
     """
     if not canonical(gva):
         return x86.GP

@@ -90,7 +90,7 @@ def poison_root(s, a):
 def recalculated(s, entry):
     """The word of a poisoned leaf with its type computed anew: ram_logdirty while all frames are logged, else ram_rw.
 
-    Source: p2m-ept.c: resolve_misconfig; asm/p2m.h: p2m_recalc_type.
+    Without x86.EPT_RECALC only its memory type is put right. Source: p2m-ept.c: resolve_misconfig; asm/p2m.h: p2m_recalc_type.
     """
     if (entry & x86.EPT_RECALC) == ZERO:
         return (entry & ~x86.EPT_EMT) | x86.EPT_WB

@@ -118,13 +118,13 @@ def remap(s, c, a, gfn, value):
 
 @jit
 def protect(s, c, a, gfn):
-    """Make a frame read-only in the kernel's direct map, before it becomes a table (Linux: make_page_readonly)."""
+    """Make a frame read-only in the kernel's direct map, before it becomes a table, as a kernel's make_page_readonly does."""
     remap(s, c, a, gfn, x86.P | x86.A | x86.D)
 
 
 @jit
 def unprotect(s, c, a, gfn):
-    """Make a frame writable in the kernel's direct map, when it is a table no longer (Linux: make_page_readwrite)."""
+    """Make a frame writable in the kernel's direct map, when it is a table no longer, as make_page_readwrite does."""
     remap(s, c, a, gfn, x86.P | x86.RW | x86.A | x86.D)
 
 

@@ -29,8 +29,8 @@ _OOS_PAGES = U(xen.OOS_PAGES)
 def bucket(key, kind):
     """Number (0 to 250) of the hash chain for a key and a type.
 
-    The function is this model's own. Xen's chain depends on the machine frames of its host, so no rule can depend on which
-    chain it is; only its length matters. Source: common.c: sh_hash.
+    The function is this model's own, because Xen's depends on the machine frames of its host. What it changes is the order in
+    which a search of all shadows meets them. Source: common.c: sh_hash.
     """
     return ((key * _MIX1 + kind * _MIX2) >> _HALF) % xen.HASH_BUCKETS
 
