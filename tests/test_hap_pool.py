@@ -4,9 +4,9 @@ A store that needs a page hangs the guest, a dirty bit that needs one is lost, a
 """
 
 import pytest
+from nested_pair import BASE as VPN
+from nested_pair import Pair, after
 from raw import BASE, PAGE, Raw
-from test_nested import BASE as VPN
-from test_nested import Pair, after
 
 from pagingviz.arch import xen
 from pagingviz.core import run as kernels
