@@ -20,7 +20,20 @@ from pagingviz.core import control, guest, logdirty
 from pagingviz.core.build.jit import PLAIN
 from pagingviz.core.nested import npt, p2m, split, walk
 from pagingviz.core.pv import roots, updates
-from pagingviz.core.shadow import emulate, entries, faults, links, oos, pool, propagate, recycle, shadows, writeable
+from pagingviz.core.shadow import (
+    emulate,
+    entries,
+    faults,
+    links,
+    oos,
+    pool,
+    propagate,
+    recycle,
+    shadows,
+    validation,
+    vtlb,
+    writeable,
+)
 from pagingviz.core.walk import page_walk
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
@@ -152,7 +165,7 @@ def only_the_way(_kernel):
         e, level = a[at], split.level_of(s, a, at)
         child = e if level > TWO else p2m.leaf_entry(s, page_walk.frame(e), xen.P2M_RAM_LOGDIRTY, ZERO)
         a[at] = p2m.table_entry(split.table_of(s, c, a, child, level - ONE, split.first_frame(gfn, level)))
-        split.told(s, a, gfn, page_walk.frame(a[at]), level, ONE)
+        split.record_split(s, a, gfn, page_walk.frame(a[at]), level, ONE)
         return level == TWO or mutant(s, c, a, p2m.find_leaf(s, a, gfn), gfn)
 
     return mutant
@@ -258,7 +271,7 @@ def first_shadow_only(_kernel):
 
 FOUR, TWO_LEVELS = {"levels": 4}, {"levels": 2}
 OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments of the property's test
-    1: (emulate, "validate", skip, FOUR),
+    1: (validation, "validate", skip, FOUR),
     2: (propagate, "_copied", result(lambda e: e | x86.P), FOUR),
     3: (propagate, "propagate_l1", given(lambda s, c, a, e, w: (s, c, a, e | x86.D, w)), FOUR),
     4: (propagate, "_copied", result(lambda e: e | x86.RW), {"flags": 0x61}),
@@ -270,8 +283,8 @@ OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments
     10: (propagate, "propagate_upper", result(lambda e: e | x86.RW | x86.US if e else e), FOUR),
     11: (writeable, "remove_write_access", refuse, FOUR),
     12: (entries, "_write_l1", lambda _: uncounted, FOUR),
-    13: (oos, "_take_place", without(oos, "_resync"), {"levels": 4, "vcpus": 1}),
-    14: (entries, "strip_known", refuse, FOUR),
+    13: (oos, "_hash_add", without(oos, "_resync"), {"levels": 4, "vcpus": 1}),
+    14: (entries, "strip_remembered", refuse, FOUR),
     15: (faults, "page_fault", as_if_allowed, FOUR),
     16: (oos, "resync_all", given(lambda s, c, a, k, this, others: (s, c, a, k, False, others)), FOUR),
     17: (oos, "note_snapshot", skip, FOUR),
@@ -297,7 +310,7 @@ OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments
     37: (control, "_off", afterwards(upgrade), FOUR),
     38: (faults, "page_fault", result(lambda r: r ^ ONE if r & x86.FAULT else r), FOUR),
     39: (page_walk, "walk", accessed_anyway, FOUR),
-    40: (emulate, "_validate_upper", beforehand(shadow_the_child), {"levels": 4, "oos": 0}),
+    40: (validation, "_validate_upper", beforehand(shadow_the_child), {"levels": 4, "oos": 0}),
 }
 
 OF_PML = {  # the test that must fail and its arguments, then what is broken
@@ -365,10 +378,10 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "no poison": ("hap", p2m, "_poison", skip),
     "no mark, shadow": ("shadow", logdirty, "mark", skip),
     "no mark, hap": ("hap", logdirty, "mark", skip),
-    "A and D bits not marked": ("shadow", emulate, "walk_and_mark", without(logdirty, "mark")),
+    "A and D bits not marked": ("shadow", vtlb, "walk_and_mark", without(logdirty, "mark")),
     "prefetch writable": ("shadow", faults, "_prefetch", as_if_not_logging),
     "write access left": ("shadow", faults, "remove_write_access", refuse),
-    "no validation": ("shadow", emulate, "validate", skip),
+    "no validation": ("shadow", validation, "validate", skip),
     "reference kept": ("shadow", shadows, "put_ref", skip),
     "none, revoke": ("shadow revoke", control, "clean", same),
     "no search": ("shadow revoke", writeable, "_brute_force", skip),

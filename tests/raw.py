@@ -1,4 +1,4 @@
-"""A guest given entry by entry, moved one operation at a time, with names for what a test wants to see of it."""
+"""A guest given entry by entry, run one operation at a time, with names for what a test reads of it."""
 
 from collections import Counter
 
@@ -72,7 +72,7 @@ class Tables:
 
 
 class Raw:
-    """A guest of `frames` frames with contents kept for the first `zone`. Every operation is one tick and is audited.
+    """A guest of `frames` frames, of which the first `zone` have contents. Every operation is one tick and is audited.
 
     Without `tables`: root 1 with `pages` user pages from BASE, leaf flags `flags`, at frames zone, zone+1, ...
     """
@@ -106,7 +106,7 @@ class Raw:
         self.m, self.s, self.view = self.sim.machine, self.sim.machine.sys[0], self.sim.machine.view
         self.audited = not PLAIN
 
-    # ---- one operation; each returns a Counter of the counters that moved
+    # ---- one operation; each returns a Counter of the counters that it changed
 
     def _op(self, code, va=0, value=0, size=0, user=0, vcpu=0):
         head = int(code) | vcpu << 8 | user << 16 | size << 24

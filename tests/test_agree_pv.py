@@ -25,7 +25,7 @@ from pagingviz.core.audit import audit
 from pagingviz.core.audit.rules import rule_of
 from pagingviz.core.build.jit import PLAIN
 from pagingviz.core.pv import roots, updates
-from pagingviz.core.shadow import faults, propagate, recycle
+from pagingviz.core.shadow import propagate, recycle, toplevel
 from pagingviz.core.walk import tlb
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -189,7 +189,7 @@ MUTANTS = {  # the kernel (module, name) and what becomes of it
     "U is not forced": (propagate, "_copied", lambda kernel: lambda s, e: kernel(s, e) & ~x86.US | e & x86.US),
     "a grant's end is not marked": (raw, "raw_operation", without(logdirty, "mark")),
     "the pool is kept": (control, "_off", without(recycle, "set_allocation")),
-    "snapshots are kept": (control, "_off", without(faults, "disable")),
+    "snapshots are kept": (control, "_off", without(toplevel, "disable")),
 }
 
 

@@ -1,4 +1,7 @@
-"""An exhausted HAP pool (H11): a store that needs a page hangs the guest, a bit that needs one is lost, and CLEAN says so."""
+"""An exhausted HAP pool, rule H 11 of the manual.
+
+A store that needs a page hangs the guest, a dirty bit that needs one is lost, and the next CLEAN reports that.
+"""
 
 import pytest
 from nested_pair import BASE as VPN

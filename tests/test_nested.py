@@ -62,7 +62,7 @@ def test_h17_h19_exits_of_an_interval(superpages):
         regions = {p.table(BASE, level) >> 9 for level in (1, 2, 3, 4)} | {p.gfn(BASE + k) >> 9 for k in range(20)}
         seen = [p.touch(BASE + k) for k in range(20)]
         assert sum(m.get("ept_misconfig", 0) for m in seen) == len(regions) and not any("ept_violation" in m for m in seen)
-        assert not p.dirty(), "reads dirty nothing (A bits were set before)"  # X34, H22
+        assert not p.dirty(), "reads dirty nothing (A bits were set before)"  # H 22
         seen = [p.touch(BASE + k, WRITE) for k in range(20) for _ in range(2)]
         assert sum(m.get("ept_violation", 0) for m in seen) == len(p.dirty()) == 20
         assert not any("ept_misconfig" in m for m in seen)

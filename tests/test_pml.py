@@ -1,4 +1,4 @@
-"""Page-modification logging of EPT, by the numbers of our list on nested paging (H n) and its table of exits."""
+"""Page-modification logging of EPT: the rules H n of the manual (manual/rules.md), and which access exits."""
 
 import numpy as np
 import pytest

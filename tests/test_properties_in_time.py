@@ -57,7 +57,7 @@ def test_property_30_no_write_is_lost(levels, oos):
 
 @pytest.mark.parametrize("road", ["pv", "shadow", "hap"])
 def test_a_mapping_of_another_domain_is_marked_when_it_ends(road):
-    """The exception that property 30 makes: stores through a grant are nobody's until it is unmapped."""
+    """An exception to rule S 30: stores through a grant of another domain are marked when it is unmapped."""
     r = Raw(4, road)
     r.do("enable")
     r.grant_write(60)

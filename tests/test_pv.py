@@ -154,7 +154,10 @@ def test_another_root_is_loaded_by_hypercall():
 
 
 def test_property_36_of_pv_shadows_come_with_log_dirty_and_go_with_it():
-    """A2: mode 0, then shadow and log-dirty, then 0; the pool appears at Xen's minimum and returns but for the tree's pages."""
+    """A 2 of the manual: no shadows, then shadows with log-dirty, then none again.
+
+    The pool appears with Xen's least size, and goes back to the host but for the pages of the bitmap's tree.
+    """
     r = raw(floor=1, pool=192, frames=2048)
     assert r.s.total_pages == 0 and r.live() == {}
     for _ in range(2):
@@ -283,7 +286,7 @@ def carried_out(seed, logging):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_log_dirty_is_invisible_to_the_guest(seed):
-    """A2: what a PV guest sees is the same with shadows, without them, and going from one to the other."""
+    """A 2 of the manual: what a PV guest sees is the same with shadows, without them, and going from one to the other."""
     with_it, without = carried_out(seed, True), carried_out(seed, False)
     assert with_it.s.enables and with_it.s.calls_to_mmu_update
     for name in ("refused", "guest_faults", "fault_hash", "ptwr_emulations"):
@@ -388,7 +391,7 @@ def ran(ticks=3000, **fields):
 
 @pytest.mark.parametrize("vcpus", [1, 2])
 def test_a_pv_kernel_runs_as_on_bare_hardware_and_does_not_see_log_dirty(vcpus):
-    """A2 with a whole kernel: fork, exit, copy on write, context switches, each table change a hypercall."""
+    """A 2 of the manual with a whole kernel: fork, exit, copy on write, context switches, each table change a hypercall."""
     plain, logged = ran(road="pv", vcpus=vcpus), ran(road="pv", vcpus=vcpus, do=SESSIONS)
     assert plain.guest_digests() == logged.guest_digests()
     assert plain.guest_digests()["faults"] == ran(road="bare", vcpus=vcpus).guest_digests()["faults"]

@@ -1,17 +1,21 @@
-"""One guest access down the chosen road. The only place that dispatches on the road."""
+"""One access of the guest: first the TLB, then what the processor does on the road of this machine.
+
+The road is asked for in `miss` and where a guest loads CR3 or stores to its tables; no other file chooses by road what the
+hardware does.
+"""
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.frames import place
+from pagingviz.core.frames import word_of
 from pagingviz.core.nested.p2m import handle_exit
 from pagingviz.core.nested.walk import attempt, reach
 from pagingviz.core.pv.roots import new_baseptr
 from pagingviz.core.pv.updates import mmu_update, ptwr
-from pagingviz.core.shadow import faults
+from pagingviz.core.shadow import faults, toplevel
 from pagingviz.core.shadow.pool import gfn_of, shadowing
 from pagingviz.core.shadow.shadows import is_page_table
 from pagingviz.core.walk import tlb
@@ -29,13 +33,16 @@ from pagingviz.core.walk.page_walk import (
     walk,
 )
 
-DONE, BY_EMULATION = ZERO, ONE  # what access returns besides FAULT | error code
+DONE, BY_EMULATION = ZERO, ONE  # what `access` returns besides x86.FAULT | error code and x86.GP
 EIGHT, _LOW32 = U(8), U(0xFFFFFFFF)
 
 
 @jit
-def _finish(s, c, a, gva, kind):
-    """A and D of the path that is allowed, from the top down."""
+def _set_ad_of_path(s, c, a, gva, kind):
+    """Set A and D where they are missing on the path of an access that is allowed, from the root down.
+
+    Source: SDM vol. 3, 4.8.
+    """
     level = c.levels
     while level >= c.w_size:
         if needs_ad(c, level, kind):
@@ -45,7 +52,10 @@ def _finish(s, c, a, gva, kind):
 
 @jit
 def walk_tables(s, c, a, gva, kind, user):
-    """Hardware walks the guest's own tables. Returns 0 with the translation in c.w_leaf and c.tlb_rights, or FAULT | code."""
+    """The processor walks the guest's own tables. Returns DONE, or x86.FAULT | error code.
+
+    With DONE the frame is in c.w_leaf, and the rights for the TLB are in c.tlb_rights. Source: SDM vol. 3, 4.3 to 4.8.
+    """
     if c.levels == FOUR and plain(s, c, a, gva) and may(c.w_rights, kind, user, s.cr):
         if kind != x86.WRITE or c.w_ent[0] & x86.D:
             c.tlb_rights = tlb.rights(c.w_rights, c.w_ent[0], ONE, s.cr)
@@ -53,7 +63,7 @@ def walk_tables(s, c, a, gva, kind, user):
     err = walk(s, c, a, gva, kind, user)
     if err != ZERO:
         return err
-    _finish(s, c, a, gva, kind)
+    _set_ad_of_path(s, c, a, gva, kind)
     c.tlb_rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
     return ZERO
 
@@ -72,32 +82,38 @@ def walk_shadow(s, c, a, gva, kind, user):
 
 @jit
 def _miss_shadow(s, c, a, gva, kind, user, size, value):
-    """Hardware walks the shadow; what it cannot finish exits to sh_page_fault. Also returns EMULATED: the store is done."""
+    """The processor walks the shadow; what it cannot finish exits, and the hypervisor handles it. Returns as _miss_bare.
+
+    BY_EMULATION is a further result: the hypervisor has carried out the store.
+    """
     while True:
         if walk_shadow(s, c, a, gva, kind, user):
             return ZERO
-        r = faults.page_fault(s, c, a, gva, kind, user, size, value)
-        if r != ZERO or s.crashed != ZERO:
-            return r
+        result = faults.page_fault(s, c, a, gva, kind, user, size, value)
+        if result != ZERO or s.crashed != ZERO:
+            return result
 
 
 @jit
 def walk_both(s, c, a, gva, kind, user):
-    """Hardware's two-dimensional walk. Returns as walk_tables, or VM_EXIT."""
-    r = attempt(s, c, a, gva, kind, user)
-    if r == ZERO:
+    """The processor walks in two dimensions. Returns as walk_tables, or x86.VM_EXIT.
+
+    Source: SDM vol. 3, 29.3; APM vol. 2, 15.25.
+    """
+    result = attempt(s, c, a, gva, kind, user)
+    if result == ZERO:
         rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
         c.tlb_rights = rights if c.n_store != ZERO else rights & ~(x86.TLB_W | x86.TLB_KW)
-    return r
+    return result
 
 
 @jit
 def _miss_hap(s, c, a, gva, kind, user):
     """The two-dimensional walk is begun again after every exit. Returns as walk_tables."""
     while True:
-        r = walk_both(s, c, a, gva, kind, user)
-        if r != x86.VM_EXIT:
-            return r
+        result = walk_both(s, c, a, gva, kind, user)
+        if result != x86.VM_EXIT:
+            return result
         handle_exit(s, c, a, gva)
         if s.crashed != ZERO:
             return ZERO
@@ -105,57 +121,58 @@ def _miss_hap(s, c, a, gva, kind, user):
 
 @jit
 def _miss_pv(s, c, a, gva, kind, user, size, value):
-    """Hardware walks the validated tables, or the shadows while log-dirty is on. Returns as _miss_shadow.
+    """The processor walks the guest's validated tables, or the shadows while log-dirty is on. Returns as _miss_shadow.
 
-    A kernel's store to a page table that it may only read is tried first as such (x86/traps.c: fixup_page_fault); with shadows
-    on even for a hole, since the shadow may just lack the entry.
+    A kernel's store that faults may be one to a page table which it may only read: that is tried first (traps.c:
+    fixup_page_fault). While shadows are on it is tried for a hole too, since it may be only the shadow that lacks the entry.
     """
     while True:
         if s.log_dirty == ZERO:
-            r = walk_tables(s, c, a, gva, kind, user)
-            if r == ZERO:
+            result = walk_tables(s, c, a, gva, kind, user)
+            if result == ZERO:
                 return ZERO
-            perhaps = r & x86.PF_P != ZERO
+            maybe_ptwr = result & x86.PF_P != ZERO
         else:
             if walk_shadow(s, c, a, gva, kind, user):
                 return ZERO
-            r, perhaps = ZERO, True
-        if perhaps and kind == x86.WRITE and user == ZERO and size != ZERO and ptwr(s, c, a, gva, size, value):
+            result, maybe_ptwr = ZERO, True
+        if maybe_ptwr and kind == x86.WRITE and user == ZERO and size != ZERO and ptwr(s, c, a, gva, size, value):
             return BY_EMULATION
-        if r != ZERO:
-            return r
-        r = faults.page_fault(s, c, a, gva, kind, user, size, value)
-        if r != ZERO or s.crashed != ZERO:
-            return r
+        if result != ZERO:
+            return result
+        result = faults.page_fault(s, c, a, gva, kind, user, size, value)
+        if result != ZERO or s.crashed != ZERO:
+            return result
 
 
-@far
+@by_address
 def miss(s, c, a, gva, vpn, kind, user, size, value):
-    """What the hardware does when the TLB does not help, by road. Returns as `access`.
+    """What the hardware does when the TLB has no translation. `vpn`: number of the page of `gva`. Returns as `access`.
 
-    With DONE c.w_leaf is set, and the TLB holds the translation.
+    With DONE the frame is in c.w_leaf, and the TLB holds the translation. `size`, `value`: see `access`.
     """
     if s.road == xen.SHADOW:
-        r = _miss_shadow(s, c, a, gva, kind, user, size, value)
+        result = _miss_shadow(s, c, a, gva, kind, user, size, value)
     elif s.road == xen.BARE:
-        r = walk_tables(s, c, a, gva, kind, user)
+        result = walk_tables(s, c, a, gva, kind, user)
     elif s.road == xen.PV:
-        r = _miss_pv(s, c, a, gva, kind, user, size, value)
+        result = _miss_pv(s, c, a, gva, kind, user, size, value)
     else:
-        r = _miss_hap(s, c, a, gva, kind, user)
-    if r == DONE and s.crashed == ZERO:
+        result = _miss_hap(s, c, a, gva, kind, user)
+    if result == DONE and s.crashed == ZERO:
         count_walk(s, c, a, vpn)
         tlb.fill(s, c, vpn, c.w_leaf, c.tlb_rights)
-    return r
+    return result
 
 
 @jit
 def access(s, c, a, gva, kind, user, size, value):
-    """One access of `kind` (FETCH, READ, WRITE) at byte address `gva`; `user` 1 at CPL 3.
+    """One access of `kind` (FETCH, READ, WRITE) at `gva`, from user mode or not.
 
-    A write gives the frame a new version; with `size` 8 or 4 it also stores `value` in the table word at `gva`, with 0 the data
-    is nobody's business. Returns DONE, BY_EMULATION, FAULT | #PF error code, or GP. The gfn reached is left in c.w_leaf after
-    a walk only.
+    A write raises the version of the frame, which counts the stores to it. With `size` 8 or 4 it also stores `value` in the
+    table entry at `gva`; with size 0 the contents of the frame do not matter. Returns DONE, BY_EMULATION (the hypervisor has
+    carried out the store), x86.FAULT | the error code of the page fault, or x86.GP for an address that is not canonical.
+    c.w_leaf is the frame that was reached, if there was a walk.
     """
     if not canonical(gva):
         return x86.GP
@@ -164,12 +181,12 @@ def access(s, c, a, gva, kind, user, size, value):
     if gfn == NONE:
         s.tlb_miss += ONE
         emit(s, a, ev.TLB_MISS, c.id, gva, NONE, NONE, ZERO, kind)
-        r = miss(s, c, a, gva, vpn, kind, user, size, value)
-        if r != ZERO or s.crashed != ZERO:
-            return r
+        result = miss(s, c, a, gva, vpn, kind, user, size, value)
+        if result != ZERO or s.crashed != ZERO:
+            return result
         gfn = c.w_leaf
     if kind == x86.WRITE and gfn < s.frames:
-        a[s.o_ver + place(s, gfn)] += ONE
+        a[s.o_ver + word_of(s, gfn)] += ONE
         if size == EIGHT:
             put_entry(s, a, FOUR, gfn, (gva >> THREE) & (x86.ENTRIES - ONE), value)
         elif size != ZERO:
@@ -177,18 +194,18 @@ def access(s, c, a, gva, kind, user, size, value):
     return DONE
 
 
-@far
-def far_access(s, c, a, gva, kind, user, size, value):
-    """`access` for those who need it seldom."""
+@by_address
+def access_by_address(s, c, a, gva, kind, user, size, value):
+    """The same as `access`, for kernels that need it seldom."""
     return access(s, c, a, gva, kind, user, size, value)
 
 
-@far
+@by_address
 def store(s, c, a, gfn, i, value):
-    """The guest kernel writes entry `i` of the table in frame `gfn` through its direct map. Returns DONE or BY_EMULATION.
+    """The guest's kernel stores `value` in entry `i` of the table in frame `gfn`, through its direct map.
 
-    A PV kernel asks for it by hypercall when the frame is a table. A 32-bit kernel writes a PAE entry in two halves: upper half
-    first for an entry that is present, last for one that is not.
+    Returns DONE or BY_EMULATION. A PV guest's kernel asks by hypercall when the frame is a table. A 32-bit kernel writes a PAE
+    entry in two halves: the upper half first when the entry is present, else last.
     """
     gva = s.direct_map + (gfn << x86.PAGE_BITS) + (i << (TWO if s.guest_levels == TWO else THREE))
     s.pte_stores += ONE
@@ -197,51 +214,54 @@ def store(s, c, a, gfn, i, value):
         emit(s, a, ev.PTE_STORE, c.id, gva, gfn, NONE, i, value)
         return DONE
     if s.guest_levels == TWO:
-        r = far_access(s, c, a, gva, x86.WRITE, ZERO, FOUR, value)
+        result = access_by_address(s, c, a, gva, x86.WRITE, ZERO, FOUR, value)
     elif s.guest_levels == THREE:
         low, high = value & _LOW32, value >> U(32)
         if value & ONE:
-            r = _store_halves(s, c, a, gva + FOUR, high, gva, low)
+            result = _store_halves(s, c, a, gva + FOUR, high, gva, low)
         else:
-            r = _store_halves(s, c, a, gva, low, gva + FOUR, high)
+            result = _store_halves(s, c, a, gva, low, gva + FOUR, high)
     else:
-        r = far_access(s, c, a, gva, x86.WRITE, ZERO, EIGHT, value)
+        result = access_by_address(s, c, a, gva, x86.WRITE, ZERO, EIGHT, value)
     emit(s, a, ev.PTE_STORE, c.id, gva, gfn, NONE, i, value)
-    return r
+    return result
 
 
 @jit
 def _store_halves(s, c, a, first, value, second, other):
-    """Two 4-byte stores one after the other; an emulator that does the first may do the second as well."""
+    """Store `value` at `first` and then `other` at `second`, 4 bytes each. Returns as `store`.
+
+    An emulator that carries out the first store may carry out the second too.
+    """
     c.pair_va, c.pair_value, c.pair_done = second, other, ZERO
-    r = far_access(s, c, a, first, x86.WRITE, ZERO, FOUR, value)
+    result = access_by_address(s, c, a, first, x86.WRITE, ZERO, FOUR, value)
     c.pair_va = NONE
     if c.pair_done == ZERO:
-        r |= far_access(s, c, a, second, x86.WRITE, ZERO, FOUR, other)
-    return r
+        result |= access_by_address(s, c, a, second, x86.WRITE, ZERO, FOUR, other)
+    return result
 
 
-@far
+@by_address
 def load_cr3(s, c, a, gfn):
-    """MOV CR3: under shadow an exit (sh_update_cr3), otherwise the hardware's own. Flushes this vCPU's TLB.
+    """Load CR3 with the root in frame `gfn`, which flushes this vCPU's TLB. Under shadow paging it exits.
 
-    Returns DONE, or GP when a PAE guest's table has a bad entry: then nothing has changed. A PV guest asks for it by hypercall.
+    A PV guest asks for it by hypercall. Returns DONE, or x86.GP when one of the four entries of a PAE root is bad: then nothing
+    has changed. Source: SDM vol. 3, 4.4.1; multi.c: sh_update_cr3.
     """
     if s.road == xen.PV:
         new_baseptr(s, c, a, gfn)
         return DONE
     s.cr3_loads += ONE
     if s.road == xen.HAP and c.levels == THREE:
-        while (
-            reach(s, c, a, gfn << x86.PAGE_BITS, x86.READ, ONE) != ZERO
-        ):  # a load of registers: it is no walk, and marks nothing
+        # The processor loads four registers: that is no walk of a page, so the table is read as data is.
+        while reach(s, c, a, gfn << x86.PAGE_BITS, x86.READ, ONE) != ZERO:
             handle_exit(s, c, a, ZERO)
     if c.levels == THREE and not load_pdptes(s, c, a, gfn):
         return x86.GP
     s.cr3[c.id] = gfn
     if s.road == xen.SHADOW:
         s.exits_cr3 += ONE
-        faults.update_cr3(s, c, a, c.id)
+        toplevel.update_cr3(s, c, a, c.id)
     else:
         tlb.flush(s, c.id)
     emit(s, a, ev.CR3_LOAD, c.id, ZERO, gfn, s.root[c.id * FOUR], ZERO, s.cur[c.id])
@@ -250,7 +270,7 @@ def load_cr3(s, c, a, gfn):
 
 @jit
 def invlpg(s, c, a, gva):
-    """INVLPG: under shadow an exit, and sh_invlpg decides what the TLB has to forget."""
+    """Carry out INVLPG for the page of `gva`. Under shadow paging it exits, and the hypervisor decides what the TLB forgets."""
     s.invlpg += ONE
     if shadowing(s):
         s.exits_invlpg += ONE

@@ -12,7 +12,7 @@ from pagingviz.core import logdirty
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.nested.p2m import pml_flush_all, poison_root
-from pagingviz.core.shadow import faults, recycle
+from pagingviz.core.shadow import recycle, toplevel
 from pagingviz.core.shadow.oos import resync_all
 from pagingviz.core.shadow.pool import shadowing
 from pagingviz.core.shadow.shadows import is_page_table
@@ -32,10 +32,10 @@ def command(s, cpus, a, code, value):
         return
     s.foreign = ONE
     for v in range(s.vcpus):
-        cpus[v].kept_flags = s.tflags[v]
+        cpus[v].saved_flags = s.tflags[v]
     _carry_out(s, cpus, a, code, value)
     for v in range(s.vcpus):
-        s.tflags[v] = cpus[v].kept_flags
+        s.tflags[v] = cpus[v].saved_flags
     s.foreign = ZERO
 
 
@@ -132,15 +132,15 @@ def _enable(s, cpus, a, code):
         s.log_dirty = ONE
         recycle.set_allocation(s, cpus[0], a, ONE if s.floor != ZERO else s.pv_pool)
         for v in range(s.vcpus):
-            faults.make_snapshots(s, cpus[v], a)
-            faults.update_modes(s, cpus[v], a)
+            toplevel.make_snapshots(s, cpus[v], a)
+            toplevel.update_modes(s, cpus[v], a)
     elif s.road == xen.SHADOW:
         recycle.blow(s, cpus[0], a)
         if s.total_pages < recycle.min_allocation(s):
             recycle.set_allocation(s, cpus[0], a, ONE)
         s.log_dirty = ONE
         for v in range(s.vcpus):
-            faults.update_modes(s, cpus[v], a)
+            toplevel.update_modes(s, cpus[v], a)
     else:
         s.log_dirty, s.ept_ad = ONE, s.pml  # p2m_enable_hardware_log_dirty
         detail = poison_root(s, a)
@@ -182,13 +182,13 @@ def _off(s, cpus, a):
     s.log_dirty = ZERO
     if s.road == xen.PV:
         for v in range(s.vcpus):
-            faults.update_modes(s, cpus[v], a)
+            toplevel.update_modes(s, cpus[v], a)
         for v in range(s.vcpus):
-            faults.disable(s, cpus[v], a)
+            toplevel.disable(s, cpus[v], a)
         recycle.set_allocation(s, cpus[0], a, ZERO)
     elif s.road == xen.SHADOW:
         for v in range(s.vcpus):
-            faults.update_modes(s, cpus[v], a)
+            toplevel.update_modes(s, cpus[v], a)
     else:
         s.ept_ad = ZERO  # p2m_disable_hardware_log_dirty
         poison_root(s, a)

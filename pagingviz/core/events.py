@@ -2,7 +2,7 @@
 
 from pagingviz.arch import events as ev
 from pagingviz.arch.words import ONE, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 
 _SEVEN = U(7)
@@ -33,7 +33,7 @@ def refer(s, a, vcpu, address, gfn, mfn, index, level, dimension, column, leads,
     write_event(s, a, ev.REFERENCE, vcpu, address, gfn, mfn, packed, entry)
 
 
-@far
+@by_address
 def write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     """The part of `emit` that is done only when there is an event to keep."""
     if kind > ev.LOOK_EVENTS:

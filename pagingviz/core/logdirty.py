@@ -1,16 +1,18 @@
-"""The log-dirty bitmap: Xen's four-level tree, allocated as it is first dirtied (mm/paging.c: paging_mark_pfn_dirty).
+"""The dirty bitmap of log-dirty mode: a tree of four levels of pages, each allocated when the first bit below it is set.
 
-A leaf page is 512 words = 32768 bits = 128 MiB of guest memory; a node holds 512 page indexes, stored plus one (0 = none).
-An HVM guest's pfn is its gfn. Left out: bits are never cleared by physmap changes, there are none.
+A leaf page has 512 words, which are 32768 bits, for 128 MiB of guest memory. The words of a node are page numbers plus one, or
+0 where there is no page. Bits are numbered by gfn.
+
+Source: Xen mm/paging.c (paging_mark_pfn_dirty). Left out: a change of the physmap clears no bits, because there are none.
 """
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.frames import mfn_of, place
+from pagingviz.core.frames import mfn_of, word_of
 from pagingviz.core.shadow.pool import entry_at
 from pagingviz.core.shadow.recycle import alloc_p2m, free_p2m
 
@@ -19,7 +21,7 @@ _SIX, _WORD, _INDEX = U(6), U(63), U(511)
 
 @jit
 def leaf_of(s, a, gfn):
-    """Page that holds the bit of `gfn`, or NONE while nothing in its 128 MiB has been dirtied (missing = clean)."""
+    """Leaf page that holds the bit of `gfn`, or NONE while no bit of its 128 MiB has been set: they are all clear."""
     page = s.tree_root
     if page == NONE:
         return NONE
@@ -33,7 +35,7 @@ def leaf_of(s, a, gfn):
 
 @jit
 def is_dirty(s, a, gfn):
-    """Whether the bit of `gfn` is set (paging_mfn_is_dirty)."""
+    """Whether the bit of `gfn` is set. Source: mm/paging.c: paging_mfn_is_dirty."""
     page = leaf_of(s, a, gfn)
     if page == NONE:
         return False
@@ -41,9 +43,12 @@ def is_dirty(s, a, gfn):
     return (a[entry_at(s, page, bit >> _SIX)] >> (bit & _WORD)) & ONE != ZERO
 
 
-@far
+@by_address
 def _grow(s, c, a, gfn):
-    """Allocate the missing nodes above and the leaf of `gfn`, root first. Returns the leaf, NONE if the pool cannot give."""
+    """Allocate what is missing of the path to the bit of `gfn`, the root first. Returns the leaf page.
+
+    NONE when the pool cannot give a page; the pages that it could give remain in the tree.
+    """
     if s.tree_root == NONE:
         page = alloc_p2m(s, c, a, NONE)
         if page == NONE:
@@ -69,9 +74,10 @@ def _grow(s, c, a, gfn):
 
 @jit
 def mark(s, c, a, gfn, cause):
-    """paging_mark_pfn_dirty: set the bit of `gfn`; dirty_count counts only real changes. No-op while log-dirty is off.
+    """Set the bit of `gfn`, while log-dirty is on. s.dirty_count counts only bits that were clear.
 
-    `cause` (layout.MK_*) is remembered when the bit goes from 0 to 1: once a round, so the rounds count themselves.
+    `cause` (xen.MK_*) is noted beside the frame when the bit goes from 0 to 1. That happens at most once a round, so the note
+    also counts the rounds in which the frame was dirtied. Source: mm/paging.c: paging_mark_pfn_dirty.
     """
     if s.log_dirty == ZERO:
         return
@@ -88,40 +94,43 @@ def mark(s, c, a, gfn, cause):
         a[at] |= mask
         s.dirty_count += ONE
         s.pages_marked += ONE
-        k = s.o_dround + place(s, gfn)
-        rounds = (a[k] >> xen.DR_ROUNDS_SHIFT) + ONE
-        a[k] = (s.dirty_round + ONE) | cause << xen.DR_CAUSE_SHIFT | rounds << xen.DR_ROUNDS_SHIFT
+        note = s.o_dround + word_of(s, gfn)
+        rounds = (a[note] >> xen.DR_ROUNDS_SHIFT) + ONE
+        a[note] = (s.dirty_round + ONE) | cause << xen.DR_CAUSE_SHIFT | rounds << xen.DR_ROUNDS_SHIFT
         emit(s, a, ev.MARK_DIRTY, ZERO, ZERO, gfn, mfn_of(s, a, gfn), cause, s.dirty_count)
 
 
 @jit
 def _each_leaf(s, a, free):
-    """Depth first over the tree: clear every leaf, or (free=1) give all its pages back, a node after its children."""
+    """Clear every leaf of the tree, or with `free` give all pages of the tree back, a node after its children.
+
+    Source: mm/paging.c: paging_log_dirty_op, paging_free_log_dirty_bitmap.
+    """
     root = s.tree_root
     if root == NONE:
         return
     for i in range(x86.ENTRIES):
-        n3 = a[entry_at(s, root, i)]
-        if n3 == ZERO:
+        node3 = a[entry_at(s, root, i)]
+        if node3 == ZERO:
             continue
         for j in range(x86.ENTRIES):
-            n2 = a[entry_at(s, n3 - ONE, j)]
-            if n2 == ZERO:
+            node2 = a[entry_at(s, node3 - ONE, j)]
+            if node2 == ZERO:
                 continue
             for k in range(x86.ENTRIES):
-                leaf = a[entry_at(s, n2 - ONE, k)]
+                leaf = a[entry_at(s, node2 - ONE, k)]
                 if leaf == ZERO:
                     continue
                 if free:
                     free_p2m(s, a, leaf - ONE)
                 else:
-                    o = entry_at(s, leaf - ONE, ZERO)
-                    for w in range(o, o + x86.ENTRIES):
+                    first = entry_at(s, leaf - ONE, ZERO)
+                    for w in range(first, first + x86.ENTRIES):
                         a[w] = ZERO
             if free:
-                free_p2m(s, a, n2 - ONE)
+                free_p2m(s, a, node2 - ONE)
         if free:
-            free_p2m(s, a, n3 - ONE)
+            free_p2m(s, a, node3 - ONE)
     if free:
         free_p2m(s, a, root)
         s.tree_root = NONE
@@ -129,7 +138,7 @@ def _each_leaf(s, a, free):
 
 @jit
 def clear(s, a):
-    """What CLEAN does to the bitmap: leaves zeroed, counts zeroed, no page freed; a new round begins."""
+    """Clear the bitmap and its counts, as CLEAN does, without freeing a page; a new round begins."""
     _each_leaf(s, a, False)
     s.dirty_count = ZERO
     s.fault_count = ZERO
@@ -139,13 +148,16 @@ def clear(s, a):
 
 @jit
 def count_afresh(s, a):
-    """Remember every kept frame's version: the ground truth against which `missing` is judged."""
-    for k in range(s.kept):
+    """Store the version of every frame that has words: the number of stores to it so far.
+
+    What has been stored to since then, and has no bit, is a dirty page that log-dirty has missed.
+    """
+    for k in range(s.frame_words):
         a[s.o_cver + k] = a[s.o_ver + k]
 
 
 @jit
 def free_tree(s, a):
-    """paging_free_log_dirty_bitmap: every page of the tree returns to the pool."""
+    """Give every page of the tree back to the pool. Source: mm/paging.c: paging_free_log_dirty_bitmap."""
     _each_leaf(s, a, True)
     s.failed_allocs = ZERO

@@ -1,4 +1,4 @@
-"""The loop: next operation, perform it, stop at a tick or at an event somebody waits for. The entry points from Python."""
+"""The functions that Python calls: run operations up to a tick or an event, carry out a command, and boot."""
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import operation, x86, xen
@@ -9,17 +9,21 @@ from pagingviz.core.build.jit import entry, jit
 from pagingviz.core.events import emit
 from pagingviz.core.pv import roots
 from pagingviz.core.raw import raw_operation
-from pagingviz.core.shadow.faults import make_monitor, make_snapshots, update_cr3
 from pagingviz.core.shadow.recycle import alloc_p2m
+from pagingviz.core.shadow.toplevel import make_monitor, make_snapshots, update_cr3
 from pagingviz.core.walk.page_walk import load_pdptes
 from pagingviz.core.walk.tlb import renew
 
-_RENEW = U((1 << 20) - 1)  # ticks between two looks at the TLB's generations; far fewer flushes than a tag can count
+_RENEW = U((1 << 20) - 1)  # ticks between two renewals of TLB tags: there are fewer flushes in them than a tag can count
 
 
 @jit
 def operate(s, cpus, c, a, op, credit):
-    """One operation of the work on vCPU `c`: one tick. `op` as in layout.OP_*; `credit` further hits merged into it."""
+    """Carry out one operation of the work on a vCPU: that is one tick.
+
+    `op`: a word with the parts operation.OP_*; `credit`: how many further accesses of the same page are merged into it. The
+    access is repeated after every fault that the guest's kernel has handled.
+    """
     kind = op & operation.OP_KIND
     proc = (op >> operation.OP_PROC_SHIFT) & operation.OP_PROC_MASK
     s.ops += ONE
@@ -46,22 +50,21 @@ def operate(s, cpus, c, a, op, credit):
     emit(s, a, ev.ACCESS, c.id, gva, NONE, NONE, ZERO, op)
     while s.crashed == ZERO:
         roots.enter(s, c, a, ONE)
-        r = access(s, c, a, gva, kind, ONE, ZERO, ZERO)
-        if (r & x86.FAULT) == ZERO:
+        result = access(s, c, a, gva, kind, ONE, ZERO, ZERO)
+        if (result & x86.FAULT) == ZERO:
             return
-        guest.handle_fault(s, cpus, c, a, gva, r, op & operation.OP_VMA_W, op & operation.OP_VMA_X)
+        guest.handle_fault(s, cpus, c, a, gva, result, op & operation.OP_VMA_W, op & operation.OP_VMA_X)
 
 
 @entry
 def run(r, cpus, a, ops, credits):
-    """Perform `ops` (uint64[n]) with `credits` (uint32[n]) from the present tick on. Returns how many ticks were done.
+    """Carry out `ops` (uint64[n]) with `credits` (uint32[n]), from the present tick on. Returns how many ticks were done.
 
-    The vCPUs take turns, tick by tick; a raw guest's rows name their own.
-
-    Fewer than n when an event of s.stop_mask was written (after finishing its tick) or the domain has crashed.
+    The vCPUs take turns, one tick each; the rows of a raw guest name theirs. Fewer than n are done when an event of s.stop_mask
+    was written, after the end of its tick, or when the domain has crashed.
     """
     s = r[0]
-    v = s.tick % s.vcpus
+    vcpu = s.tick % s.vcpus
     for j in range(ops.size):
         if s.crashed != ZERO:
             return j
@@ -70,9 +73,9 @@ def run(r, cpus, a, ops, credits):
         if ops[j] & operation.OP_KIND == operation.RAW:
             raw_operation(s, cpus, a, ops[j] >> operation.OP_VPN_SHIFT)
         else:
-            operate(s, cpus, cpus[v], a, ops[j], U(credits[j]))
+            operate(s, cpus, cpus[vcpu], a, ops[j], U(credits[j]))
         s.tick += ONE
-        v = v + ONE if v + ONE < s.vcpus else ZERO
+        vcpu = vcpu + ONE if vcpu + ONE < s.vcpus else ZERO
         if s.clean_every != ZERO and s.log_dirty != ZERO and s.tick % s.clean_every == ZERO:
             control.command(s, cpus, a, xen.CMD_CLEAN, ZERO)
         if s.tick & _RENEW == ZERO:
@@ -85,7 +88,10 @@ def run(r, cpus, a, ops, credits):
 
 @entry
 def command(r, cpus, a, code, value):
-    """Carry out one hypervisor operation (layout.CMD_*) at the present tick; its events join that tick's."""
+    """Carry out one command on the domain, `code` (xen.CMD_*) with its `value`, at the present tick.
+
+    Its events join those of the tick.
+    """
     s = r[0]
     s.ev_now = s.tick
     control.command(s, cpus, a, code, value)
@@ -112,22 +118,25 @@ def migration_event(r, a, kind, level, detail):
 
 @entry
 def boot(r, cpus, a):
-    """What stands before tick 0: pages the p2m has taken, each vCPU's snapshots and monitor table, its first CR3 load."""
+    """Make what stands before tick 0.
+
+    These are the pages that the p2m has taken, the snapshots and the monitor table of each vCPU, and its first CR3 load.
+    """
     s = r[0]
     s.foreign = ONE
     for _ in range(s.boot_p2m):
         alloc_p2m(s, cpus[0], a, NONE)
-    for v in range(s.vcpus):
-        c = cpus[v]
-        s.cr3[v] = a[s.o_roots]
+    for vcpu in range(s.vcpus):
+        c = cpus[vcpu]
+        s.cr3[vcpu] = a[s.o_roots]
         if c.levels == THREE:
-            load_pdptes(s, c, a, s.cr3[v])
+            load_pdptes(s, c, a, s.cr3[vcpu])
         if s.pv != ZERO and not roots.hold_root(s, c, a):
             return
         if s.road == xen.SHADOW:
             make_snapshots(s, c, a)
-            s.monitor[v] = make_monitor(s, c, a)
-            update_cr3(s, c, a, U(v))
-        s.tflags[v] = ZERO
+            s.monitor[vcpu] = make_monitor(s, c, a)
+            update_cr3(s, c, a, U(vcpu))
+        s.tflags[vcpu] = ZERO
     s.foreign = ZERO
     s.ev_n = ZERO

@@ -5,7 +5,7 @@ from .tlb import TlbEntry
 
 
 def tlb_entry(model, walk, gva, mfn, writable=True):
-    """The TLB entry of a guest walk whose A and D are set. `writable`: what a second table has to say."""
+    """The TLB entry for a guest walk whose A and D are set. `writable`: whether the nested tables let the frame be written."""
     may_write, user_page, no_execute = walk.rights
     ready = bool(walk.leaf.entry & D and writable)
     kernel = ready and not may_write and not model.cr & CR_WP
@@ -36,7 +36,7 @@ class Bare:
         return tlb_entry(self.m, walk, gva, walk.gfn)
 
     def xen_write(self, gva):
-        """No hypervisor, so somebody else copies: a supervisor's write that uses no TLB. The frame, or a fault."""
+        """The frame that a supervisor's write without a TLB reaches, or a fault: here no hypervisor writes for the guest."""
         self.m.count("guest_walk")
         walk = self.m.guest_walk(self.m.cpu, gva, WRITE, False)
         self.m.set_accessed_dirty(walk, WRITE)

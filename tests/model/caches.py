@@ -1,4 +1,4 @@
-"""Paging-structure caches and the nested TLB of one vCPU: they only say which references of a walk are saved."""
+"""Paging-structure caches and the nested TLB of one vCPU. They change only how many references a walk makes."""
 
 SIZES = {
     "pde": (4, 8),
@@ -20,7 +20,7 @@ class Caches:
         self.held = {name: {i: {} for i in range(sets)} for name, (sets, _) in SIZES.items()}
 
     def forget(self, nested):
-        """A flush: the linear ones, or those of guest-physical addresses."""
+        """A flush: of the caches of linear addresses, or with `nested` of those of guest-physical addresses."""
         for name in self.held:
             if name.startswith("nested") == nested:
                 self.held[name] = {i: {} for i in self.held[name]}

@@ -25,8 +25,10 @@ LEVELS = {"hvm64": 4, "pae": 3, "hvm32": 2}
 
 @dataclass(frozen=True)
 class Op:
-    """One operation: the work of one tick. `vma_w`, `vma_x`: may the page be written, executed; `credit`:
-    further trace events merged in."""
+    """One operation: the work of one tick. `vma_w`, `vma_x`: whether the page may be written and executed.
+
+    `credit`: how many further accesses of a trace are merged into it.
+    """
 
     proc: int = 0
     vpn: int = 0
@@ -103,8 +105,10 @@ class MachineCrash(Exception):
 
 
 class Livelock(Exception):
-    """The same access faults for ever: Xen would never get out of it either (an instruction its emulator does not know,
-    storing into the very table that maps it)."""
+    """The same access faults for ever. Xen would never end it either.
+
+    An example is an instruction that its emulator does not know, which stores into the very table that maps it.
+    """
 
 
 def frame(entry):
@@ -125,8 +129,11 @@ def guest_index(levels, gva, level):
 
 
 def machine_frame(gfn, frames, superpages=0):
-    """The machine frame of guest frame `gfn`: scattered when small, whole 2 MiB chunks kept together when large (they may be
-    superpages), whole GiBs where those may be."""
+    """The machine frame of guest frame `gfn`.
+
+    Frames of a small guest are scattered. Of a large one whole chunks of 2 MiB lie together, because they may be superpages, or
+    whole GiBs where those may be superpages.
+    """
     gib = 512**2
     if superpages == 2 and frames >= gib:
         whole = frames // gib * gib

@@ -42,7 +42,11 @@ class Emulation:
 
     # ---- the emulate branch of sh_page_fault ----
     def emulate_branch(self, gva, gfn, gmfn, user, size, value):
-        """E2: a user's write proves the frame is no page table any more. E3: a table of a dying process goes at once."""
+        """A store to a page table, from the label `emulate` of sh_page_fault on.
+
+        A store from user mode proves that the frame is a page table no longer. A table of a dying process that no vCPU has
+        loaded loses its shadows at once.
+        """
         m = self.m
         if user:
             m.count("shadow_fault_emulate_failed")
@@ -59,11 +63,11 @@ class Emulation:
         return any(self.m.mfn(vcpu.cr3 if self.m.cr & CR_PG else self.m.identity) == gmfn for vcpu in self.m.vcpus)
 
     def emulate(self, gva, gmfn, size, value, fast):
-        """From label early_emulation on (E4 to E9)."""
+        """Carry out the store, from the label `early_emulation` of sh_page_fault on. "emulated", "retry", or PageFault."""
         m, v = self.m, self.m.cpu
-        if v.event_pending:  # E4
+        if v.event_pending:
             return self.give_up("EVTINJ", gva, gmfn, fast)
-        if not size and self.is_page_table(gmfn):  # E6: the emulator does not know it
+        if not size and self.is_page_table(gmfn):  # the emulator does not know this instruction
             m.count("shadow_fault_emulate_failed")
             return self.give_up("UNHANDLED", gva, gmfn, fast)
         fault, gfn = None, m.gfn_of[gmfn]
@@ -75,13 +79,13 @@ class Emulation:
             m.count("shadow_fault_emulate_failed")
             return self.give_up("UNHANDLED", gva, gmfn, fast)
         if not fault:
-            self.emulate_write(gva, gfn, size, value)  # E5
-        if not fault and self.is_page_table(gmfn):  # E7
+            self.emulate_write(gva, gfn, size, value)
+        if not fault and self.is_page_table(gmfn):
             if not fast and self.shopt & FAST_EMULATION:
                 v.last_frame, v.last_mfn, v.last_ok = gva >> 12, gmfn, True
         elif fast:
             v.last_ok = False
-        if m.levels == 3 and not fault and self.second_half(gva):  # E8
+        if m.levels == 3 and not fault and self.second_half(gva):
             value = m.word(gfn, (gva & 4095) >> 3)
         m.event("EMULATE", gva, gfn, (gva & 4095) // self.pte_size() | v.flags << 16, value)
         if fault:
@@ -89,7 +93,10 @@ class Emulation:
         return "emulated"
 
     def give_up(self, why, gva, gmfn, fast):
-        """No emulation: the frame cannot be a page table in use. The guest tries again on its own."""
+        """The store is not emulated, because the frame cannot be a page table in use.
+
+        It loses its shadows, and the guest tries again.
+        """
         m, v = self.m, self.m.cpu
         if fast:
             m.count("shadow_fault_fast_emulate_fail")
@@ -99,7 +106,7 @@ class Emulation:
         return "retry"
 
     def second_half(self, gva):
-        """Up to four more instructions of a PAE guest, in the hope of an entry's other half. True: it was written."""
+        """Up to four further instructions of a PAE guest, in the hope of the other half of an entry. True: it was written."""
         m, v, whole = self.m, self.m.cpu, False
         v.initial_va = gva
         for k in range(1, 5):
@@ -167,8 +174,10 @@ class Emulation:
         return self.m.word(gfn, (gva & 4095) >> 3) >> 8 * (gva & 7) & 0xFF
 
     def check_for_early_unshadow(self, gmfn):
-        """Two zero stores in a row to one table look like the end of a process; a guest that announces the end of its
-        processes is believed instead."""
+        """Two zeros in a row stored to the same table are taken for the end of a process.
+
+        A guest that has announced the end of a process (HVMOP_pagetable_dying) is believed instead.
+        """
         v = self.m.cpu
         if not self.shopt & EARLY:
             return
@@ -205,7 +214,7 @@ class Emulation:
         return result
 
     def validate(self, level, table, slot, smfn):
-        """validate_glNe for one entry. SHADOW_SET_* bits."""
+        """Propagate one guest entry into a shadow (validate_gl1e to validate_gl4e). SHADOW_SET_* bits."""
         m, levels = self.m, LEVELS_OF[self.pages[smfn].type]
         m.count(f"shadow_validate_gl{level}e_calls")
         guest_entry = m.own(m.entry(table, slot, levels))
@@ -263,7 +272,10 @@ class Emulation:
                         return
 
     def pagetable_dying(self, gfn):
-        """sh_pagetable_dying (HVMOP_pagetable_dying): unhook the user half of a dying process's root now, and expect more."""
+        """sh_pagetable_dying (HVMOP_pagetable_dying): unhook the user half of a dying process's root now.
+
+        From now on stores of zero alone no longer unshadow a table.
+        """
         m, v = self.m, self.m.cpu
         if m.levels != 3:
             roots = [self.lookup(m.p2m[gfn], ROOT_OF[m.levels])]

@@ -1,5 +1,7 @@
-"""The guest's kernel: frames, processes, demand faults, copy-on-write fork, exit. The same on every road;
-all its stores are real accesses. The three kinds of guest differ only in the tree of their tables."""
+"""The guest's kernel: frames, processes, demand faults, copy-on-write fork, exit. It is the same on every road.
+
+All its stores are accesses of the guest. The three kinds of guest differ only in the tree of their tables.
+"""
 
 from .config import (
     COW,
@@ -116,7 +118,7 @@ class GuestKernel:
 
     # ---- what the PV road has otherwise: frames in entries, roots, and the leave to write to a table ----
     def at(self, g):
-        """The part of an entry that names a frame."""
+        """The part of an entry that names guest frame `g`."""
         return self.m.localised(g << 12 | P) & ~P
 
     def target(self, entry):
@@ -135,7 +137,7 @@ class GuestKernel:
         self.m.load_cr3(root)
 
     def reload(self, root):
-        self.wherever(root, self.m.load_cr3, root)
+        self.on_vcpus_with(root, self.m.load_cr3, root)
 
     def runs(self, vcpu, root):
         return vcpu.cr3 == root
@@ -164,7 +166,7 @@ class GuestKernel:
         return direct
 
     def next_row(self, k):
-        """What the emulator may do after the present store (E8): the other half of a PAE entry."""
+        """What the emulator may carry out after the present store: the store of the other half of a PAE entry."""
         return self.pending if k == 1 else None
 
     def consume(self, k):
@@ -175,7 +177,7 @@ class GuestKernel:
         self.m.access(self.m.config.direct_map + g * 4096, kind, False)
 
     def clear_frame(self, g):
-        """A zero store to every entry. Once one goes straight to memory so do the rest: they are done at once."""
+        """Store zero in every entry. Once a store goes straight to memory, so do the others, which are then done at once."""
         if g >= self.zone:
             return self.touch(g, WRITE)
         for i in range(self.slots):
@@ -193,8 +195,8 @@ class GuestKernel:
         self.load(self.roots[p])
         self.cur[self.m.cpu.number] = p
 
-    def wherever(self, root, action, *arguments):
-        """Do it on every vCPU that has `root` loaded: the work of an interrupt from one to the others."""
+    def on_vcpus_with(self, root, action, *arguments):
+        """Call `action` on every vCPU that has `root` loaded, as an interrupt from one to the others would."""
         here = self.m.cpu
         for vcpu in self.m.vcpus:
             if self.runs(vcpu, root):
@@ -280,7 +282,7 @@ class GuestKernel:
             self.share[n] = 1
         else:
             self.store(table, slot, old & ~(COW | A | D) | W)
-        self.wherever(root, self.m.invlpg, fault.gva)
+        self.on_vcpus_with(root, self.m.invlpg, fault.gva)
 
     def leaves(self, table, level=None, gva=0):
         """(gva, table, slot) of every present leaf entry of a process, ascending."""
@@ -298,7 +300,7 @@ class GuestKernel:
         return [i for i, entry in self.m.table_entries(table) if i < slots and entry & P]
 
     def fork(self, parent):
-        """Child = parent + 1 gets the same frames; whatever was writable becomes copy-on-write in both."""
+        """Child = parent + 1 gets the same frames. What was writable becomes copy-on-write in both."""
         child = parent + 1
         assert self.roots[child] is None, "fork into a living process"
         self.enter(user=False)
@@ -314,7 +316,7 @@ class GuestKernel:
         self.reload(self.roots[parent])
 
     def exit(self, child):
-        """Everything of the child goes back, leaf entries first, each table after what it holds."""
+        """Everything that the child has is freed: leaf entries first, each table after what it holds."""
         if self.roots[child] is None:
             return
         self.enter(user=False)

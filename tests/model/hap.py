@@ -1,5 +1,4 @@
-"""The HAP road with EPT (Xen mm/p2m-ept.c):
-a second table from guest frames to machine frames, walked by the hardware at every step."""
+"""The HAP road with EPT (Xen mm/p2m-ept.c): the hardware walks a second table, from guest to machine frames, at every step."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ ROOT = 0
 
 @dataclass
 class Ept:
-    """One EPT entry (ept_entry_t), field by field. Absent entries are not kept."""
+    """One EPT entry (ept_entry_t), field by field. Absent entries are not stored."""
 
     mfn: int
     r: int = 1
@@ -65,8 +64,11 @@ def inside(gfn, level):
 
 
 class Table(dict):
-    """slot -> entry, absent ones left out. After a split: 512 leaves that differ by their frames alone until one is looked at;
-    `rest` is the first of those nobody has looked at, `step` how many frames each maps."""
+    """A dictionary {slot: entry} without absent entries.
+
+    After a split it stands for 512 leaves that differ by their frames alone. An entry is made when it is first used: `rest` is
+    the first one, from which the others follow, and `step` how many frames each maps.
+    """
 
     def __init__(self, entries=(), rest=None, step=1):
         super().__init__(entries)
@@ -79,6 +81,7 @@ class Table(dict):
         return entry
 
     def untouched(self, slot):
+        """The entry of a slot that nothing has used since the split."""
         return replace(self.rest, mfn=self.rest.mfn + slot * self.step)
 
     def each(self):
@@ -136,8 +139,10 @@ class Hap:
     reads_of_tables_write = False
 
     def translate(self, gfn, write):
-        """(mfn, writable) of a guest frame, or EptExit. Met on the way down:
-        a bad memory type first, then at the leaf the rights."""
+        """(mfn, writable) of a guest frame, or EptExit.
+
+        On the way down a memory type that does not exist is found first, then at the leaf a right that is missing.
+        """
         table = ROOT
         for level in (4, 3, 2, 1):
             entry = self.tables[table][slot_of(gfn, level)]
@@ -170,8 +175,11 @@ class Hap:
                 self.handle(exit_)
 
     def attempt(self, gva, kind, user):
-        """Reads of the guest's tables, the guest's rights, A/D updates top down, the access itself;
-        each through EPT. writer: who it is, should one exit as a store."""
+        """One two-dimensional walk: read the guest's tables, judge the guest's rights, set A and D from the top down, do the
+        access.
+
+        Each of these goes through EPT. `writer` is what is reported should a store exit.
+        """
         self.writer = "walk"
 
         def read(table, slot):
@@ -215,7 +223,7 @@ class Hap:
         """What precedes a command."""
 
     def poison(self, table, recalc):
-        """ept_invalidate_emt_subtree: one table only; what lies below is reached when somebody goes there."""
+        """ept_invalidate_emt_subtree: mark one table only; what lies below it is marked when an access comes there."""
         for entry in self.tables[table].each():
             entry.emt = POISON
             entry.recalc |= recalc
@@ -236,7 +244,7 @@ class Hap:
                 self.recompute(entry)
 
     def recompute(self, entry):
-        """p2m_recalc_type: only a marked entry changes its type, to what the global mode says."""
+        """p2m_recalc_type: only a marked entry changes its type, to the one that the global mode gives."""
         if entry.recalc:
             entry.retype(RAM_LOGDIRTY if self.global_logdirty else RAM_RW)
         entry.emt, entry.recalc = WRITE_BACK, 0
@@ -252,8 +260,10 @@ class Hap:
         self.tables[table][slot_of(gfn, 1)].retype(RAM_RW)
 
     def split(self, table, slot, level):
-        """ept_split_super_page: 4 KiB leaves of the same type for all of it, in new tables. Without the pages for them the
-        store that wants it is repeated for ever."""
+        """ept_split_super_page: leaves of 4 KiB of the same type for all of it, in new tables.
+
+        Without pages for them the store that needs the split is repeated for ever.
+        """
         if len(self.free) < (1 if level == 2 else 513):
             raise MachineCrash(HUNG)
         big, page = self.tables[table][slot], self.free.pop(0)
@@ -297,7 +307,7 @@ class Hap:
         pass
 
     def written_by_device(self, gfn):
-        """Nothing depends on what is in a frame."""
+        """Nothing depends on the contents of a frame."""
 
     def invlpg(self, gva):
         return "page"

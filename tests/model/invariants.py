@@ -1,6 +1,7 @@
-"""What must hold whenever nothing is half done: checkable properties of Xen's shadow code and of EPT under log-dirty.
+"""What must hold between two ticks: the rules of Xen's shadow code, and of EPT under log-dirty.
 
-Each text begins with the rule's number in our two lists of such properties, one for shadow, one for EPT."""
+Each text begins with the number of its rule in pagingviz/manual/rules.md: S n on the shadow road, H n on the others.
+"""
 
 from collections import Counter
 
@@ -99,14 +100,14 @@ def oos_rules(m, pool):
             if gmfn is not None:
                 yield k in (gmfn % 3, (gmfn + 1) % 3), "13: wrong slot"
                 yield len(pool.flags.get(gmfn, ())) == 1 and pool.flags[gmfn] <= L1S, "13: out of sync, not just an L1"
-                places = {
+                mappings = {
                     (p, s)
                     for p, page in pool.pages.items()
                     if page.type in L1S | FL1S
                     for s, e in page.entries.items()
                     if e & P and e & W and frame(e) == gmfn
                 }
-                yield places <= set(v.fixups[k].places), "14: a writable mapping is not remembered"
+                yield mappings <= set(v.fixups[k].mappings), "14: a writable mapping is not remembered"
 
 
 def pv_rules(m):
@@ -142,7 +143,7 @@ def pv_rules(m):
     yield not m.log.missing(), "30: a written frame is not marked"
 
 
-def worth_a_look(m):
+def frames_to_check(m):
     """All frames; of a guest of 1 GiB or more those that were touched, and one of every 509."""
     frames = m.config.frames
     return range(frames) if frames < 512**2 else sorted({*m.version, *m.log.bits, *range(0, frames, 509)})
@@ -150,9 +151,9 @@ def worth_a_look(m):
 
 def hap_rules(m):
     """No lost bit, rights by type, and every guest frame keeps its machine frame."""
-    logs = getattr(m.road, "logs", None)  # with PML: what the processor has still to tell
+    logs = getattr(m.road, "logs", None)  # with PML: what the processor has logged and Xen has not read
     waiting = {gfn for log in logs or () for gfn in log}
-    for gfn in worth_a_look(m):
+    for gfn in frames_to_check(m):
         table, poisoned = ROOT, False
         for level in (4, 3, 2, 1):
             entry = m.road.tables[table][slot_of(gfn, level)]
@@ -161,8 +162,8 @@ def hap_rules(m):
                 break
             table = entry.mfn
         yield entry.mfn + inside(gfn, level) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
-        told = logs and not entry.sp and (not entry.d or gfn in waiting)
-        yield entry.fits() or told, f"15: leaf of gfn {gfn} has rights of another type"
+        logged = logs and not entry.sp and (not entry.d or gfn in waiting)
+        yield entry.fits() or logged, f"15: leaf of gfn {gfn} has rights of another type"
         trusted = entry.type == RAM_RW and not poisoned
         known = m.log.failed or gfn in m.log.bits
         yield not (m.log.on and trusted) or known, f"14: gfn {gfn} is effectively writable and not dirty"

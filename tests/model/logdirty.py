@@ -2,9 +2,10 @@
 
 
 class LogDirty:
-    """The bitmap, its tree of pool pages, and the truth to judge it by.
+    """The bitmap, its tree of pool pages, and the versions of the frames by which it is judged.
 
-    `new_page()` and `free_page(mfn)` belong to the road."""
+    `new_page()` and `free_page(mfn)` belong to the road.
+    """
 
     def __init__(self, model):
         self.model = model
@@ -61,9 +62,11 @@ class LogDirty:
         self.clean_version = dict(self.model.version)
 
     def missing(self):
-        """Frames stored to since enable or the last CLEAN whose bit is clear. Must be empty:
-        a lost write would break a migration."""
-        if not self.on or self.failed:  # then PEEK and CLEAN fail, and nobody is misled
+        """Frames stored to since log-dirty began or since the last CLEAN whose bit is clear.
+
+        There must be none: a store that is lost would break a migration.
+        """
+        if not self.on or self.failed:  # then PEEK and CLEAN fail
             return set()
-        told = self.bits | self.model.granted  # what another domain stores is marked when its mapping goes
-        return {g for g, v in self.model.version.items() if v != self.clean_version.get(g, 0) and g not in told}
+        excused = self.bits | self.model.granted  # what another domain stores is marked when its mapping ends
+        return {g for g, v in self.model.version.items() if v != self.clean_version.get(g, 0) and g not in excused}

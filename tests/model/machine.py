@@ -1,4 +1,4 @@
-"""The machine: memory of the guest, vCPUs, one road, and everything a test wants to look at."""
+"""The machine: memory of the guest, vCPUs, one road, and everything that a test compares."""
 
 from collections import Counter
 
@@ -40,7 +40,7 @@ from .shadow import Shadow
 from .tlb import Tlb
 from .walk import GeneralProtection, Mode, PageFault, ad_bits, canonical, guest_walk, reserved
 
-NOBODYS = (1 << 28) - 1  # a frame number that no machine here has
+NO_SUCH_FRAME = (1 << 28) - 1  # a frame number that no machine here has
 
 ROADS = {"bare": Bare, "pv": Pv, "shadow": Shadow, "hap": Hap}
 
@@ -74,14 +74,14 @@ class Vcpu:
 
 
 class Fixup:
-    """Where an out-of-sync table is mapped writable: two places (pool page, slot), and which to use next."""
+    """The writable mappings of a table out of sync: two pairs (pool page, slot), and which of them is used next."""
 
     def __init__(self):
-        self.places, self.next = [None, None], 0
+        self.mappings, self.next = [None, None], 0
 
 
 class Model:
-    """One machine. `tick(op)` or, for a raw guest, `tick()` and `command(name, argument)` move it."""
+    """One machine. `tick(op)`, or `tick()` for a raw guest, and `command(name, argument)` change its state."""
 
     def __init__(self, config):
         self.config = config
@@ -115,7 +115,7 @@ class Model:
         if vcpu.cr3 is None:
             self.load_cr3(self.guest.first_root(), vcpu)
 
-    # ---- moving ----
+    # ---- running ----
     def tick(self, op=None):
         """Commands due now, then one operation, then the automatic CLEAN that ends a tick. A crashed machine stands still."""
         for when, name, argument in self.config.commands:
@@ -152,7 +152,7 @@ class Model:
         self.current = before
 
     def device_writes(self, first, n):
-        """XEN_DMOP_modified_memory, told by the device model once the device has written: n frames from `first` on."""
+        """XEN_DMOP_modified_memory: a device has written n frames from `first` on, and the device model reports it."""
         self.event("MODIFIED_MEMORY", gfn=first)
         for gfn in range(first, first + n):
             if self.config.road == "pv" and 1 <= self.road.type_of(gfn) <= 4:
@@ -254,7 +254,7 @@ class Model:
             self.flush_tlb(vcpu)
 
     def invlpg(self, gva):
-        """The road says what its hardware drops: nothing, the page, or this vCPU's whole TLB."""
+        """The road decides what its hardware drops: nothing, the page, or this vCPU's whole TLB."""
         self.event("INVLPG", gva)
         what = self.road.invlpg(gva)
         if what == "page":
@@ -269,7 +269,7 @@ class Model:
         self.epoch += 1
 
     def flush_tlbs(self):
-        """The hypervisor flushes the TLBs of every vCPU, and what they know of guest-physical addresses."""
+        """The hypervisor flushes the TLBs of every vCPU, and their caches of guest-physical addresses."""
         for vcpu in self.vcpus:
             vcpu.tlb.flush()
             vcpu.caches.forget(nested=False)
@@ -306,7 +306,7 @@ class Model:
         """The entry with the guest's own number of its frame, which a PV guest's lacks. Another's frame is beyond all RAM."""
         if self.config.road != "pv" or not entry & P:
             return entry
-        return entry & ~ADDRESS | self.gfn_of.get(frame(entry), NOBODYS) << 12
+        return entry & ~ADDRESS | self.gfn_of.get(frame(entry), NO_SUCH_FRAME) << 12
 
     def own_entry(self, table, slot):
         return self.own(self.entry(table, slot))
@@ -376,7 +376,7 @@ class Model:
     def event(self, name, gva=0, gfn=0, level=0, detail=0, vcpu=None):
         self.events.append((self.now, name, self.cpu.number if vcpu is None else vcpu, gva, gfn, level, detail))
 
-    # ---- looking ----
+    # ---- what a test compares ----
     def guest_state(self):
         """What the guest itself can see: the same on every road."""
         return {

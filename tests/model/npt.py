@@ -9,7 +9,7 @@ from .hap import RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, Hap, Table, inside, slot_o
 
 @dataclass
 class Npt:
-    """One NPT entry, field by field. Absent entries are not kept. US away: a change is pending."""
+    """One NPT entry, field by field. Absent entries are not stored. An entry without US has a change pending."""
 
     mfn: int
     rw: int = 1
@@ -80,7 +80,7 @@ class HapNpt(Hap):
             entry.mark()
 
     def do_recalc(self, gfn):
-        """Push the marks down the path; carry out the change of this one leaf. Whether there was anything to do."""
+        """Move the marks down the path, and carry out the change of this one leaf. Whether there was anything to do."""
         done, table = False, ROOT
         for level in (4, 3, 2):
             entry = self.tables[table][slot_of(gfn, level)]

@@ -39,7 +39,7 @@ class OutOfSync:
         self.m.event("UNSYNC", gfn=self.m.gfn_of[gmfn])
 
     def oos_add(self, vcpu, gmfn):
-        """oos_hash_add: whoever sits at home in the slot gets a second chance in the next; whoever is there is resynced."""
+        """oos_hash_add: a table that stands in its own slot moves on to the next one, and one that stands there is resynced."""
         home = slot = gmfn % 3
         fixup, newcomer = type(vcpu.fixups[0])(), gmfn
         punted = vcpu.oos[home] is not None and vcpu.oos[home] % 3 == home
@@ -58,7 +58,7 @@ class OutOfSync:
         self.pages[vcpu.oos_snapshot[home]].entries = dict(self.m.words.get(table, {}))
 
     def update_snapshot(self, gmfn, slot, guest_entry):
-        """One entry of an out-of-sync table has been propagated: the snapshot knows it now."""
+        """One entry of a table out of sync has been propagated: enter it into the snapshot."""
         if gmfn not in self.out_of_sync:
             return
         vcpu, k = self.oos_find(gmfn)
@@ -73,18 +73,21 @@ class OutOfSync:
 
     # ---- fixups: where an out-of-sync table is mapped writable ----
     def fixup_add(self, gmfn, page, slot):
-        """oos_fixup_add: two places are remembered; a third pushes one out, which loses its write access."""
+        """oos_fixup_add: remember a writable mapping.
+
+        Two are remembered; a third displaces the older one, which loses its write access.
+        """
         self.m.count("shadow_oos_fixup_add")
         vcpu, k = self.oos_find(gmfn)
         fixup = vcpu.fixups[k]
-        if (page, slot) in fixup.places:
+        if (page, slot) in fixup.mappings:
             return
-        old = fixup.places[fixup.next]
+        old = fixup.mappings[fixup.next]
         if old is not None:
             self.flag(FIXUP_EVICT)
             self.remove_write_access_at(gmfn, *old)
             self.m.count("shadow_oos_fixup_evict")
-        fixup.places[fixup.next] = (page, slot)
+        fixup.mappings[fixup.next] = (page, slot)
         fixup.next = 1 - fixup.next
         self.flag(FIXUP_ADD)
 
@@ -96,12 +99,12 @@ class OutOfSync:
         vcpu.oos[slot] = None
 
     def resync_one(self, vcpu, slot):
-        """_sh_resync: no more writers, then the shadow is brought up to date."""
+        """_sh_resync: take every writable mapping away, then bring the shadow up to date."""
         m, gmfn, fixup = self.m, vcpu.oos[slot], vcpu.fixups[slot]
-        for k, place in enumerate(fixup.places):
-            if place is not None:
-                self.remove_write_access_at(gmfn, *place)
-                fixup.places[k] = None
+        for k, mapping in enumerate(fixup.mappings):
+            if mapping is not None:
+                self.remove_write_access_at(gmfn, *mapping)
+                fixup.mappings[k] = None
         self.remove_write_access(gmfn, 0, 0)
         m.flush_tlbs()
         self.may_write.discard(gmfn)
@@ -111,7 +114,7 @@ class OutOfSync:
         m.event("RESYNC_FULL", gfn=m.gfn_of[gmfn])
 
     def resync_contents(self, vcpu, slot):
-        """sh_resync_l1: entries that are in the shadow and have changed in the guest since they were put there."""
+        """sh_resync_l1: propagate the entries that are in the shadow and have changed in the guest since."""
         gmfn = vcpu.oos[slot]
         table, levels = self.m.gfn_of[gmfn], self.oos_levels(gmfn)
         sl1 = self.get_status(gmfn, L1_OF[levels])
@@ -128,8 +131,10 @@ class OutOfSync:
                 self.update_snapshot(gmfn, at, guest_entry)
 
     def resync_all(self, vcpu, skip, this, others):
-        """sh_resync_all: this vCPU's tables fully; the others' fully, or with `skip` only their contents, and not even that
-        where provably nothing of this vCPU's can see them."""
+        """sh_resync_all: this vCPU's tables come back into sync (`this`), and those of the others (`others`).
+
+        With `skip` those of the others are only brought up to date, and not even that where this vCPU cannot use them.
+        """
         if this:
             for slot in range(3):
                 if vcpu.oos[slot] is not None:

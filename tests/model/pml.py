@@ -7,7 +7,7 @@ SLOTS = 512
 
 
 class HapPml(Hap):
-    """Where PML differs. logs: of each vCPU the guest frames written down, oldest first."""
+    """Where the page-modification log makes a difference. logs: of each vCPU the guest frames logged, oldest first."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -27,7 +27,7 @@ class HapPml(Hap):
             table = entry.mfn
 
     def translate(self, gfn, write):
-        """As EPT; a store then sets D of the leaf and writes it down, or exits because there is no room."""
+        """As with EPT; a store then sets D of the leaf, which is logged, or exits because the log is full."""
         mfn, writable = super().translate(gfn, write)
         if not self.global_logdirty:
             return mfn, writable
@@ -47,7 +47,7 @@ class HapPml(Hap):
         self.flush_log(self.logs[self.m.vcpus.index(self.m.cpu)])
 
     def flush_log(self, log):
-        """Newest first: its pages may be written freely from now on, and are marked."""
+        """Newest first: its pages are marked, and may be written freely from now on."""
         for gfn in reversed(log):
             self.resolve_misconfig(gfn)
             if self.leaf_of(gfn).type == RAM_LOGDIRTY:
@@ -73,7 +73,7 @@ class HapPml(Hap):
         return table
 
     def let_store(self, entry):
-        """A small leaf of a logged page may be written: the processor tells."""
+        """A small leaf of a logged page may be written: the processor logs it."""
         if entry.type == RAM_LOGDIRTY and not entry.sp and self.global_logdirty and not entry.d:
             entry.w = 1
 

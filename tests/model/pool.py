@@ -72,8 +72,10 @@ class Pool(References):
         return taken[0]
 
     def release(self, smfn):
-        """shadow_free: to the tail, head page first; the flush is put off until the page is used again.
-        Nobody may go on believing in what was found in it."""
+        """shadow_free: to the tail of the free list, head page first. The TLB flush is put off until the page is used again.
+
+        Whatever was remembered about the page is forgotten.
+        """
         self.m.count("shadow_free")
         for part in self.pages[smfn].chain:
             for vcpu in self.m.vcpus:
@@ -100,7 +102,7 @@ class Pool(References):
 
     # ---- hash ----
     def lookup(self, key, kind):
-        """shadow_hash_lookup: the shadow of that key and type, or None; a hit moves to the front of its chain."""
+        """shadow_hash_lookup: the shadow of that key and type, or None. One that is found goes to the front of its chain."""
         self.m.count("shadow_hash_lookups")
         chain = self.buckets[bucket_of(key, kind)]
         for smfn in chain:
@@ -133,7 +135,7 @@ class Pool(References):
         return smfn
 
     def doubt_linux_l3(self):
-        """More than two live roots a vCPU: this is no early 64-bit Linux that switches processes in one L4 entry."""
+        """More than two live roots a vCPU: the guest is no early 64-bit Linux that switches processes in one L4 entry."""
         if sum(self.pages[s].type == L4_64 for s in self.pinned) > 2 * len(self.m.vcpus):
             for smfn in list(self.pinned):
                 if self.pages[smfn].type == L3_64:
@@ -191,7 +193,7 @@ class Pool(References):
             self.put_ref(smfn)
 
     def unhook(self, smfn, user_only=False):
-        """shadow_unhook_mappings: empty a root, or its user half; what nobody else references below it dies."""
+        """shadow_unhook_mappings: empty a root, or its user half. What nothing else refers to below it is destroyed."""
         for page, slot, entry in self.present(smfn):
             if not user_only or entry & U:
                 self.set_upper(page, slot, 0)
@@ -230,7 +232,7 @@ class Pool(References):
         return False
 
     def blow(self):
-        """shadow_blow_tables: every shadow dies but the loaded roots, which stay empty and unpinned."""
+        """shadow_blow_tables: every shadow is destroyed but the loaded roots, which stay empty and unpinned."""
         for smfn in reversed(list(self.pinned)):
             self.unpin(smfn)
         for smfn in self.loaded_roots():
@@ -238,8 +240,10 @@ class Pool(References):
         self.m.flush_tlbs()
 
     def set_allocation(self, pages):
-        """shadow_set_allocation: grow by the lowest unused index, shrink from the head of the free list, as far
-        as it goes."""
+        """shadow_set_allocation: grow by the lowest unused index, shrink from the head of the free list.
+
+        It stops when there is no page left to take.
+        """
         target = max(0, pages - self.p2m_pages)
         while self.total_pages < target:
             smfn = next(i for i in range(len(self.pages) + 1) if i not in self.pages)
@@ -262,7 +266,7 @@ class Pool(References):
                     oos[v.number, k] = (
                         gmfn,
                         dict(self.pages[v.oos_snapshot[k]].entries),
-                        list(v.fixups[k].places),
+                        list(v.fixups[k].mappings),
                         v.fixups[k].next,
                     )
         return {

@@ -1,9 +1,10 @@
-"""The PV road (Xen x86/mm.c, pv/, mm/shadow/pv.c): tables that hold machine frames and are validated, hypercalls, and shadows
-that are there only while log-dirty is on.
+"""The PV road (Xen x86/mm.c, pv/, mm/shadow/pv.c): tables hold machine frames and are validated; changes are hypercalls.
 
-A frame is used as a table of one level, or as writable, never as both: `uses` counts, `kind` says as what. The first use as a
-table validates it and everything below; the last one lets all of that go. Types are right without shadows, so the shadows
-hold no references to guest frames, nothing is emulated for them and nothing goes out of sync."""
+A frame is used as a table of one level, or as writable, never as both: `kind` is as which, `uses` how often. The first use as a
+table validates it and everything below; the last one ends all those uses. Shadows are there only while log-dirty is on. Types
+are right without shadows, so the shadows hold no references to guest frames, nothing is emulated for them and nothing goes out
+of sync.
+"""
 
 from .bare import Bare, tlb_entry
 from .config import PSE, UNEXPECTED_FAULT, WRITE, MachineCrash, P, U, W, frame, index
@@ -54,7 +55,10 @@ class Pv(Shadow):
         return self.kind[gfn] if self.uses.get(gfn) else 0
 
     def may_be_written(self, gmfn):
-        """By its type: shadows have no counts of their own, so a search never ends early."""
+        """Whether the type of the frame lets it be written.
+
+        Shadows have no counts of their own, so a search never ends early.
+        """
         return self.type_of(self.m.gfn_of[gmfn]) == WRITABLE
 
     def written_by_device(self, gfn):
@@ -94,7 +98,10 @@ class Pv(Shadow):
             raise
 
     def put_page_type(self, gfn):
-        """put_page_type: with its last use a table is devalidated, from its end, an L1 from its start (demote_l*_table)."""
+        """put_page_type: end one use. With the last one a table is devalidated (demote_l1_table to demote_l4_table).
+
+        A level-1 table is devalidated from its first entry on, the others from their last one.
+        """
         self.uses[gfn] -= 1
         if self.uses[gfn]:
             return
@@ -177,8 +184,11 @@ class Pv(Shadow):
         return self.hypercall("calls_to_update_va", work, gva, None, value)
 
     def ptwr(self, gva, size, value):
-        """pv_ro_page_fault, ptwr_emulated_update: a store to an L1 table by an address that may only be read is done for the
-        guest. False: it is something else, or stores what is not allowed."""
+        """pv_ro_page_fault, ptwr_emulated_update: a store to a level-1 table, by an address that may only be read, is done for
+        the guest.
+
+        False: it is no such store, or it stores what is not allowed.
+        """
         leaf = self.l1_step(gva)
         if leaf is None or leaf.entry & (P | W) != P:
             return False
@@ -219,7 +229,10 @@ class Pv(Shadow):
         self.put_page(old, level)
 
     def write_guest_entry(self, gfn, slot, value, by="xen"):
-        """paging_write_guest_entry; with shadows on they follow (shadow_write_guest_entry). No flush: that is the guest's."""
+        """paging_write_guest_entry: store an entry; while shadows are on it is propagated (shadow_write_guest_entry).
+
+        No TLB is flushed: that is for the guest to ask.
+        """
         self.m.set_word(gfn, slot, value)
         if self.m.log.on:
             self.validate_entries(self.m.p2m[gfn], slot * 8, 8, by)
@@ -255,7 +268,7 @@ class Pv(Shadow):
         return self.hypercall("calls_to_mmuext_op", work, 0, gfn, 0)
 
     def new_baseptr(self, gfn):
-        """MMUEXT_NEW_BASEPTR (new_guest_cr3): the kernel's root. The same one again is no more than a flush."""
+        """MMUEXT_NEW_BASEPTR (new_guest_cr3): load the kernel's root. The same one again is no more than a flush."""
         v = self.m.cpu
 
         def work():
@@ -273,7 +286,7 @@ class Pv(Shadow):
         return self.hypercall("calls_to_mmuext_op", work, 0, gfn, 0)
 
     def new_user_baseptr(self, gfn):
-        """MMUEXT_NEW_USER_BASEPTR: what the user mode will run on."""
+        """MMUEXT_NEW_USER_BASEPTR: the root that user mode will run on."""
         self.m.count("calls_to_mmuext_op")
         old = self.m.cpu.user_root
         if gfn != old:
@@ -303,8 +316,11 @@ class Pv(Shadow):
 
     # ---- the hardware's part
     def walk(self, gva, kind, user, size, value):
-        """A TLB entry; None when a store was done for the guest. A kernel's store is first looked at as one to a table: on the
-        guest's own tables when the entry is there, on shadows always, since those may just lack it (fixup_page_fault)."""
+        """A TLB entry, or None when a store was done for the guest.
+
+        A kernel's store that faults is tried as one to a table first: on the guest's own tables when the entry is there, on
+        shadows always, since only they may lack the entry (fixup_page_fault).
+        """
         while True:
             fault, error = None, 0
             try:
@@ -320,7 +336,7 @@ class Pv(Shadow):
             self.page_fault(gva, kind, user, size, value, error)
 
     def own_walk(self, gva, kind, user):
-        """The hardware on the guest's own tables."""
+        """The hardware walks the guest's own tables."""
         walk = self.m.guest_walk(self.m.cpu, gva, kind, user)
         self.m.set_accessed_dirty(walk, kind)
         return tlb_entry(self.m, walk, gva, self.m.p2m[walk.gfn])
@@ -330,7 +346,7 @@ class Pv(Shadow):
 
     # ---- shadows without references to the guest's frames
     def propagate(self, *arguments):
-        """_sh_propagate: a 64-bit PV kernel runs outside the supervisor's ring, so U is always set."""
+        """_sh_propagate: U is always set, because a 64-bit PV kernel does not run at CPL 0."""
         entry = super().propagate(*arguments)
         return entry and entry | U
 
@@ -344,7 +360,7 @@ class Pv(Shadow):
         pass
 
     def remove_write_access(self, gmfn, level, va):
-        """The types see to it."""
+        """There is nothing to remove: the types allow no writable mapping of a table."""
         return False
 
     def emulate_branch(self, *arguments):
@@ -373,7 +389,7 @@ class Pv(Shadow):
         return FLOOR * len(self.m.vcpus) + max(self.m.config.frames // 256, self.p2m_pages)
 
     def set_allocation(self, pages):
-        """shadow_set_allocation. 0 strips the pool of what it can spare."""
+        """shadow_set_allocation. 0 takes all the pages that can be had."""
         super().set_allocation(max(pages, self.least()) if pages else 0)
 
     def new_tree_page(self):

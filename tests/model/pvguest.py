@@ -1,6 +1,8 @@
-"""The guest's kernel on the PV road: the same program, which asks for every change of a table. It writes machine frames into
-its entries, may not write to what is a table, and has two roots for a process: its own, and one for the user mode without
-the kernel's part."""
+"""The guest's kernel on the PV road: the same program, which asks for every change of a table.
+
+It writes machine frames into its entries, and may not write to a table. A process has two roots: one for the kernel, and one
+without the kernel's part for user mode.
+"""
 
 from .config import A, D, P, W
 from .guest import USER_SLOTS, GuestKernel
@@ -78,7 +80,7 @@ class PvKernel(GuestKernel):
         self.m.road.new_user_baseptr(self.user[root])
 
     def reload(self, root):
-        self.wherever(root, self.m.road.flush_local)
+        self.on_vcpus_with(root, self.m.road.flush_local)
 
     def runs(self, vcpu, root):
         return vcpu.kernel_root == root

@@ -28,7 +28,7 @@ ACCESSES = (FETCH, READ, WRITE, RAW_STORE)
 
 
 class RawGuest:
-    """`done`: rows the hypervisor's emulator has already performed; they still take their tick."""
+    """`done`: rows that the hypervisor's emulator has carried out already; each of them still takes its tick."""
 
     def __init__(self, model):
         self.m = model
@@ -53,7 +53,7 @@ class RawGuest:
         return self.raw.program[tick] if tick < len(self.raw.program) else None
 
     def next_row(self, k):
-        """What the emulator may do k instructions after the present one."""
+        """The row that the emulator may carry out k instructions after the present one."""
         return self.row(self.m.now + k)
 
     def consume(self, k):
@@ -103,7 +103,7 @@ class RawGuest:
             self.hypercall(row)
 
     def hypercall(self, row):
-        """What only a PV guest can ask for. `size` of an update_va_mapping: its page is to be forgotten (UVMF_INVLPG)."""
+        """A row that only a PV guest can have. A `size` of update_va_mapping: its page is to be forgotten (UVMF_INVLPG)."""
         road, gfn = self.m.road, row.va >> 12
         if row.code == RAW_UPDATE_VA:
             if road.update_va_mapping(row.va, row.value) and row.size:
@@ -118,7 +118,10 @@ class RawGuest:
             road.flush_local()
 
     def xen_write(self, gva):
-        """hvm_copy_to_guest_linear: the hypervisor walks as a supervisor's write; what it cannot translate it leaves."""
+        """hvm_copy_to_guest_linear: the hypervisor walks as for a supervisor's write.
+
+        An address that it cannot translate is not written.
+        """
         try:
             if self.m.config.road == "pv":  # it walks what is loaded, and its faults are fixed like the guest's
                 self.m.access(gva, WRITE, False)
@@ -131,7 +134,7 @@ class RawGuest:
             self.m.log.mark(gfn, "xen")
 
     def live_tables(self):
-        """Frames reachable as tables from the loaded roots are the guest's own affair here: all that hold a word."""
+        """The frames that hold a word: which of them are tables is up to the program of a raw guest."""
         return {t for t, words in self.m.words.items() if words}
 
     def state(self):

@@ -19,7 +19,7 @@ from .kinds import (
 
 
 def rights_lost(old, new):
-    """Not perms_strictly_increased: does `new` lack one of the rights of `old`?"""
+    """Whether `new` lacks one of the rights of `old`: not perms_strictly_increased."""
     return bool(old & (P | W | U) & ~new or new & NX & ~old)
 
 
@@ -39,7 +39,7 @@ class References:
             page.up = entry
 
     def put_ref(self, smfn, entry=None):
-        """At zero the shadow dies at once, and with it what only it references."""
+        """Drop a reference. With the last one the shadow is destroyed, and with it what only it refers to."""
         page = self.pages[smfn]
         if entry is not None and page.up == entry:
             page.up = None
@@ -86,7 +86,10 @@ class References:
             self.pages[page].entries[slot] = new
 
     def set_l1e(self, page, slot, new):
-        """shadow_set_l1e: count the new mapping, write, drop the old one. Never asks for a TLB flush: that is the guest's."""
+        """shadow_set_l1e: count the new mapping, write, drop the old one.
+
+        It never asks for a TLB flush, which is for the guest to do.
+        """
         if new & P and new & W and frame(new) in self.may_write:
             self.fixup_add(frame(new), page, slot)
         old = self.entry(page, slot)

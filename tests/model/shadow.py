@@ -83,9 +83,11 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         return steps
 
     def hardware_walk(self, gva, kind, user):
-        """The CPU's walk of the shadows, CR0.WP set whatever the guest says: sets A on the way and D in the sl1e of a write.
+        """The CPU's walk of the shadows, with CR0.WP on whatever the guest's is.
 
-        (TLB entry, 0), or (None, error code) for the #PF that is a VM exit."""
+        It sets A on the way, and D in the level-1 entry of a write. Returns (TLB entry, 0), or (None, error code) for the page
+        fault that is a VM exit.
+        """
         m, steps = self.m, self.path(self.m.cpu, gva)
         error = (PF_W if kind == WRITE else 0) | (PF_U if user else 0) | (PF_I if kind == FETCH else 0)
         if not complete(steps):
@@ -101,11 +103,11 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
 
     # ---- sh_page_fault ----
     def page_fault(self, gva, kind, user, size, value, error):
-        """sh_page_fault: "retry" or "emulated", or PageFault for the guest. The numbers are its steps in our list."""
+        """sh_page_fault: "retry" or "emulated", or PageFault for the guest."""
         m, v = self.m, self.m.cpu
-        m.count("shadow_fault")  # 0
+        m.count("shadow_fault")
         m.event("SHADOW_FAULT", gva)
-        if self.shopt & FAST_EMULATION and v.last_ok and v.last_frame == gva >> 12:  # 1
+        if self.shopt & FAST_EMULATION and v.last_ok and v.last_frame == gva >> 12:
             if error == PF_W | PF_P and v.last_mfn not in self.out_of_sync:
                 m.count("shadow_fault_fast_emulate")
                 return self.emulate(gva, v.last_mfn, size, value, fast=True)
@@ -115,55 +117,56 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         return outcome
 
     def slow_path(self, gva, kind, user, size, value, error):
+        """sh_page_fault from its walk of the guest's tables on. Returns as page_fault, or "rewalk"."""
         m, v = self.m, self.m.cpu
-        version = self.gtable_dirty_version  # 5
+        version = self.gtable_dirty_version
         try:
             gw = self.walk_guest(gva, kind, user)
         except PageFault:
-            m.count("shadow_fault_bail_real_fault")  # 6
+            m.count("shadow_fault_bail_real_fault")
             self.not_shadow(gva)
             raise
-        error |= PF_P  # 5a
+        error |= PF_P
         if gw.gfn >= m.config.frames:
-            m.count("shadow_fault_bail_bad_gfn")  # 8
+            m.count("shadow_fault_bail_bad_gfn")
             self.not_shadow(gva)
             raise PageFault(gva, error)
         gmfn = m.p2m[gw.gfn]
-        self.vtlb_insert(gva, gw.gfn, error)  # 9
+        self.vtlb_insert(gva, gw.gfn, error)
         v.flags = 0
-        self.prealloc_l1(m.levels, 3 if m.levels == 4 else 1)  # 10
-        flush, rewalk = self.remove_write_accesses(gva, gw)  # 11
+        self.prealloc_l1(m.levels, 3 if m.levels == 4 else 1)
+        flush, rewalk = self.remove_write_accesses(gva, gw)
         if flush:
             m.count("shadow_rm_write_flush_tlb")
             self.gtable_dirty_version += 1
             m.flush_tlbs()
         if rewalk:
             return "rewalk"
-        if version != self.gtable_dirty_version:  # 12
+        if version != self.gtable_dirty_version:
             m.count("shadow_check_gwalk")
             if any(self.changed(step) for step in gw):
                 m.count("shadow_inconsistent_gwalk")
                 return "rewalk"
-        sl1, slot = self.create_down_to_l1(gva, gw, kind)  # 13
+        sl1, slot = self.create_down_to_l1(gva, gw, kind)
         if kind == WRITE and self.is_page_table(gmfn):
-            self.unsync(v, gmfn)  # 14
-        if not gw.big and self.changed(gw.leaf):  # 15
+            self.unsync(v, gmfn)
+        if not gw.big and self.changed(gw.leaf):
             m.count("shadow_inconsistent_gwalk")
             return "rewalk"
         fetch = DEMAND_WRITE if kind == WRITE else DEMAND_READ
-        entry = self.propagate(1, gw.l1e, gmfn, fetch)  # 16
+        entry = self.propagate(1, gw.l1e, gmfn, fetch)
         self.set_l1e(sl1, slot, entry)
         if not gw.big:
             self.update_snapshot(m.mfn(gw.leaf.table), gw.leaf.slot, gw.leaf.entry)
         if self.shopt & PREFETCH:
-            self.prefetch(sl1, slot, gw)  # 17
+            self.prefetch(sl1, slot, gw)
         if kind == WRITE and self.is_page_table(gmfn) and not (gmfn in self.out_of_sync and not user):
-            m.count("shadow_fault_emulate_write")  # 18
+            m.count("shadow_fault_emulate_write")
             return self.emulate_branch(gva, gw.gfn, gmfn, user, size, value)
         if not m.cr & CR_WP and error == PF_W | PF_P:
-            m.count("shadow_fault_emulate_wp")  # 21
+            m.count("shadow_fault_emulate_wp")
             return self.emulate_branch(gva, gw.gfn, gmfn, user, size, value)
-        m.count("shadow_fault_fixed")  # 22
+        m.count("shadow_fault_fixed")
         m.log.fault_count += 1
         self.reset_early_unshadow()
         m.event("FIXUP", gva, gw.gfn, 1 | v.flags << 16, self.entry(sl1, slot))
@@ -178,20 +181,23 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
             self.m.cpu.unshadow_memory = None
 
     def walk_guest(self, gva, kind, user):
-        """sh_walk_guest_tables: the tables whose A or D it writes are marked in the log."""
+        """sh_walk_guest_tables. Tables whose A or D it writes are marked in the log."""
         self.m.count("guest_walk")
         gw = self.m.guest_walk(self.m.cpu, gva, kind, user)
         self.m.set_accessed_dirty(gw, kind, after=self.m.log.walked)
         return gw
 
     def changed(self, step):
-        """Does the guest entry read for this step differ from memory now (shadow_check_gwalk, shadow_check_gl1e)?"""
+        """Whether the guest entry that was read for this step differs from memory now.
+
+        In Xen that is asked by shadow_check_gwalk, and for a level-1 entry once more by shadow_check_gl1e.
+        """
         if step.table is None:
             return step.entry != self.m.cpu.pdptes[step.slot]
         return step.entry != self.m.own_entry(step.table, step.slot)
 
     def remove_write_accesses(self, gva, gw):
-        """gw_remove_write_accesses: (something was removed, a table was resynced so walk again)."""
+        """gw_remove_write_accesses: (a mapping was removed, a table was resynced so that the guest must be walked again)."""
         flush = rewalk = False
         for level in (3, 2):
             step = gw.step(level)
@@ -241,8 +247,10 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         return self.make(gmfn, kind) if smfn is None else smfn
 
     def propagate(self, level, guest_entry, target, fetch, levels=None):
-        """_sh_propagate: the shadow entry for a guest entry whose target (machine frame, or child shadow) is given. `levels`:
-        of the mode the table belongs to, where that is not the vCPU's."""
+        """_sh_propagate: the shadow entry for a guest entry whose target (machine frame, or child shadow) is given.
+
+        `levels`: of the mode the table belongs to, where that is not the vCPU's.
+        """
         mode = self.m.mode(levels)
         if not guest_entry & P or target is None:
             return 0
@@ -271,8 +279,10 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         return self.m.p2m.get(frame(guest_entry))
 
     def prefetch(self, sl1, first, gw):
-        """sh_prefetch: up to 31 following entries of this shadow page, until one is there already or would need an A/D
-        fault anyway."""
+        """sh_prefetch: fill up to 31 following entries of this shadow page.
+
+        It stops at one that is in use, or that would need an A/D fault in any case.
+        """
         for i in range(1, min(PREFETCH_DISTANCE, 512 - first)):
             if self.entry(sl1, first + i):
                 return
@@ -288,8 +298,11 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
 
     # ---- CR3, INVLPG ----
     def load_cr3(self, vcpu):
-        """sh_update_cr3: own out-of-sync tables back in sync; no writable mapping of the new root; its shadow found or
-        made, held by the slot, pinned; then the other vCPUs' out-of-sync tables brought up to date."""
+        """sh_update_cr3: load the root in the vCPU's CR3.
+
+        The vCPU's own tables come back into sync. The new root has no writable mapping, and its shadow is found or made, held
+        by the slot, and pinned. Then the other vCPUs' tables out of sync are brought up to date.
+        """
         m = self.m
         self.resync_all(vcpu, skip=False, this=True, others=False)
         if vcpu.levels == 3:
@@ -310,7 +323,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         self.resync_all(vcpu, skip=True, this=False, others=True)
 
     def set_toplevel(self, vcpu, slot, gmfn):
-        """sh_set_toplevel_shadow."""
+        """sh_set_toplevel_shadow: put the shadow of a root into a slot, and let go of the old one."""
         smfn, kind = None, ROOT_OF[vcpu.levels]
         if gmfn is not None:
             smfn = self.get_status(gmfn, kind)
@@ -324,8 +337,10 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
             self.put_ref(old)
 
     def update_paging_modes(self):
-        """sh_update_paging_modes on every vCPU: let go of the roots, pull all tables back in sync, load CR3 again. When the
-        guest does it, each vCPU does it for itself."""
+        """sh_update_paging_modes on every vCPU: let go of the roots, bring all tables back into sync, load CR3 again.
+
+        When the guest asks for it, each vCPU does it for itself.
+        """
         before = self.m.cpu, self.m.current
         for vcpu in self.m.vcpus:
             self.m.cpu, self.m.current = vcpu, before[1] and vcpu
@@ -333,7 +348,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
                 old, vcpu.slots[slot] = vcpu.slots[slot], None
                 if old is not None:
                     self.put_ref(old)
-            vcpu.l3table = [None] * 4  # Xen's linear map is stale now; we let no guess look through it
+            vcpu.l3table = [None] * 4  # Xen's linear map is stale now, and no guess of ours uses it
             self.resync_all(vcpu, skip=False, this=True, others=True)
             vcpu.levels = self.m.guest_levels()
             if len(vcpu.monitor) != (1 if vcpu.levels == 4 else 3):
@@ -346,7 +361,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
         self.m.cpu, self.m.current = before
 
     def invlpg(self, gva):
-        """sh_invlpg: what the hardware must drop: nothing, "page", or "all"."""
+        """sh_invlpg: what the hardware must drop: "nothing", "page", or "all"."""
         m, v = self.m, self.m.cpu
         m.count("shadow_invlpg")
         v.vtlb.clear()
@@ -368,7 +383,10 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
             self.m.cpu.vtlb[(gva >> 12) % 13] = (gva >> 12, gfn, error | PF_P)
 
     def gva_to_gfn(self, gva, kind):
-        """sh_gva_to_gfn for a supervisor's access: the virtual TLB, else a walk. PageFault when the guest maps nothing."""
+        """sh_gva_to_gfn for a supervisor's access: from the virtual TLB, else by a walk.
+
+        PageFault when the guest maps nothing.
+        """
         error = PF_P | (PF_W if kind == WRITE else PF_I if kind == FETCH else 0)
         if self.shopt & VTLB:
             page, gfn, seen = self.m.cpu.vtlb.get((gva >> 12) % 13, (None, None, 0))
@@ -383,7 +401,7 @@ class Shadow(Emulation, OutOfSync, Writers, Pool):
 
     # ---- commands ----
     def written_by_device(self, gfn):
-        """It is most probably no page table any more."""
+        """A frame that a device has written is most probably no page table any more."""
         self.remove_shadows(self.m.p2m[gfn], fast=True, must=False)
 
     def command(self, name, argument):

@@ -24,15 +24,17 @@ class TlbEntry:
     tables: dict | None = None  # of the walk that made it, where it was one of the guest's own: {level: frame}
 
     def lets(self, kind, user, cr):
-        """May this access use the entry as it stands?"""
+        """Whether this access may use the entry as it stands."""
         if kind == WRITE and not (self.write or self.kernel_write and not user):
             return False
         return allowed(True, self.user, self.nx, kind, user, cr | CR_WP)
 
 
 class TlbLevel:
-    """`size` sets x `ways` entries; the set is the low bits of the virtual page number. Sets not used since the last flush are
-    not kept."""
+    """`size` sets x `ways` entries; the set is the low bits of the virtual page number.
+
+    Sets that were not used since the last flush are left out.
+    """
 
     def __init__(self, size, ways):
         self.size, self.sets = size, defaultdict(lambda: [None] * ways)

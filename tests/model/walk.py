@@ -54,11 +54,11 @@ class Mode:
     small_only: bool = False
 
     def superpages(self):
-        """Does bit 7 of an L2 entry mean a leaf (guest_can_use_l2_superpages)?"""
+        """Whether bit 7 of a level-2 entry makes it a leaf (guest_can_use_l2_superpages)."""
         return self.levels > 2 or bool(self.cr & CR_PSE)
 
     def nx(self):
-        """guest_nx_enabled."""
+        """Whether bit 63 forbids execution (guest_nx_enabled)."""
         return self.levels > 2 and bool(self.cr & CR_NXE)
 
 
@@ -77,12 +77,12 @@ def canonical(levels, gva):
 
 
 def is_leaf(mode, level, entry):
-    """Does this present entry map memory, not a table?"""
+    """Whether this present entry maps memory, not a table."""
     return level == 1 or bool(entry & PSE and (level == 2 and mode.superpages() or level == 3 == mode.levels - 1))
 
 
 def reserved(mode, level, entry):
-    """Has this present entry a reserved bit set?"""
+    """Whether this present entry has a reserved bit set."""
     if mode.levels == 2:
         if not is_leaf(mode, level, entry) or level == 1:
             return False
@@ -128,7 +128,7 @@ def rights(steps):
 
 
 def allowed(writable, user_page, no_execute, kind, user, cr=CR_WP):
-    """May this access go through? (SDM vol. 3, 4.6.1)"""
+    """Whether this access may go through (SDM vol. 3, 4.6.1)."""
     if kind == FETCH and no_execute:
         return False
     if user:
@@ -167,7 +167,7 @@ class Walk(list):
 
 
 def fault_bits(mode, kind, user):
-    """The part of the error code that says what the access was."""
+    """The part of the error code that describes the access."""
     fetch = kind == FETCH and (mode.cr & CR_SMEP or mode.nx())
     return (PF_W if kind == WRITE else 0) | (PF_U if user else 0) | (PF_I if fetch else 0)
 

@@ -1,5 +1,8 @@
-"""sh_remove_write_access (Xen mm/shadow/common.c): find and downgrade the writable mappings of a frame. There is no reverse
-map: guess where well-known kernels keep them, try the shadow where one was found last, then search every L1 shadow."""
+"""sh_remove_write_access (Xen mm/shadow/common.c): find the writable mappings of a frame, and take their write access away.
+
+There is no reverse map. The addresses at which known kernels have their tables are tried first, then the shadow where the last
+one was found, then every L1 shadow.
+"""
 
 from .config import W, frame, index
 from .kinds import FL1S, GUESS_FOUND, GUESSES, L1S, WRMAP
@@ -94,8 +97,11 @@ class Writers:
         return bool(self.typecount.get(gmfn))
 
     def revoke_all(self):
-        """What CLEAN does instead of blow with clean=revoke: every frame that may be written is searched for in every L1
-        shadow, one frame after the other, until nothing maps it writable."""
+        """What CLEAN does with clean=revoke instead of a blow.
+
+        Every frame that may be written is searched for in every L1 shadow, one frame after the other, until nothing maps it
+        writable.
+        """
         m = self.m
         for gfn in range(m.config.frames):
             gmfn = m.p2m[gfn]
@@ -108,7 +114,7 @@ class Writers:
         m.flush_tlbs()
 
     def guess(self, curr, gva, gmfn):
-        """sh_guess_wrmap: is gmfn mapped writable at this address of the loaded shadow? Then no more."""
+        """sh_guess_wrmap: if gmfn is mapped writable at this address of the loaded shadow, take that away."""
         leaf = (steps := self.path(curr, gva))[-1]
         if not complete(steps) or not leaf.entry & W or frame(leaf.entry) != gmfn:
             return False
@@ -117,8 +123,10 @@ class Writers:
         return True
 
     def clear_writable(self, sl1, gmfn):
-        """sh_rm_write_access_from_l1: take W from the mappings of gmfn in one L1 shadow, in order of slots, until none is
-        left anywhere. True then."""
+        """sh_rm_write_access_from_l1: take W from the mappings of gmfn in one L1 shadow, in order of slots.
+
+        True when none is left anywhere; the search ends there.
+        """
         m, curr, chain = self.m, self.m.current, self.pages[sl1].chain
         m.count("shadows_searched")
         looked_at, done = 512 * len(chain), False
@@ -135,7 +143,7 @@ class Writers:
         return done
 
     def remove_write_access_at(self, gmfn, page, slot):
-        """sh_rm_write_access_from_sl1p: one remembered place, which may have become something else since."""
+        """sh_rm_write_access_from_sl1p: take W from one remembered entry, unless it has become something else since."""
         m, curr = self.m, self.m.current
         if page not in self.pages or self.pages[page].type not in L1S | FL1S:
             return

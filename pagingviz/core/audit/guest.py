@@ -10,7 +10,7 @@ from pagingviz.core import logdirty
 from pagingviz.core.audit import rules
 from pagingviz.core.audit.report import broken, clear_tmp, in_pml
 from pagingviz.core.build.jit import jit
-from pagingviz.core.frames import frame_at, place
+from pagingviz.core.frames import frame_at, word_of
 from pagingviz.core.shadow.shadows import is_page_table
 from pagingviz.core.walk.page_walk import get_entry, guest_frame, read_path
 
@@ -22,11 +22,11 @@ def shares(s, cpus, a):
     """The share count of a frame is the number of user entries that map it, in all tables of all processes."""
     if s.rows != ZERO:
         return ZERO
-    clear_tmp(s, a, s.kept)
+    clear_tmp(s, a, s.frame_words)
     for proc in range(s.processes):
         if a[s.o_roots + proc] != NONE:
             _count(s, cpus[0], a, a[s.o_roots + proc])
-    for k in range(s.kept):
+    for k in range(s.frame_words):
         if a[s.o_tmp + k] != a[s.o_share + k]:
             return broken(rules.SHARES, frame_at(s, U(k)))
     return ZERO
@@ -50,7 +50,7 @@ def _count(s, c, a, root):
         if (e & x86.P) == ZERO:
             continue
         if depth + ONE == s.guest_levels:
-            a[s.o_tmp + place(s, guest_frame(s, a, e))] += ONE
+            a[s.o_tmp + word_of(s, guest_frame(s, a, e))] += ONE
         else:
             depth += ONE
             c.w_tab[depth], c.w_ent[depth] = guest_frame(s, a, e), ZERO

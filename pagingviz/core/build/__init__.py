@@ -1,1 +1,1 @@
-"""How kernels are compiled, kept, and called through an address."""
+"""How kernels are compiled, where the compiled code is stored, and how one kernel calls another through its address."""

@@ -1,4 +1,4 @@
-"""The one place that decides how kernels are compiled and where the compiled code is kept.
+"""How kernels are compiled, and where the compiled code is stored. No other module decides either.
 
 numba's own disk cache looks only at the file that holds a kernel: not at constants and helpers from other files, not
 at the compile flags (both measured). So the cache folder is named after a hash of everything a kernel can depend on; an
@@ -30,9 +30,9 @@ PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
 
 # `_nrt` is private to numba: without reference counting of arrays the kernels are up to 1.7 times faster, and an
 # allocation inside a kernel becomes a compile error. With a numba that refuses it the kernels do without: see `accepted`.
-# Nothing takes a kernel's address: without the wrapper for that, compiling takes a fifth less time (41 to 33 s CPU).
-# Most kernels are called by kernels only, whose code then holds theirs: without a wrapper for Python and a file of their own,
-# and with `emit` and the guest's stores far (core/build/far.py), it takes a fifth less again (64 to 52 s, one after the other).
+# C code never calls a kernel: without the wrapper for that, compiling takes a fifth less time (41 to 33 s CPU).
+# Most kernels are called by kernels only, and become part of their code: without a wrapper for Python and a file of their own,
+# and with a few called through their address (core/build/by_address.py), compiling takes a fifth less again.
 OPTIONS = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 INNER = OPTIONS | {"no_cpython_wrapper": True}
 TESTED = ((0, 62), (0, 68))  # the first and the last numba that the engine was tried with: requirements.txt has these bounds
@@ -75,17 +75,17 @@ def _usable(folder: Path) -> bool:
 
 
 def _parents():
-    """Folders that may hold the cache, best first. One named by NUMBA_CACHE_DIR is taken at its word."""
+    """Folders that may hold the cache, best first. One that NUMBA_CACHE_DIR names is taken without any check."""
     if given := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(given).absolute()
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    own = [Path(home) / "pagingviz"] if os.path.isabs(home) and not given else []  # a relative one does not count (XDG)
-    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # on Windows everyone has a temp folder and no number
+    own = [Path(home) / "pagingviz"] if os.path.isabs(home) and not given else []  # XDG: a relative path does not count
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # on Windows users have no number, but each a temp folder
     yield from filter(_usable, [*own, Path(tempfile.gettempdir()) / f"pagingviz{user}"])
 
 
 def _drop_old(parent: Path, keep: Path) -> None:
-    """Remove folders of other hashes that no process has opened for KEEP_DAYS."""
+    """Remove the folders of other hashes that no process has opened for KEEP_DAYS."""
     oldest = time.time() - KEEP_DAYS * 86400
     for folder in parent.iterdir():
         try:
@@ -141,7 +141,7 @@ def _locked(file: int):
 def accepted(options: dict[str, bool]) -> dict[str, bool]:
     """Those of the compile options that this numba takes. Without the others kernels compute the same, more slowly.
 
-    Nothing is compiled for a version in TESTED. With any other, one sentence says so.
+    Options are tried out only with a version outside of TESTED, and then a warning is logged.
     """
     if TESTED[0] <= numba.version_info.short <= TESTED[1]:
         return options
@@ -191,9 +191,10 @@ else:
 
     @functools.cache
     def from_python(kernel):
-        """A kernel that kernels call, inner or far, for somebody in Python who asks for that one step: compiled once more.
+        """A kernel that only kernels call, compiled once more so that Python can call it.
 
-        A far one is in CACHE already, without a wrapper, and numba would load that: its cache does not look at flags.
+        A kernel that is called through its address is in CACHE without a wrapper for Python. numba would load that, because its
+        cache does not look at the flags; so this one is not written to the cache.
         """
         if hasattr(kernel, "kernel"):
             return numba.njit(**OPTIONS)(kernel.kernel.py_func)

@@ -1,8 +1,11 @@
-"""EPT as the hypervisor keeps it: entries, lazy global log-dirty by poisoning the root, exits, split. One set a domain.
+"""EPT as the hypervisor keeps it: its entries, changes of type, exits, and the page-modification log. A domain has one EPT.
+
+Log-dirty for all frames misconfigures the entries of the root on purpose ("poisons" them); the next access below each of them
+exits, and the change moves down one path. EPTP.AD is on while the page-modification log is: then a walk's references to guest
+tables count as writes. The processor's walk is in walk.py, AMD's tables are in npt.py.
 
 Source: Xen mm/p2m-ept.c (ept_invalidate_emt_subtree, resolve_misconfig, ept_split_super_page), mm/p2m.c
-(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). The hardware's walk is in nested.py,
-NPT in npt.py. EPTP.AD is on while PML is: then a walk's references to guest tables are writes. Left out: p2m types other than
+(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). Left out: p2m types other than
 ram_rw and ram_logdirty.
 """
 
@@ -10,12 +13,12 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.frames import mfn_of
 from pagingviz.core.nested import npt
-from pagingviz.core.nested.split import enough, first_frame, level_of, table_of, told
+from pagingviz.core.nested.split import enough, first_frame, level_of, record_split, table_of
 from pagingviz.core.shadow.pool import entry_at
 from pagingviz.core.walk.page_walk import frame
 from pagingviz.core.walk.tlb import flush_all
@@ -26,15 +29,17 @@ _KEEP = ~(x86.EPT_RWX | x86.EPT_EMT | x86.EPT_A | x86.EPT_D | x86.EPT_RECALC | x
 
 @jit
 def index(gfn, level):
-    """Entry number (0..511) that `gfn` selects in an EPT table of `level` (1..4)."""
+    """Number (0 to 511) of the entry that `gfn` selects in an EPT table of `level` (1 to 4)."""
     return (gfn >> (x86.ENTRY_BITS * (level - ONE))) & _INDEX
 
 
 @jit
 def leaf_entry(s, mfn, kind, sp):
-    """An EPT leaf of p2m type `kind` (ept_p2m_type_to_flags): ram_rw rwx with A and D preset, ram_logdirty r-x with A.
+    """The word of an EPT leaf of p2m type `kind` that maps machine frame `mfn`; `sp` is x86.EPT_SP for a superpage, else 0.
 
-    With PML a logged 4 KiB leaf may be written, and its D is clear: the processor tells when it is.
+    ram_rw may be read, written and executed, and has A and D set; ram_logdirty may not be written, and has A set. With the
+    page-modification log on, a logged leaf of 4 KiB may be written with D clear, and the processor logs when it sets D. Source:
+    p2m-ept.c: ept_p2m_type_to_flags.
     """
     flags = x86.EPT_RWX | x86.EPT_A | x86.EPT_D if kind == xen.P2M_RAM_RW else x86.EPT_R | x86.EPT_X | x86.EPT_A
     if kind != xen.P2M_RAM_RW and sp == ZERO and s.pml & s.ept_ad:
@@ -44,131 +49,142 @@ def leaf_entry(s, mfn, kind, sp):
 
 @jit
 def table_entry(page):
-    """An EPT entry that points to another table (ept_set_middle_entry)."""
+    """The word of an EPT entry that leads to the table in page `page`. Source: p2m-ept.c: ept_set_middle_entry."""
     return (page << x86.PAGE_BITS) | x86.EPT_RWX | x86.EPT_A | x86.EPT_SVE
 
 
 @jit
-def poisoned(e):
-    """Whether the entry is misconfigured on purpose: present with memory type 7."""
-    return (e & x86.EPT_RWX) != ZERO and (e & x86.EPT_EMT) == x86.EPT_EMT
+def poisoned(entry):
+    """Whether an entry is misconfigured on purpose: it is present and has memory type 7, which does not exist."""
+    return (entry & x86.EPT_RWX) != ZERO and (entry & x86.EPT_EMT) == x86.EPT_EMT
 
 
 @jit
 def _poison(s, a, page):
-    """ept_invalidate_emt_subtree(recalc=1) on one table: mark every present entry not yet poisoned. Returns how many."""
-    n = ZERO
-    o = entry_at(s, page, ZERO)
-    for i in range(o, o + x86.ENTRIES):
-        e = a[i]
-        if (e & x86.EPT_RWX) != ZERO and not poisoned(e):
-            a[i] = e | x86.EPT_EMT | x86.EPT_RECALC
-            n += ONE
-    return n
+    """Misconfigure every present entry of table `page` that is not yet. Returns how many were written.
+
+    Source: p2m-ept.c: ept_invalidate_emt_subtree.
+    """
+    written = ZERO
+    first = entry_at(s, page, ZERO)
+    for i in range(first, first + x86.ENTRIES):
+        entry = a[i]
+        if (entry & x86.EPT_RWX) != ZERO and not poisoned(entry):
+            a[i] = entry | x86.EPT_EMT | x86.EPT_RECALC
+            written += ONE
+    return written
 
 
 @jit
 def poison_root(s, a):
-    """p2m_change_entry_type_global: of either format only root entries are written, one below 512 GiB, whatever the size."""
-    n = _poison(s, a, s.hap_root) if s.npt == ZERO else npt.postpone(s, a, s.hap_root)
+    """Let all frames change their type: only entries of the root are written, one for each 512 GiB. Returns how many.
+
+    It serves EPT and NPT. Source: p2m.c: p2m_change_entry_type_global.
+    """
+    written = _poison(s, a, s.hap_root) if s.npt == ZERO else npt.postpone(s, a, s.hap_root)
     flush_all(s)
-    return n
+    return written
 
 
 @jit
-def recalculated(s, e):
-    """The leaf entry with its type computed anew (p2m_recalc_type): ram_logdirty while global log-dirty is on, else ram_rw."""
-    if (e & x86.EPT_RECALC) == ZERO:
-        return (e & ~x86.EPT_EMT) | x86.EPT_WB
+def recalculated(s, entry):
+    """The word of a poisoned leaf with its type computed anew: ram_logdirty while all frames are logged, else ram_rw.
+
+    Without x86.EPT_RECALC only its memory type is put right. Source: p2m-ept.c: resolve_misconfig; asm/p2m.h: p2m_recalc_type.
+    """
+    if (entry & x86.EPT_RECALC) == ZERO:
+        return (entry & ~x86.EPT_EMT) | x86.EPT_WB
     kind = xen.P2M_RAM_LOGDIRTY if s.log_dirty != ZERO else xen.P2M_RAM_RW
-    if kind == (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT:
-        return (e & ~(x86.EPT_EMT | x86.EPT_RECALC)) | x86.EPT_WB
-    return (e & _KEEP) | leaf_entry(s, frame(e), kind, e & x86.EPT_SP)
+    if kind == (entry & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT:
+        return (entry & ~(x86.EPT_EMT | x86.EPT_RECALC)) | x86.EPT_WB
+    return (entry & _KEEP) | leaf_entry(s, frame(entry), kind, entry & x86.EPT_SP)
 
 
 @jit
 def resolve_misconfig(s, a, gfn):
-    """resolve_misconfig: push the poison down along the path of `gfn`, fixing all 512 leaves of a 4 KiB table at once.
+    """Move the poison down along the path of `gfn`, and give all 512 leaves of its 4 KiB table their types at once.
 
-    A poisoned superpage is retyped whole. Returns the number of entries written.
+    A poisoned superpage is given its type as a whole. Returns the number of entries written. Source: p2m-ept.c:
+    resolve_misconfig.
     """
-    n = ZERO
+    written = ZERO
     page = s.hap_root
     level = U(4)
     while level > ONE:
         at = entry_at(s, page, index(gfn, level))
-        e = a[at]
-        if (e & x86.EPT_RWX) == ZERO:
-            return n
-        if poisoned(e):
-            if e & x86.EPT_SP:
-                a[at] = recalculated(s, e)
-                return n + ONE
-            if e & x86.EPT_RECALC:
-                n += _poison(s, a, frame(e))
-            a[at] = e & ~(x86.EPT_EMT | x86.EPT_RECALC)
-            n += ONE
-        elif e & x86.EPT_SP:
-            return n
-        page = frame(e)
+        entry = a[at]
+        if (entry & x86.EPT_RWX) == ZERO:
+            return written
+        if poisoned(entry):
+            if entry & x86.EPT_SP:
+                a[at] = recalculated(s, entry)
+                return written + ONE
+            if entry & x86.EPT_RECALC:
+                written += _poison(s, a, frame(entry))
+            a[at] = entry & ~(x86.EPT_EMT | x86.EPT_RECALC)
+            written += ONE
+        elif entry & x86.EPT_SP:
+            return written
+        page = frame(entry)
         level -= ONE
     if poisoned(a[entry_at(s, page, index(gfn, ONE))]):
-        o = entry_at(s, page, ZERO)
-        for i in range(o, o + x86.ENTRIES):
+        first = entry_at(s, page, ZERO)
+        for i in range(first, first + x86.ENTRIES):
             if poisoned(a[i]):
                 a[i] = recalculated(s, a[i])
-                n += ONE
-    return n
+                written += ONE
+    return written
 
 
 @jit
 def find_leaf(s, a, gfn):
-    """Arena index of the entry where the hardware's walk of `gfn` ends: a leaf, a poisoned entry, or one not present."""
+    """Arena index of the entry at which the walk of `gfn` ends: a leaf, a poisoned entry, or one that is not present."""
     page = s.hap_root
     level = U(4)
     while True:
         at = entry_at(s, page, index(gfn, level))
-        e = a[at]
-        if level == ONE or (e & x86.EPT_SP) != ZERO or (e & x86.EPT_RWX) == ZERO or poisoned(e):
+        entry = a[at]
+        if level == ONE or (entry & x86.EPT_SP) != ZERO or (entry & x86.EPT_RWX) == ZERO or poisoned(entry):
             return at
-        page = frame(e)
+        page = frame(entry)
         level -= ONE
 
 
 @jit
 def split(s, c, a, at, gfn):
-    """ept_split_super_page: the superpage leaf at arena index `at` becomes 4 KiB leaves of the same type, every one of them.
+    """Split the superpage leaf at arena index `at` into leaves of 4 KiB of the same type, on the path of `gfn` and beside it.
 
-    A 1 GiB leaf takes 1 + 512 pages at once. False: the pool does not have them; nothing has changed.
+    A leaf of 1 GiB takes 1 + 512 pages at once. False when the pool does not have them; then nothing has changed. Source:
+    p2m-ept.c: ept_split_super_page.
     """
-    e, level = a[at], level_of(s, a, at)
+    entry, level = a[at], level_of(s, a, at)
     pages = ONE if level == TWO else ONE + x86.ENTRIES
     if not enough(s, pages):
         return False
-    kind, first, mfn = (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT, first_frame(gfn, level), frame(e)
+    kind, first, mfn = (entry & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT, first_frame(gfn, level), frame(entry)
     page = table_of(s, c, a, leaf_entry(s, mfn, kind, x86.EPT_SP if level != TWO else ZERO), level - ONE, first)
     if level != TWO:
         for i in range(x86.ENTRIES):
-            on = U(i) * x86.SUPERPAGE_FRAMES
-            child = leaf_entry(s, mfn + on, kind, ZERO)
-            a[entry_at(s, page, U(i))] = table_entry(table_of(s, c, a, child, ONE, first + on))
+            offset = U(i) * x86.SUPERPAGE_FRAMES
+            child = leaf_entry(s, mfn + offset, kind, ZERO)
+            a[entry_at(s, page, U(i))] = table_entry(table_of(s, c, a, child, ONE, first + offset))
     a[at] = table_entry(page)
-    told(s, a, gfn, page, level, pages)
+    record_split(s, a, gfn, page, level, pages)
     return True
 
 
 @jit
 def change_type_one(s, c, a, gfn):
-    """p2m_change_type_one(ram_logdirty -> ram_rw): pending changes first, then 4 KiB order, so a superpage is split.
+    """Make one frame ram_rw if it is ram_logdirty, after pending changes; a superpage is split. True if its type has changed.
 
-    True if the type has changed: a flush is owed.
+    The caller then owes a TLB flush. Source: p2m.c: p2m_change_type_one.
     """
     resolve_misconfig(s, a, gfn)
     at = find_leaf(s, a, gfn)
-    e = a[at]
-    if (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT != xen.P2M_RAM_LOGDIRTY:
+    entry = a[at]
+    if (entry & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT != xen.P2M_RAM_LOGDIRTY:
         return False
-    if e & x86.EPT_SP:
+    if entry & x86.EPT_SP:
         if not split(s, c, a, at, gfn):
             return False
         at = find_leaf(s, a, gfn)
@@ -180,17 +196,18 @@ def change_type_one(s, c, a, gfn):
 
 
 @jit
-def pml_flush(s, c, a, v):
-    """ept_vcpu_flush_pml_buffer: what the processor has logged is marked, newest first, and may be written freely from now on.
+def pml_flush(s, c, a, vcpu):
+    """Mark dirty what the processor has logged for a vCPU, and let it be written freely from now on.
 
-    One flush for all (Xen 4.17: one an entry). Returns how many there were.
+    Returns how many entries the log had. There is one TLB flush for all of them (in Xen 4.17 one for each). Source: p2m-ept.c:
+    ept_vcpu_flush_pml_buffer.
     """
-    first = s.pml_index[v] + ONE  # the index has wrapped below slot 0 when the log is full
+    first = s.pml_index[vcpu] + ONE  # the index has wrapped below slot 0 when the log is full
     for k in range(first, x86.PML_ENTRIES):
-        gfn = a[s.o_pml + v * x86.PML_ENTRIES + U(k)] >> x86.PAGE_BITS
+        gfn = a[s.o_pml + vcpu * x86.PML_ENTRIES + U(k)] >> x86.PAGE_BITS
         change_type_one(s, c, a, gfn)
         logdirty.mark(s, c, a, gfn, xen.MK_LOG)
-    s.pml_index[v] = x86.PML_ENTRIES - ONE
+    s.pml_index[vcpu] = x86.PML_ENTRIES - ONE
     if first != x86.PML_ENTRIES:
         flush_all(s)
     return x86.PML_ENTRIES - first
@@ -198,22 +215,25 @@ def pml_flush(s, c, a, v):
 
 @jit
 def pml_flush_all(s, cpus, a):
-    """Before the bitmap is read, and before logging ends: every vCPU's log."""
+    """Flush the log of every vCPU, as is done before the bitmap is read and before logging ends."""
     if s.pml & s.ept_ad:
-        for v in range(s.vcpus):
-            n = pml_flush(s, cpus[v], a, U(v))
-            if n != ZERO:
-                emit(s, a, ev.PML_FLUSH, U(v), ZERO, NONE, NONE, ZERO, n)
+        for vcpu in range(s.vcpus):
+            logged = pml_flush(s, cpus[vcpu], a, U(vcpu))
+            if logged != ZERO:
+                emit(s, a, ev.PML_FLUSH, U(vcpu), ZERO, NONE, NONE, ZERO, logged)
 
 
 @jit
 def _handle_npf(s, c, a, gva, gfn):
-    """VMEXIT_NPF (svm.c): pending changes first, and the guest tries again; else a store to a page that is being logged."""
-    n = npt.do_recalc(s, a, gfn) if c.x_info & x86.PF_P else ZERO
-    if n != ZERO:
+    """Handle a nested page fault: carry out pending changes, or let a logged page be written. The guest then tries again.
+
+    `gfn` is the frame that was touched. Source: svm.c: svm_do_nested_pgfault.
+    """
+    written = npt.do_recalc(s, a, gfn) if c.x_info & x86.PF_P else ZERO
+    if written != ZERO:
         s.npf_recalc += ONE
         flush_all(s)
-        emit(s, a, ev.NPF_RECALC, c.id, gva, gfn, NONE, c.x_info, n)
+        emit(s, a, ev.NPF_RECALC, c.id, gva, gfn, NONE, c.x_info, written)
         return
     s.npf_write += ONE
     logdirty.mark(s, c, a, gfn, xen.MK_STORE if c.x_info & x86.NPF_FINAL else xen.MK_WALK)
@@ -222,24 +242,25 @@ def _handle_npf(s, c, a, gva, gfn):
     emit(s, a, ev.HVM_NPF, c.id, gva, gfn, mfn_of(s, a, gfn) if changed else NONE, c.x_info, c.x_gpa)
 
 
-@far
+@by_address
 def handle_exit(s, c, a, gva):
-    """The hypervisor handles the exit that c.x_* describe; the access then starts again. PML full: its log is flushed.
+    """Handle the exit that c.x_* describe; the access that caused it then starts again.
 
-    EPT misconfiguration (reason 49): pending changes. EPT violation (reason 48): a store to a page that is being logged.
+    A full page-modification log is flushed (exit reason 62). An EPT misconfiguration (reason 49) carries out pending changes.
+    An EPT violation (reason 48) is a store to a page that is being logged. Source: hvm/hvm.c: hvm_hap_nested_page_fault.
     """
     gfn = c.x_gpa >> x86.PAGE_BITS
     if c.x_kind == x86.X_NPF:
         _handle_npf(s, c, a, gva, gfn)
         return
-    if c.x_kind == x86.X_PML_FULL:  # reason 62: the access has not happened
+    if c.x_kind == x86.X_PML_FULL:  # the access has not happened
         s.pml_full += ONE
         emit(s, a, ev.PML_FULL, c.id, gva, gfn, NONE, ZERO, pml_flush(s, c, a, c.id))
         return
     if c.x_kind == x86.X_MISCONFIG:
         s.ept_misconfig += ONE
-        n = resolve_misconfig(s, a, gfn)
-        emit(s, a, ev.EPT_MISCONFIG, c.id, gva, gfn, NONE, ZERO, n)
+        written = resolve_misconfig(s, a, gfn)
+        emit(s, a, ev.EPT_MISCONFIG, c.id, gva, gfn, NONE, ZERO, written)
         return
     s.ept_violation += ONE
     emit(s, a, ev.EPT_VIOLATION, c.id, gva, gfn, frame(a[find_leaf(s, a, gfn)]), c.x_info, c.x_access)

@@ -1,7 +1,8 @@
-"""Splitting a superpage leaf of EPT or NPT: a table of 512 smaller ones takes its place. Nothing is ever merged again.
+"""Splitting a superpage leaf of EPT or NPT: a table of 512 smaller leaves takes its place. Nothing is ever merged again.
 
-Source: Xen mm/p2m-ept.c (ept_split_super_page), mm/p2m-pt.c (p2m_next_level). What a child looks like is the format's affair:
-both keep the frame number in the same bits, so the first child says all.
+Both formats have the frame number in the same bits, so the other leaves follow from the word of the first one.
+
+Source: Xen mm/p2m-ept.c (ept_split_super_page), mm/p2m-pt.c (p2m_next_level).
 """
 
 from pagingviz.arch import events as ev
@@ -17,31 +18,34 @@ _AT = U((1 << 64) - 1)
 
 @jit
 def level_of(s, a, at):
-    """Level of the p2m table that holds arena index `at` (kept in pref)."""
+    """Level of the nested table that holds arena index `at`; for a page of the p2m it stands in the region `pref`."""
     return a[s.o_pref + ((at - s.o_pool) >> x86.ENTRY_BITS)]
 
 
 @jit
 def table_of(s, c, a, child, level, gfn):
-    """A new table of `level`: 512 leaves, the first of them `child`, of guest frame `gfn`. The pool must have a page."""
+    """A new nested table of `level` with 512 leaves, which map what follows guest frame `gfn`. Returns its page.
+
+    `child` is the word of its first entry. The pool must have a page.
+    """
     page = alloc_p2m(s, c, a, gfn)
     a[s.o_pref + page] = level
-    o = entry_at(s, page, ZERO)
+    first = entry_at(s, page, ZERO)
     step = ONE << (x86.PAGE_BITS + x86.ENTRY_BITS * (level - ONE))
     for i in range(x86.ENTRIES):
-        a[o + i] = child + U(i) * step
+        a[first + i] = child + U(i) * step
     return page
 
 
 @jit
 def first_frame(gfn, level):
-    """First of the frames that a leaf of `level` around `gfn` maps."""
+    """The first of the guest frames that a leaf of `level` around `gfn` maps."""
     return gfn & (_AT << (x86.ENTRY_BITS * (level - ONE)))
 
 
 @jit
 def enough(s, pages):
-    """Whether the pool has `pages` free pages. If not the store that needs them is repeated for ever."""
+    """Whether the pool has `pages` free pages. If not the guest hangs: the store that needs them is repeated for ever."""
     if s.free_pages >= pages:
         return True
     s.crashed = xen.HUNG
@@ -49,7 +53,10 @@ def enough(s, pages):
 
 
 @jit
-def told(s, a, gfn, page, level, pages):
-    """A leaf of `level` is split: `pages` pages of the pool at once, the first of them `page`."""
+def record_split(s, a, gfn, page, level, pages):
+    """Count and report that the leaf of `level` around `gfn` has been split.
+
+    It took `pages` pages of the pool, the first of them `page`.
+    """
     s.p2m_split += ONE
     emit(s, a, ev.P2M_SPLIT, ZERO, ZERO, first_frame(gfn, level), page, level, pages)

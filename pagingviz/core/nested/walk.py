@@ -9,7 +9,7 @@ c.x_* says which. Left out: mode-based execute control, sub-page rights, paging-
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
 from pagingviz.arch.words import ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import refer
 from pagingviz.core.shadow.pool import entry_at
@@ -143,7 +143,7 @@ def _refer(s, c, a, gpa, kind, final, page, i, level, e):
     refer(s, a, c.id, gpa, gpa >> x86.PAGE_BITS, page, i, level, ev.REF_NESTED, column, leads, e)
 
 
-@far
+@by_address
 def second(s, c, a, gpa, kind, final):
     """One guest-physical access of `kind`: to data (final 1), or to an entry of a guest table (0). Returns ZERO or EXIT.
 

@@ -1,1 +1,1 @@
-"""PV guests: page tables that the hypervisor validates, and hypercalls that change them."""
+"""PV guests: page tables that the hypervisor validates, and the hypercalls that change them."""

@@ -1,27 +1,34 @@
-"""What a PV guest's kernel asks for beside changes of entries: pins, its two roots, flushes, and its direct map's rights.
+"""Hypercalls of a PV guest's kernel that change no table: pins, its two roots, flushes, and the rights of its direct map.
+
+A 64-bit PV guest has two roots for a process, one for its kernel and one for user mode, because both run at the same privilege
+level of the processor. The types of frames that all of this rests on are in updates.py.
 
 Source: Xen x86/mm.c (do_mmuext_op, new_guest_cr3), x86/pv/domain.c (_toggle_guest_pt), x86/pv/dom0_build.c and libs/guest (the
-builder's last steps). The types that all of this rests on are in pv.py.
+builder's last steps).
 """
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.pv.updates import drop, hold, refuse, type_of, update_va_mapping
-from pagingviz.core.shadow.faults import invlpg, update_cr3
+from pagingviz.core.shadow.faults import invlpg
+from pagingviz.core.shadow.toplevel import update_cr3
 from pagingviz.core.walk import tlb
 from pagingviz.core.walk.page_walk import FOUR
 
 _BUG = U(2)  # a value of s.crashed
 
 
-@far
+@by_address
 def pin(s, c, a, gfn, level):
-    """MMUEXT_PIN_L<level>_TABLE: the table stays valid without anybody using it."""
+    """Pin the table of `level` in frame `gfn` (MMUEXT_PIN_L<level>_TABLE): it stays valid though nothing uses it.
+
+    Source: mm.c: do_mmuext_op.
+    """
     s.calls_to_mmuext_op += ONE
     if gfn >= s.zone or a[s.o_info + gfn] & xen.PGT_PINNED or not hold(s, c, a, gfn, level):
         refuse(s, c, a, ZERO, gfn, level)
@@ -31,9 +38,9 @@ def pin(s, c, a, gfn, level):
     emit(s, a, ev.PIN, c.id, ZERO, gfn, NONE, level, ONE)
 
 
-@far
+@by_address
 def unpin(s, c, a, gfn):
-    """MMUEXT_UNPIN_TABLE."""
+    """Take the pin of a table away (MMUEXT_UNPIN_TABLE). Source: mm.c: do_mmuext_op."""
     s.calls_to_mmuext_op += ONE
     if gfn >= s.zone or a[s.o_info + gfn] & xen.PGT_PINNED == ZERO:
         refuse(s, c, a, ZERO, gfn, ZERO)
@@ -47,7 +54,7 @@ def unpin(s, c, a, gfn):
 
 @jit
 def _load(s, c, a, root):
-    """write_ptbase: the hardware runs on `root` from now on, or on its shadow."""
+    """Let the hardware run on the root in frame `root`, or on its shadow while shadows are on. Source: mm.c: write_ptbase."""
     s.cr3[c.id] = root
     if s.log_dirty != ZERO:
         update_cr3(s, c, a, c.id)
@@ -55,9 +62,9 @@ def _load(s, c, a, root):
         tlb.flush(s, c.id)
 
 
-@far
+@by_address
 def toggle(s, c, a, root):
-    """_toggle_guest_pt: from the guest's kernel to its user mode or back, which is a change of CR3."""
+    """Change from the guest's kernel to its user mode or back: load the other root. Source: pv/domain.c: _toggle_guest_pt."""
     s.toggles += ONE
     _load(s, c, a, root)
 
@@ -72,7 +79,10 @@ def root_of(s, c, user):
 
 @jit
 def enter(s, c, a, user):
-    """Make sure that a PV guest's vCPU is in user mode (1) or in its kernel (0). A guest with one root stays on it."""
+    """Make sure that the vCPU of a PV guest is in user mode (`user` 1) or in its kernel (0).
+
+    A guest with one root for both stays on it.
+    """
     root = root_of(s, c, user)
     if s.cr3[c.id] != root:
         toggle(s, c, a, root)
@@ -80,7 +90,10 @@ def enter(s, c, a, user):
 
 @jit
 def load_roots(s, c, a, kernel, user):
-    """A context switch: MMUEXT_NEW_BASEPTR and MMUEXT_NEW_USER_BASEPTR."""
+    """Switch to another process, with roots `kernel` and `user` (MMUEXT_NEW_BASEPTR and MMUEXT_NEW_USER_BASEPTR).
+
+    Source: mm.c: do_mmuext_op.
+    """
     new_baseptr(s, c, a, kernel)
     s.calls_to_mmuext_op += ONE
     old = s.uroot[c.id]
@@ -91,14 +104,17 @@ def load_roots(s, c, a, kernel, user):
 
 @jit
 def flush_local(s, c):
-    """MMUEXT_TLB_FLUSH_LOCAL."""
+    """Flush this vCPU's TLB (MMUEXT_TLB_FLUSH_LOCAL). Source: mm.c: do_mmuext_op."""
     s.calls_to_mmuext_op += ONE
     tlb.flush(s, c.id)
 
 
-@far
+@by_address
 def remap(s, c, a, gfn, value):
-    """Change the entry of `gfn` in the kernel's direct map (update_va_mapping with UVMF_INVLPG)."""
+    """Change the entry of frame `gfn` in the kernel's direct map; `value` are its flags (update_va_mapping with UVMF_INVLPG).
+
+    Source: mm.c: do_update_va_mapping.
+    """
     gva = s.direct_map + (gfn << x86.PAGE_BITS)
     update_va_mapping(s, c, a, gva, (a[s.o_p2m + gfn] << x86.PAGE_BITS) | value)
     if s.log_dirty != ZERO:
@@ -109,19 +125,19 @@ def remap(s, c, a, gfn, value):
 
 @jit
 def protect(s, c, a, gfn):
-    """make_page_readonly: what is to become a table may not be written through the direct map."""
+    """Make a frame read-only in the kernel's direct map, before it becomes a table, as a kernel's make_page_readonly does."""
     remap(s, c, a, gfn, x86.P | x86.A | x86.D)
 
 
 @jit
 def unprotect(s, c, a, gfn):
-    """make_page_readwrite: it is no table any more."""
+    """Make a frame writable in the kernel's direct map, when it is a table no longer, as make_page_readwrite does."""
     remap(s, c, a, gfn, x86.P | x86.RW | x86.A | x86.D)
 
 
 @jit
 def hold_root(s, c, a):
-    """The domain builder's last step: the first roots are validated, pinned, and loaded. False: the domain cannot be built."""
+    """Validate, pin and load the first roots of a PV guest, as the domain builder does last. False: it cannot be built."""
     s.kroot[c.id], s.uroot[c.id] = s.cr3[c.id], a[s.o_uroots]
     for gfn in (s.kroot[c.id], s.uroot[c.id]):
         if gfn == NONE:
@@ -134,10 +150,13 @@ def hold_root(s, c, a):
     return True
 
 
-@far
+@by_address
 def new_baseptr(s, c, a, gfn):
-    """MMUEXT_NEW_BASEPTR (new_guest_cr3): load another root. Its use keeps it valid; the old one's ends when its shadow is no
-    longer loaded. The same root again is a flush and no more."""
+    """Load another root for the kernel (MMUEXT_NEW_BASEPTR). The root that is loaded is in use, and so stays valid.
+
+    The use of the old root ends only when its shadow is no longer loaded. Loading the same root again is a TLB flush and
+    nothing else. Source: mm.c: new_guest_cr3.
+    """
     s.calls_to_mmuext_op += ONE
     s.cr3_loads += ONE
     old = s.kroot[c.id]

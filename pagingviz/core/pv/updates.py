@@ -1,8 +1,9 @@
 """A PV guest's tables: they hold machine frames, the hypervisor validates every entry, and the hardware walks them as they are.
 
-A frame is a table of one level, or writable, never both: its type says which, its type count how often it is used as that. The
-guest asks for changes by hypercall; a store to an L1 table of its own is carried out for it. Shadow paging is on only while
-log-dirty is, and then follows each change.
+A frame is a table of one level, or it is writable, but never both at once. Its type is one of these, and its type count is the
+number of uses as that type. The first use as a table validates the table and all tables below it. The guest asks for changes by
+hypercall; a store to a level-1 table of its own is carried out for it. Shadow paging is on only while log-dirty is, and then
+every change is propagated into the shadows.
 
 Source: Xen x86/mm.c (get_page_type, promote_l1_table .. promote_l4_table, mod_l1_entry .. mod_l4_entry, do_mmu_update,
 do_update_va_mapping, do_mmuext_op), pv/ro-page-fault.c (ptwr), pv/domain.c (_toggle_guest_pt), mm/shadow/pv.c. Left out:
@@ -13,11 +14,11 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.shadow.emulate import validate
 from pagingviz.core.shadow.shadows import is_shadowed
+from pagingviz.core.shadow.validation import validate
 from pagingviz.core.shadow.writeable import remove_shadows
 from pagingviz.core.walk import tlb
 from pagingviz.core.walk.page_walk import FOUR, get_entry, guest_frame, put_entry, read_path, reserved
@@ -31,13 +32,17 @@ _INDEX, _EIGHT, _IN_PAGE, _WORD, _LOW32 = U(511), U(8), U(4095), U(32), U(0xFFFF
 
 @jit
 def type_of(s, a, gfn):
-    """PGT_* type of a frame; 1 to 4: a table of that level."""
+    """The type (xen.PGT_*) of a guest frame; 1 to 4 are tables of that level."""
     return (a[s.o_info + gfn] & xen.PGT_TYPE) >> xen.PGT_SHIFT
 
 
 @jit
 def _count(s, a, gfn, kind):
-    """get_page_type up to its count: one more use as `kind`. _FRESH: the first, so a table has still to be validated."""
+    """Count one more use of a frame as type `kind`. Returns _REFUSED when it is in use as another type.
+
+    Otherwise it returns _COUNTED, or _FRESH for the first use, when a table has still to be validated. Source: mm.c:
+    get_page_type.
+    """
     at = s.o_info + gfn
     if a[at] & xen.TYPECOUNT == ZERO:
         a[at] = (a[at] & ~xen.PGT_TYPE) | (kind << xen.PGT_SHIFT) | ONE
@@ -50,7 +55,10 @@ def _count(s, a, gfn, kind):
 
 @jit
 def _uncount(s, c, a, gfn):
-    """put_page_type up to its count. True: a table has gone, and whoever it led to must be let go (devalidate_page)."""
+    """Count one use of a frame less. True when the last use as a table has ended: what its entries use must then be let go.
+
+    Source: mm.c: put_page_type, devalidate_page.
+    """
     at = s.o_info + gfn
     a[at] -= ONE
     if a[at] & xen.TYPECOUNT != ZERO:
@@ -68,112 +76,128 @@ def _uncount(s, c, a, gfn):
 
 @jit
 def _promote(s, c, a, gfn):
-    """The first use as a table: the frame may be in a TLB as writable, and it is dirtied (validate_page)."""
+    """The first use of a frame as a table: it may be in a TLB as writable, so every TLB is flushed; and it is marked dirty.
+
+    Source: mm.c: validate_page.
+    """
     tlb.flush_all(s)
     logdirty.mark(s, c, a, gfn, xen.MK_XEN)
 
 
 @jit
-def _hold_page(s, a, e):
-    """get_page_from_l1e: a frame of the domain, and if the entry lets it be written one more use as writable."""
-    gfn = guest_frame(s, a, e)
-    if gfn >= s.frames or reserved(s, e, ONE, FOUR) != ZERO:
+def _hold_page(s, a, entry):
+    """Count the use that a level-1 entry makes of its frame. False when the entry is not allowed.
+
+    It may lead to frames of the domain only. One that is writable is a use of the frame as writable. Source: mm.c:
+    get_page_from_l1e.
+    """
+    gfn = guest_frame(s, a, entry)
+    if gfn >= s.frames or reserved(s, entry, ONE, FOUR) != ZERO:
         return False
-    return e & x86.RW == ZERO or _count(s, a, gfn, xen.PGT_WRITABLE) != _REFUSED
+    return entry & x86.RW == ZERO or _count(s, a, gfn, xen.PGT_WRITABLE) != _REFUSED
 
 
 @jit
-def _put_page(s, c, a, e):
-    """put_page_from_l1e."""
-    if e & x86.RW:
-        _uncount(s, c, a, guest_frame(s, a, e))
+def _put_page(s, c, a, entry):
+    """End the use that a level-1 entry makes of its frame. Source: mm.c: put_page_from_l1e."""
+    if entry & x86.RW:
+        _uncount(s, c, a, guest_frame(s, a, entry))
 
 
 @jit
-def _child(s, a, e):
-    """Frame of the table that an upper entry leads to; NONE when no table of the guest can be there."""
-    gfn = guest_frame(s, a, e)
-    return NONE if e & x86.PSE or gfn >= s.zone or reserved(s, e, THREE, FOUR) != ZERO else gfn
+def _child(s, a, entry):
+    """Frame of the table that an entry above level 1 leads to, or NONE when no table of the guest can be there."""
+    gfn = guest_frame(s, a, entry)
+    return NONE if entry & x86.PSE or gfn >= s.zone or reserved(s, entry, THREE, FOUR) != ZERO else gfn
 
 
-@far
+@by_address
 def hold(s, c, a, gfn, level):
-    """get_page_type(PGT_l<level>): use the frame as a table; the first use validates it and all below it. False: some entry is
-    not allowed, and nothing has changed but for the dirty bits of what was looked at."""
-    r = _count(s, a, gfn, level)
-    if r != _FRESH:
-        return r == _COUNTED
+    """Use a frame as a table of `level`. False when that is not allowed.
+
+    The first use validates the table and every table below it. When one of their entries is not allowed, nothing has changed,
+    except that the tables which were examined are marked dirty. Instead of calling itself the function has a stack in the
+    record: s.t_page is the table of each level, s.t_idx the number of its next entry. Source: mm.c: get_page_type,
+    promote_l1_table, promote_l2_table, promote_l3_table, promote_l4_table.
+    """
+    counted = _count(s, a, gfn, level)
+    if counted != _FRESH:
+        return counted == _COUNTED
     _promote(s, c, a, gfn)
     s.t_page[level - ONE], s.t_idx[level - ONE] = gfn, ZERO
-    at = level
+    current = level
     while True:
-        tab, i = s.t_page[at - ONE], s.t_idx[at - ONE]
+        table, i = s.t_page[current - ONE], s.t_idx[current - ONE]
         if i == x86.ENTRIES:
-            if at == level:
+            if current == level:
                 return True
-            at += ONE
+            current += ONE
             continue
-        s.t_idx[at - ONE] = i + ONE
-        e = get_entry(s, a, FOUR, tab, i)
-        if (e & x86.P) == ZERO:
+        s.t_idx[current - ONE] = i + ONE
+        entry = get_entry(s, a, FOUR, table, i)
+        if (entry & x86.P) == ZERO:
             continue
-        if at == ONE:
-            if _hold_page(s, a, e):
+        if current == ONE:
+            if _hold_page(s, a, entry):
                 continue
         else:
-            child = _child(s, a, e)
-            r = _count(s, a, child, at - ONE) if child != NONE else _REFUSED
-            if r == _FRESH:
+            child = _child(s, a, entry)
+            counted = _count(s, a, child, current - ONE) if child != NONE else _REFUSED
+            if counted == _FRESH:
                 _promote(s, c, a, child)
-                at -= ONE
-                s.t_page[at - ONE], s.t_idx[at - ONE] = child, ZERO
-            if r != _REFUSED:
+                current -= ONE
+                s.t_page[current - ONE], s.t_idx[current - ONE] = child, ZERO
+            if counted != _REFUSED:
                 continue
-        while at <= level:  # give back what the tables on the way have taken
-            tab = s.t_page[at - ONE]
-            k = s.t_idx[at - ONE] - ONE
+        while current <= level:  # undo what has been counted on the way down
+            table = s.t_page[current - ONE]
+            k = s.t_idx[current - ONE] - ONE
             while k != ZERO:
                 k -= ONE
-                _put_entry(s, c, a, get_entry(s, a, FOUR, tab, k), at)
-            _uncount(s, c, a, tab)
-            at += ONE
+                _put_entry(s, c, a, get_entry(s, a, FOUR, table, k), current)
+            _uncount(s, c, a, table)
+            current += ONE
         return False
 
 
-@far
+@by_address
 def drop(s, c, a, gfn, level):
-    """put_page_type of a table of `level`; with its last use its entries are let go, the last first, of an L1 the
-    first first (demote_l1_table .. demote_l4_table)."""
+    """End one use of a frame as a table of `level`. With the last use, the uses that its entries make end in turn.
+
+    The entries of a table above level 1 are let go in descending order, those of a level-1 table in ascending order. The stack
+    is that of s.d_page and s.d_idx, as in `hold`. Source: mm.c: put_page_type, demote_l1_table, demote_l2_table,
+    demote_l3_table, demote_l4_table.
+    """
     if not _uncount(s, c, a, gfn):
         return
     s.d_page[level - ONE], s.d_idx[level - ONE] = gfn, ZERO
-    at = level
+    current = level
     while True:
-        tab, i = s.d_page[at - ONE], s.d_idx[at - ONE]
+        table, i = s.d_page[current - ONE], s.d_idx[current - ONE]
         if i == x86.ENTRIES:
-            if at == level:
+            if current == level:
                 return
-            at += ONE
+            current += ONE
             continue
-        s.d_idx[at - ONE] = i + ONE
-        e = get_entry(s, a, FOUR, tab, i if at == ONE else _INDEX - i)
-        if (e & x86.P) == ZERO:
+        s.d_idx[current - ONE] = i + ONE
+        entry = get_entry(s, a, FOUR, table, i if current == ONE else _INDEX - i)
+        if (entry & x86.P) == ZERO:
             continue
-        if at == ONE:
-            _put_page(s, c, a, e)
-        elif _uncount(s, c, a, guest_frame(s, a, e)):
-            at -= ONE
-            s.d_page[at - ONE], s.d_idx[at - ONE] = guest_frame(s, a, e), ZERO
+        if current == ONE:
+            _put_page(s, c, a, entry)
+        elif _uncount(s, c, a, guest_frame(s, a, entry)):
+            current -= ONE
+            s.d_page[current - ONE], s.d_idx[current - ONE] = guest_frame(s, a, entry), ZERO
 
 
 @jit
-def _put_entry(s, c, a, e, level):
-    """Let go of what entry `e` of a table of `level` uses."""
-    if e & x86.P:
+def _put_entry(s, c, a, entry, level):
+    """End the use that an entry of a table of `level` makes of a frame."""
+    if entry & x86.P:
         if level == ONE:
-            _put_page(s, c, a, e)
+            _put_page(s, c, a, entry)
         else:
-            drop(s, c, a, guest_frame(s, a, e), level - ONE)
+            drop(s, c, a, guest_frame(s, a, entry), level - ONE)
 
 
 # ---- changes to a table
@@ -181,16 +205,22 @@ def _put_entry(s, c, a, e, level):
 
 @jit
 def _write(s, c, a, gva, gfn, i, value, cause):
-    """paging_write_guest_entry: store, and while shadows are on propagate into them. To flush is the guest's business."""
+    """Store an entry of a table; while shadows are on it is propagated into them. No TLB is flushed: the guest must ask for it.
+
+    Source: pv/mm.h: paging_write_guest_entry.
+    """
     put_entry(s, a, FOUR, gfn, i, value)
     a[s.o_ver + gfn] += ONE
     if s.log_dirty != ZERO:
         validate(s, c, a, gva, gfn, i * _EIGHT, _EIGHT, cause)
 
 
-@far
+@by_address
 def modify(s, c, a, gva, gfn, i, value, cause):
-    """do_mmu_update, MMU_NORMAL_PT_UPDATE: entry `i` of a table by the rules of its level, of another frame as data."""
+    """Change entry `i` of the table in frame `gfn` to `value`, if the rules of its level allow it. True if it was changed.
+
+    `cause`: who changes it (xen.MK_*). Source: mm.c: mod_l1_entry, mod_l2_entry, mod_l3_entry, mod_l4_entry.
+    """
     level = type_of(s, a, gfn)
     if value & x86.P:
         if level == ONE:
@@ -208,16 +238,16 @@ def modify(s, c, a, gva, gfn, i, value, cause):
 
 @jit
 def refuse(s, c, a, gva, gfn, value):
-    """The hypercall fails (-EINVAL); the guest goes on as if it had not been made."""
+    """Fail a hypercall (-EINVAL). The guest goes on as if it had not been made."""
     s.refused += ONE
     emit(s, a, ev.REFUSED, c.id, gva, gfn, NONE, ZERO, value)
 
 
-@far
+@by_address
 def mmu_update(s, c, a, gfn, i, value):
-    """do_mmu_update(MMU_NORMAL_PT_UPDATE), entry `i` of a frame: of a table by the rules of its level, of others as data.
+    """Change entry `i` of frame `gfn` (MMU_NORMAL_PT_UPDATE): of a table by the rules of its level, of any other frame as data.
 
-    A change above level 1 flushes every TLB, since linear maps may be built of it.
+    A change above level 1 flushes every TLB, since linear maps may be made of it. Source: mm.c: do_mmu_update.
     """
     s.calls_to_mmu_update += ONE
     if gfn >= s.zone:
@@ -238,9 +268,12 @@ def mmu_update(s, c, a, gfn, i, value):
     emit(s, a, ev.MMU_UPDATE, c.id, ZERO, gfn, NONE, kind, value)
 
 
-@far
+@by_address
 def update_va_mapping(s, c, a, gva, value):
-    """do_update_va_mapping: the L1 entry of an address in the loaded tables. False: refused."""
+    """Change the level-1 entry of address `gva` in the loaded tables to `value`. False when that is refused.
+
+    Source: mm.c: do_update_va_mapping.
+    """
     s.calls_to_update_va += ONE
     read_path(s, c, a, gva)
     if c.w_missing > ONE or not modify(s, c, a, gva, c.w_tab[0], (gva >> x86.PAGE_BITS) & _INDEX, value, xen.MK_XEN):
@@ -250,10 +283,13 @@ def update_va_mapping(s, c, a, gva, value):
     return True
 
 
-@far
+@by_address
 def ptwr(s, c, a, gva, size, value):
-    """pv_ro_page_fault: a kernel's store of 4 or 8 bytes to an L1 table, at a `gva` that it may only read, is done for it.
-    False: it is no such store (or it stores what is not allowed), and the fault goes its usual way."""
+    """Carry out a PV kernel's store, at `gva`, to a level-1 table that it may only read. True if it was done.
+
+    `size` (4 or 8 bytes), `value`: what is stored. False when it is no such store, or stores what is not allowed: the fault
+    then goes its usual way. Source: pv/ro-page-fault.c: pv_ro_page_fault, ptwr_emulated_update.
+    """
     if read_path(s, c, a, gva) != ZERO or c.w_size != ONE or c.w_ent[0] & x86.RW:
         return False
     gfn = c.w_leaf

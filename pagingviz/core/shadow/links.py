@@ -1,4 +1,4 @@
-"""Making shadows and linking them: where a table is promoted, and where an out-of-sync one must first come back.
+"""Making shadows, and linking them to the entries above them.
 
 Source: Xen mm/shadow/multi.c (sh_make_shadow, make_fl1_shadow, shadow_get_and_create_l1e), common.c (shadow_promote), set.c
 (shadow_set_l2e).
@@ -7,10 +7,10 @@ Source: Xen mm/shadow/multi.c (sh_make_shadow, make_fl1_shadow, shadow_get_and_c
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.shadow.entries import place, set_upper
+from pagingviz.core.shadow.entries import entry_for, set_upper
 from pagingviz.core.shadow.oos import resync, resync_all
 from pagingviz.core.shadow.pool import alloc, entry_at, gfn_of
 from pagingviz.core.shadow.propagate import propagate_upper, uses_superpages
@@ -24,7 +24,11 @@ _FOUR, _INDEX = U(4), U(511)
 
 @jit
 def _stop_pinning_l3s(s, c, a):
-    """A new L4 while more than two a vCPU are pinned: the guest is no early Linux, L3 shadows are pinned no longer."""
+    """A new root, while more than two roots for each vCPU are pinned: level-3 shadows are pinned no longer.
+
+    A guest with so many roots is not the early 64-bit Linux that changed the entries of one root instead of CR3. Source:
+    multi.c: sh_make_shadow.
+    """
     pinned, page = ZERO, s.pin_head
     while page != NONE:
         if a[s.o_ptype + page] == xen.SH_L4:
@@ -43,7 +47,10 @@ def _stop_pinning_l3s(s, c, a):
 
 @jit
 def make_shadow(s, c, a, gfn, kind):
-    """sh_make_shadow: an empty shadow of guest frame `gfn`, which is promoted (its shadow flag set). Returns the head page."""
+    """Make an empty shadow, of type `kind`, of the table in guest frame `gfn`. Returns its head page.
+
+    The frame is promoted: it has the flag of that type from now on. Source: multi.c: sh_make_shadow; common.c: shadow_promote.
+    """
     key = a[s.o_p2m + gfn]
     page = alloc(s, a, kind, key)
     if kind == xen.SH_L4 and s.opt_l3 != ZERO:
@@ -60,7 +67,10 @@ def make_shadow(s, c, a, gfn, kind):
 
 @jit
 def _make_fl1(s, a, gfn, kind):
-    """make_fl1_shadow: a shadow that splinters the superpage beginning at `gfn`. No guest frame is a table because of it."""
+    """Make a level-1 shadow (fl1) for the guest's superpage that begins at frame `gfn`. Returns its head page.
+
+    It stands for no table of the guest, and no frame is promoted. Source: multi.c: make_fl1_shadow.
+    """
     page = alloc(s, a, kind, gfn)
     hash_insert(s, a, gfn, kind, page)
     emit(s, a, ev.PROMOTE, ZERO, ZERO, gfn, page, ONE, kind)
@@ -69,7 +79,10 @@ def _make_fl1(s, a, gfn, kind):
 
 @jit
 def link(s, c, a, at, new):
-    """set_upper for a new child: an L1 that is out of sync is brought back first (shadow_set_l2e). Returns SET_* bits."""
+    """Write a level-2 entry that may lead to a new child. A child that is out of sync comes back into sync first.
+
+    Returns xen.SET_* bits. Source: set.c: shadow_set_l2e.
+    """
     if new & x86.P and a[at] != new:
         child = frame(new)
         kind = a[s.o_ptype + child]
@@ -82,16 +95,17 @@ def link(s, c, a, at, new):
 
 @jit
 def _child(s, c, a, table, kind):
-    """The shadow of guest table `table` as `kind`, found or made."""
+    """The shadow, of type `kind`, of the table in guest frame `table`: found, or made."""
     page = find(s, a, a[s.o_p2m + table], kind)
     return page if page != NONE else make_shadow(s, c, a, table, kind)
 
 
-@far
+@by_address
 def get_and_create_l1(s, c, a, gva, kind):
-    """shadow_get_and_create_l1e: descend from the loaded root along the walk in c.w_*, finding or making what is missing.
+    """Find the level-1 shadow entry for `gva`, whose guest path is in c.w_*; make and link the shadows that are missing.
 
-    Returns the arena index of the level-1 shadow entry of `gva`, or NONE (PAE: the L2 is not among the loaded four).
+    Returns its arena index, or NONE when a PAE guest's level-2 table is not among the four that are loaded. `kind`: FETCH, READ
+    or WRITE. Source: multi.c: shadow_get_and_create_l1e.
     """
     relinked = False
     if c.levels == _FOUR:
@@ -125,7 +139,7 @@ def get_and_create_l1(s, c, a, gva, kind):
             head = _child(s, c, a, c.w_tab[0], xen.TYPE_OF_LEVEL[c.levels, 1])
         if link(s, c, a, first, propagate_upper(s, c, c.w_ent[1], head, TWO)) & xen.SET_FLUSH:
             flush_all(s)
-        page = (place(s, a, head, index(c.levels, gva, ONE)) - s.o_pool) >> U(9)
+        page = (entry_for(s, a, head, index(c.levels, gva, ONE)) - s.o_pool) >> U(9)
     if relinked:
         resync_all(s, c, a, False, True, True)
     return entry_at(s, page, (gva >> x86.PAGE_BITS) & _INDEX)
@@ -133,5 +147,8 @@ def get_and_create_l1(s, c, a, gva, kind):
 
 @jit
 def _first_of_pair(s, c, at):
-    """A 32-bit guest's L2 entry is shadowed by two entries: the arena index of the first."""
+    """Arena index of the first of the two shadow entries that stand for a 32-bit guest's level-2 entry; `at` is either.
+
+    For any other guest it is `at`.
+    """
     return s.o_pool + ((at - s.o_pool) & ~ONE) if c.levels == TWO else at

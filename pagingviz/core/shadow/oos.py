@@ -1,17 +1,19 @@
-"""Out-of-sync L1 tables: the guest writes them freely for a while, and its next TLB flush brings the shadow up to date.
+"""Level-1 tables out of sync: the guest writes them freely for a while, and its next TLB flush brings the shadow up to date.
 
-Source: Xen mm/shadow/oos.c, multi.c (sh_resync_l1, sh_safe_not_to_sync). Each vCPU has three places; place k = vcpu * 3 + i
-holds the machine frame (s.oos), a snapshot page of what the shadow reflects (s.oos_snap) and up to two remembered writable
-mappings.
+Each vCPU has three slots for such tables. Slot k = vcpu * 3 + i holds the machine frame of the table (s.oos), a page with the
+guest entries that its shadow was made from (s.oos_snap), and up to two writable mappings of the table (s.fix_page, s.fix_off:
+page of the pool and number of the entry in it).
+
+Source: Xen mm/shadow/oos.c, multi.c (sh_resync_l1, sh_safe_not_to_sync).
 """
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.shadow.entries import oos_slot, place, set_l1, strip_known
+from pagingviz.core.shadow.entries import entry_for, oos_slot, set_l1, strip_remembered
 from pagingviz.core.shadow.pool import entry_at, gfn_of
 from pagingviz.core.shadow.propagate import propagate_l1
 from pagingviz.core.shadow.shadows import find, has_shadow, has_up, is_oos
@@ -27,7 +29,7 @@ _THIRTY_TWO, _LOW = U(32), U(0xFFFFFFFF)
 
 @jit
 def l1_kind(s, a, gfn):
-    """The one L1 type under which a frame is shadowed."""
+    """The one level-1 type (xen.SH_L1*) that a table out of sync is shadowed as."""
     if has_shadow(s, a, gfn, xen.SH_L1):
         return xen.SH_L1
     return xen.SH_L1_PAE if has_shadow(s, a, gfn, xen.SH_L1_PAE) else xen.SH_L1_32
@@ -35,7 +37,7 @@ def l1_kind(s, a, gfn):
 
 @jit
 def snapshot_entry(s, a, k, i, narrow):
-    """Entry `i` of the snapshot at place `k`; narrow: entries of 4 bytes."""
+    """Entry `i` of the snapshot in slot `k`: the guest entry that the shadow was made from. `narrow`: entries of 4 bytes."""
     if narrow:
         return (a[entry_at(s, s.oos_snap[k], i >> ONE)] >> (_THIRTY_TWO * (i & ONE))) & _LOW
     return a[entry_at(s, s.oos_snap[k], i)]
@@ -43,7 +45,7 @@ def snapshot_entry(s, a, k, i, narrow):
 
 @jit
 def set_snapshot_entry(s, a, k, i, narrow, value):
-    """Remember that the shadow now reflects `value` for entry `i`."""
+    """Enter `value` into the snapshot in slot `k`, as the guest entry that shadow entry `i` has been made from."""
     if narrow:
         at, shift = entry_at(s, s.oos_snap[k], i >> ONE), _THIRTY_TWO * (i & ONE)
         a[at] = (a[at] & ~(_LOW << shift)) | (value << shift)
@@ -53,7 +55,10 @@ def set_snapshot_entry(s, a, k, i, narrow, value):
 
 @jit
 def note_snapshot(s, a, gfn, i, narrow, value):
-    """If the table `gfn` is out of sync: its shadow entry `i` has just been made from `value`."""
+    """Enter into the snapshot of table `gfn` that its shadow entry `i` has just been made from `value`.
+
+    Nothing happens when the table is in sync. Source: multi.c: sh_page_fault, validate_gl1e.
+    """
     if is_oos(s, a, gfn):
         k = oos_slot(s, a[s.o_p2m + gfn])
         if k != NONE:
@@ -62,14 +67,17 @@ def note_snapshot(s, a, gfn, i, narrow, value):
 
 @jit
 def _update_shadow(s, c, a, k):
-    """sh_resync_l1: propagate again every entry that is present in the shadow and no longer what the snapshot says."""
+    """Propagate again every entry that is present in the shadow of the table in slot `k` and differs from the snapshot.
+
+    Source: multi.c: sh_resync_l1.
+    """
     gfn = gfn_of(s, a, s.oos[k])
     kind = l1_kind(s, a, gfn)
     page = find(s, a, s.oos[k], kind)
     narrow = kind == xen.SH_L1_32
     levels = TWO if narrow else (THREE if kind == xen.SH_L1_PAE else _FOUR)
     for i in range(x86.ENTRIES * (TWO if narrow else ONE)):
-        at = place(s, a, page, U(i))
+        at = entry_for(s, a, page, U(i))
         if (a[at] & x86.P) == ZERO:
             continue
         gent = get_entry(s, a, levels, gfn, U(i))
@@ -81,14 +89,18 @@ def _update_shadow(s, c, a, k):
             set_snapshot_entry(s, a, k, U(i), narrow, gent)
 
 
-@far
+@by_address
 def _resync(s, c, a, k):
-    """_sh_resync: no writable mapping of the table is left, its shadow says what it says, it is an ordinary table again."""
+    """Bring the table in slot `k` back into sync; the caller empties the slot.
+
+    Afterwards no writable mapping of the table is left, every present entry of its shadow follows from the guest's entry as it
+    is now, and a store to the table faults again. Source: oos.c: _sh_resync.
+    """
     mfn = s.oos[k]
     gfn = gfn_of(s, a, mfn)
     for i in range(k * _FIXUPS, (k + ONE) * _FIXUPS):
         if s.fix_page[i] != NONE:
-            strip_known(s, c, a, mfn, s.fix_page[i], s.fix_off[i])
+            strip_remembered(s, c, a, mfn, s.fix_page[i], s.fix_off[i])
             s.fix_page[i] = NONE
     remove_write_access(s, c, a, gfn, ZERO, ZERO)
     flush_all(s)
@@ -101,7 +113,7 @@ def _resync(s, c, a, k):
 
 @jit
 def resync(s, c, a, gfn):
-    """sh_resync: bring one table back into sync if it is out of it."""
+    """Bring the table in frame `gfn` back into sync, if it is out of sync. Source: oos.c: sh_resync."""
     if not is_oos(s, a, gfn):
         return
     k = oos_slot(s, a[s.o_p2m + gfn])
@@ -112,13 +124,16 @@ def resync(s, c, a, gfn):
 
 @jit
 def unsync(s, c, a, gfn):
-    """sh_unsync: let a table that is shadowed as one L1 and nothing else go out of sync. False when that is not allowed."""
+    """Let the table in frame `gfn` go out of sync. True if it has gone.
+
+    Only a table that is shadowed as one level-1 type, and as nothing else, may go. Source: oos.c: sh_unsync.
+    """
     info = a[s.o_info + gfn]
     kinds = (info & xen.SHADOW_FLAGS) >> xen.SHADOW_FLAG_SHIFT
     if (kinds << xen.SHADOW_FLAG_SHIFT) & ~_L1_ONLY or info & xen.OOS or kinds & (kinds - ONE) or not allowed(s):
         return False
     a[s.o_info + gfn] |= xen.OOS | xen.OOS_MAY_WRITE
-    _take_place(s, c, a, a[s.o_p2m + gfn])
+    _hash_add(s, c, a, a[s.o_p2m + gfn])
     s.shadow_unsync += ONE
     s.tflags[c.id] |= xen.SF_UNSYNC
     emit(s, a, ev.UNSYNC, c.id, ZERO, gfn, a[s.o_p2m + gfn], ONE, ZERO)
@@ -127,42 +142,53 @@ def unsync(s, c, a, gfn):
 
 @jit
 def allowed(s):
-    """Whether tables may go out of sync: switched on, and paging enabled on all vCPUs (oos_active)."""
+    """Whether tables may go out of sync at all: the switch is on, and the guest has paging enabled.
+
+    Source: common.c: sh_update_paging_modes; what it computes is called oos_active.
+    """
     return s.shopt & xen.SHOPT_OUT_OF_SYNC != ZERO and s.cr & x86.CR_PG != ZERO
 
 
 @jit
-def _take_place(s, c, a, mfn):
-    """oos_hash_add: place frame % 3; who is at home there moves on to the next place, and who is in that one is resynced."""
+def _hash_add(s, c, a, mfn):
+    """Give the table in machine frame `mfn` a slot of this vCPU, and fill its snapshot.
+
+    Its own slot is number mfn % 3. A table that has the same own slot and stands in it moves on to the next one, with all that
+    belongs to it. Whatever table is in the slot that is then needed comes back into sync. Source: oos.c: oos_hash_add.
+    """
     first = c.id * _PAGES
-    home = first + mfn % _PAGES
-    k, moved = home, False
-    new, fix0, off0, fix1, off1, turn = mfn, NONE, ZERO, NONE, ZERO, ZERO
-    if s.oos[k] != NONE and s.oos[k] % _PAGES == mfn % _PAGES:
-        j = k * _FIXUPS
-        new, turn = s.oos[k], s.fix_next[k]
-        fix0, off0, fix1, off1 = s.fix_page[j], s.fix_off[j], s.fix_page[j + ONE], s.fix_off[j + ONE]
-        s.oos[k], s.fix_next[k], s.fix_page[j], s.fix_page[j + ONE] = mfn, ZERO, NONE, NONE
+    own = first + mfn % _PAGES
+    slot, moved = own, False
+    table, page0, off0, page1, off1, turn = mfn, NONE, ZERO, NONE, ZERO, ZERO
+    if s.oos[slot] != NONE and s.oos[slot] % _PAGES == mfn % _PAGES:
+        fix = slot * _FIXUPS
+        table, turn = s.oos[slot], s.fix_next[slot]
+        page0, off0, page1, off1 = s.fix_page[fix], s.fix_off[fix], s.fix_page[fix + ONE], s.fix_off[fix + ONE]
+        s.oos[slot], s.fix_next[slot], s.fix_page[fix], s.fix_page[fix + ONE] = mfn, ZERO, NONE, NONE
         moved = True
-        k = first + (mfn % _PAGES + ONE) % _PAGES
-    if s.oos[k] != NONE:
-        _resync(s, c, a, k)
+        slot = first + (mfn % _PAGES + ONE) % _PAGES
+    if s.oos[slot] != NONE:
+        _resync(s, c, a, slot)
         s.shadow_unsync_evict += ONE
-    j = k * _FIXUPS
-    s.oos[k], s.fix_next[k] = new, turn
-    s.fix_page[j], s.fix_off[j], s.fix_page[j + ONE], s.fix_off[j + ONE] = fix0, off0, fix1, off1
+    fix = slot * _FIXUPS
+    s.oos[slot], s.fix_next[slot] = table, turn
+    s.fix_page[fix], s.fix_off[fix], s.fix_page[fix + ONE], s.fix_off[fix + ONE] = page0, off0, page1, off1
     if moved:
-        snap = s.oos_snap[k]
-        s.oos_snap[k] = s.oos_snap[home]
-        s.oos_snap[home] = snap
-    gfn = gfn_of(s, a, s.oos[home])
+        snapshot = s.oos_snap[slot]
+        s.oos_snap[slot] = s.oos_snap[own]
+        s.oos_snap[own] = snapshot
+    gfn = gfn_of(s, a, s.oos[own])
     for i in range(x86.ENTRIES):
-        a[entry_at(s, s.oos_snap[home], i)] = get_entry(s, a, _FOUR, gfn, U(i))
+        a[entry_at(s, s.oos_snap[own], i)] = get_entry(s, a, _FOUR, gfn, U(i))
 
 
 @jit
 def _safe_not_to_sync(s, c, a, k):
-    """sh_safe_not_to_sync: used only once at every level up to a root that this vCPU is not running on."""
+    """Whether the shadow of the table in slot `k` cannot be used by this vCPU, so that it need not be brought up to date.
+
+    That is known when at every level exactly one entry leads to it, up to a root that this vCPU is not running on.
+    Source: multi.c: sh_safe_not_to_sync.
+    """
     gfn = gfn_of(s, a, s.oos[k])
     kind = l1_kind(s, a, gfn)
     if not has_up(s, kind):
@@ -178,11 +204,12 @@ def _safe_not_to_sync(s, c, a, k):
     return True
 
 
-@far
+@by_address
 def resync_all(s, c, a, skip, this, others):
-    """sh_resync_all: bring this vCPU's tables back into sync (this=1), and those of the others (others=1).
+    """Bring the tables of this vCPU back into sync (`this`), and those of the other vCPUs (`others`).
 
-    skip=1: the others' stay out of sync, only their shadows are updated, and not even that where it is safe (RESYNC_ONLY).
+    With `skip` the tables of the others stay out of sync. Their shadows are brought up to date, except where this vCPU cannot
+    use them. Source: oos.c: sh_resync_all.
     """
     if this:
         for k in range(c.id * _PAGES, (c.id + ONE) * _PAGES):
@@ -191,10 +218,10 @@ def resync_all(s, c, a, skip, this, others):
                 s.oos[k] = NONE
     if not others:
         return
-    for v in range(s.vcpus):
-        if U(v) == c.id:
+    for vcpu in range(s.vcpus):
+        if U(vcpu) == c.id:
             continue
-        for k in range(v * _PAGES, (v + ONE) * _PAGES):
+        for k in range(vcpu * _PAGES, (vcpu + ONE) * _PAGES):
             if s.oos[k] == NONE:
                 continue
             if not skip:

@@ -1,8 +1,9 @@
-"""The pool of hypervisor pages: pages, and the free list in the order they were freed.
+"""The pool of the hypervisor's pages, and the list of its free ones in the order in which they were freed.
 
-Source: Xen mm/shadow/common.c (shadow_alloc, shadow_free). A pool page is named by its index, which is also its mfn. Under HAP
-the same pages hold EPT tables and the log-dirty tree; they have no shadow counters. Left out: NUMA, TLB timestamps finer than
-one epoch.
+A page of the pool is named by its number, which is also its mfn. Behind EPT or NPT the pages hold the nested tables and the
+tree of the dirty bitmap, and the counters of shadows do not count them.
+
+Source: Xen mm/shadow/common.c (shadow_alloc, shadow_free). Left out: NUMA, TLB timestamps finer than one epoch.
 """
 
 from pagingviz.arch import x86, xen
@@ -13,25 +14,28 @@ from pagingviz.core.walk.tlb import flush_all
 
 @jit
 def shadowing(s):
-    """Whether the hardware runs on shadows now (PG_SH_enable): an HVM guest's always or never, a PV guest's for log-dirty."""
+    """Whether the hardware runs on shadows now (in Xen PG_SH_enable).
+
+    For an HVM guest that is so always or never, for a PV guest while log-dirty is on.
+    """
     return s.road == xen.SHADOW or (s.road == xen.PV and s.log_dirty != ZERO)
 
 
 @jit
 def entry_at(s, page, i):
-    """Arena index of entry `i` of pool page `page`."""
+    """Arena index of entry `i` (0 to 511) of page `page` of the pool."""
     return s.o_pool + (page << x86.ENTRY_BITS) + i
 
 
 @jit
 def gfn_of(s, a, mfn):
-    """Guest frame that lies in machine frame `mfn`, or NONE for the hypervisor's own pages."""
+    """Guest frame that lies in machine frame `mfn`, or NONE when it is a page of the hypervisor."""
     return a[s.o_m2p + mfn - xen.RAM_BASE] if mfn >= xen.RAM_BASE else NONE
 
 
 @jit
 def free_append(s, a, page):
-    """Put a page at the tail of the free list, so that freed pages age before reuse."""
+    """Put a page at the tail of the free list, so that it is the last to be used again."""
     a[s.o_pprev + page] = s.free_tail
     a[s.o_pnext + page] = NONE
     if s.free_tail == NONE:
@@ -57,21 +61,24 @@ def free_pop(s, a):
 
 @jit
 def head_of(s, a, page):
-    """The page that speaks for the shadow `page` belongs to: itself, or the head of a shadow of several pages."""
+    """The head page of the shadow that page `page` belongs to."""
     return a[s.o_pkey + page] if a[s.o_ptype + page] == xen.SH_MORE else page
 
 
 @jit
 def _take(s, a, key):
-    """One page from the head of the free list, zeroed. One freed since the last flush may still be in a TLB: that costs one."""
+    """Take one page from the head of the free list, zeroed, for a shadow with key `key`.
+
+    A page freed since the last TLB flush may still be in a TLB: taking it costs a flush.
+    """
     page = free_pop(s, a)
     if a[s.o_pepoch + page] == s.flush_epoch:
         s.shadow_alloc_tlbflush += ONE
         flush_all(s)
     if page >= s.pool_used:  # of a large guest's pool only what has ever been used is state
         s.pool_used = page + ONE
-    o = entry_at(s, page, ZERO)
-    for i in range(o, o + x86.ENTRIES):
+    first = entry_at(s, page, ZERO)
+    for i in range(first, first + x86.ENTRIES):
         a[i] = ZERO
     a[s.o_pkey + page] = key
     a[s.o_pref + page] = ZERO
@@ -86,7 +93,10 @@ def _take(s, a, key):
 
 @jit
 def alloc(s, a, kind, key):
-    """shadow_alloc: the pages of one shadow (callers prealloc first). Returns the head: the page taken last, as in Xen."""
+    """Take the pages of one shadow of type `kind`; the caller has made sure with prealloc that they are there.
+
+    Returns the head, which as in Xen is the page taken last. Source: common.c: shadow_alloc.
+    """
     if s.road != xen.HAP:
         s.shadow_alloc += ONE
     head = NONE
@@ -106,18 +116,19 @@ def alloc(s, a, kind, key):
 
 @jit
 def release(s, a, page):
-    """shadow_free: the pages go to the tail of the free list and keep their contents until reuse.
+    """Free the pages of the shadow with head `page`. They keep their contents until they are used again.
 
-    Every vCPU forgets its fast-emulation memory, and its last writeable shadow if that was this one.
+    Every vCPU forgets the last store that it emulated, and the shadow in which it last found a writable mapping if that was
+    this one. Source: common.c: shadow_free.
     """
     if s.road != xen.HAP:
         s.shadow_free += ONE
     while page != NONE:
         after = a[s.o_pmore + page]
-        for v in range(s.vcpus):
-            s.last_ok[v] = ZERO
-            if s.last_wr[v] == page:
-                s.last_wr[v] = NONE
+        for vcpu in range(s.vcpus):
+            s.last_ok[vcpu] = ZERO
+            if s.last_wr[vcpu] == page:
+                s.last_wr[vcpu] = NONE
         a[s.o_ptype + page] = xen.SH_FREE
         a[s.o_pkey + page] = NONE
         a[s.o_pmore + page] = NONE

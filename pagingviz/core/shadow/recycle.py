@@ -1,4 +1,4 @@
-"""Recycling: where pages come from when the pool is full, and how all shadows go at once.
+"""Recycling: where pages come from when the pool is full, how all shadows go at once, and the size of the pool.
 
 Source: Xen mm/shadow/common.c (_shadow_prealloc, shadow_blow_tables, shadow_set_allocation, shadow_alloc_p2m_page).
 Left out: preemption.
@@ -7,7 +7,7 @@ Left out: preemption.
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import unhook
@@ -18,13 +18,19 @@ from pagingviz.core.walk.tlb import flush_all
 
 @jit
 def min_acceptable(s):
-    """shadow_min_acceptable_pages: below it no instruction is sure to finish. A toy pool (s.floor 0) has no such floor."""
+    """Pages that the pool must have for any instruction to be sure to finish; 0 for a toy pool (s.floor 0).
+
+    Source: common.c: shadow_min_acceptable_pages.
+    """
     return xen.MIN_PAGES * s.vcpus if s.floor != ZERO else ZERO
 
 
 @jit
 def min_allocation(s):
-    """sh_min_allocation: that, plus a page for each MiB of the guest or what the p2m already uses."""
+    """Pages that the pool has at least: that many, and a page for each MiB of the guest, or for what the p2m uses already.
+
+    Source: common.c: sh_min_allocation.
+    """
     if s.floor == ZERO:
         return ZERO
     extra = s.frames >> U(8)
@@ -35,9 +41,9 @@ def min_allocation(s):
 
 @jit
 def prealloc(s, c, a, kind, count):
-    """shadow_prealloc: make sure `count` shadows of type `kind` can be had, or crash the domain and return False.
+    """Make sure that `count` shadows of type `kind` can be taken from the pool. False: the domain has crashed.
 
-    An L1 may also need a whole path of the log-dirty tree.
+    While log-dirty is on, a level-1 shadow may also need a whole path of the bitmap's tree. Source: common.c: shadow_prealloc.
     """
     pages = count * xen.SH_PAGES[kind]
     if s.log_dirty != ZERO and xen.SH_LEVEL[kind] == ONE:
@@ -49,9 +55,13 @@ def prealloc(s, c, a, kind, count):
     return False
 
 
-@far
+@by_address
 def _prealloc(s, c, a, pages):
-    """_shadow_prealloc: unpin from the tail of the pinned list, then unhook loaded roots. False when nothing is left."""
+    """Make sure that `pages` pages are free, by recycling. False when there is nothing left to recycle.
+
+    First shadows are unpinned, from the tail of the pinned list on; then the loaded roots are unhooked. Source: common.c:
+    _shadow_prealloc.
+    """
     if s.free_pages >= pages:
         return True
     s.shadow_prealloc_1 += ONE
@@ -78,7 +88,10 @@ def _prealloc(s, c, a, pages):
 
 @jit
 def alloc_p2m(s, c, a, key):
-    """shadow_alloc_p2m_page: a page that leaves the shadows' share of the pool (log-dirty tree). NONE if none can be had."""
+    """Take a page for good from the shadows' share of the pool, with key `key`: for a nested table or the bitmap's tree.
+
+    Returns the page, or NONE when none can be had. Source: common.c: shadow_alloc_p2m_page.
+    """
     if s.road != xen.HAP:
         if s.total_pages < min_acceptable(s) + ONE or not prealloc(s, c, a, xen.SH_P2M, ONE):
             return NONE
@@ -92,7 +105,7 @@ def alloc_p2m(s, c, a, key):
 
 @jit
 def free_p2m(s, a, page):
-    """shadow_free_p2m_page: the page comes back to the shadows' share."""
+    """Give a page back to the shadows' share of the pool. Source: common.c: shadow_free_p2m_page."""
     release(s, a, page)
     s.p2m_pages -= ONE
     s.total_pages += ONE
@@ -100,7 +113,10 @@ def free_p2m(s, a, page):
 
 @jit
 def blow(s, c, a):
-    """shadow_blow_tables: unpin every pinned shadow, unhook every loaded root, flush. Loaded roots stay, empty and unpinned."""
+    """Throw all shadows away: unpin every pinned one, unhook every loaded root, flush every TLB.
+
+    The loaded roots remain, empty and unpinned. Source: common.c: shadow_blow_tables.
+    """
     s.blows += ONE
     before = s.free_pages
     while s.pin_tail != NONE:
@@ -114,7 +130,10 @@ def blow(s, c, a):
 
 @jit
 def hap_set_allocation(s, a, pages):
-    """hap_set_allocation: pages come and go at the free list only; nothing is recycled, and there is no floor."""
+    """Change the size of the pool to `pages`, behind EPT or NPT: pages come and go at the free list only.
+
+    Nothing is recycled, and there is no least size. Source: hap.c: hap_set_allocation.
+    """
     target = pages - s.p2m_pages if pages > s.p2m_pages else ZERO
     if target > s.pool_cap - s.p2m_pages:
         target = s.pool_cap - s.p2m_pages
@@ -127,12 +146,12 @@ def hap_set_allocation(s, a, pages):
 
 @jit
 def _grow_by_one(s, a):
-    """One new, empty page at the tail of the free list."""
+    """Add one new, empty page to the tail of the free list."""
     page = ZERO
     while a[s.o_ptype + page] != xen.SH_OUT:
         page += ONE
     for i in range(x86.ENTRIES):
-        a[entry_at(s, page, i)] = ZERO  # it may have been here before, perhaps in a run that was rewound
+        a[entry_at(s, page, i)] = ZERO  # the page may have been in the pool before
     a[s.o_ptype + page], a[s.o_pepoch + page] = xen.SH_FREE, NONE
     free_append(s, a, page)
     s.total_pages += ONE
@@ -142,14 +161,15 @@ def _grow_by_one(s, a):
 
 @jit
 def set_allocation(s, c, a, pages):
-    """shadow_set_allocation: grow by new, empty pages, or shrink one by one, which may recycle. `pages` includes p2m pages.
+    """Change the size of the pool to `pages`, those of the p2m included. It grows by empty pages, and shrinks by recycling.
 
-    Less than the minimum is raised to it; but 0 strips the pool as far as it goes (arch_set_paging_mempool_size).
+    A size below the least one is raised to it, but 0 takes all pages that can be had. Source: common.c: shadow_set_allocation;
+    paging.c: arch_set_paging_mempool_size.
     """
     target = ZERO
     if pages != ZERO:
-        low = min_allocation(s)
-        target = pages if pages > low else low
+        least = min_allocation(s)
+        target = pages if pages > least else least
         target = target - s.p2m_pages if target > s.p2m_pages else ZERO
     while s.total_pages < target:
         _grow_by_one(s, a)

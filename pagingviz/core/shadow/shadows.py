@@ -1,14 +1,18 @@
-"""Shadows as things: their hash, their references, the pinned list, how they die.
+"""What a shadow is: its entry in the hash, its references, the list of pinned shadows, and how it is destroyed.
 
-Source: Xen mm/shadow/common.c (shadow_hash_*, shadow_demote), private.h (sh_get_ref, sh_put_ref, sh_pin, sh_unpin),
-multi.c (sh_destroy_l*_shadow). A live shadow is referred to by parents, by loaded slots, by its pin; with the last
-reference it is destroyed at once. How one is made: links.py.
+A shadow is one page of the pool, or several chained ones; its first page is its head and its name. Its key is the machine frame
+of the guest table that it shadows; for the shadow of a guest's superpage (fl1) it is the first guest frame. References to it
+are held by the entries of its parents, by the slots of vCPUs, and by its pin. With the last of them it is destroyed at once.
+links.py makes shadows.
+
+Source: Xen mm/shadow/common.c (shadow_hash_*, shadow_demote), private.h (sh_get_ref, sh_put_ref, sh_pin, sh_unpin), multi.c
+(sh_destroy_l*_shadow).
 """
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.pool import entry_at, gfn_of, release
@@ -23,22 +27,26 @@ _OOS_PAGES = U(xen.OOS_PAGES)
 
 @jit
 def bucket(key, kind):
-    """Hash chain (0..250) of a key. Which bucket is the model's own choice: in Xen it hangs on host mfns."""
+    """Number (0 to 250) of the hash chain for a key and a type.
+
+    The function is this model's own, because Xen's depends on the machine frames of its host. What it changes is the order in
+    which a search of all shadows meets them. Source: common.c: sh_hash.
+    """
     return ((key * _MIX1 + kind * _MIX2) >> _HALF) % xen.HASH_BUCKETS
 
 
 @jit
 def hash_insert(s, a, key, kind, page):
-    """shadow_hash_insert: at the head of its chain."""
-    b = s.o_hash + bucket(key, kind)
-    a[s.o_phash + page] = a[b]
-    a[b] = page
+    """Enter a shadow at the head of its hash chain. Source: common.c: shadow_hash_insert."""
+    head = s.o_hash + bucket(key, kind)
+    a[s.o_phash + page] = a[head]
+    a[head] = page
     s.shadow_hash_inserts += ONE
 
 
 @jit
 def hash_delete(s, a, key, kind, page):
-    """shadow_hash_delete."""
+    """Take a shadow out of its hash chain. Source: common.c: shadow_hash_delete."""
     at = s.o_hash + bucket(key, kind)
     while a[at] != page:
         at = s.o_phash + a[at]
@@ -48,14 +56,17 @@ def hash_delete(s, a, key, kind, page):
 
 @jit
 def find(s, a, key, kind):
-    """get_shadow_status: the shadow of machine frame `key` as `kind`, or NONE."""
+    """The shadow of the table in machine frame `key`, of type `kind`, or NONE. Source: private.h: get_shadow_status."""
     s.shadow_get_shadow_status += ONE
     return hash_lookup(s, a, key, kind)
 
 
 @jit
 def hash_lookup(s, a, key, kind):
-    """shadow_hash_lookup: the page with that key, or NONE; a hit moves to the front of its chain."""
+    """The shadow with this key and type, or NONE. One that is found goes to the head of its chain.
+
+    Source: common.c: shadow_hash_lookup.
+    """
     s.shadow_hash_lookups += ONE
     head = s.o_hash + bucket(key, kind)
     at = head
@@ -79,19 +90,22 @@ def hash_lookup(s, a, key, kind):
 
 @jit
 def has_shadow(s, a, gfn, kind):
-    """Whether the frame's shadow flag of this type is set (page->shadow_flags)."""
+    """Whether the guest frame has a shadow of type `kind`: a flag of the frame (in Xen page->shadow_flags)."""
     return (a[s.o_info + gfn] >> (xen.SHADOW_FLAG_SHIFT + kind)) & ONE != ZERO
 
 
 @jit
 def is_shadowed(s, a, gfn):
-    """Whether the frame has a shadow of any type (PGC_shadowed_pt)."""
+    """Whether the guest frame has a shadow of any type (in Xen PGC_shadowed_pt)."""
     return a[s.o_info + gfn] & xen.SHADOW_FLAGS != ZERO
 
 
 @jit
 def is_page_table(s, a, gfn):
-    """sh_mfn_is_a_page_table: of an HVM guest a frame that is shadowed, of a PV guest one of the types l1 to l4."""
+    """Whether the frame is a page table: for an HVM guest one that is shadowed, for a PV guest one of the types l1 to l4.
+
+    Source: private.h: sh_mfn_is_a_page_table.
+    """
     if s.pv != ZERO:
         kind = a[s.o_info + gfn] & xen.PGT_TYPE
         return kind != ZERO and kind != xen.PGT_WRITABLE << xen.PGT_SHIFT
@@ -100,31 +114,37 @@ def is_page_table(s, a, gfn):
 
 @jit
 def is_oos(s, a, gfn):
-    """mfn_is_out_of_sync."""
+    """Whether the table in this guest frame is out of sync. Source: private.h: mfn_is_out_of_sync."""
     return a[s.o_info + gfn] & xen.OOS != ZERO
 
 
 @jit
 def pinnable(s, kind):
-    """sh_type_is_pinnable: the roots of each mode, and L3 shadows while the guest may be an early 64-bit Linux."""
+    """Whether shadows of this type are pinned: roots, and level-3 shadows while the guest may be an early 64-bit Linux.
+
+    Source: private.h: sh_type_is_pinnable.
+    """
     return kind == xen.SH_L4 or kind == xen.SH_L2_PAE or kind == xen.SH_L2_32 or (kind == xen.SH_L3 and s.opt_l3 != ZERO)
 
 
 @jit
 def has_up(s, kind):
-    """sh_type_has_up_pointer: shadows of one page that cannot be pinned."""
+    """Whether shadows of this type note an entry that refers to them: those of one page that cannot be pinned.
+
+    Source: private.h: sh_type_has_up_pointer.
+    """
     return not (pinnable(s, kind) or kind == xen.SH_L1_32 or kind == xen.SH_FL1_32)
 
 
 @jit
 def is_fl1(kind):
-    """Whether the shadow stands for a superpage; its key is then a gfn."""
+    """Whether shadows of this type stand for a guest's superpage (fl1); their key is then a gfn."""
     return kind == xen.SH_FL1 or kind == xen.SH_FL1_PAE or kind == xen.SH_FL1_32
 
 
 @jit
 def frame_shadowed(s, a, page):
-    """Guest frame behind a shadow (mfn_to_gfn of its backpointer; for an fl1 the superpage's first frame)."""
+    """Guest frame of the table that a shadow stands for; for an fl1 the first frame of the superpage."""
     return a[s.o_pkey + page] if is_fl1(a[s.o_ptype + page]) else gfn_of(s, a, a[s.o_pkey + page])
 
 
@@ -133,7 +153,7 @@ def frame_shadowed(s, a, page):
 
 @jit
 def pinned_remove(s, a, page):
-    """Unlink a page from the pinned list."""
+    """Unlink a shadow from the list of pinned ones."""
     before, after = a[s.o_pprev + page], a[s.o_pnext + page]
     if before == NONE:
         s.pin_head = after
@@ -148,7 +168,10 @@ def pinned_remove(s, a, page):
 
 @jit
 def pin(s, a, page):
-    """sh_pin: put a shadow at the head of the pinned list; the first time it gains a reference, later it only moves."""
+    """Put a shadow at the head of the pinned list. Only one that was not on it gains a reference.
+
+    Source: private.h: sh_pin.
+    """
     if a[s.o_ppin + page] != ZERO:
         pinned_remove(s, a, page)
     else:
@@ -166,7 +189,7 @@ def pin(s, a, page):
 
 @jit
 def unpin(s, c, a, page):
-    """sh_unpin: off the list, and drop the reference that the pin held."""
+    """Take a shadow off the pinned list, and drop the reference that its pin held. Source: private.h: sh_unpin."""
     if a[s.o_ppin + page] != ZERO:
         pinned_remove(s, a, page)
         put_ref(s, c, a, page, NONE)
@@ -177,7 +200,10 @@ def unpin(s, c, a, page):
 
 @jit
 def get_ref(s, a, page, up):
-    """sh_get_ref: one more reference, held by the entry at arena index `up` (NONE: a slot). The first parent is remembered."""
+    """Take a reference to a shadow for the entry at arena index `up` (NONE: for a slot of a vCPU).
+
+    The shadow notes the first entry that refers to it (its up-pointer). Source: private.h: sh_get_ref.
+    """
     a[s.o_pref + page] += ONE
     if a[s.o_pup + page] == NONE and has_up(s, a[s.o_ptype + page]):
         a[s.o_pup + page] = up
@@ -185,7 +211,10 @@ def get_ref(s, a, page, up):
 
 @jit
 def put_ref(s, c, a, page, up):
-    """sh_put_ref: drop one reference (`up` = entry_at index that held it, or NONE); at zero the shadow is destroyed at once."""
+    """Drop the reference to a shadow that the entry at arena index `up` held (NONE: a slot of a vCPU, or the pin).
+
+    With its last reference the shadow is destroyed. Source: private.h: sh_put_ref.
+    """
     if up != NONE and a[s.o_pup + page] == up:
         a[s.o_pup + page] = NONE
     a[s.o_pref + page] -= ONE
@@ -195,7 +224,10 @@ def put_ref(s, c, a, page, up):
 
 @jit
 def _demote(s, c, a, gfn, kind):
-    """shadow_demote: the frame loses this shadow; with its last one it is no page table, and not out of sync, any more."""
+    """Take the flag of type `kind` from a guest frame. Without any it is an ordinary frame, and no longer out of sync.
+
+    Source: common.c: shadow_demote.
+    """
     a[s.o_info + gfn] &= ~(ONE << (xen.SHADOW_FLAG_SHIFT + kind))
     if not is_shadowed(s, a, gfn):
         if is_oos(s, a, gfn):
@@ -209,7 +241,7 @@ def _demote(s, c, a, gfn, kind):
 
 @jit
 def _unlink(s, c, a, page):
-    """First half of destroying a shadow: out of the hash, and the guest frame is demoted."""
+    """Begin to destroy a shadow: take it out of the hash, and demote the guest frame that it stands for."""
     key, kind = a[s.o_pkey + page], a[s.o_ptype + page]
     hash_delete(s, a, key, kind, page)
     gfn = frame_shadowed(s, a, page)
@@ -218,12 +250,13 @@ def _unlink(s, c, a, page):
     emit(s, a, ev.DEMOTE, ZERO, ZERO, gfn, page, xen.SH_LEVEL[kind], kind)
 
 
-@far
+@by_address
 def destroy(s, c, a, top):
-    """sh_destroy_shadow: unlink, drop what the entries refer to in ascending order, free. Children die with the last reference.
+    """Destroy shadow `top`: unlink it, drop what its entries refer to in ascending order, and free its pages.
 
-    A walk with a small stack of its own (s.d_head: the shadow, s.d_page: which of its pages, s.d_idx: which entry), since the
-    depth is at most four levels.
+    A child that loses its last reference is destroyed in turn. Instead of calling itself the function has a stack of four
+    levels in the record: s.d_head is the shadow, s.d_page which of its pages, s.d_idx which entry comes next. Source: common.c:
+    sh_destroy_shadow.
     """
     depth = ZERO
     s.d_page[depth], s.d_idx[depth] = top, ZERO
@@ -245,14 +278,14 @@ def destroy(s, c, a, top):
         kind = a[s.o_ptype + head]
         s.d_idx[depth] = i + (TWO if kind == xen.SH_L2_32 else ONE)
         at = entry_at(s, page, i)
-        e = a[at]
-        if (e & x86.P) == ZERO:
+        entry = a[at]
+        if (entry & x86.P) == ZERO:
             continue
         if xen.SH_LEVEL[kind] == ONE:
-            if e & x86.RW and s.pv == ZERO:
-                a[s.o_info + gfn_of(s, a, frame(e))] -= ONE
+            if entry & x86.RW and s.pv == ZERO:
+                a[s.o_info + gfn_of(s, a, frame(entry))] -= ONE
             continue
-        child = frame(e)
+        child = frame(entry)
         if a[s.o_pup + child] == at:
             a[s.o_pup + child] = NONE
         a[s.o_pref + child] -= ONE

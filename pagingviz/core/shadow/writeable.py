@@ -1,14 +1,16 @@
-"""The road back from a frame to its mappings: taking write access away from a page table, and taking its shadows away.
+"""From a frame back to the entries that lead to it: taking write access away from a page table, and taking its shadows away.
+
+Xen has no list of the mappings of a frame. The typecount of the frame is the number of its writable mappings, and three
+searches find where they are.
 
 Source: Xen mm/shadow/common.c (sh_remove_write_access, sh_remove_shadows), multi.c (sh_guess_wrmap,
-sh_rm_write_access_from_l1). There is no reverse map: a typecount says whether a writable mapping exists, and three searches
-find where.
+sh_rm_write_access_from_l1).
 """
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import nth_page, set_upper, strip
@@ -28,7 +30,7 @@ _ORDER = (3, 1, 6, 4, 12, 11, 9, 7)  # types in the order in which sh_remove_sha
 
 @jit
 def typecount(s, a, gfn):
-    """Number of writable shadow mappings of a guest frame (type_info & PGT_count_mask)."""
+    """Number of writable shadow mappings of a guest frame (in Xen type_info & PGT_count_mask)."""
     return a[s.o_info + gfn] & xen.TYPECOUNT
 
 
@@ -37,29 +39,32 @@ def typecount(s, a, gfn):
 
 @jit
 def shadow_entry(s, c, a, gva):
-    """Arena index of the loaded level-1 shadow entry of `gva`, or NONE when an entry above it is missing."""
+    """Arena index of the level-1 shadow entry for `gva` below the loaded root, or NONE when an entry above it is missing."""
     if c.levels == _FOUR:
         page = s.root[c.id * _FOUR]
         if page == NONE:
             return NONE
         for shift in (U(39), U(30)):
-            e = a[entry_at(s, page, (gva >> shift) & _INDEX)]
-            if (e & x86.P) == ZERO:
+            entry = a[entry_at(s, page, (gva >> shift) & _INDEX)]
+            if (entry & x86.P) == ZERO:
                 return NONE
-            page = frame(e)
+            page = frame(entry)
     else:
         page = loaded_l2(s, c, a, gva)
         if page == NONE:
             return NONE
-    e = a[entry_at(s, page, (gva >> U(21)) & _INDEX)]
-    if (e & x86.P) == ZERO:
+    entry = a[entry_at(s, page, (gva >> U(21)) & _INDEX)]
+    if (entry & x86.P) == ZERO:
         return NONE
-    return entry_at(s, frame(e), (gva >> x86.PAGE_BITS) & _INDEX)
+    return entry_at(s, frame(entry), (gva >> x86.PAGE_BITS) & _INDEX)
 
 
 @jit
 def loaded_l2(s, c, a, gva):
-    """Three-level mode: the level-2 shadow page of `gva` (a PAE root, or one of the four pages of a 32-bit root), or NONE."""
+    """Page with the level-2 shadow entry for `gva` of a guest with two or three levels, or NONE.
+
+    It is one of the four roots of a PAE guest, or one of the four pages of a 32-bit guest's root.
+    """
     slot = (gva >> U(30)) & THREE
     if c.levels == THREE:
         return s.root[c.id * _FOUR + slot]
@@ -72,12 +77,15 @@ def loaded_l2(s, c, a, gva):
 
 @jit
 def _guess(s, c, a, gva, mfn):
-    """sh_guess_wrmap: is `mfn` mapped writable at `gva` in the loaded shadow? Then take it away."""
+    """Take write access away from the entry for `gva` in the loaded shadow, if it maps `mfn` writable. True if it did.
+
+    Source: multi.c: sh_guess_wrmap.
+    """
     at = shadow_entry(s, c, a, gva)
     if at == NONE:
         return False
-    e = a[at]
-    if (e & x86.P) == ZERO or (e & x86.RW) == ZERO or frame(e) != mfn:
+    entry = a[at]
+    if (entry & x86.P) == ZERO or (entry & x86.RW) == ZERO or frame(entry) != mfn:
         return False
     strip(s, c, a, at)
     s.tflags[c.id] |= xen.SF_GUESS_FOUND
@@ -86,7 +94,11 @@ def _guess(s, c, a, gva, mfn):
 
 @jit
 def _guesses(s, c, a, gfn, mfn, level, va):
-    """The addresses at which Windows, Linux, Solaris and FreeBSD map their tables. True when no mapping is left."""
+    """Try the addresses at which Windows, Linux, Solaris and FreeBSD map their page tables. True when no mapping is left.
+
+    `gfn`, `mfn`: the table; `level` and `va`: of which level it is, and an address that it translates. Source: common.c:
+    sh_remove_write_access.
+    """
     if c.levels == _FOUR:
         low = va & _VA64
         if level >= ONE and level <= THREE:
@@ -135,18 +147,22 @@ def _guesses(s, c, a, gfn, mfn, level, va):
 
 @jit
 def _maps_writable(s, a, page, mfn):
-    """Whether any entry of one page does: the same question in a form that the processor answers several entries at a time."""
-    want, hits, o = mfn << x86.PAGE_BITS | x86.P | x86.RW, ZERO, entry_at(s, page, ZERO)
-    for i in range(o, o + x86.ENTRIES):
-        hits += ONE if a[i] & _WANTED == want else ZERO
+    """Whether any entry of page `page` maps `mfn` writable.
+
+    The loop has no branch, so that the processor compares more than one entry at a time.
+    """
+    wanted, hits, first = mfn << x86.PAGE_BITS | x86.P | x86.RW, ZERO, entry_at(s, page, ZERO)
+    for i in range(first, first + x86.ENTRIES):
+        hits += ONE if a[i] & _WANTED == wanted else ZERO
     return hits != ZERO
 
 
 @jit
 def _strip_all(s, c, a, head, mfn, gfn):
-    """sh_rm_write_access_from_l1: strip every entry of one L1 shadow that maps `mfn`. True once the typecount is zero.
+    """Strip every entry of the level-1 shadow `head` that maps machine frame `mfn`, which is guest frame `gfn`.
 
-    A PV guest's typecounts are not of its shadows: its search never ends early.
+    True as soon as the typecount of the frame is 0. A PV guest's typecounts do not count shadow entries, so its search never
+    ends early. Source: multi.c: sh_rm_write_access_from_l1.
     """
     s.shadows_searched += ONE
     page = head
@@ -155,11 +171,11 @@ def _strip_all(s, c, a, head, mfn, gfn):
             s.entries_searched += x86.ENTRIES
             page = a[s.o_pmore + page]
             continue
-        o = entry_at(s, page, ZERO)
-        for i in range(o, o + x86.ENTRIES):
+        first = entry_at(s, page, ZERO)
+        for i in range(first, first + x86.ENTRIES):
             s.entries_searched += ONE
-            e = a[i]
-            if e & x86.P and e & x86.RW and frame(e) == mfn:
+            entry = a[i]
+            if entry & x86.P and entry & x86.RW and frame(entry) == mfn:
                 strip(s, c, a, i)
                 s.entries_stripped += ONE
                 if s.foreign == ZERO and s.shopt & xen.SHOPT_WRITABLE_HEURISTIC:
@@ -170,9 +186,12 @@ def _strip_all(s, c, a, head, mfn, gfn):
     return False
 
 
-@far
+@by_address
 def _brute_force(s, c, a, mfn, gfn):
-    """Walk the whole hash over all L1 and fl1 shadows (hash_foreach) until no writable mapping of the frame is left."""
+    """Search every level-1 shadow, in the order of the hash, until no writable mapping of the frame is left.
+
+    Source: common.c: hash_foreach.
+    """
     for b in range(xen.HASH_BUCKETS):
         page = a[s.o_hash + b]
         while page != NONE:
@@ -181,13 +200,14 @@ def _brute_force(s, c, a, mfn, gfn):
             page = a[s.o_phash + page]
 
 
-@far
+@by_address
 def remove_write_access(s, c, a, gfn, level, va):
-    """sh_remove_write_access: take away every writable mapping of a frame that is to be shadowed. True if any was removed.
+    """Take away every writable mapping of a guest frame that is to be shadowed. True if there was any.
 
-    `level` (4..1) and `va` say how the frame was found to be a table; level 0: it is to be resynced. Three searches, stopping
-    as soon as the typecount is zero: guesses where known systems map it (h_1 to h_4, h_6), the L1 shadow where the last search
-    succeeded (h_5), then every L1 shadow in the hash (bf, bf_1).
+    `level` (4 to 1) and `va` are where the frame was found to be a table; level 0 means that it is to come back into sync.
+    Three searches follow each other until the typecount is 0: the addresses at which known systems map their tables (counters
+    h_1 to h_4 and h_6), the level-1 shadow in which the last search succeeded (h_5), every level-1 shadow in the hash (bf,
+    bf_1). Source: common.c: sh_remove_write_access.
     """
     info = a[s.o_info + gfn]
     if (is_page_table(s, a, gfn) and (info & xen.OOS_MAY_WRITE) == ZERO) or info & xen.TYPECOUNT == ZERO:
@@ -220,15 +240,15 @@ def remove_write_access(s, c, a, gfn, level, va):
     return True
 
 
-# ---- the road that CLEAN does not take
+# ---- what a CLEAN of Xen does not do
 
 
 @jit
 def revoke_all(s, c, a):
-    """sh_remove_write_access for every frame that may be written, each by its own search of all L1 shadows (no guesses), flush.
+    """Take write access away from every frame that may be written, by a search of all level-1 shadows for each, and flush.
 
-    Not in Xen, whose CLEAN throws the shadows away instead (sh_clean_dirty_bitmap). Before it nothing may be out of sync. Of a
-    PV guest, whose shadows have no typecounts, a frame may be written while its type is PGT_writable_page.
+    No CLEAN of Xen does this: sh_clean_dirty_bitmap throws all shadows away instead. It is here to compare the costs. Before it
+    no table may be out of sync. A PV guest's frame may be written while its type is PGT_writable_page.
     """
     before = s.entries_searched
     for gfn in range(s.frames):
@@ -246,12 +266,12 @@ def revoke_all(s, c, a):
 # ---- removing shadows
 
 
-@far
+@by_address
 def remove_shadows(s, c, a, gfn, fast, must):
-    """sh_remove_shadows: unshadow a frame. Roots are unpinned; others are cut from the entry that first referred to them.
+    """Unshadow a guest frame: shadows that can be pinned are unpinned, others cut from the entry noted in them. Always flushes.
 
-    fast=0 goes on to search all possible parents when references remain; must=1 crashes the domain if even that leaves one.
-    Always flushes.
+    With `fast` 0 the entries of all possible parents are searched when references remain; with `must` 1 the domain crashes if
+    even then a shadow is left. Source: common.c: sh_remove_shadows.
     """
     if not is_shadowed(s, a, gfn):
         return
@@ -279,7 +299,7 @@ def remove_shadows(s, c, a, gfn, fast, must):
 
 @jit
 def _parent_of(kind):
-    """The type whose entries point to shadows of `kind`; 0 for roots."""
+    """The type of the shadows whose entries lead to shadows of type `kind`; 0 for roots."""
     level = xen.SH_LEVEL[kind]
     if level == ONE:
         return xen.TYPE_OF_LEVEL[xen.SH_GUEST_LEVELS[kind], 2]
@@ -290,7 +310,7 @@ def _parent_of(kind):
 
 @jit
 def _cut_from_parents(s, c, a, child, kind):
-    """Brute force over the hash: clear every entry of the parents' type that points to shadow `child`."""
+    """Clear every entry that leads to the shadow `child`, of type `kind`, by a search of all shadows in the hash."""
     parent = _parent_of(kind)
     if parent == ZERO:
         return
@@ -306,12 +326,12 @@ def _cut_from_parents(s, c, a, child, kind):
 
 @jit
 def _cut_from(s, c, a, head, child, step):
-    """Clear the entries of one shadow that point to `child`. True when that was its last reference."""
+    """Clear the entries of the shadow `head` that lead to `child`. True when that was its last reference."""
     page = head
     while page != NONE:
         for i in range(ZERO, x86.ENTRIES, step):
-            e = a[entry_at(s, page, i)]
-            if e & x86.P and frame(e) == child:
+            entry = a[entry_at(s, page, i)]
+            if entry & x86.P and frame(entry) == child:
                 last = a[s.o_pref + child] == ONE
                 set_upper(s, c, a, entry_at(s, page, i), ZERO)
                 if last:
