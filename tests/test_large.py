@@ -21,7 +21,7 @@ from pagingviz.scenario.frames import kept, machine_frames
 from pagingviz.scenario.scenario import Scenario, ScenarioError, load
 from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import Simulation
-from pagingviz.work.work import Work
+from pagingviz.work.programs import Programs
 
 GIB, TIB = 1 << 18, 1 << 28
 MIB = 1 << 20
@@ -227,7 +227,7 @@ def test_large_pages_do_not_reach_past_the_end_of_a_small_guest():
         sc = load("blackboard").replace(
             guest=guest, road="bare", frames=3000, direct_map_pages="large", trace="", work="idle", order=""
         )
-        words = Machine(sc, Work(sc)).view("tables")
+        words = Machine(sc, Programs(sc)).view("tables")
         entries = words.view(np.uint32) if guest == "hvm32" else words
         leaf = np.unique(entries[(entries & 0x40) != 0].astype(np.uint64))  # D: leaves alone have it
         big = leaf[leaf & x86.PSE != 0]

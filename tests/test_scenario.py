@@ -24,7 +24,7 @@ from pagingviz.scenario.scenario import (
     pool_cap,
     shipped_traces,
 )
-from pagingviz.work.work import Work
+from pagingviz.work.programs import Programs
 
 
 def refused(call, *args, **kwargs) -> str:
@@ -51,7 +51,7 @@ def test_library_scenario_is_complete_and_fits(name):
     assert scenario.name == name
     assert scenario.sentence.endswith(".") and scenario.notes and scenario.start > 0
     assert set(scenario.traces) <= set(shipped_traces())
-    work = Work(scenario)
+    work = Programs(scenario)
     assert work.need_frames <= scenario.frames
 
 

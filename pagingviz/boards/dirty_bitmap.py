@@ -17,8 +17,9 @@ from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import dirty_bits
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.scenario.table import FIELD
 
-BITS = ("round", "often", "who")  # what the cells show; an address has the same words
+BITS = FIELD["bits"].choices  # what the cells show
 
 # ---- the plan
 

@@ -15,7 +15,7 @@ from pagingviz.boards.in_words import alternative, by_fill, rows
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CROSSED, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PINNED
 from pagingviz.boards.pool_card import card_of
 from pagingviz.boards.scene import Scene
-from pagingviz.machine.machine import least_real_pool
+from pagingviz.machine.layout import least_real_pool
 from pagingviz.reading import shadows
 from pagingviz.reading.dirty_tree import tree_pages
 from pagingviz.scenario.frames import hap_pages

@@ -42,7 +42,6 @@ from pagingviz.migration.state import (
 )
 from pagingviz.migration.xbzrle import Cache
 from pagingviz.scenario.fields import MAX_TICK
-from pagingviz.work.raw_guest import RawWork
 from pagingviz.work.work import Work
 
 NEVER = 2 * MAX_TICK  # nothing is left to do
@@ -56,7 +55,7 @@ class Migration:
     def __init__(
         self,
         machine: Machine,
-        work: Work | RawWork,
+        work: Work,
         p2m_size: int | None = None,
         policy: Policy | None = None,
         link: wire.Link | None = None,

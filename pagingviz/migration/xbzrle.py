@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pagingviz.arch import splitmix
+
 if TYPE_CHECKING:
     from pagingviz.migration.run import Migration
 
@@ -21,8 +23,8 @@ _DEEP = 1 << 14  # of a page stored to more often, only so many last stores are 
 def contents(gfn: int, version: int) -> np.ndarray:
     """uint8[4096]: a data page after `version` stores."""
     i = np.arange(max(1, version - _DEEP + 1), version + 1, dtype=np.uint64)
-    x = (i + np.uint64(gfn << 32)) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (i + np.uint64(gfn << 32)) * splitmix.GOLDEN
+    x = (x ^ x >> np.uint64(30)) * splitmix.MIX1
     words = np.zeros(PAGE // 8, np.uint64)
     np.maximum.at(words, (x >> np.uint64(55)).astype(np.intp), i)
     return words.view(np.uint8)

@@ -19,6 +19,7 @@ from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
 from pagingviz.timeline.checkpoints import Checkpoints, State
+from pagingviz.work.programs import Programs
 from pagingviz.work.work import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
@@ -43,13 +44,13 @@ EVENT_DTYPE = np.dtype([(n, "u8") for n in ("tick", "kind", "vcpu", "gva", "gfn"
 
 
 class Simulation:
-    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: a RawWork
+    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: another Work
     instead of the scenario's own; `keep`: bytes of checkpoints; `migration`: makes one of (machine, work), where it is not the
     scenario's own. Raises ScenarioError for a bad scenario."""
 
     def __init__(self, scenario, files=None, work=None, keep=None, migration=None):
         self.scenario, self.files = scenario, files or {}
-        self.work = work or Work(scenario, self.files)
+        self.work: Work = work or Programs(scenario, self.files)
         self.machine = Machine(scenario, self.work)
         wanted = migration or (Migration if scenario.migrate != "no" else None)
         self.migration = wanted(self.machine, self.work) if wanted else None

@@ -14,7 +14,7 @@ from pagingviz.core.build.jit import compiling
 from pagingviz.core.read_only import nested_cells
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.scenario import load
-from pagingviz.work.work import Work
+from pagingviz.work.programs import Programs
 
 COMPILING = "The simulator is being compiled for this computer: once a server, less than a minute."
 _lock = threading.Lock()
@@ -43,7 +43,7 @@ def _steps() -> Iterator[float]:
     for _, total in compile_far():
         yield 0.7 / total
     scenario = load("blackboard")
-    work = Work(scenario)
+    work = Programs(scenario)
     op, credit = np.empty(4, np.uint64), np.empty(4, np.uint32)
     work.fill(op, credit, 0)
     machine = Machine(scenario, work)
@@ -58,5 +58,5 @@ def _steps() -> Iterator[float]:
     audit(machine.sys, machine.cpu, a)
     yield 0.07
     for generator in ("uniform:8", "zipf:8", "sequential:8", "fork:8", "hotcold:8", "idle"):
-        Work(scenario.replace(trace="", work=generator, order="")).fill(op, credit, 0)
+        Programs(scenario.replace(trace="", work=generator, order="")).fill(op, credit, 0)
         yield 0.01

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pagingviz.evidence.xen.script import Step
-from pagingviz.work.raw_guest import Shown
+from pagingviz.work.work import Shown
 
 FETCH, READ, WRITE, STORE, CR3, INVLPG, XEN_WRITE, NOP, _EVENT, _DYING, CR = range(11)  # codes of a RawWork program
 CR_WP, CR_PSE, CR_PG = 1, 64, 128

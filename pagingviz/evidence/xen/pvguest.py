@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pagingviz.arch import operation
 from pagingviz.evidence.xen.guest import BIT_9, PAGES, READ, WRITE, XEN_WRITE, Guest, Layout, Row, Word
-from pagingviz.work.raw_guest import Shown
+from pagingviz.work.work import Shown
 
 CR_WP, CR_NXE, CR_PG = 1, 8, 128
 FIRST, COPIES = 0x110, 4  # first page of the region, 0x112 in the rebuilt program; L1 tables: 0 to 8 MiB
