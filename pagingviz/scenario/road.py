@@ -32,6 +32,11 @@ class Road:
         return self.shadows or self.nested
 
     @property
+    def always_shadows(self) -> bool:
+        """Whether the guest runs on shadows all the time, not only while log-dirty is on."""
+        return self.shadows and not self.paravirtual
+
+    @property
     def superpages(self) -> bool:
         """Whether the guest's own superpages work: Xen gives a PV guest none."""
         return not self.paravirtual

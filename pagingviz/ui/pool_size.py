@@ -24,8 +24,7 @@ def pool_size() -> None:
         return
     with st.container(key="pool-size"):
         st.subheader("How large must the pool be?")
-        road = road_of(visit.scenario)
-        if not road.shadows or road.paravirtual:
+        if not road_of(visit.scenario).always_shadows:
             st.markdown("Only the shadow road recycles its pool: choose road=shadow in the sidebar to see the curve.")
         else:
             _knob(visit, visit.player.sim)

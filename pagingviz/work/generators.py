@@ -1,6 +1,6 @@
 """Kernels that write operations: the time-slicer, one filler per kind of entry, and the alias table of zipf.
 
-An operation is a u64 word, vpn<<12 | slot<<5 | vma_x<<4 | vma_w<<3 | kind (layout.py), and a u32 credit. Event e of a
+An operation is a u64 word, vpn<<12 | slot<<5 | vma_x<<4 | vma_w<<3 | kind (arch/operation.py), and a u32 credit. Event e of a
 process is a pure function of its seed and e: there is no state, so any tick can be computed alone. `runs` (u64, three
 columns) is what the time-slicer found for one entry in the chunk: first index, length, number of the first event. `par`
 (u64) holds a generator's numbers: key of its random stream, op word of its page 0, percent of writes, then its own;

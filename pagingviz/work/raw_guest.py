@@ -14,25 +14,25 @@ import numpy as np
 from pagingviz.arch import operation, x86
 from pagingviz.work.work import ProcessSpec, Shown
 
-CODES = {
-    "fetch": operation.RAW_FETCH,
-    "read": operation.RAW_READ,
-    "write": operation.RAW_WRITE,
-    "store": operation.RAW_STORE,
-    "cr3": operation.RAW_CR3,
-    "invlpg": operation.RAW_INVLPG,
-    "xen_write": operation.RAW_XEN_WRITE,
-    "nop": operation.RAW_NOP,
-    "event": operation.RAW_EVENT,
-    "dying": operation.RAW_DYING,
-    "cr": operation.RAW_CR,
-    "update_va": operation.RAW_UPDATE_VA,
-    "mmu_update": operation.RAW_MMU_UPDATE,
-    "pin": operation.RAW_PIN,
-    "unpin": operation.RAW_UNPIN,
-    "flush": operation.RAW_FLUSH,
-    "grant_write": operation.RAW_GRANT_WRITE,
-    "grant_unmap": operation.RAW_GRANT_UNMAP,
+CODES: dict[str, int] = {
+    "fetch": int(operation.RAW_FETCH),
+    "read": int(operation.RAW_READ),
+    "write": int(operation.RAW_WRITE),
+    "store": int(operation.RAW_STORE),
+    "cr3": int(operation.RAW_CR3),
+    "invlpg": int(operation.RAW_INVLPG),
+    "xen_write": int(operation.RAW_XEN_WRITE),
+    "nop": int(operation.RAW_NOP),
+    "event": int(operation.RAW_EVENT),
+    "dying": int(operation.RAW_DYING),
+    "cr": int(operation.RAW_CR),
+    "update_va": int(operation.RAW_UPDATE_VA),
+    "mmu_update": int(operation.RAW_MMU_UPDATE),
+    "pin": int(operation.RAW_PIN),
+    "unpin": int(operation.RAW_UNPIN),
+    "flush": int(operation.RAW_FLUSH),
+    "grant_write": int(operation.RAW_GRANT_WRITE),
+    "grant_unmap": int(operation.RAW_GRANT_UNMAP),
 }
 _CR = int(x86.CR_WP | x86.CR_NXE | x86.CR_PSE | x86.CR_PG)
 
@@ -41,7 +41,7 @@ class RawWork:
     """levels: 4, 3 (PAE) or 2; zone: frames 0..zone-1 have contents; cr3: frame of the first root (PAE: of its four entries).
 
     tables: {frame: {index: entry}} before tick 0 (indices of 8-byte entries, of 4-byte ones for levels=2); program: rows (code
-    of CODES or its number, va, value, size, user, vcpu), of which the last ones may be left out; cr: layout.CR_* bits;
+    of CODES or its number, va, value, size, user, vcpu), of which the last ones may be left out; cr: x86.CR_* bits;
     p2m_pages: pool pages that the p2m holds from the start; small_chunks: numbers of 2 MiB chunks that the hap road maps by
     4 KiB leaves whatever the scenario says; hap_pool: pages of the pool of the hap road, 0: as many as it can need.
     """
