@@ -1,4 +1,4 @@
-"""A new scenario field is one row of the table, a new road one file and one line of the registry: tried in a copy of the program.
+"""A new scenario field is one row of the table, a new road one file and one line of the registry: tried in a copy.
 
 What is put into the copy stands here as it would stand in a change. Then a process of its own, with plain kernels, uses it.
 """

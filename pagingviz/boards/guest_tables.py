@@ -18,6 +18,7 @@ from pagingviz.boards.sheet import DATA_CELLS, Sheet
 from pagingviz.machine.guest_tables import targets
 from pagingviz.machine.machine import Machine
 from pagingviz.reading.guest_entries import address, pointing_at, read_entries
+from pagingviz.scenario.roads import ROADS
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.events import frame_text
 from pagingviz.story.sentences import process_name, running
@@ -43,7 +44,7 @@ def _plan(signature: tuple, road: str) -> Plan:
         ("W", WRITABLE, "writable; thick: guest D set"),
         ("R", READ_ONLY, "read-only"),
         ("T", TABLE, "table; thick: it has a shadow"),
-        *((("O", OUT_OF_SYNC, "table out of sync"),) if road == "shadow" else ()),
+        *((("O", OUT_OF_SYNC, "table out of sync"),) if ROADS[road].always_shadows else ()),
         *((("S", SUPERPAGE, "superpage"),) if large or shown else ()),
         ("w", WRITABLE, "small letter: A clear"),
         (".", FREE, "not present"),
@@ -146,7 +147,7 @@ class GuestTables:
         n = sim.machine.live_tables().size
         info = sim.machine.view("info")
         shadowed, stale = (int(np.count_nonzero(info & bits)) for bits in (xen.SHADOW_FLAGS, xen.OOS))
-        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if road in ("pv", "shadow") else ""
+        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if ROADS[road].shadows else ""
         tail += f", {stale} out of sync" if stale else ""
         if not sim.work.processes:
             return f"CR3 gfn {frame_text(s.cr3[0])} · {n} tables{tail}"

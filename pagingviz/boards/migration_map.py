@@ -21,6 +21,7 @@ from pagingviz.boards.palette import CHANGED, FILL_MASK, PINNED
 from pagingviz.boards.scene import Scene
 from pagingviz.migration.run import Migration
 from pagingviz.reading import migration_frames as frames
+from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 
 MOST_CELLS = 4096  # of one board: three stand side by side
@@ -154,7 +155,7 @@ class MigrationBoard:
         mig = scene.sim.migration
         if mig is not None:
             return self.line(mig)
-        return "no hypervisor on the bare road: nobody could move it" if plan.road == "bare" else self.idle
+        return "no hypervisor on the bare road: nobody could move it" if not road_of(plan).hypervisor else self.idle
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         counts = ", ".join(f"{n:,} {text}" for n, text in by_letter(self.cells(scene, plan), plan))
