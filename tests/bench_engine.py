@@ -9,7 +9,9 @@ a shared computer. Times include generating the work and keeping checkpoints, as
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
+import importlib
 import json
 import os
 import platform
@@ -55,18 +57,30 @@ CASES = (
 # 64 MiB, and a pool that fits
 SIZE = {"frames": 16384, "pool": 512, "quantum": 1_000_000, "write": 30, "order": "", "clean_every": 0}
 WARM_UP, TICKS, ROUNDS = 2_000_000, 500_000, 9
-COMPILE = "import time; from pagingviz.warm import warm; warm(); print(time.process_time())"
 
 
 # ---- one engine, in a process of its own
 
 
+def found(*modules):
+    """The first of these modules that the engine has: older baselines have theirs at the top of the package."""
+    for name in modules:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(f"pagingviz.{name}")
+    raise SystemExit(f"This engine has none of {', '.join(modules)}.")
+
+
+def compiler():
+    """Compile every kernel, or load it, and print the CPU seconds of this process."""
+    found("timeline.warm", "warm").warm()
+    print(time.process_time())
+
+
 def worker():
     """For every line on stdin run one round; print {case: [CPU seconds, ticks, guest accesses]} as one line of JSON."""
-    from pagingviz.scenario.scenario import FIELDS, ScenarioError, load
-    from pagingviz.timeline.simulation import Simulation
-
-    machines, names = {}, {field.name for field in FIELDS}
+    scenario_module, Simulation = found("scenario.scenario", "scenario"), found("timeline.simulation", "simulation").Simulation
+    ScenarioError, load = scenario_module.ScenarioError, scenario_module.load
+    machines, names = {}, {field.name for field in dataclasses.fields(load("blackboard"))}
     for work, fields in WORK.items():
         for road, log in CASES:
             if ROADS[road].keys() - MAY_LACK - names:
@@ -131,7 +145,7 @@ def environment(tree, **more):
 def compile_seconds(tree):
     """(cold, warm): CPU seconds of a new process until every kernel is ready, with an empty cache and with a filled one."""
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-c", COMPILE]
+        command = [sys.executable, __file__, "--compile"]
         runs = [
             subprocess.run(
                 command, cwd=tree, env=environment(tree, NUMBA_CACHE_DIR=cache), capture_output=True, text=True, check=True
@@ -224,9 +238,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--compile", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         return worker()
+    if options.compile:
+        return compiler()
     head = f"{git('rev-parse', '--short', 'HEAD')}{' with changes' if git('status', '--porcelain') else ''}"
     print(f"{datetime.date.today()}, commit {head}, {machine()}", file=sys.stderr if options.json else sys.stdout)
     trees = {"now": ROOT}

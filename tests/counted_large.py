@@ -9,8 +9,8 @@ import json
 import sys
 import tracemalloc
 
+from large import GIB, TIB, large
 from on_screen import Shown
-from test_large import GIB, TIB, large
 
 from pagingviz.boards.registry import HOME
 from pagingviz.core.build.jit import PLAIN

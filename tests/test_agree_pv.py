@@ -8,14 +8,14 @@ import random
 from pathlib import Path
 
 import pytest
+from agree_drawn import agree as agree_kernels
 from agree_raw import Pair, Row
 from model.config import RAW_STORE
 from model.invariants import broken_rule
 from mutants import beforehand, broken, refuse, same, skip, without
 from plainly import answer
 from pvgen import DIRECT, FRAMES, ZONE, random_pv_guest
-from test_agree import agree as agree_kernels
-from test_agree_raw import play
+from raw_drawn import play
 
 from pagingviz.arch import x86
 from pagingviz.arch.state import PV_COUNTERS

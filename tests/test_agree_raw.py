@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from model.config import RAW_CR3, RAW_EVENT, RAW_INVLPG, RAW_STORE, READ, WRITE, A, D, P, U, W
 from model.invariants import broken_rule
-from rawgen import random_guest
+from raw_drawn import KINDS, ROWS, SMAP, SMEP, SWITCHES, USUAL, WP, drawn, make, play
 
 from pagingviz.arch.state import XEN_COUNTERS
 from pagingviz.core.audit import RULES, audit
@@ -20,7 +20,6 @@ CALM = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )  # a guest follows from its seed: nothing to shrink
-ROWS = 120
 NEVER = {"shadow_writeable_bf_1"}  # the fixups know every writable mapping of an out-of-sync table
 RARE = {  # each has a test of its own below
     "shadow_writeable_h_8",
@@ -30,9 +29,6 @@ RARE = {  # each has a test of its own below
     "shadow_fault_fast_emulate_fail",
 }
 
-WP, SMEP, SMAP, NXE, AC, PSE, PG = 1, 2, 4, 8, 16, 64, 128
-USUAL = WP | NXE | PSE | PG
-KINDS = ["hvm64", "pae", "hvm32"]
 kinds = st.sampled_from(KINDS)
 shapes = st.fixed_dictionaries(
     {
@@ -44,7 +40,6 @@ shapes = st.fixed_dictionaries(
         "clean": st.sampled_from(["blow", "revoke"]),
     }
 )
-SWITCHES = [USUAL] * 6 + [USUAL ^ WP, USUAL | SMEP | SMAP, USUAL ^ NXE, USUAL | SMAP | AC, 0, WP]
 commands = st.one_of(
     st.sampled_from(
         [("enable", None), ("enable", None), ("clean", None), ("peek", None), ("off", None), ("blow", None), ("flush", None)]
@@ -54,49 +49,6 @@ commands = st.one_of(
 )
 journals = st.lists(st.tuples(st.integers(0, ROWS - 1), commands), max_size=12)
 seeds = st.integers(0, 2**40)
-
-
-def make(shape, guest, seed, cr, big, tame=False, beyond=False):
-    """(fields of a Pair, program) of a drawn guest. big: superpages."""
-    shape = shape | {"guest": guest, "frames": 1100 if big else 160, "zone": 40, "cr": cr}
-    shape["pool"] += shape["vcpus"] * (5 if guest == "hvm64" else 11)
-    g = random_guest(seed, guest, shape["frames"], shape["zone"], shape["vcpus"], ROWS, cr, big, tame, beyond)
-    return shape | {"tables": g.tables, "cr3": g.cr3, "program": g.program}, g.program
-
-
-def play(pairs, rows, journal):
-    """Rows and commands on all pairs, yielding after each, until one of them is over. Bare machines take no commands."""
-    for t in range(rows):
-        for at, (name, arg) in journal:
-            if at == t:
-                for pair in pairs:
-                    if pair.model.config.road != "bare" or name == "dm":
-                        pair.command(name, arg)
-                yield t, name
-        for pair in pairs:
-            pair.step()
-        if any(pair.over for pair in pairs):
-            break
-        yield t, "row"
-    yield t, "end"
-
-
-def drawn(r, kinds, switches):
-    """(shape, kind, seed, CR bits, superpages, journal) from a random.Random: the same on every machine."""
-    shape = {
-        "vcpus": r.choice([1, 1, 2, 3]),
-        "pool": r.choice([16, 24, 32, 48, 100]),
-        "oos": r.choice([1, 1, 1, 0]),
-        "shopt": r.choice([511, 511, 511, 511 ^ 1 << r.randrange(9), r.randrange(512)]),
-        "xen": r.choice(["4.17", "master"]),
-        "clean": r.choice(["blow", "blow", "revoke"]),
-    }
-    words = [(name, None) for name in ("enable", "enable", "clean", "peek", "off", "blow", "flush")]
-    journal = [
-        (r.randrange(ROWS), r.choice([*words, ("pool", r.randrange(20, 81)), ("dm", r.randrange(150) | r.randint(1, 8) << 32)]))
-        for _ in range(r.choice([0, 0, 2, 5, 12]))
-    ]
-    return shape, r.choice(kinds), r.randrange(2**40), r.choice(switches), r.random() < 0.5, journal
 
 
 def agree(road, examples, kinds=KINDS, switches=SWITCHES, hap="ept"):

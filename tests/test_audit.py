@@ -359,6 +359,10 @@ CORRUPTIONS = {  # what is spoiled: (road, or levels of a raw guest; number of t
 }
 
 
+def test_every_rule_is_broken_by_something():
+    assert {code for _, code in CORRUPTIONS.values()} == set(range(1, len(RULES)))
+
+
 @pytest.mark.parametrize("spoil", CORRUPTIONS, ids=lambda spoil: spoil.__name__)
 def test_one_thing_wrong_breaks_one_rule(spoil):
     road, code = CORRUPTIONS[spoil]

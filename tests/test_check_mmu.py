@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from plainly import answer
-from test_tracefile import zipped
+from tracefiles import zipped
 
 from pagingviz.__main__ import main
 from pagingviz.arch import x86

@@ -8,9 +8,9 @@ from agree import tick
 from agree_raw import Pair as RawPair
 from model import WRITE, Op
 from model.invariants import broken_rule
+from nested_pair import BASE, Pair, after
+from raw_drawn import USUAL, play
 from rawgen import random_guest
-from test_agree_raw import USUAL, play
-from test_nested import BASE, Pair, after
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, U

@@ -5,27 +5,11 @@
 
 import pytest
 from raw import BASE, FRAME, FULL, LINK, PAGE, PSE, A, D, P, Raw, Tables, U, W
+from raw_guests import chain
 
 from pagingviz.arch import xen
 
 NO_L3 = FULL & ~0x10  # without the pinning of L3 shadows for early Linux
-
-
-def chain(levels=4, roots=1, pages=4, tables_each=1, frames=128, zone=64):
-    """`roots` address spaces with the kernel's direct map, each with pages in L1 tables of its own."""
-    t = Tables(levels)
-    tops = [t.new() for _ in range(roots)]
-    t.direct(tops[0], frames)
-    for top in tops:
-        for k, e in t.words[tops[0]].items():
-            t.words[top].setdefault(k, e)
-    data = zone
-    for top in tops:
-        for n in range(tables_each):
-            for k in range(pages):
-                t.map(top, BASE + n * (FRAME << t.bits) + k * FRAME, zone + (data - zone) % (frames - zone), PAGE)
-                data += 1
-    return t, tops
 
 
 def test_g1_a_cold_read_builds_three_shadows_and_prefetches():

@@ -1,9 +1,9 @@
 """An exhausted HAP pool (H11): a store that needs a page hangs the guest, a bit that needs one is lost, and CLEAN says so."""
 
 import pytest
+from nested_pair import BASE as VPN
+from nested_pair import Pair, after
 from raw import BASE, PAGE, Raw
-from test_nested import BASE as VPN
-from test_nested import Pair, after
 
 from pagingviz.arch import xen
 from pagingviz.core import run as kernels

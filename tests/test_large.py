@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from large import GIB, KINDS, TIB, large
 from on_screen import Shown
 from plainly import answer
 
@@ -20,19 +21,11 @@ from pagingviz.machine.machine import Machine
 from pagingviz.scenario.frames import kept, machine_frames
 from pagingviz.scenario.scenario import Scenario, ScenarioError, load
 from pagingviz.story.sentences import sentence
-from pagingviz.timeline.simulation import Simulation
 from pagingviz.work.programs import Programs
 
-GIB, TIB = 1 << 18, 1 << 28
 MIB = 1 << 20
-KINDS = {"ept": {"hap": "ept"}, "npt": {"hap": "npt"}, "pml": {"pml": 1}}
 kinds = pytest.mark.parametrize("kind", KINDS)
 sizes = pytest.mark.parametrize(("frames", "roots"), [(64 * GIB + 777, 1), (TIB, 2)])
-
-
-def large(frames=TIB, kind="ept", road="hap", work="zipf:3000:0.6", do="", **fields):
-    pages = {"superpages": 2, "direct_map_pages": "huge", "trace": "", "order": "", "clean_every": 0}
-    return Simulation(load("blackboard").replace(road=road, frames=frames, work=work, do=do, **pages | KINDS[kind] | fields))
 
 
 def root(sim):

@@ -44,6 +44,19 @@ def test_a_message_is_painted_and_a_key_asks_for_the_next_tick(open_script_page)
     expect(page.locator('canvas[data-ready="1"][data-tick="6"]')).to_have_count(2)
 
 
+def test_legend_title_and_chips_show_the_glossary_when_pointed_at(open_script_page):
+    """A message from a running machine is without the texts: those that came before it stay."""
+    page = open_script_page()
+    show(page, message(PLAN, RIGHT, about={"writable": "May be stored to.", "Left": "The left map.", "faults": "Counted."}))
+    show(page, message(PLAN, RIGHT, tick=6, seq=1, playing=True))
+    expect(page.locator('canvas[data-tick="6"]')).to_have_count(2)
+    entries = page.locator(".panel").first.locator(".legend li")
+    expect(entries.nth(0)).to_have_attribute("title", "May be stored to.")
+    assert entries.nth(1).get_attribute("title") is None
+    expect(page.get_by_role("heading", name="Left")).to_have_attribute("title", "The left map.")
+    expect(page.locator(".chips li", has_text="faults")).to_have_attribute("title", "Counted.")
+
+
 def test_a_click_pins_a_cell_and_the_lens_has_the_words_of_the_legend(open_script_page):
     page = open_script_page()
     show(page, message(PLAN, RIGHT, cell=palette.WRITABLE | PINNED | LETTERS.index("W") << LETTER_SHIFT))

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from closed_forms import LARGE, fixed, sweep, uniform
 from migrating import SIGMAS, close, dirtied, distinct, live, moved
-from test_migration_forms import LARGE, fixed, sweep, uniform
 
 from pagingviz.migration import wire
 

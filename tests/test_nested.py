@@ -6,69 +6,12 @@ time. Every step is done on the slow model as well, and must leave both equal. S
 
 import numpy as np
 import pytest
-from agree import build, command, differences, tick
-from model import FORK, READ, WRITE, Op
-from model.invariants import broken_rule
+from model import READ, WRITE
+from named_tests import named_tests
+from nested_pair import BASE, Pair, after
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
-from pagingviz.core.audit import RULES, audit
-from pagingviz.core.build.jit import PLAIN
-
-BASE = 0x10000
-
-
-class Pair:
-    """The kernels' machine, and the slow model beside it."""
-
-    def __init__(self, road="shadow", frames=128, zone=64, pool=64, **fields):
-        self.m, self.model = build(zone=zone, road=road, frames=frames, pool=pool, **fields)
-        self.s, self.view = self.m.sys[0], self.m.view
-        self.audited = not PLAIN or frames < 512**2
-
-    def _moved(self, act, *arguments):
-        before = self.m.counters()
-        act(self.m, self.model, *arguments)
-        assert differences(self.m, self.model) == []
-        assert broken_rule(self.model) == ""
-        assert not self.audited or RULES[int(audit(self.m.sys, self.m.cpu, self.m.mem)) & 0xFF] == ""
-        return {name: n - before[name] for name, n in self.m.counters().items() if n != before[name]}
-
-    def touch(self, vpn, kind=READ, proc=0):
-        """Counters that one user access moves."""
-        return self._moved(tick, Op(proc, vpn, kind))
-
-    def fork(self, proc=0):
-        return self._moved(tick, Op(proc, kind=FORK))
-
-    def do(self, name, argument=None):
-        return self._moved(command, name, argument)
-
-    def table(self, vpn, level, proc=0):
-        """Guest frame of the table of `level` on the way of a page."""
-        frame = int(self.view("roots")[proc])
-        for upper in range(4, level, -1):
-            frame = self.entry(frame, vpn >> 9 * (upper - 1) & 511) >> 12 & 0xFFFFF
-        return frame
-
-    def entry(self, table, slot):
-        return int(self.view("tables")[table * 512 + slot])
-
-    def leaf(self, vpn):
-        """The guest's own leaf entry."""
-        return self.entry(self.table(vpn, 1), vpn & 511)
-
-    def gfn(self, vpn):
-        return self.leaf(vpn) >> 12 & 0xFFFFF
-
-    def dirty(self):
-        return set(np.flatnonzero(self.m.dirty_bits()).tolist())
-
-
-def after(pair, *vpns, kind=WRITE):
-    for vpn in vpns:
-        pair.touch(vpn, kind)
-    return pair
 
 
 @pytest.mark.parametrize("hap", ["ept", "npt"])
@@ -215,8 +158,6 @@ ELSEWHERE = {
 
 
 def test_every_invariant_has_its_test():
-    import test_pml
-
-    names = [name for name in (*globals(), *vars(test_pml)) if name.startswith("test_h")]
+    names = [name for name in named_tests("test_nested", "test_pml") if name.startswith("test_h")]
     numbers = {int(part[1:]) for name in names for part in name.split("_") if part[:1] == "h" and part[1:].isdigit()}
     assert numbers | set(ELSEWHERE) == set(range(1, 29))

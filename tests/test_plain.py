@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plainly import answer
 from raw import BASE, DIRECT, FRAME
-from test_properties_in_time import COMMANDS, world
+from raw_guests import COMMANDS, world
 
 ROOT = Path(__file__).resolve().parents[1]
 MACHINES = [

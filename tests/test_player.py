@@ -7,6 +7,7 @@ from on_screen import Shown
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CHANGED, CROSSED, TABLE
 from pagingviz.boards.payload import decode
 from pagingviz.boards.registry import HOME
+from pagingviz.manual.glossary import tooltip
 from pagingviz.player import player as playing
 from pagingviz.player.crowd import Crowd
 from pagingviz.player.message import Display, compiling
@@ -200,3 +201,10 @@ def test_busy_is_a_state_with_a_message(player):
     player.crowd.admit("somebody")
     header, frames = ask(player, "run")
     assert header["state"] == "busy" and "busy" in header["message"] and not frames
+
+
+def test_a_picture_that_stands_still_comes_with_the_words_of_the_glossary(player):
+    about = decode(player.answer(None, LOOK))[0]["about"]
+    assert about["rules"] == tooltip("rules") and about["Shadow pool"] == tooltip("Shadow pool")
+    header, _ = ask(player, "run", play=True)
+    assert header["playing"] and header["about"] == {}

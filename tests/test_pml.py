@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from nested_pair import BASE as VPN
+from nested_pair import Pair, after
 from on_screen import Shown
 from raw import BASE, FRAME, PAGE, Raw
-from test_nested import BASE as VPN
-from test_nested import Pair, after
 
 from pagingviz.arch import x86
 from pagingviz.boards.palette import FILL_MASK, PENDING

@@ -5,38 +5,12 @@ break. tests/mutants.py breaks the rule behind each on purpose. The table of all
 """
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw import BASE, DIRECT, FRAME, FULL, KERNEL, LINK, NX, PAGE, PSE, A, D, P, Raw, Tables, U, W
+from raw_guests import CALM, LEVELS, kinds, superpage
 
 from pagingviz.arch import xen
-from pagingviz.core.build.jit import PLAIN
-
-CALM = settings(
-    derandomize=True,
-    deadline=None,
-    database=None,
-    max_examples=12,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate] if PLAIN else list(Phase),
-)
-LEVELS = pytest.mark.parametrize("levels", [4, 3, 2])
-
-
-def kinds(levels):
-    """(L1, fl1, L2) shadow types of a guest with that many levels."""
-    return {4: (7, 8, 9), 3: (4, 5, 6), 2: (1, 2, 3)}[levels]
-
-
-def superpage(levels=4, flags=PAGE | PSE, **fields):
-    """A guest with one superpage at BASE, and a 4 KiB page above it in the next L2 entry."""
-    t, size = Tables(levels), 1024 if levels == 2 else 512
-    t.new()
-    t.direct(1, 128)
-    t.map(1, BASE, size, flags, level=2)
-    t.map(1, BASE + size * FRAME, 100)
-    return Raw(levels, frames=2 * size, tables=t, **fields), size
-
 
 # ---- entries
 

@@ -4,14 +4,11 @@ These only show over time. Below the table of all forty: where each is looked at
 """
 
 import pytest
-import test_audit
-import test_properties
-import test_properties_pool
-import test_pv
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw import BASE, FRAME, LINK, NX, PAGE, PSE, A, D, P, Raw, Tables, U, W
-from test_properties import CALM, LEVELS
+from named_tests import named_tests
+from raw import BASE, FRAME, LINK, NX, PAGE, A, D, P, Raw, Tables, U, W
+from raw_guests import CALM, COMMANDS, LEVELS, world
 
 from pagingviz.core.audit import RULES
 from pagingviz.core.build.jit import PLAIN
@@ -234,7 +231,6 @@ def test_property_37_switching_off_maps_nothing_writable_by_itself(levels):
 # ---- what the guest can see
 
 SPOTS = 14
-COMMANDS = ("enable", "clean", "off", "blow", "pool:36", "pool:60", "flush")
 ACTS = st.one_of(
     st.tuples(st.just("touch"), st.integers(0, SPOTS - 1), st.sampled_from(["read", "write", "fetch"]), st.integers(0, 1)),
     st.tuples(st.just("pte"), st.integers(0, 2), st.integers(0, 3), st.integers(0, 63)),
@@ -242,26 +238,6 @@ ACTS = st.one_of(
     st.tuples(st.just("root"), st.integers(0, 1), st.just(0), st.just(0)),
     st.tuples(st.just("do"), st.sampled_from(COMMANDS), st.just(0), st.just(0)),
 )
-
-
-def world(levels, road, pool, vcpus, **fields):
-    """Two address spaces that share two of their three L1 tables; a superpage. (guest, roots, addresses to touch)."""
-    size = 1024 if levels == 2 else 512
-    t = Tables(levels)
-    one, two = t.new(), t.new()
-    t.direct(one, 128)
-    for n in range(3):
-        for k in range(4):
-            t.map(one, BASE + (n * size + k) * FRAME, 96 + 4 * n + k, P | W | U | (A | D if k < 2 else 0))
-    t.map(one, BASE + 3 * size * FRAME, size, P | W | U | PSE, level=2)
-    t.words[two] |= {i: e for i, e in t.words[one].items() if i != t.index(BASE, levels)}
-    for n in range(2):
-        table = t.link(one, BASE + n * size * FRAME, 1)
-        t.words[t.link(two, BASE, 2)][t.index(BASE + n * size * FRAME, 2)] = table << 12 | LINK
-    t.map(two, BASE + 2 * size * FRAME, 110)
-    r = Raw(levels, road=road, frames=2 * size, zone=48, tables=t, cr3=one, pool=pool, vcpus=vcpus, **fields)
-    spots = [BASE + (n * size + k) * FRAME for n in range(3) for k in range(4)]
-    return r, [one, two], [*spots, BASE + 3 * size * FRAME, BASE + (3 * size + 9) * FRAME]
 
 
 def live(levels, acts, road="bare", pool=64, vcpus=1, **fields):
@@ -363,18 +339,13 @@ def test_property_40_storing_to_tables_makes_no_shadows(levels, oos):
 # ---- the table
 
 
-def named(number):
-    """Names of the tests of a property."""
-    every = [*vars(test_properties), *vars(test_properties_pool), *globals()]
-    return [name for name in every if name.startswith(f"test_property_{number:02}_")]
-
-
 def test_every_property_has_its_test_and_its_mutation():
     import mutants
 
-    assert [number for number in range(1, 41) if len(named(number)) != 1] == []
+    names = named_tests("test_properties", "test_properties_pool", "test_properties_in_time")
+    assert sorted(int(name.split("_")[2]) for name in names if name.startswith("test_property_")) == [*range(1, 41)]
     assert set(mutants.OF_PROPERTY) == set(range(1, 41))
     assert {rule for rules in AUDITED.values() for rule in rules} <= set(range(1, len(RULES)))
     assert set(AUDITED) <= set(range(1, 41))
-    assert all(any(name.startswith(f"test_property_{number:02}_of_pv") for name in vars(test_pv)) for number in OF_PV)
-    assert {code for _, code in test_audit.CORRUPTIONS.values()} == set(range(1, len(RULES)))
+    of_pv = named_tests("test_pv")
+    assert all(any(name.startswith(f"test_property_{number:02}_of_pv") for name in of_pv) for number in OF_PV)

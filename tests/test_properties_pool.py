@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from raw import BASE, DIRECT, FRAME, FULL, LINK, Raw
-from test_golden import chain
-from test_properties import LEVELS, kinds, superpage
+from raw_guests import LEVELS, chain, kinds, superpage
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from agree_raw import Pair
+from raw_drawn import SWITCHES, USUAL, drawn
 from rawgen import random_guest
-from test_agree_raw import SWITCHES, USUAL, drawn
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from agree import build, command, differences, tick
+from agree_drawn import rule_broken
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model import EXIT, FORK, IDLE, READ, WRITE, Op
-from test_agree import rule_broken
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import operation, x86

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_tracefile import good, npz, zipped
+from tracefiles import good, npz, zipped
 
 from pagingviz.boards.registry import HOME
 from pagingviz.player.message import Display

@@ -52,6 +52,7 @@ def explain(label: str) -> Word | None:
     return known.get(label) or known.get(plain(label))
 
 
+@functools.cache
 def tooltip(label: str) -> str:
     """The text that a label shows when somebody points at it: the entry's text without links; "" when there is none."""
     word = explain(label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import make_plan
 from pagingviz.boards.scene import Scene
+from pagingviz.manual.glossary import tooltip
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.kinds import EVENT_KINDS
@@ -61,11 +62,20 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
         "frames": [],
         "inspect": None,
         "lit": {},
+        "about": {},  # while the machine runs: what the board was told when it stood still
         "now": "",
         "query": "",
         "limits": {"tick": MAX_TICK, "frames": MOST_FRAMES, "fps": MOST_FPS},
     }
     return common | more
+
+
+def about(plans: Iterable[Plan], chips: Iterable[str] = ()) -> dict[str, str]:
+    """What the glossary says of legends, titles and chips, by their text: shown when somebody points at one."""
+    texts = {text for plan in plans for text in (plan.title, *(entry[2] for entry in plan.legend))} | set(chips)
+    # An entry of a legend may have several parts, and the same words may stand behind more than one of them.
+    words = {text: dict.fromkeys(filter(None, map(tooltip, text.split("; ")))) for text in sorted(texts)}
+    return {text: " ".join(parts) for text, parts in words.items() if parts}
 
 
 def board_record(plan: Plan, caption: str = "", alt: str = "") -> dict[str, Any]:

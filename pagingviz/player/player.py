@@ -19,7 +19,7 @@ from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import REGISTRY, card, make_plan
 from pagingviz.boards.scene import Scene
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
-from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Display, board_record, header, plain
+from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Display, about, board_record, header, plain
 from pagingviz.reading.marks import marks
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.story.kinds import EVENT_KINDS
@@ -330,6 +330,7 @@ class Player:
             marks=marks(sim),
             kind=self.kind,
             boards=boards,
+            about=about(plans, (row[0] for record, _ in frames for row in record["status"])) if still else {},
             micro=list(sim.opened) if sim.opened else None,
             frames=[record for record, _ in frames],
             inspect=found,

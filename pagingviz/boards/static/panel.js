@@ -32,7 +32,7 @@ export class Panel {
   }
 
   /** Take over a board of the header and its palette; returns whether it has another shape. Without that its cells stay. */
-  setBoard(board, palette) {
+  setBoard(board, palette, about) {
     const shape = JSON.stringify([board.w, board.h, board.labels, board.heads, board.column]);
     const reshaped = shape !== this.shape;
     this.shape = shape;
@@ -40,23 +40,25 @@ export class Panel {
     if (reshaped) this.painter.setBoard(board);
     this.node.classList.toggle("labelled", board.labels.length > 0);
     setText(this.title, board.title);
+    this.title.title = about[board.title] ?? "";
     this.setCaption(board.caption);
-    const appearance = JSON.stringify([board.legend, palette]);
+    const words = board.legend.map(([, , text]) => about[text]);
+    const appearance = JSON.stringify([board.legend, words, palette]);
     if (appearance !== this.appearance) {
       this.appearance = appearance;
       this.painter.setPalette(palette);
-      this.legend.replaceChildren(...board.legend.map((entry) => this.legendEntry(entry, palette)));
+      this.legend.replaceChildren(...board.legend.map((entry, k) => this.legendEntry(entry, words[k], palette)));
     }
     return reshaped;
   }
 
-  /** An entry of the legend. One without a fill code is about the size of a cell: words alone. */
-  legendEntry([letter, code, text], palette) {
-    if (code === null) return el("li", {}, text);
+  /** An entry of the legend, with what the glossary says of it. One without a fill code is about the size of a cell: words alone. */
+  legendEntry([letter, code, text], title, palette) {
+    if (code === null) return el("li", { title }, text);
     const absent = code === this.reader.absent;
     const swatch = el("span", { class: absent ? "swatch hatched" : "swatch", "aria-hidden": "true" }, letter.trim());
     if (!absent) dressAsCell(swatch, palette, code);
-    return el("li", {}, swatch, text);
+    return el("li", { title }, swatch, text);
   }
 
   setCaption(text) {

@@ -16,6 +16,7 @@ export class View {
     this.controls = controls;
     this.inspection = inspection;
     this.panels = new Map(); // board id -> Panel, in the order of the page
+    this.about = {}; // text of a legend, title or chip -> what the glossary says of it
     this.chips = el("ul", { class: "chips", "aria-label": "Status" });
     this.grid = el("div", { class: "boards" });
     this.notice = el("div", { class: "notice", role: "status", hidden: true });
@@ -62,6 +63,7 @@ export class View {
     this.root.classList.toggle("columns", first?.column != null);
     this.root.classList.toggle("walks", !!first?.heads?.length);
     this.root.classList.toggle("compact", !!header.compact && !present);
+    this.about = { ...this.about, ...header.about };
     const changed = this.setBoards(header);
     if (changed || present !== this.wasPresent) this.layout(true);
     this.wasPresent = present;
@@ -80,7 +82,7 @@ export class View {
         this.grid.append(panel.node);
         changed = true;
       }
-      changed = panel.setBoard(board, palette) || changed;
+      changed = panel.setBoard(board, palette, this.about) || changed;
     }
     return changed;
   }
@@ -129,10 +131,10 @@ export class View {
 
   /** The status line: [[label, value, tone], ...]. */
   setChips(status) {
-    const names = status.map(([label]) => label).join("\n");
+    const names = JSON.stringify(status.map(([label]) => [label, this.about[label]]));
     if (names !== this.chipNames) {
       this.chipNames = names;
-      this.chips.replaceChildren(...status.map(([label]) => el("li", {}, el("span", {}, label), el("b", {}))));
+      this.chips.replaceChildren(...status.map(([label]) => el("li", { title: this.about[label] }, el("span", {}, label), el("b", {}))));
     }
     status.forEach(([, value, tone], k) => {
       const chip = this.chips.children[k];
