@@ -10,7 +10,7 @@ from pagingviz.arch.words import NONE, U
 from pagingviz.core import run as kernels
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.frames import hap_pages
-from pagingviz.work.work import Work
+from pagingviz.work.programs import Programs
 from tests.model import Config, Model, Op
 
 FIELDS = {  # of a scenario, as small guests have them
@@ -82,7 +82,7 @@ def config_of(scenario, zone, **fields):
 def build(zone=32, processes=6, **fields):
     """(kernel machine, model) of the same small guest with processes."""
     scenario = scenario_of(**fields)
-    work = SimpleNamespace(slots=processes, zone=zone, program=Work.program, **vars(ROUGH))
+    work = SimpleNamespace(slots=processes, zone=zone, program=Programs.program, **vars(ROUGH))
     machine = Machine(scenario, work)
     return machine, Model(config_of(scenario, zone, processes=processes))
 

@@ -19,10 +19,10 @@ from pagingviz.boards.scene import Scene
 from pagingviz.manual.glossary import plain
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.scenario.table import FIELD, FIELDS
 from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.timeline.simulation import HISTORY, Simulation
-from pagingviz.ui import bitmap, page, real_xen, sidebar
-from pagingviz.ui import migration as migration_page
+from pagingviz.ui import page, real_xen
 from pagingviz.ui import translation as translation_page
 
 MAIN = ROOT / "pagingviz/ui/main.py"
@@ -61,7 +61,7 @@ def plans():
             for bits in BITS if board == "dirty-bitmap" else ("round",):
                 yield registry.make_plan(board, sim.scenario, sim.work, Options(bits=bits))
     large = Scenario(road="hap", trace="", work="uniform:24", frames=1 << 20, superpages=1, direct_map_pages="large")
-    for kind, frames in itertools.product(migration_page._SAID, (64, 1 << 18)):
+    for kind, frames in itertools.product(FIELD["migrate"].choices, (64, 1 << 18)):
         scenario = large.replace(migrate=kind, frames=frames)
         for board in registry.MIGRATION:
             yield registry.make_plan(board, scenario, None)
@@ -116,10 +116,11 @@ def kinds() -> set[str]:
 
 def labels_of_fields() -> set[str]:
     """Labels of the scenario's fields: what they do stands in the table of fields, which the manual shows."""
-    return set(sidebar.LABELS.values()) | {"road"}
+    return {field.label for field in FIELDS}
 
 
 def choices_of_pages() -> set[str]:
     """What the headings of the pages let a viewer choose, and the titles of the pages."""
-    found = {*bitmap._WORDS.values(), *page.VIEWS, *real_xen.VIEWS, *translation_page.VIEWS, *migration_page._SAID.values()}
+    of_fields = {word for field in FIELD.values() if field.section != "manual" for word in field.words}
+    found = of_fields | {*page.VIEWS, *real_xen.VIEWS, *translation_page.VIEWS}
     return found | {title for title in re.findall(r'", "([^"]+)", ":material', MAIN.read_text())}

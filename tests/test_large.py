@@ -19,10 +19,10 @@ from pagingviz.arch.words import NONE
 from pagingviz.boards.palette import LETTERS
 from pagingviz.machine.event_record import events_between
 from pagingviz.machine.machine import Machine
-from pagingviz.scenario.frames import kept, machine_frames
+from pagingviz.scenario.frames import machine_frames, modelled
 from pagingviz.scenario.scenario import Scenario, ScenarioError, load
 from pagingviz.story.sentences import sentence
-from pagingviz.work.work import Work
+from pagingviz.work.programs import Programs
 
 MIB = 1 << 20
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -73,7 +73,7 @@ def whole_map(sim):
 def test_kept_frames_are_runs_that_fit(frames, pages, zone):
     """Place and frame are inverse to each other, the zone is kept, the runs lie within memory, and there are enough."""
     need = min(zone + pages, frames)
-    keep = kept(frames, SimpleNamespace(zone=zone, need_frames=need))
+    keep = modelled(frames, SimpleNamespace(zone=zone, need_frames=need))
     assert keep.count >= need
     if not keep.spread:
         assert keep.count == frames
@@ -81,9 +81,9 @@ def test_kept_frames_are_runs_that_fit(frames, pages, zone):
     assert keep.count < 2 * need + 2 * max(512, zone) and (keep.count >> keep.bits) <= 8
     gfn = keep.frames()
     assert gfn[-1] < frames and np.array_equal(gfn[:zone], np.arange(zone)) and (np.diff(gfn) > 0).all()
-    assert np.array_equal(keep.places(gfn), np.arange(keep.count))
+    assert np.array_equal(keep.index(gfn), np.arange(keep.count))
     other = np.arange(0, frames, max(1, frames // 997))
-    assert set(other[keep.places(other) < keep.count]) == set(other) & set(gfn.tolist())
+    assert set(other[keep.index(other) < keep.count]) == set(other) & set(gfn.tolist())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_h17_h18_h23_h24_h28_what_a_round_costs(frames, roots, kind):
     assert sum(whole_map(sim).values()) == frames
     built = int(m.sys[0].p2m_pages)
     sim.run(12_000)
-    touched = np.unique(m.kept.frames()[m.view("ver") != 0])
+    touched = np.unique(m.modelled.frames()[m.view("ver") != 0])
     dirty = m.dirty_frames()
     gibs = np.unique(touched[touched < frames >> 18 << 18] >> 18).size
     moved, s = sim.counters(), m.sys[0]
@@ -222,7 +222,7 @@ def test_large_pages_do_not_reach_past_the_end_of_a_small_guest():
         sc = load("blackboard").replace(
             guest=guest, road="bare", frames=3000, direct_map_pages="large", trace="", work="idle", order=""
         )
-        words = Machine(sc, Work(sc)).view("tables")
+        words = Machine(sc, Programs(sc)).view("tables")
         entries = words.view(np.uint32) if guest == "hvm32" else words
         leaf = np.unique(entries[(entries & 0x40) != 0].astype(np.uint64))  # D: leaves alone have it
         big = leaf[leaf & x86.PSE != 0]
@@ -269,7 +269,7 @@ def test_a_cell_shows_the_worst_of_its_frames(kind, frames):
         board = Shown(sim, "ept-npt")
         plan, shown = board.plan, board.flat
         state = {}
-        touched = np.unique(sim.machine.kept.frames()[sim.machine.view("ver") != 0] // plan.per_cell)
+        touched = np.unique(sim.machine.modelled.frames()[sim.machine.view("ver") != 0] // plan.per_cell)
         some = [*touched[:: max(1, touched.size // 6)].tolist(), 5, int(plan.key.max()) // plan.per_cell]
         for cell in some:
             first = cell * plan.per_cell

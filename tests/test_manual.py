@@ -13,7 +13,8 @@ from pagingviz.core.audit.rules import RULES
 from pagingviz.manual import chapters, glossary, sources
 from pagingviz.manual.chapters import CHAPTERS
 from pagingviz.scenario.scenario import FIELDS
-from pagingviz.ui import address, session
+from pagingviz.scenario.table import VIEW_FIELDS
+from pagingviz.ui import session
 
 MANUAL = ROOT / "pagingviz/manual"
 README = ROOT / "README.md"
@@ -122,18 +123,24 @@ def test_the_architecture_tells_of_every_room():
     assert sorted(room for room in rooms if f">{room}/<" not in picture and room != "manual") == []
 
 
-def rows_of(part: str, head: str) -> list[tuple[str, str]]:
-    """First and second column of the chapter's table whose first heading is `head`."""
+def rows_of(part: str, head: str) -> list[tuple[str, ...]]:
+    """The cells of the chapter's table whose first heading is `head`, row by row."""
     lines = chapters.text(part).split(f"| {head} |")[1].splitlines()[2:]
-    rows = [line.strip("|").split("|") for line in lines[: lines.index("")]]
-    return [(row[0].strip(), row[1].strip()) for row in rows]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[: lines.index("")]]
 
 
 def test_the_address_names_every_page_and_every_key():
     assert [path.strip("`") for _, path in rows_of("address", "page")] == list(PAGES)
-    keys = {key for cell, _ in rows_of("address", "key") for key in re.findall(r"`(\w+)`", cell)}
-    assert keys == {"scenario", "do"} | set(address.View.__dataclass_fields__)
-    assert dict(rows_of("address", "key"))["`part`"] == ", ".join(CHAPTERS)
+    keys = {key for cell, *_ in rows_of("address", "key") for key in re.findall(r"`(\w+)`", cell)}
+    assert keys == {"scenario", "do"} | {field.name for field in VIEW_FIELDS}
+
+
+@pytest.mark.parametrize("field", VIEW_FIELDS, ids=lambda field: field.name)
+def test_the_address_says_of_a_key_what_the_table_of_fields_says(field):
+    row = next(row for row in rows_of("address", "key") if f"`{field.name}`" in row[0])
+    assert row[2] == field.help
+    if field.choices:
+        assert row[1] == ", ".join(field.choices)
 
 
 def test_the_command_line_lists_every_field(monkeypatch):

@@ -25,7 +25,7 @@ def watched(monkeypatch, road, policy):
 
     def record(mig, effect, carry_out):
         index = mig.index_of(effect.frames)
-        sends.append((np.array(effect.frames), mig.machine.kept.frames()[index], mig.machine.view("ver")[index].copy()))
+        sends.append((np.array(effect.frames), mig.machine.modelled.frames()[index], mig.machine.view("ver")[index].copy()))
         carry_out()
 
     intercept(monkeypatch, SendPages, record)

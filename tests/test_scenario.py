@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagingviz.scenario.roads import ROADS, names_where, road_of
 from pagingviz.scenario.scenario import (
     FIELDS,
     HOME,
@@ -24,7 +25,8 @@ from pagingviz.scenario.scenario import (
     pool_cap,
     shipped_traces,
 )
-from pagingviz.work.work import Work
+from pagingviz.scenario.table import MIGRATION, PAGING, VIEW_FIELDS, WORK, of_section
+from pagingviz.work.programs import Programs
 
 
 def refused(call, *args, **kwargs) -> str:
@@ -51,7 +53,7 @@ def test_library_scenario_is_complete_and_fits(name):
     assert scenario.name == name
     assert scenario.sentence.endswith(".") and scenario.notes and scenario.start > 0
     assert set(scenario.traces) <= set(shipped_traces())
-    work = Work(scenario)
+    work = Programs(scenario)
     assert work.need_frames <= scenario.frames
 
 
@@ -365,3 +367,37 @@ def test_bad_toml(text):
 )
 def test_bad_json(text):
     refused(from_json, text)
+
+
+# --- the table of fields and the registry of roads
+
+
+def test_the_sidebar_shows_a_field_of_its_sections_once_and_behind_the_one_it_names():
+    shown = [field for section in (WORK, PAGING, MIGRATION) for field in of_section(section)]
+    assert {field.name for field in shown} == {field.name for field in FIELDS if field.section}
+    assert len(shown) == len(set(field.name for field in shown))
+    names_of = [field.name for field in shown]
+    assert all(names_of.index(field.name) == names_of.index(field.after) + 1 for field in shown if field.after)
+
+
+def test_every_value_of_the_table_is_its_own_canonical_value_and_text():
+    for field in FIELDS:
+        assert field.parse(field.default, shipped_traces()) == field.default
+        assert field.parse(field.text(field.default), shipped_traces()) == field.default
+    for field in VIEW_FIELDS:
+        for value in field.choices or ([False, True] if field.kind == "switch" else []):
+            assert field.parse(field.text(value)) == value
+        if field.words:
+            assert [field.word(value) for value in field.choices] == list(field.words)
+    assert len({field.name for field in (*FIELDS, *VIEW_FIELDS)}) == len(FIELDS) + len(VIEW_FIELDS), "one key, one field"
+
+
+def test_a_road_says_what_its_guests_and_machines_can_have():
+    assert [road for road in ROADS if ROADS[road].hypervisor] == ["pv", "shadow", "hap"]
+    assert [road for road in ROADS if ROADS[road].shadows] == ["pv", "shadow"]
+    assert [road for road in ROADS if ROADS[road].always_shadows] == ["shadow"]
+    assert names_where("hardware_alone") == "bare or hap" and names_where("superpages") == "bare or shadow or hap"
+    assert len({int(road.code) for road in ROADS.values()}) == 4
+    for name, road in ROADS.items():
+        for _, fields in road.forms:
+            assert road_of(Scenario(road=name, **fields)) is road

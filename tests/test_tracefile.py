@@ -14,8 +14,8 @@ from tracefiles import good, npz, zipped
 from pagingviz.scenario.scenario import Scenario, ScenarioError
 from pagingviz.work import npz as npz_reader
 from pagingviz.work import tracefile
+from pagingviz.work.programs import Programs, find_trace
 from pagingviz.work.tracefile import fingerprint, open_trace, read_trace
-from pagingviz.work.work import Work, find_trace
 
 
 def npy(array):
@@ -277,7 +277,7 @@ def test_fingerprint_is_sha256():
 def test_upload_is_found_by_its_sha256():
     data = npz()
     key = fingerprint(data)
-    work = Work(Scenario(trace=key, frames=64), {key: data})
+    work = Programs(Scenario(trace=key, frames=64), {key: data})
     assert work.processes[0].name == "tiny"
     assert work.processes[0].source == key
     assert find_trace(key, {key: data}) is find_trace(key, {key: data}), "unpacked once while in use"
@@ -286,7 +286,7 @@ def test_upload_is_found_by_its_sha256():
 
 def test_link_to_an_upload_that_is_not_here_asks_for_the_file():
     with pytest.raises(ScenarioError, match=f"sha256 {'ab' * 32} is not on this server: please give its file"):
-        Work(Scenario(trace="ab" * 32), {})
+        Programs(Scenario(trace="ab" * 32), {})
 
 
 def test_trace_with_more_pages_than_the_guest_is_told_the_size():
@@ -299,5 +299,5 @@ def test_trace_with_more_pages_than_the_guest_is_told_the_size():
     )
     key = fingerprint(data)
     with pytest.raises(ScenarioError, match="set frames=5056"):
-        Work(Scenario(trace=key), {key: data})
-    assert Work(Scenario(trace=key, frames=5056), {key: data}).processes[0].pages.size == 5000
+        Programs(Scenario(trace=key), {key: data})
+    assert Programs(Scenario(trace=key, frames=5056), {key: data}).processes[0].pages.size == 5000

@@ -13,7 +13,7 @@ from pagingviz.arch import operation, x86
 from pagingviz.arch.words import ZERO
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
-from pagingviz.work.work import Work
+from pagingviz.work.programs import Programs
 
 MANY = load("blackboard").replace(
     frames=1024,
@@ -29,7 +29,7 @@ MANY = load("blackboard").replace(
 
 def filled(scenario, t0, n):
     op, credit = np.zeros(n, np.uint64), np.zeros(n, np.uint32)
-    Work(scenario).fill(op, credit, t0)
+    Programs(scenario).fill(op, credit, t0)
     return op, credit
 
 
@@ -61,12 +61,12 @@ def test_a_vcpu_without_a_program_is_idle():
     kinds = op & operation.OP_KIND
     assert (kinds[2::4] == operation.IDLE).all() and (kinds[3::4] == operation.IDLE).all()
     assert (kinds[0::4] != operation.IDLE).all() and (kinds[1::4] != operation.IDLE).all()
-    work = Work(MANY.replace(vcpus=4, trace="", work="fork:5,zipf:9"))
+    work = Programs(MANY.replace(vcpus=4, trace="", work="fork:5,zipf:9"))
     assert [work.busy(vcpu) for vcpu in range(4)] == [True, True, False, False]
 
 
 def test_laps_count_the_ticks_of_the_programs_own_vcpu():
-    one, two = (Work(MANY.replace(vcpus=vcpus, work="", trace="gzip,gzip", order="")) for vcpus in (1, 2))
+    one, two = (Programs(MANY.replace(vcpus=vcpus, work="", trace="gzip,gzip", order="")) for vcpus in (1, 2))
     events = one.processes[0].events
     for t in (0, 1, 2 * events - 1, 2 * events, 2 * events + 1, 7 * events):
         assert two.laps(t) == ((t + 1) // 2 // events, t // 2 // events)

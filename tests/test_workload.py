@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import pagingviz
 from pagingviz.scenario.scenario import Scenario, ScenarioError, shipped_traces
 from pagingviz.work.generators import alias_table
-from pagingviz.work.work import Work, shipped
+from pagingviz.work.programs import Programs, shipped
 
 TRACES = Path(pagingviz.__file__).parent / "work/traces"
 FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6
@@ -102,21 +102,21 @@ GENERATORS = ["uniform:7", "zipf:9:0.7", "sequential:5:3", "hotcold:12", "hotcol
 def test_generators_equal_the_model(works, quantum, order, seed, write, t0, n):
     turns = ",".join(str(turn % len(works)) for turn in order)
     scenario = Scenario(trace="", work=",".join(works), quantum=quantum, order=turns, seed=seed, write=write, frames=256)
-    op, credit = ops(Work(scenario), t0, n)
+    op, credit = ops(Programs(scenario), t0, n)
     assert list(zip(op.tolist(), credit.tolist(), strict=True)) == [model_tick(scenario, t0 + i) for i in range(n)]
 
 
 @pytest.mark.parametrize("t0", [0, 999, 4426178 * 2 - 5, 10**9 - 40])
 def test_traces_equal_the_model(t0):
     scenario = Scenario(trace="gzip,perl_wc", work="idle", order="0,1,0,2", quantum=7, frames=512)
-    op, credit = ops(Work(scenario), t0, 40)
+    op, credit = ops(Programs(scenario), t0, 40)
     assert list(zip(op.tolist(), credit.tolist(), strict=True)) == [model_tick(scenario, t0 + i) for i in range(40)]
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 10**9 - 500), st.lists(st.integers(1, 99), min_size=1, max_size=5))
 def test_chunks_do_not_matter(t0, cuts):
-    work = Work(Scenario(trace="gzip", work="hotcold:24,fork:8", quantum=20))
+    work = Programs(Scenario(trace="gzip", work="hotcold:24,fork:8", quantum=20))
     whole = ops(work, t0, sum(cuts))
     parts, t = [], t0
     for n in cuts:
@@ -140,14 +140,14 @@ HASHES = {
 @pytest.mark.parametrize(("trace", "work", "quantum"), HASHES)
 def test_the_same_operations_on_every_machine(trace, work, quantum):
     scenario = Scenario(trace=trace, work=work, quantum=quantum, seed=12345, frames=32768)
-    op, credit = ops(Work(scenario), 123456, 100_000)
+    op, credit = ops(Programs(scenario), 123456, 100_000)
     got = hashlib.sha256(op.astype("<u8").tobytes() + credit.astype("<u4").tobytes()).hexdigest()[:16]
     assert got == HASHES[trace, work, quantum]
 
 
 def test_seed_and_slot_change_the_stream():
-    one = ops(Work(Scenario(trace="", work="uniform:200,uniform:200", seed=1, frames=512)), 0, 2000)[0]
-    two = ops(Work(Scenario(trace="", work="uniform:200,uniform:200", seed=2, frames=512)), 0, 2000)[0]
+    one = ops(Programs(Scenario(trace="", work="uniform:200,uniform:200", seed=1, frames=512)), 0, 2000)[0]
+    two = ops(Programs(Scenario(trace="", work="uniform:200,uniform:200", seed=2, frames=512)), 0, 2000)[0]
     assert (one != two).mean() > 0.9
     assert (one[:1000] >> np.uint64(12) != one[1000:] >> np.uint64(12)).mean() > 0.9
 
@@ -178,7 +178,7 @@ def test_alias_table_is_exact_for_exponent_one():
 
 
 def test_writes_and_hot_pages_have_the_share_asked_for():
-    op, _ = ops(Work(Scenario(trace="", work="hotcold:80:10:90", write=25)), 0, 200_000)
+    op, _ = ops(Programs(Scenario(trace="", work="hotcold:80:10:90", write=25)), 0, 200_000)
     assert abs((op & np.uint64(7) == WRITE).mean() - 0.25) < 0.005
     page = (op >> np.uint64(12)) - np.uint64(0x10000)
     assert abs((page < 10).mean() - 0.9) < 0.005
@@ -191,12 +191,12 @@ def test_writes_and_hot_pages_have_the_share_asked_for():
 
 def test_no_writes_and_only_writes():
     for write, kind in ((0, READ), (100, WRITE)):
-        op, _ = ops(Work(Scenario(trace="", work="uniform:50", write=write)), 0, 10_000)
+        op, _ = ops(Programs(Scenario(trace="", work="uniform:50", write=write)), 0, 10_000)
         assert (op & np.uint64(7) == kind).all()
 
 
 def test_fork_cycles_are_well_formed():
-    op, _ = ops(Work(Scenario(trace="", work="idle,fork:8", order="1", quantum=13)), 0, 26 * 40)
+    op, _ = ops(Programs(Scenario(trace="", work="idle,fork:8", order="1", quantum=13)), 0, 26 * 40)
     kind, slot = (op & np.uint64(7)).astype(int), (op >> np.uint64(5) & np.uint64(31)).astype(int)
     alive = False
     for k, p in zip(kind, slot, strict=True):
@@ -213,7 +213,7 @@ def test_fork_cycles_are_well_formed():
 @pytest.mark.parametrize("name", shipped_traces())
 def test_shipped_recording_is_what_its_description_says(name):
     said = json.loads((TRACES / f"{name}.json").read_text())
-    trace, spec = shipped(name), Work(Scenario(trace=name, frames=8192)).processes[0]
+    trace, spec = shipped(name), Programs(Scenario(trace=name, frames=8192)).processes[0]
     assert trace.name == name == spec.name
     assert trace.pages.size == said["pages"]
     assert int(trace.writable.sum()) == said["pages_written"]
@@ -238,7 +238,7 @@ def test_recordings_cannot_be_written_to():
 
 
 def test_laps():
-    work = Work(Scenario(trace="gzip", work="idle", quantum=1000))
+    work = Programs(Scenario(trace="gzip", work="idle", quantum=1000))
     events = shipped("gzip").events.size
     slots, rest = divmod(events, 1000)
     last = slots * 2000 + rest - 1  # tick of the last event of the first lap: every second slice is gzip's
@@ -247,7 +247,7 @@ def test_laps():
     assert work.laps(last + 1) == (1, 0)
     op, _ = ops(work, last + 1, 1)
     assert op[0] == ops(work, 0, 1)[0][0]
-    assert Work(Scenario(trace="", work="idle,uniform:9,fork:2")).laps(10**9) == (0, 0, 0, 0)
+    assert Programs(Scenario(trace="", work="idle,uniform:9,fork:2")).laps(10**9) == (0, 0, 0, 0)
 
 
 # --- memory
@@ -262,7 +262,7 @@ def count_tables(spec):
     ("trace", "work", "frames"), [("gzip", "hotcold:24", 256), ("cc1,sqlite", "fork:600,idle", 8192), ("", "idle", 64)]
 )
 def test_needs(trace, work, frames):
-    w = Work(Scenario(trace=trace, work=work, frames=frames))
+    w = Programs(Scenario(trace=trace, work=work, frames=frames))
     tables = 2 + -(-frames // 512) + sum(count_tables(p) for p in w.processes)
     assert w.need_tables == tables
     assert w.need_frames == 8 * -(-(tables + 8) // 8) + sum(p.pages.size for p in w.processes)
@@ -270,7 +270,7 @@ def test_needs(trace, work, frames):
 
 
 def test_fork_has_two_slots():
-    w = Work(Scenario(trace="gzip", work="fork:10,uniform:5", frames=256))
+    w = Programs(Scenario(trace="gzip", work="fork:10,uniform:5", frames=256))
     assert [p.name for p in w.processes] == ["gzip", "fork", "fork child", "uniform"]
     assert [p.child for p in w.processes] == [False, False, True, False]
     assert w.processes[1].pages.size == w.processes[2].pages.size == 10
@@ -279,15 +279,15 @@ def test_fork_has_two_slots():
 @pytest.mark.parametrize(("trace", "work"), [("gzip", ""), ("cc1,sqlite", "fork:600"), ("", "zipf:200000")])
 def test_too_small_a_guest_is_told_the_size(trace, work):
     with pytest.raises(ScenarioError, match=r"needs \d+ frames") as caught:
-        Work(Scenario(trace=trace, work=work, frames=64))
+        Programs(Scenario(trace=trace, work=work, frames=64))
     frames = int(str(caught.value).split("needs ")[1].split()[0])
     assert frames % 64 == 0
     assert f"frames={frames}" in str(caught.value)
-    Work(Scenario(trace=trace, work=work, frames=frames))
+    Programs(Scenario(trace=trace, work=work, frames=frames))
     with pytest.raises(ScenarioError):
-        Work(Scenario(trace=trace, work=work, frames=frames - 64))
+        Programs(Scenario(trace=trace, work=work, frames=frames - 64))
 
 
 def test_more_than_any_guest_can_hold():
     with pytest.raises(ScenarioError, match="more than the 262144"):
-        Work(Scenario(trace="", work="uniform:262144", frames=262144))
+        Programs(Scenario(trace="", work="uniform:262144", frames=262144))

@@ -9,7 +9,6 @@ from pagingviz.arch.words import U
 
 # ---- roads
 BARE, PV, SHADOW, HAP = U(0), U(1), U(2), U(3)
-ROADS = ("bare", "pv", "shadow", "hap")
 
 # ---- p2m types; an entry of EPT and one of NPT hold the type in the same bits
 P2M_RAM_RW, P2M_RAM_LOGDIRTY = U(0), U(2)

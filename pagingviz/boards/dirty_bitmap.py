@@ -16,9 +16,11 @@ from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, DIRTY, DIRTY_BEFO
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import dirty_bits
+from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.scenario.table import FIELD
 
-BITS = ("round", "often", "who")  # what the cells show; an address has the same words
+BITS = FIELD["bits"].choices  # what the cells show
 
 # ---- the plan
 
@@ -27,7 +29,7 @@ def _round_legend(road: str, pml: bool) -> tuple:
     return (
         ("D", DIRTY, "written since the last CLEAN"),
         ("d", DIRTY_BEFORE, "in the round before"),
-        *((("l", PENDING, "in the processor's log"),) if pml and road == "hap" else ()),
+        *((("l", PENDING, "in the processor's log"),) if pml and ROADS[road].nested else ()),
         ("T", TABLE, "page table, clean"),
         (".", FREE, "clean"),
     )
@@ -47,8 +49,8 @@ def _who_legend(road: str, pml: bool) -> tuple:
     rows_ = (
         ("s", DIRTY, "store of the guest", True),
         ("A", TABLE, "A/D bits of the table in it", True),
-        ("e", TABLE, "emulated store to a table", road != "hap"),
-        ("l", PENDING, "processor's log", road == "hap" and pml),
+        ("e", TABLE, "emulated store to a table", not ROADS[road].nested),
+        ("l", PENDING, "processor's log", ROADS[road].nested and pml),
         ("X", OUTSIDE, "hypervisor", True),
         ("v", OUTSIDE, "device model", True),
         (".", FREE, "nobody", True),
@@ -99,7 +101,7 @@ def _history(machine: Machine, plan: Plan) -> np.ndarray:
         share = np.minimum(times / (int(machine.sys[0].dirty_round) + 1), 1)
         rank, words = np.ceil(share * _STEPS).astype(np.intp), _OFTEN
     worst = np.zeros(plan.key.size, np.intp)
-    np.maximum.at(worst, machine.kept.frames() // plan.per_cell, rank)
+    np.maximum.at(worst, machine.modelled.frames() // plan.per_cell, rank)
     out = np.where(plan.key >= 0, words[worst], NOTHING)
     out[machine.dirty_frames() // plan.per_cell] |= PINNED
     return out
@@ -117,14 +119,14 @@ class DirtyBitmap:
         return _plan(scenario.road, scenario.frames, bool(scenario.pml), options.bits)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
-        if plan.road == "bare":
+        if not road_of(plan).hypervisor:
             return np.full((plan.height, plan.width), HATCHED)
         draw = _round if plan.bits == "round" else _history
         return draw(scene.sim.machine, plan).reshape(plan.height, plan.width)
 
     def caption(self, scene: Scene, plan: Plan) -> str:
         s = scene.sim.machine.sys[0]
-        if plan.road == "bare":
+        if not road_of(plan).hypervisor:
             return "bare road: the hardware uses the guest's own tables"
         if plan.bits != "round":
             rounds = int(s.dirty_round) + 1

@@ -29,6 +29,7 @@ from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
 from pagingviz.reading.nested_leaves import worst_states
+from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
 
 _BY_STATE = np.array([W_WRITE, W_SUPER, W_GIB, W_READ, W_SUPER_RO, W_GIB_RO, W_PENDING])  # by reading.nested_leaves
@@ -37,7 +38,7 @@ _BY_RIGHTS = np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS])  # reading.shad
 
 @lru_cache(maxsize=256)
 def _plan(road: str, frames: int, superpages: int) -> Plan:
-    if road == "hap":
+    if ROADS[road].nested:
         legend = (
             ("W", WRITABLE, "ram_rw"),
             ("R", READ_ONLY, "ram_logdirty: no write unseen"),
@@ -50,7 +51,7 @@ def _plan(road: str, frames: int, superpages: int) -> Plan:
             ("W", WRITABLE, "mapped writable"),
             ("R", READ_ONLY, "mapped read-only"),
             ("T", TABLE, "page table: write-protected"),
-            *((("O", OUT_OF_SYNC, "page table out of sync"),) if road != "pv" else ()),
+            *((("O", OUT_OF_SYNC, "page table out of sync"),) if not ROADS[road].paravirtual else ()),
             (".", FREE, "in no shadow"),
         )
     return frame_plan("ept-npt", "EPT / NPT", "guest frame of 4 KiB", legend, road, frames)
@@ -80,19 +81,19 @@ class EptNpt:
         return _plan(scenario.road, scenario.frames, scenario.superpages)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
-        if plan.road == "bare":
+        if not road_of(plan).hypervisor:
             return np.full((plan.height, plan.width), HATCHED)
         out, n = np.full(plan.key.size, NOTHING), int(np.count_nonzero(plan.key >= 0))
-        out[:n] = (_nested if plan.road == "hap" else _shadowed)(scene.sim.machine, plan, n)
+        out[:n] = (_nested if road_of(plan).nested else _shadowed)(scene.sim.machine, plan, n)
         return out.reshape(plan.height, plan.width)
 
     def caption(self, scene: Scene, plan: Plan) -> str:
         s = scene.sim.machine.sys[0]
-        if plan.road == "bare":
+        if not road_of(plan).hypervisor:
             return "bare road: the hardware uses the guest's own tables"
-        if plan.road == "hap" and s.npt:
+        if road_of(plan).nested and s.npt:
             return f"NPF exits: {int(s.npf_write):,} by stores · {int(s.npf_recalc):,} by pending changes"
-        if plan.road == "hap":
+        if road_of(plan).nested:
             full = f" · log full {int(s.pml_full):,}" if s.pml else ""
             return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}{full}"
         if not shadows.in_use(scene.sim.machine):

@@ -15,6 +15,7 @@ from pagingviz.machine.machine import Machine
 from pagingviz.reading import nested, shadows
 from pagingviz.reading.guest_entries import mappings
 from pagingviz.reading.nested_leaves import leaves
+from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.story.nested_tables import why_entry
 from pagingviz.story.sentences import process_name
 
@@ -42,7 +43,7 @@ def frame_plan(
     key = np.full(-(-n // width) * width, -1)
     key[:n] = np.arange(n) * k
     unit = f"1 cell = 1 {what}" if k == 1 else f"1 cell = {memory(k)} = {k:,} frames, showing the worst of them"
-    if road == "bare":
+    if not ROADS[road].hypervisor:
         key[:] = -1
         unit, legend = "no hypervisor on the bare road", ()
     elif k > 1:
@@ -65,7 +66,7 @@ def card_of(scene: Scene, plan: Plan, cell: int) -> Card | None:
     gfn = int(plan.key[cell])
     if gfn < 0:
         return None
-    sim, m, hap = scene.sim, scene.sim.machine, scene.sim.scenario.road == "hap"
+    sim, m, hap = scene.sim, scene.sim.machine, road_of(scene.sim.scenario).nested
     rows = _many_rows(m, gfn, plan.per_cell) if plan.per_cell > 1 else []
     rows += frame_rows(m, gfn) + (cost_rows(m, gfn) if hap else [])
     users = [f"{process_name(sim, slot)} gva {page << 12:#x}" for slot, page in mappings(m, sim.work, gfn)]
@@ -85,7 +86,7 @@ def _many_rows(m: Machine, first: int, n: int) -> list[tuple[str, str]]:
     rows = [("this cell", f"{gfn.size:,} frames, gfn {first:#x} to {gfn[-1]:#x}; below: the first of them")]
     dirty = m.dirty_frames()
     rows.append(("dirty", f"{np.count_nonzero((dirty >= first) & (dirty <= gfn[-1])):,} of {gfn.size:,} bits set"))
-    if m.scenario.road == "hap":
+    if road_of(m.scenario).nested:
         _, level, pending = leaves(m, gfn)
         rows.append(("pending", f"{np.count_nonzero(pending):,} of {gfn.size:,} frames"))
         sizes = [f"{np.count_nonzero(level == size):,} by {name}" for size, name in LEAF_SIZES.items() if np.any(level == size)]
@@ -112,7 +113,7 @@ def _why(m: Machine, gfn: int) -> str:
     """Why a frame is as it is."""
     if m.sys[0].log_dirty and gfn in m.dirty_frames():
         return "Its bit is set: a store, or an accessed/dirty update of the tables in it, since the last CLEAN."
-    if m.scenario.road == "hap":
+    if road_of(m.scenario).nested:
         return _why_nested(m, nested.path(m, gfn))
     return (_SHADOW_WHY if shadows.in_use(m) else _PV_WHY)[int(shadows.frame_rights(m)[gfn])]
 

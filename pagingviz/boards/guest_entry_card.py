@@ -13,6 +13,7 @@ from pagingviz.machine.guest_tables import is_big, targets
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
 from pagingviz.reading.guest_entries import IN_1G, IN_2M, Values, address, read_entries
+from pagingviz.scenario.roads import road_of
 from pagingviz.story.entry_bits import flags
 from pagingviz.story.sentences import process_name
 from pagingviz.timeline.simulation import Simulation
@@ -84,7 +85,7 @@ def _step(m: Machine, level: int, index: int, v: np.uint64, table: int) -> str:
 def _why_big(m: Machine, v: np.uint64, level: int, table: int) -> str:
     """Why a superpage's cell is as it is."""
     size = _superpage(m, _PIECES.get(table, level))
-    if m.scenario.road != "shadow":
+    if not road_of(m.scenario).always_shadows:
         return f"One entry maps {size}: the walk ends here, and no L1 table is needed."
     first = int((v & x86.FRAME_MASK) >> x86.PAGE_BITS) & ~(1023 if m.sys[0].guest_levels == 2 else 511)
     if shadows.has_splinters(m, first):

@@ -19,6 +19,7 @@ from pagingviz.machine.guest_tables import targets
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
 from pagingviz.reading.guest_entries import address, pointing_at, read_entries
+from pagingviz.scenario.roads import ROADS
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.events import frame_text
 from pagingviz.story.sentences import process_name, running
@@ -44,7 +45,7 @@ def _plan(signature: tuple, road: str) -> Plan:
         ("W", WRITABLE, "writable; thick: guest D set"),
         ("R", READ_ONLY, "read-only"),
         ("T", TABLE, "table; thick: it has a shadow"),
-        *((("O", OUT_OF_SYNC, "table out of sync"),) if road == "shadow" else ()),
+        *((("O", OUT_OF_SYNC, "table out of sync"),) if ROADS[road].always_shadows else ()),
         *((("S", SUPERPAGE, "superpage"),) if large or shown else ()),
         ("w", WRITABLE, "small letter: A clear"),
         (".", FREE, "not present"),
@@ -107,7 +108,7 @@ def _cells(machine: Machine, plan: Plan) -> np.ndarray:
             plain = np.where(low & int(x86.PSE) != 0, W_SUPER, W_WRITE) | PINNED
             words = np.where(words == W_FREE, W_FREE, np.where(worst != 0, worst, plain))
         elif e.slot < 0 or e.level > 1:
-            known = about[machine.kept.places(targets(machine, value))]
+            known = about[machine.modelled.index(targets(machine, value))]
             words = np.where((known != 0) & (words == W_TABLE if e.level > 1 else words != W_FREE), known, words)
         out[e.cell] = words
     return out.reshape(plan.height, plan.width)
@@ -147,7 +148,7 @@ class GuestTables:
         n = sim.machine.live_tables().size
         found = shadows.shadowed_tables(sim.machine), shadows.out_of_sync(sim.machine)
         shadowed, stale = (int(np.count_nonzero(tables)) for tables in found)
-        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if road in ("pv", "shadow") else ""
+        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if ROADS[road].shadows else ""
         tail += f", {stale} out of sync" if stale else ""
         if not sim.work.processes:
             return f"CR3 gfn {frame_text(s.cr3[0])} · {n} tables{tail}"

@@ -21,6 +21,7 @@ from pagingviz.boards.palette import CHANGED, FILL_MASK, PINNED
 from pagingviz.boards.scene import Scene
 from pagingviz.migration.run import Migration
 from pagingviz.reading import migration_frames as frames
+from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 
 MOST_CELLS = 4096  # of one board: three stand side by side
@@ -79,7 +80,7 @@ class MigrationBoard:
     # ---- what each board has of its own
 
     def ranks(self, mig: Migration) -> tuple[np.ndarray, np.ndarray]:
-        """For each frame with words of its own: its row of `words`, int[kept], and whether its edge is thick, bool[kept]."""
+        """For each frame with words of its own: its row of `words`, int[modelled], and if its edge is thick, bool[modelled]."""
         raise NotImplementedError
 
     def line(self, mig: Migration) -> str:
@@ -133,7 +134,7 @@ class MigrationBoard:
             return self.grid_without_migration(out, plan).astype(np.uint16).reshape(plan.height, plan.width)
         rank, thick = self.ranks(mig)
         n = int(np.count_nonzero(plan.key >= 0))
-        cell = mig.machine.kept.frames() // plan.per_cell
+        cell = mig.machine.modelled.frames() // plan.per_cell
         worst = self._without_state(mig, plan, n)
         np.maximum.at(worst, cell, rank)
         out[:n] = self.words.cells[worst]
@@ -144,7 +145,7 @@ class MigrationBoard:
 
     def _without_state(self, mig: Migration, plan: Plan, n: int) -> np.ndarray:
         """Rank of each of the n cells by those of its frames that are never written, int[n]; 0 where there is no such frame."""
-        if not mig.machine.kept.spread:
+        if not mig.machine.modelled.spread:
             return np.zeros(n, np.intp)
         passed = plan.key[:n] + plan.per_cell <= frames.frames_passed(mig)
         rank = self.words.rank
@@ -154,7 +155,7 @@ class MigrationBoard:
         mig = scene.sim.migration
         if mig is not None:
             return self.line(mig)
-        return "no hypervisor on the bare road: nobody could move it" if plan.road == "bare" else self.idle
+        return "no hypervisor on the bare road: nobody could move it" if not road_of(plan).hypervisor else self.idle
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         counts = ", ".join(f"{n:,} {text}" for n, text in by_letter(self.cells(scene, plan), plan))

@@ -15,22 +15,29 @@ from pagingviz.boards.palette import FREE, PENDING, PINNED, READ_ONLY, SUPERPAGE
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import nested
+from pagingviz.scenario.road import Road
+from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
 
 MOST_OF_A_LEVEL = 256  # cells of one level: so many can be read beside the leaf map
 _WIDTH = 32
-_NO_TABLES = {  # by road
-    "bare": "bare road: the hardware uses the guest's own tables",
-    "pv": "no nested tables on this road: a PV guest's own tables hold machine frames",
-    "shadow": "no nested tables on this road: a shadow leads from the guest's address to the machine's in one go",
-}
+
+
+def _instead(road: Road) -> str:
+    """What a road without nested tables has in their stead."""
+    if not road.hypervisor:
+        return "bare road: the hardware uses the guest's own tables"
+    how = "a PV guest's own tables hold machine frames"
+    if road.always_shadows:
+        how = "a shadow leads from the guest's address to the machine's in one go"
+    return f"no nested tables on this road: {how}"
 
 
 @lru_cache(maxsize=256)
 def _plan(board: str, road: str, frames: int, hap: str, superpages: bool, pml: bool) -> Plan:
     """The cell of an entry follows from the frames that it covers: a table that is made later finds its cells there."""
-    if road != "hap":
-        unit = "no hypervisor on the bare road" if road == "bare" else f"no nested tables on the {road} road"
+    if not ROADS[road].nested:
+        unit = "no hypervisor on the bare road" if not ROADS[road].hypervisor else f"no nested tables on the {road} road"
         return Plan(board, "Nested tables", unit, _WIDTH, 2, (), road, np.full(2 * _WIDTH, -1))
     levels, row = [], 0
     for level in nested.LEVELS:
@@ -87,12 +94,12 @@ class NestedTables:
         return _plan(self.id, scenario.road, scenario.frames, scenario.hap, superpages, pml)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
-        grid = _cells(scene.sim.machine, plan) if plan.road == "hap" else np.full(plan.key.size, HATCHED)
+        grid = _cells(scene.sim.machine, plan) if road_of(plan).nested else np.full(plan.key.size, HATCHED)
         return grid.reshape(plan.height, plan.width)
 
     def caption(self, scene: Scene, plan: Plan) -> str:
-        if plan.road != "hap":
-            return _NO_TABLES[plan.road]
+        if not road_of(plan).nested:
+            return _instead(road_of(plan))
         found = nested.counts(scene.sim.machine)
         waits = " · ".join(f"L{level} {waiting:,} of {n:,}" for level, (_, n, waiting) in found.items())
         return f"{sum(pages for pages, _, _ in found.values()):,} table pages · pending: {waits}"
@@ -109,7 +116,7 @@ class NestedTables:
         return rows(self.cells(scene, plan), about.__getitem__)
 
     def card(self, scene: Scene, plan: Plan, cell: int) -> Card | None:
-        return card_of(scene.sim, plan, cell) if plan.road == "hap" else None
+        return card_of(scene.sim, plan, cell) if road_of(plan).nested else None
 
     def lit(self, scene: Scene, plan: Plan, gfn: int) -> list[int]:
-        return path_cells(scene.sim.machine, plan, gfn) if plan.road == "hap" else []
+        return path_cells(scene.sim.machine, plan, gfn) if road_of(plan).nested else []

@@ -8,6 +8,7 @@ from pagingviz.boards.board import Card, Plan
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
 from pagingviz.reading.dirty_tree import tree_pages
+from pagingviz.scenario.roads import road_of
 from pagingviz.story.events import TYPES
 from pagingviz.timeline.simulation import Simulation
 
@@ -82,7 +83,7 @@ def _why_shadow(m: Machine, head: int, kind: int, no_paging: bool) -> str:
 
 def _p2m(m: Machine, page: int, rows: list[tuple[str, str]]) -> str:
     """Adds a row about a page of the p2m or of the bitmap's tree; returns why it is there."""
-    if m.scenario.road == "hap" and m.view("pkey")[page] != NONE:
+    if road_of(m.scenario).nested and m.view("pkey")[page] != NONE:
         rows.append(("holds", f"{m.scenario.hap.upper()} table, level {int(m.view('pref')[page])}"))
         return f"Part of the domain's only set of {m.scenario.hap.upper()} tables."
     if page in tree_pages(m):

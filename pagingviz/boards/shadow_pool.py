@@ -15,10 +15,11 @@ from pagingviz.boards.in_words import alternative, by_fill, rows
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CROSSED, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PINNED
 from pagingviz.boards.pool_card import card_of
 from pagingviz.boards.scene import Scene
-from pagingviz.machine.machine import least_real_pool
+from pagingviz.machine.layout import least_real_pool
 from pagingviz.reading import shadows
 from pagingviz.reading.dirty_tree import tree_pages
 from pagingviz.scenario.frames import hap_pages
+from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.events import TYPES
 from pagingviz.timeline.simulation import Simulation
@@ -32,19 +33,19 @@ _REAL_FLOOR = 128  # pages a vCPU that real Xen has at least (shadow/common.c: s
 
 def _pages(scenario: Scenario, work: Any, options: Options) -> int:
     """How many pages the board shows."""
-    if scenario.road == "hap":
+    if road_of(scenario).nested:
         return hap_pages(scenario, work)
     pages = scenario.pool if options.pages is None else options.pages
-    if scenario.road == "pv" and scenario.floor:
+    if road_of(scenario).paravirtual and scenario.floor:
         return max(least_real_pool(scenario), options.pages or 0)
     return pages
 
 
 def _kinds(scenario: Scenario, work: Any) -> str:
     """Letters that the pool of such a machine can show beside those of every machine, for the legend."""
-    if scenario.road == "pv":
+    if road_of(scenario).paravirtual:
         return "o" if scenario.xen == "4.17" else ""
-    if scenario.road != "shadow":
+    if not road_of(scenario).always_shadows:
         return ""
     raw = work.shown is not None
     out_of_sync = scenario.oos and scenario.shopt & int(xen.SHOPT_OUT_OF_SYNC)
@@ -78,7 +79,7 @@ _EXTRA = (
 @lru_cache(maxsize=256)
 def _plan(road: str, pages: int, kinds: str) -> Plan:
     legend: tuple[LegendRow, ...]
-    if road == "hap":
+    if ROADS[road].nested:
         title, unit, legend = "HAP pool", "1 cell = 1 page for nested tables and the bitmap's tree", _HAP_LEGEND
     else:
         title, unit = "Shadow pool", "1 cell = 1 page; bright = young, dark = old"
@@ -89,11 +90,11 @@ def _plan(road: str, pages: int, kinds: str) -> Plan:
             ("l", _YOUNG, "log-dirty tree"),
             (".", FREE, "free"),
         )
-    if road == "bare":
+    if not ROADS[road].hypervisor:
         pages, unit, legend = _BARE_PAGES, "no hypervisor on the bare road", ()
     width = next((w for w, most in ((8, 32), (16, 128), (32, 1024), (64, 4096)) if pages <= most), 128)
     key = np.full(-(-pages // width) * width, -1)
-    if road != "bare":
+    if ROADS[road].hypervisor:
         key[:pages] = np.arange(pages)
     return Plan("shadow-pool", title, unit, width, key.size // width, legend, road, key)
 
@@ -117,7 +118,7 @@ def _cells(sim: Simulation, plan: Plan) -> np.ndarray:
     n = int(np.count_nonzero(plan.key >= 0))
     kind = machine.view("ptype")[:n].astype(np.intp)
     letter = _LETTER[kind]
-    if plan.road == "hap":
+    if road_of(plan).nested:
         level = machine.view("pref")[:n].astype(np.intp)
         letter = np.where(kind == xen.SH_P2M, _BY_LEVEL[np.minimum(level, 4)], letter)
     letter[tree_pages(machine)] = LETTERS.index("l")
@@ -147,14 +148,14 @@ class ShadowPool:
         return _plan(scenario.road, _pages(scenario, work, options), _kinds(scenario, work))
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
-        grid = np.full(plan.key.size, HATCHED) if plan.road == "bare" else _cells(scene.sim, plan)
+        grid = np.full(plan.key.size, HATCHED) if not road_of(plan).hypervisor else _cells(scene.sim, plan)
         return grid.reshape(plan.height, plan.width)
 
     def caption(self, scene: Scene, plan: Plan) -> str:
         sim, s, road = scene.sim, scene.sim.machine.sys[0], plan.road
-        if road == "bare":
+        if not ROADS[road].hypervisor:
             return "bare road: the hardware uses the guest's own tables"
-        if road == "hap":
+        if ROADS[road].nested:
             split = f"{int(s.p2m_split)} superpage{'s' if s.p2m_split != 1 else ''} split"
             return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {split}"
         if not shadows.in_use(sim.machine):

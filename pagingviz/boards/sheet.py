@@ -8,7 +8,7 @@ import numpy as np
 
 from pagingviz.reading.guest_entries import Entries, address_bits, entry_numbers, process_entries
 from pagingviz.scenario.fields import MAX_FRAMES
-from pagingviz.work.raw_guest import Shown
+from pagingviz.work.work import Shown
 
 DATA_CELLS = 32  # cells for the direct map of the data frames
 

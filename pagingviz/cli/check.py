@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from pagingviz.cli import check_xen
 from pagingviz.cli.options import add_json
-from pagingviz.evidence.xen import command as recording
 
 
 def add(commands: Any) -> None:
@@ -19,8 +19,8 @@ def add(commands: Any) -> None:
     check.add_argument("file", metavar="FILE.npz")
     add_json(check)
     xen = recorded.add_parser("xen", help="a script run by a real Xen: its events, bitmaps and counters")
-    xen.set_defaults(command=recording.run)
-    recording.add_options(xen)
+    xen.set_defaults(command=check_xen.run)
+    check_xen.add_options(xen)
     add_json(xen)
 
 

@@ -6,12 +6,13 @@ are the same; from there on every CLEAN and the round that follows it are counte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pagingviz.arch import costs
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.scenario.table import FIELD
 from pagingviz.timeline.simulation import Simulation
 
 WARM = 4000  # ticks before log-dirty is switched on
@@ -19,7 +20,7 @@ ROUND = 2000  # ticks between two CLEANs
 ROUNDS = 3  # counted
 WRITES = (0, 1, 5, 10, 20, 40, 70, 100)  # percent, of a sweep over dirty rates
 TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)  # of a round, where programs decide themselves what they write
-ROADS = ("blow", "revoke")
+Files = Mapping[str, bytes] | None  # uploaded programs by their sha256
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Side:
 
     def cycles(self, table: dict[str, int] = costs.DEFAULT) -> tuple[int, int]:
         """(while the domain is paused, while it runs)."""
-        return tuple(costs.cycles(priced(part, self.levels), table) for part in (self.pause, self.run))
+        pause, run = (costs.cycles(priced(part, self.levels), table) for part in (self.pause, self.run))
+        return pause, run
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,20 @@ def priced(counts: dict[str, int], levels: int) -> dict[str, int]:
     }
 
 
-def side(scenario: Scenario, clean: str, ticks: int = ROUND, rounds: int = ROUNDS, files=None) -> Side:
+def side(scenario: Scenario, clean: str, ticks: int = ROUND, rounds: int = ROUNDS, files: Files = None) -> Side:
     """Run one road: WARM ticks, log-dirty on, a round, then `rounds` times a CLEAN and a round. The scenario's own commands,
     CLEANs and migration are left away. Raises ScenarioError for a work that cannot run."""
     sim = Simulation(scenario.replace(clean=clean, do="", clean_every=0, migrate="no"), files)
     sim.run(WARM)
     sim.command("enable")
     sim.run(ticks)
-    bits, parts = [], ([], [])
+    bits: list[tuple[int, ...]] = []
+    parts: tuple[list[dict[str, int]], list[dict[str, int]]] = [], []
     before = sim.counters()
+    acts: tuple[Callable[[], object], ...] = (lambda: sim.command("clean"), lambda: sim.run(ticks))
     for _ in range(rounds):
         bits.append(tuple(sim.machine.dirty_bits().nonzero()[0].tolist()))
-        for part, act in zip(parts, (lambda: sim.command("clean"), lambda: sim.run(ticks)), strict=True):
+        for part, act in zip(parts, acts, strict=True):
             act()
             now = sim.counters()
             part.append({name: now[name] - before[name] for name in now})
@@ -94,15 +98,18 @@ def side(scenario: Scenario, clean: str, ticks: int = ROUND, rounds: int = ROUND
     return Side(clean, pause, run, tuple(bits), sim.machine.guest_digests(), levels, sim.crashed != 0)
 
 
-def entry(scenario: Scenario, ticks: int = ROUND, rounds: int = ROUNDS, files=None) -> Entry:
+def entry(scenario: Scenario, ticks: int = ROUND, rounds: int = ROUNDS, files: Files = None) -> Entry:
     """The ledger of both roads for one work."""
-    blow, revoke = (side(scenario, clean, ticks, rounds, files) for clean in ROADS)
+    blow, revoke = (side(scenario, clean, ticks, rounds, files) for clean in FIELD["clean"].choices)
     return Entry(scenario.pool, scenario.write, ticks, blow, revoke)
 
 
-def sweep(wanted: Iterable[tuple[Scenario, int]], files=None, told: Callable[[int, int], None] | None = None) -> list[Entry]:
+def sweep(
+    wanted: Iterable[tuple[Scenario, int]], files: Files = None, told: Callable[[int, int], None] | None = None
+) -> list[Entry]:
     """One entry for each (scenario, ticks of a round); those that cannot run are passed over."""
-    wanted, out = list(wanted), []
+    wanted = list(wanted)
+    out: list[Entry] = []
     for done, (scenario, ticks) in enumerate(wanted):
         if told:
             told(done, len(wanted))

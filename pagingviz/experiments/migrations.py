@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pagingviz.arch import costs
-from pagingviz.migration.run import NEVER
-from pagingviz.migration.state import DONE
+from pagingviz.migration.run import NEVER, Migration
+from pagingviz.migration.state import DONE, Round
 from pagingviz.migration.wire import FREQUENCY
 from pagingviz.scenario.fields import MAX_TICK, ScenarioError, format_do
+from pagingviz.scenario.roads import ROADS
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline.simulation import Simulation
 
-ROADS = (  # name, fields
-    ("PV", {"road": "pv"}),
-    ("shadow", {"road": "shadow"}),
-    ("EPT", {"road": "hap", "hap": "ept", "pml": 0}),
-    ("EPT + PML", {"road": "hap", "hap": "ept", "pml": 1}),
-    ("NPT", {"road": "hap", "hap": "npt", "pml": 0}),
+FORMS = tuple(  # title, fields: every road that has a hypervisor, in each of its forms
+    (title, {"road": road.name, **fields}) for road in ROADS.values() if road.hypervisor for title, fields in road.forms
 )
 LOGGING = ("enable", "peek", "clean", "off")  # while it migrates, only the toolstack gives these commands
 STRIDE = 1 << 20
@@ -33,12 +30,18 @@ def with_migration(scenario: Scenario) -> Scenario:
     return scenario.replace(migrate="precopy", clean_every=0, do=format_do(others))
 
 
+def migration_of(sim: Simulation) -> Migration:
+    """The migration of a simulation that has one."""
+    assert sim.migration
+    return sim.migration
+
+
 def over(sim: Simulation) -> bool:
     """Whether nothing is left to do for the migration."""
-    return sim.migration.state.next >= NEVER
+    return migration_of(sim).state.next >= NEVER
 
 
-def migrate(scenario: Scenario, files=None) -> Simulation:
+def migrate(scenario: Scenario, files: Mapping[str, bytes] | None = None) -> Simulation:
     """Run a scenario until its migration is over."""
     sim = Simulation(with_migration(scenario), files)
     while not over(sim):
@@ -50,8 +53,9 @@ def migrate(scenario: Scenario, files=None) -> Simulation:
 
 def report(sim: Simulation) -> dict[str, Any]:
     """The outcome of a migration as plain data: the JSON of `python -m pagingviz migrate`. Times in microseconds."""
-    sc, mig, st = sim.scenario, sim.migration, sim.migration.state
-    exits = Counter()
+    sc, mig = sim.scenario, migration_of(sim)
+    st = mig.state
+    exits: Counter[str] = Counter()
     for r in st.rounds:
         exits.update(r.exits)
     return {
@@ -87,7 +91,7 @@ def us(cycles: int) -> float:
     return round(cycles / FREQUENCY, 3)
 
 
-def _round(r) -> dict[str, Any]:
+def _round(r: Round) -> dict[str, Any]:
     return {
         "number": r.number,
         "kind": r.kind,
@@ -111,22 +115,25 @@ def _round(r) -> dict[str, Any]:
 
 def slowdown(sim: Simulation) -> float:
     """Share of the guest's running time in the live rounds that exits took, 0 to 1."""
-    price = {name: costs.cycles(row, sim.migration.table) for name, _, row in costs.CAUSES}
-    live = [r for r in sim.migration.state.rounds if r.kind == "live"]
+    mig = migration_of(sim)
+    price = {name: costs.cycles(row, mig.table) for name, _, row in costs.CAUSES}
+    live = [r for r in mig.state.rounds if r.kind == "live"]
     spent = sum(price[name] * n for r in live for name, n in r.exits.items())
-    own = sum(r.ticks for r in live) * sim.migration.op
+    own = sum(r.ticks for r in live) * mig.op
     return round(spent / (spent + own), 4) if spent and sim.scenario.tracking == "costs" else 0.0
 
 
-def side_by_side(scenario: Scenario, files=None, progress: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
-    """The same work and seed on every road of ROADS: a report each, with `name`; with `error` where it cannot run.
+def side_by_side(
+    scenario: Scenario, files: Mapping[str, bytes] | None = None, progress: Callable[[int, int], None] | None = None
+) -> list[dict[str, Any]]:
+    """The same work and seed on every road of FORMS: a report each, with `name`; with `error` where it cannot run.
 
     `progress` is called before each with how many are done and how many there are.
     """
     rows = []
-    for done, (name, fields) in enumerate(ROADS):
+    for done, (name, fields) in enumerate(FORMS):
         if progress:
-            progress(done, len(ROADS))
+            progress(done, len(FORMS))
         try:
             rows.append({"name": name, **report(migrate(with_migration(scenario).replace(**fields), files))})
         except ScenarioError as error:
@@ -134,7 +141,7 @@ def side_by_side(scenario: Scenario, files=None, progress: Callable[[int, int], 
     return rows
 
 
-COLUMNS = (  # of the table of roads: (heading, text of a report under it)
+COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (  # of the table of roads: heading, and what stands under it
     ("rounds", lambda r: len(r["rounds"])),
     ("pages", lambda r: f"{r['pages']:,}"),
     ("last round", lambda r: f"{r['rounds'][-1]['sent']:,}" if r["rounds"] else ""),
@@ -159,7 +166,7 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def lines(r: dict[str, Any]) -> list[str]:
     """A report as text."""
-    road = r["road"] + (f" ({r['hap']}{', PML' if r['pml'] else ''})" if r["road"] == "hap" else "")
+    road = r["road"] + (f" ({r['hap']}{', PML' if r['pml'] else ''})" if ROADS[r["road"]].nested else "")
     out = [f"{r['scenario']}: road {road}, migrate {r['migrate']}, policy {r['policy']}, seed {r['seed']}: {r['outcome']}"]
     out.append(f"  {'round':<14}{'sent':>10}{'skipped':>9}{'dirtied':>9}{'needless':>9}{'ms':>11}{'guest ticks':>13}  exits")
     for x in r["rounds"]:

@@ -46,7 +46,7 @@ def localise(words: np.ndarray, p2m: np.ndarray) -> np.ndarray:
 class Destination:
     """What has arrived. `machine`: the source, whose shape the destination has. An index is that of a frame's words there.
 
-    versions uint64[kept]; tables uint64[zone, 512], which hold this host's machine frames when the guest is PV; p2m
+    versions uint64[modelled]; tables uint64[zone, 512], which hold this host's machine frames when the guest is PV; p2m
     uint64[frames], of a PV guest: machine frames are given out downwards here, so that none has its number of the source.
     """
 
@@ -54,7 +54,7 @@ class Destination:
         self.machine = machine
         s = machine.sys[0]
         self.pv = bool(s.pv)
-        self.versions = np.zeros(machine.kept.count, np.uint64)
+        self.versions = np.zeros(machine.modelled.count, np.uint64)
         self.tables = np.zeros((int(s.zone), 512), np.uint64)
         if self.pv:
             frames = int(s.frames)
@@ -64,7 +64,7 @@ class Destination:
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Versions and tables, uint64[kept] and uint64[zone, 512]: what is saved of it."""
+        """Versions and tables, uint64[modelled] and uint64[zone, 512]: what is saved of it."""
         return self.versions, self.tables
 
     def normalised(self, zone: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ class Destination:
         self.tables[zone] = tables[zone]
 
     def image(self) -> tuple[np.ndarray, np.ndarray]:
-        """The source now, as it would arrive: versions uint64[kept], tables uint64[zone, 512]. Raises InFlux."""
+        """The source now, as it would arrive: versions uint64[modelled], tables uint64[zone, 512]. Raises InFlux."""
         return self.machine.view("ver").copy(), self._arriving(np.arange(self.tables.shape[0]))
 
     def differs(self, versions: np.ndarray, tables: np.ndarray) -> np.ndarray:

@@ -241,7 +241,7 @@ class ImageEffect(Effect):
 
 @dataclass(frozen=True)
 class HandOver(ImageEffect):
-    """The source as it was when the guest left it; `arrived`, bool[kept]: which of its pages are on the destination already."""
+    """The source as it was when the guest left it; `arrived`, bool[modelled]: which of its pages are on the destination already."""
 
     image: Image
     arrived: np.ndarray
@@ -249,7 +249,7 @@ class HandOver(ImageEffect):
 
 @dataclass(frozen=True)
 class CountTouches(ImageEffect):
-    """A store from now on is one that changes these versions, uint64[kept]."""
+    """A store from now on is one that changes these versions, uint64[modelled]."""
 
     versions: np.ndarray
 

@@ -33,7 +33,7 @@ from pagingviz.migration.touch import touched
 def hand_over(now: Situation) -> Step:
     """Only state crosses in the pause, and after a live round a bitmap of the pages that are stale; pages follow."""
     stale = now.state.todo
-    arrived = np.full(now.machine.kept.count, stale is not None)
+    arrived = np.full(now.machine.modelled.count, stale is not None)
     if stale is not None:
         arrived[now.index_of(stale)] = False
     yield HandOver(now.destination.image(), arrived)
@@ -74,8 +74,8 @@ def push(now: Situation) -> Step:
 
 def _there(now: Situation, frames: np.ndarray) -> np.ndarray:
     """bool[n]: frames that have arrived. One without state cannot be asked for: it comes when it is pushed."""
-    index = now.machine.kept.places(frames)
-    known = index < now.machine.kept.count
+    index = now.machine.modelled.index(frames)
+    known = index < now.machine.modelled.count
     return known & now.state.arrived[np.where(known, index, 0)]
 
 
@@ -95,4 +95,4 @@ def demand(now: Situation, ticks: int) -> Step:
         near = np.arange(index, min(index + now.scenario.prefetch + 1, st.arrived.size))
         near = near[~st.arrived[near]]
         yield Fault(2 * now.link.latency + now.link.page, near)
-        yield pages(now, m.kept.frames()[near])
+        yield pages(now, m.modelled.frames()[near])

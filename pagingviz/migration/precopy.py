@@ -133,7 +133,7 @@ def suspend(now: Situation) -> Step:
             return
         left = np.union1d(dirty, st.deferred)
         yield judged(now, left)
-        granted = m.kept.frames()[np.flatnonzero(m.view("info") & xen.GRANTED)]
+        granted = m.modelled.frames()[np.flatnonzero(m.view("info") & xen.GRANTED)]
         left = np.union1d(left, granted).astype(np.int64)
     yield NextSet(left, with_deferred=True)
     yield from last_part(now)

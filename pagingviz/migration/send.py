@@ -56,7 +56,7 @@ def pages(now: Situation, frames: np.ndarray) -> SendPages:
     smaller, saved, cached = (0, 0, _NONE) if rolling else _as_differences(now, index)
     whole = real.size - held.size - empty - smaller
     size = frames.size * wire.ENTRY + whole * wire.PAGE + saved + empty * wire.ZERO_PAGE
-    deferred = now.machine.kept.frames()[held]
+    deferred = now.machine.modelled.frames()[held]
     return SendPages(frames, index, deferred, whole + smaller, size, cached, now.image if rolling else None)
 
 
@@ -64,7 +64,7 @@ def _as_differences(now: Situation, index: np.ndarray) -> tuple[int, int, np.nda
     """(pages that go as differences, their bytes, page numbers, int64[c], that the cache holds afterwards); XBZRLE."""
     if not now.cache.gfn.size:
         return 0, 0, _NONE
-    hits, cached = now.cache.lookup(now.machine.kept.frames()[index], now.state.rounds[-1].number)
+    hits, cached = now.cache.lookup(now.machine.modelled.frames()[index], now.state.rounds[-1].number)
     return *differences(now.machine, now.destination, index[hits]), cached
 
 

@@ -14,7 +14,6 @@ from pagingviz.migration.destination import Destination
 from pagingviz.migration.policy import Policy, policy_of
 from pagingviz.migration.state import PAUSED, Image, State
 from pagingviz.migration.xbzrle import Cache
-from pagingviz.work.raw_guest import RawWork
 from pagingviz.work.work import Work
 
 
@@ -28,7 +27,7 @@ class Situation:
     def __init__(
         self,
         machine: Machine,
-        work: Work | RawWork,
+        work: Work,
         p2m_size: int | None = None,
         policy: Policy | None = None,
         link: wire.Link | None = None,
@@ -46,7 +45,7 @@ class Situation:
         self.sealed: Image | None = None  # Remus: the source at the suspend of the checkpoint that is being sent
         self.checked: Image | None = None  # Remus: the source at the last complete checkpoint
         self.cache = Cache(sc.xbzrle)
-        n = machine.kept.count
+        n = machine.modelled.count
         self.state = State(
             next=sc.migrate_at,
             counts=self.clock.counts(),
@@ -73,6 +72,6 @@ class Situation:
         return max(self.state.guest, self.state.link)
 
     def index_of(self, frames: np.ndarray) -> np.ndarray:
-        """Index, int64[k], of each of `frames`, int64[n], that has words in the regions by frame (frames.Kept)."""
-        index = self.machine.kept.places(frames)
-        return index[index < self.machine.kept.count]
+        """Index, int64[k], of each of `frames`, int64[n], that has words in the regions by frame (frames.Modelled)."""
+        index = self.machine.modelled.index(frames)
+        return index[index < self.machine.modelled.count]

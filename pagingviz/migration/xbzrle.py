@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pagingviz.arch import splitmix
 from pagingviz.machine.machine import Machine
 from pagingviz.migration.destination import Destination
 
@@ -20,8 +21,8 @@ _DEEP = 1 << 14  # of a page with more stores, only so many of the last ones sho
 def contents(gfn: int, version: int) -> np.ndarray:
     """uint8[4096]: a data page after `version` stores."""
     i = np.arange(max(1, version - _DEEP + 1), version + 1, dtype=np.uint64)
-    x = (i + np.uint64(gfn << 32)) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (i + np.uint64(gfn << 32)) * splitmix.GOLDEN
+    x = (x ^ x >> np.uint64(30)) * splitmix.MIX1
     words = np.zeros(PAGE // 8, np.uint64)
     np.maximum.at(words, (x >> np.uint64(55)).astype(np.intp), i)
     return words.view(np.uint8)
@@ -104,7 +105,7 @@ class Cache:
 
 def change_of(machine: Machine, destination: Destination, index: int) -> bytes | None:
     """What makes the source's page of the one that the destination has; None when the whole page is no larger."""
-    gfn, zone = int(machine.kept.frames()[index]), int(machine.sys[0].zone)
+    gfn, zone = int(machine.modelled.frames()[index]), int(machine.sys[0].zone)
     if index < zone:
         if destination.pv:
             return None  # on the destination the table holds that host's machine frames

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pagingviz.scenario.fields import LOWMEM_FRAMES, MAX_ENTRIES, MAX_FRAMES, ScenarioError, parse_do
+from pagingviz.arch.linux import LOWMEM_FRAMES
+from pagingviz.scenario.fields import MAX_ENTRIES, MAX_FRAMES, ScenarioError, parse_do
+from pagingviz.scenario.roads import names_where, road_of
 
 if TYPE_CHECKING:
     from pagingviz.scenario.scenario import Scenario
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 def check(scenario: Scenario) -> None:
     """Raise ScenarioError with one sentence for the first rule that the fields break together."""
+    road = road_of(scenario)
     entries = len(scenario.traces) + len(scenario.generators)
     if not 1 <= entries <= MAX_ENTRIES:
         raise ScenarioError(f"trace and work together must name 1 to {MAX_ENTRIES} entries, not {entries}.")
@@ -24,30 +27,41 @@ def check(scenario: Scenario) -> None:
         raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {scenario.frames}.")
     if scenario.guest == "hvm32" and scenario.direct_map_pages == "large" and not scenario.pse:
         raise ScenarioError("direct_map_pages=large needs pse=1 with guest=hvm32.")
-    if scenario.road == "hap" and scenario.pml and scenario.hap != "ept":
+    if road.nested and scenario.pml and scenario.hap != "ept":
         raise ScenarioError("pml=1 needs hap=ept: a processor with NPT has no page-modification log.")
-    if scenario.road == "pv" and scenario.guest != "hvm64":
-        raise ScenarioError("road=pv takes 64-bit guests only (guest=hvm64).")
+    if road.paravirtual and scenario.guest != "hvm64":
+        raise ScenarioError(f"road={road.name} takes 64-bit guests only (guest=hvm64).")
     if scenario.frames > MAX_FRAMES:
         _check_large(scenario)
-    if scenario.direct_map_pages == "huge" and (scenario.guest != "hvm64" or scenario.road not in ("bare", "hap")):
-        raise ScenarioError("direct_map_pages=huge needs guest=hvm64 and road=bare or hap: nothing else has 1 GiB pages.")
-    if scenario.road == "pv" and scenario.direct_map_pages == "large":
-        raise ScenarioError("road=pv needs direct_map_pages=4k: Xen gives a PV guest no superpages.")
-    if scenario.road in ("pv", "shadow") and scenario.pool < scenario.least_pool:
+    if scenario.direct_map_pages == "huge" and (scenario.guest != "hvm64" or not road.hardware_alone):
+        roads = names_where("hardware_alone")
+        raise ScenarioError(f"direct_map_pages=huge needs guest=hvm64 and road={roads}: nothing else has 1 GiB pages.")
+    if scenario.direct_map_pages == "large" and not road.superpages:
+        raise ScenarioError(f"road={road.name} needs direct_map_pages=4k: Xen gives a PV guest no superpages.")
+    if road.shadows and scenario.pool < scenario.least_pool:
         raise ScenarioError(f"pool must be at least {scenario.least_pool} for this guest, not {scenario.pool}.")
 
 
 def _check_large(scenario: Scenario) -> None:
     """What a guest of more than MAX_FRAMES frames needs."""
     what = f"frames={scenario.frames}, more than {MAX_FRAMES}, needs"
-    if scenario.road not in ("bare", "hap"):
-        raise ScenarioError(f"{what} road=bare or hap: on road={scenario.road} the hypervisor keeps words for every frame.")
+    road = road_of(scenario)
+    if not road.hardware_alone:
+        roads = names_where("hardware_alone")
+        raise ScenarioError(f"{what} road={roads}: on road={scenario.road} the hypervisor keeps words for every frame.")
     if scenario.direct_map_pages == "4k":
         raise ScenarioError(f"{what} direct_map_pages=large or huge.")
-    if scenario.road == "hap" and not scenario.superpages:
+    if road.nested and not scenario.superpages:
         raise ScenarioError(f"{what} superpages=1 or 2: its nested tables alone would fill this computer.")
     if scenario.direct_map_base + (scenario.frames << 12) > 1 << 64:
         raise ScenarioError(
             f"direct_map={scenario.direct_map} leaves no room for a map of {scenario.frames} frames below 2^64."
         )
+
+
+def check_gva(gva: int, guest: str) -> None:
+    """Raise ScenarioError with one sentence when a guest of that kind cannot have the address."""
+    if guest != "hvm64" and gva >> 32:
+        raise ScenarioError(f"gva {gva:#x} is beyond the 32-bit addresses of this guest: use at most 0xffffffff.")
+    if guest == "hvm64" and gva >> 47 not in (0, 0x1FFFF):
+        raise ScenarioError(f"gva {gva:#x} is not canonical: bits 63 to 47 of a 64-bit address must be equal.")

@@ -1,4 +1,4 @@
-"""The grammar of scenario values: one rule per field, and the small languages inside the text fields.
+"""The grammar of values: the rule of one field, and the small languages inside the text fields. The fields stand in table.py.
 
 Every parser takes what a URL, a TOML file, JSON or a Python caller may hold, returns the canonical value, and raises
 `ScenarioError` with one sentence (what, where, what is allowed) for anything else. Nothing here knows the machine.
@@ -7,11 +7,14 @@ Every parser takes what a URL, a TOML file, JSON or a Python caller may hold, re
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pagingviz.arch import xen
+from pagingviz.arch.linux import DIRECT_MAPS
 
 MAX_TICK = 10**9
 MAX_FRAMES = 262144  # 1 GiB: of a guest on any road
@@ -22,6 +25,7 @@ MOST_NAMES = 32  # in one sentence
 FAILURES = ("link", "p2m", "flux")  # of a migration
 POOL_LOW, POOL_HIGH = 16, 4096
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_HEX = re.compile(r"(0x)?[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -95,7 +99,7 @@ def pool_cap(pool: int) -> int:
     return max(256, min(4 * pool, pool + 1024))
 
 
-def parse_command(text: str, tick: int = 0, cap: int = pool_cap(POOL_HIGH), frames: int = MAX_FRAMES) -> Command:
+def parse_command(text: object, tick: int = 0, cap: int = pool_cap(POOL_HIGH), frames: int = MAX_FRAMES) -> Command:
     """`clean` or `pool:64` to a Command at `tick`; `cap` is the largest pool size allowed, `frames` the guest's memory."""
     if not isinstance(text, str):
         raise ScenarioError(f"A command must be text, not {quote(text)}.")
@@ -114,7 +118,7 @@ def parse_command(text: str, tick: int = 0, cap: int = pool_cap(POOL_HIGH), fram
     return Command(name, 0, tick)
 
 
-def parse_do(text: str, cap: int = pool_cap(POOL_HIGH), frames: int = MAX_FRAMES) -> tuple[Command, ...]:
+def parse_do(text: object, cap: int = pool_cap(POOL_HIGH), frames: int = MAX_FRAMES) -> tuple[Command, ...]:
     """`enable@300,pool:64@1200` to Commands sorted by tick; those of one tick keep their written order."""
     commands = []
     for item in items("do", text, MAX_COMMANDS):
@@ -178,15 +182,15 @@ def parse_generator(text: str) -> Generator:
     shape = ":".join([kind, *(p.name.upper() for p in wanted)])
     if len(given) > len(wanted) or len(given) < sum(p.default is None for p in wanted):
         raise ScenarioError(f"The generator {quote(text)} does not have the form {shape}.")
-    args = []
-    for place, parameter in enumerate(wanted):
-        if place >= len(given):
-            args.append(parameter.default)
+    args: list[int] = []
+    for parameter, text_given in itertools.zip_longest(wanted, given):
+        if text_given is None:
+            args.append(parameter.default or 0)
         elif parameter.hundredths:
-            args.append(_hundredths(f"The {parameter.name} of {kind}", given[place], parameter))
+            args.append(_hundredths(f"The {parameter.name} of {kind}", text_given, parameter))
         else:
             what = f"The number of {parameter.name} of {kind}"
-            args.append(integer(what, given[place], parameter.low, parameter.high))
+            args.append(integer(what, text_given, parameter.low, parameter.high))
     if kind == "hotcold":
         args[1] = args[1] or max(1, args[0] // 8)
         if args[1] > args[0]:
@@ -206,29 +210,58 @@ def _hundredths(what: str, text: str, parameter: Parameter) -> int:
 
 # --- fields ---------------------------------------------------------------------------------------------------------
 
-LOWMEM_BASE = 0xC0000000  # where 32-bit Linux maps its low memory
-LOWMEM_FRAMES = 0x38000  # of which it has at most 896 MiB
-DIRECT_MAPS = {"linux": 0xFFFF880000000000, "linux420": 0xFFFF888000000000}
+SWITCH = {"0": False, "1": True}
 
 
 @dataclass(frozen=True)
 class Field:
-    """The rule of one scenario field. `kind` is choice, int, address, traces, work, order, fail or do.
+    """One field of a scenario or of a view: its name, which is also its key in an address, its rule and its words.
 
-    `low` and `high` bound an int or address.
+    kind: of a scenario choice, int, address, traces, work, order, fail or do; of a view int, name, switch or gva.
+    default: None for a number that need not be given. bounds: least and greatest value of an int or an address. choices: the
+    values of a choice or a name; where another room has the list, `parse` is given it.
+    help: what the field does. label: what stands beside its widget. words: for each of the choices the text that is shown.
+    what: how an error calls a name, or what the bits are. section: where a viewer sets it, a section of the sidebar or a page;
+    "": nowhere but in an address or a file. after: the field of the same section behind which it is shown, where that is not
+    the table's order. bits: {name: help} of the bits of a number that is a set of switches, from bit 0 on.
     """
 
     name: str
     kind: str
     default: Any
     help: str
-    low: int | None = None
-    high: int | None = None
+    bounds: tuple[int, int] = (0, 0)
     choices: tuple = ()
+    label: str = ""
+    words: tuple[str, ...] = ()
+    what: str = ""
+    section: str = ""
+    after: str = ""
+    bits: Mapping[str, str] = field(default_factory=dict)
 
-    def parse(self, value: object, traces: tuple[str, ...] = ()) -> Any:
-        """Canonical value of the field; `traces` are the shipped names."""
-        return getattr(self, "_" + self.kind)(value, traces)
+    def parse(self, value: object, known: tuple[str, ...] = ()) -> Any:
+        """Canonical value of the field; `known` are the names that another room knows: of shipped programs, of recordings."""
+        return getattr(self, "_" + self.kind)(value, known)
+
+    def text(self, value: Any) -> str:
+        """The value as an address holds it. Inverse of `parse`."""
+        return {"switch": lambda: str(int(value)), "gva": lambda: f"{value:#x}"}.get(self.kind, lambda: str(value))()
+
+    def word(self, value: Any) -> str:
+        """What is shown for one of the choices."""
+        if self.words:
+            return self.words[self.choices.index(value)]
+        return ("off", "on")[value] if self.choices == (0, 1) else str(value)
+
+    @property
+    def low(self) -> int:
+        """The least value of a number."""
+        return self.bounds[0]
+
+    @property
+    def high(self) -> int:
+        """The greatest value of a number."""
+        return self.bounds[1]
 
     def describe(self) -> dict[str, Any]:
         """Plain data for `list --json`."""
@@ -241,7 +274,7 @@ class Field:
             row["choices"], row["not_built_yet"] = list(self.choices), []  # part of the contract; everything is built
         return row
 
-    def _choice(self, value: object, _traces: tuple) -> Any:
+    def _choice(self, value: object, _known: tuple[str, ...]) -> Any:
         numbers = isinstance(self.default, int)
         if numbers and isinstance(value, str) and _INTEGER.fullmatch(value):
             value = int(value)
@@ -252,11 +285,11 @@ class Field:
             raise ScenarioError(f"{self.name} must be one of {allowed}, not {quote(value)}.")
         return value
 
-    def _int(self, value: object, _traces: tuple) -> int:
+    def _int(self, value: object, _known: tuple[str, ...]) -> int:
         return integer(self.name, value, self.low, self.high)
 
-    def _address(self, value: object, _traces: tuple) -> str:
-        if value in DIRECT_MAPS:
+    def _address(self, value: object, _known: tuple[str, ...]) -> str:
+        if isinstance(value, str) and value in DIRECT_MAPS:
             return value
         if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{1,16}", value, re.ASCII):
             names = ", ".join(DIRECT_MAPS)
@@ -267,22 +300,24 @@ class Field:
             raise ScenarioError(f"{self.name} must be {allowed}, not {base:#x}.")
         return next((name for name, known in DIRECT_MAPS.items() if known == base), f"{base:#x}")
 
-    def _traces(self, value: object, traces: tuple) -> str:
-        for item in items(self.name, value, MAX_ENTRIES):
-            if item not in traces and not _SHA256.fullmatch(item):
-                raise one_of("The trace", item, traces)
-        return value
+    def _traces(self, value: object, known: tuple[str, ...]) -> str:
+        parts = items(self.name, value, MAX_ENTRIES)
+        for item in parts:
+            if item not in known and not _SHA256.fullmatch(item):
+                raise one_of(self.what, item, known)
+        return ",".join(parts)
 
-    def _work(self, value: object, _traces: tuple) -> str:
-        for item in items(self.name, value, MAX_ENTRIES):
+    def _work(self, value: object, _known: tuple[str, ...]) -> str:
+        parts = items(self.name, value, MAX_ENTRIES)
+        for item in parts:
             parse_generator(item)
-        return value
+        return ",".join(parts)
 
-    def _order(self, value: object, _traces: tuple) -> str:
+    def _order(self, value: object, _known: tuple[str, ...]) -> str:
         parts = items(self.name, value, 64)
         return ",".join(str(integer("Each number in order", part, 0, MAX_ENTRIES - 1)) for part in parts)
 
-    def _fail(self, value: object, _traces: tuple) -> str:
+    def _fail(self, value: object, _known: tuple[str, ...]) -> str:
         if value == "":
             return ""
         kind, _, number = value.partition(":") if isinstance(value, str) else ("", "", "")
@@ -290,5 +325,21 @@ class Field:
             raise ScenarioError(f"fail must be empty or one of {', '.join(f'{k}:N' for k in FAILURES)}, not {quote(value)}.")
         return f"{kind}:{integer(f'The number in fail={kind}:N', number, 0, MAX_TICK)}"
 
-    def _do(self, value: object, _traces: tuple) -> str:
+    def _do(self, value: object, _known: tuple[str, ...]) -> str:
         return format_do(parse_do(value))
+
+    def _name(self, value: object, known: tuple[str, ...]) -> str:
+        names = self.choices or known
+        if not isinstance(value, str) or value not in names:
+            raise one_of(self.what, value, names)
+        return value
+
+    def _switch(self, value: object, _known: tuple[str, ...]) -> bool:
+        if not isinstance(value, str) or value not in SWITCH:
+            raise one_of(f"The value of {self.name}", value, tuple(SWITCH))
+        return SWITCH[value]
+
+    def _gva(self, value: object, _known: tuple[str, ...]) -> int:
+        if not isinstance(value, str) or not _HEX.fullmatch(value):
+            raise ScenarioError(f"{self.name} must be a hexadecimal address such as 0x7f0000, not {quote(value)}.")
+        return int(value, 16)

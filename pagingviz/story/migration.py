@@ -5,6 +5,7 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.migration import wire
 from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING, State
+from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.timeline.simulation import Simulation
 
 LOOP, LAST = "xg_sr_save.c: send_memory_live", "xg_sr_save.c: suspend_and_send_dirty"
@@ -65,7 +66,7 @@ def _ended(sim: Simulation, st: State) -> tuple[str, str]:
     same = "its memory equals the source's, page by page" if st.equal else "ITS MEMORY DIFFERS FROM THE SOURCE'S"
     if sim.scenario.migrate in ("postcopy", "hybrid"):
         return f"The last page has arrived: {same}, as it was at the suspend. The source has nothing left to give.", _POSTCOPY
-    pv = " Shadow paging ends with log-dirty: PV has its own tables back." if road == "pv" else ""
+    pv = " Shadow paging ends with log-dirty: PV has its own tables back." if ROADS[road].paravirtual else ""
     return f"The destination resumes: {same}. The guest stood still for {duration(st.downtime)}.{pv}", LAST
 
 
@@ -85,20 +86,16 @@ def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
 
 
 def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
-    r, road = st.rounds[-1], sim.scenario.road
+    r, road = st.rounds[-1], road_of(sim.scenario)
     if st.phase == ROLLING:
         return f"{_pages(r.planned)} are pushed in the background, lowest first.", _POSTCOPY
     if first:
-        how = {
-            "hap": "one root entry is poisoned for each 512 GiB",
-            "shadow": "all shadows are thrown away",
-            "pv": "shadow paging begins",
-        }[road]
+        how = "shadow paging begins" if road.paravirtual else "all shadows are thrown away"
+        how = "one root entry is poisoned for each 512 GiB" if road.nested else how
         return f"The migration begins: log-dirty on ({how}), and round 1 sends all {_pages(r.planned)}.", LOOP
     before = st.rounds[-2]
     wasted = f", {before.needless} of them before they were sent" if before.needless else ""
-    gone = "all shadows are gone with it"
-    how = {"hap": "the nested root is poisoned again", "shadow": gone, "pv": gone}[road]
+    how = "the nested root is poisoned again" if road.nested else "all shadows are gone with it"
     return (
         f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how}. Round {r.number} "
         f"sends them again.",

@@ -7,6 +7,7 @@ from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested
 from pagingviz.reading.root_writes import root_writes
+from pagingviz.scenario.roads import road_of
 from pagingviz.story.events import event_text
 from pagingviz.timeline.simulation import Simulation
 
@@ -91,7 +92,7 @@ _NPT_CAUSES = (
 def exits_and_pages(sim: Simulation) -> list[tuple[str, list[dict[str, str]], str]]:
     """Tables about the nested tables: [(heading, rows, note)]; [] on a road without them."""
     m, s = sim.machine, sim.machine.sys[0]
-    if sim.scenario.road != "hap":
+    if not road_of(sim.scenario).nested:
         return []
     causes = _NPT_CAUSES if s.npt else _EPT_CAUSES
     exits = [

@@ -7,6 +7,7 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.reading import shadows
+from pagingviz.scenario.roads import road_of
 from pagingviz.story import migration
 from pagingviz.story.events import TYPES, event_text, frame_text, path_flags
 from pagingviz.timeline.simulation import Simulation
@@ -92,7 +93,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     if e is None:
         return None
     kind, n = ev.NAMES[int(e["kind"])], int(e["detail"])
-    hap = sim.scenario.hap.upper() if sim.scenario.road == "hap" else ""
+    hap = sim.scenario.hap.upper() if road_of(sim.scenario).nested else ""
     freed = _first(events, "BLOW")
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
@@ -105,11 +106,11 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
             how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
             return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
         return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
-    if kind == "ENABLE" and sim.scenario.road == "pv":
+    if kind == "ENABLE" and road_of(sim.scenario).paravirtual:
         pages = shadows.pool_size(sim.machine)
         text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
         return text, "shadow/common.c: shadow_one_bit_enable"
-    if kind == "OFF" and sim.scenario.road == "pv":
+    if kind == "OFF" and road_of(sim.scenario).paravirtual:
         text = "Log-dirty off: shadow paging ends, its pool goes back, and CR3 points to the guest's own table again."
         return text, "shadow/common.c: shadow_one_bit_disable"
     if kind == "ENABLE":
@@ -131,7 +132,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     if kind == "MODIFIED_MEMORY":
         m = sim.machine
         seen = "their bits are set" if m.sys[0].log_dirty else "no bitmap is kept now"
-        if sim.scenario.road == "bare":
+        if not road_of(sim.scenario).hypervisor:
             seen = "nobody keeps a bitmap"
         what = f"gfn {frame_text(e['gfn'])}" if n == 1 else f"{n} frames from gfn {frame_text(e['gfn'])} on"
         return f"A device has written {what}: {seen}.", "hvm/dm.c: modified_memory"
@@ -206,8 +207,8 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
     stale = _first(events, "UNSYNC")
     if stale is not None:
         text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
-    source = {"shadow": "shadow/multi.c: sh_page_fault", "hap": "SDM 4.7: page-fault exceptions"}
-    return text + ".", source.get(sim.scenario.road, "SDM 4.7: page-fault exceptions")
+    shadowed = road_of(sim.scenario).always_shadows
+    return text + ".", "shadow/multi.c: sh_page_fault" if shadowed else "SDM 4.7: page-fault exceptions"
 
 
 def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
@@ -373,8 +374,8 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
         what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
         return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
     if cr3 is not None:
-        how = "an exit: its root is pinned at the head of the list" if sim.scenario.road == "shadow" else "no exit"
-        source = "shadow/multi.c: sh_update_cr3" if sim.scenario.road == "shadow" else "SDM 4.10.4"
+        how = "an exit: its root is pinned at the head of the list" if road_of(sim.scenario).always_shadows else "no exit"
+        source = "shadow/multi.c: sh_update_cr3" if road_of(sim.scenario).always_shadows else "SDM 4.10.4"
         return f"The guest switches to {who}: CR3 = gfn {frame_text(cr3['gfn'])}, {how}.", source
     if access is None:
         return "The guest does nothing visible.", ""

@@ -25,7 +25,7 @@ from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline.checkpoints import Checkpoints, State
-from pagingviz.work.raw_guest import RawWork
+from pagingviz.work.programs import Programs
 from pagingviz.work.work import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
@@ -49,7 +49,7 @@ HISTORY = (
 
 
 class Simulation:
-    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: a RawWork
+    """One machine in time. `files` maps sha256 to the bytes of uploaded traces. `work`: another Work
     instead of the scenario's own; `keep`: bytes of checkpoints; `migration`: makes one of (machine, work), where it is not the
     scenario's own. Raises ScenarioError for a bad scenario."""
 
@@ -57,12 +57,12 @@ class Simulation:
         self,
         scenario: Scenario,
         files: Mapping[str, bytes] | None = None,
-        work: Work | RawWork | None = None,
+        work: Work | None = None,
         keep: int | None = None,
         migration: Callable[[Machine, Any], Migration] | None = None,
     ) -> None:
         self.scenario, self.files = scenario, files or {}
-        self.work = work or Work(scenario, self.files)
+        self.work: Work = work or Programs(scenario, self.files)
         self.machine = Machine(scenario, self.work)
         wanted = migration or (Migration if scenario.migrate != "no" else None)
         self.migration = wanted(self.machine, self.work) if wanted else None

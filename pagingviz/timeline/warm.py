@@ -16,7 +16,7 @@ from pagingviz.core.one_walk import one_walk
 from pagingviz.core.read_only import nested_cells
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.scenario import load
-from pagingviz.work.work import Work
+from pagingviz.work.programs import Programs
 
 COMPILING = "The simulator is being compiled for this computer: once a server, less than a minute."
 _lock = threading.Lock()
@@ -45,7 +45,7 @@ def _steps() -> Iterator[float]:
     for _, total in compile_by_address():
         yield 0.7 / total
     scenario = load("blackboard")
-    work = Work(scenario)
+    work = Programs(scenario)
     op, credit = np.empty(4, np.uint64), np.empty(4, np.uint32)
     work.fill(op, credit, 0)
     machine = Machine(scenario, work)
@@ -64,5 +64,5 @@ def _steps() -> Iterator[float]:
     one_walk(machine.sys, machine.cpu, a, ZERO, ZERO, ZERO, ONE)  # it leaves its mark: this machine is not used any more
     yield 0.02
     for generator in ("uniform:8", "zipf:8", "sequential:8", "fork:8", "hotcold:8", "idle"):
-        Work(scenario.replace(trace="", work=generator, order="")).fill(op, credit, 0)
+        Programs(scenario.replace(trace="", work=generator, order="")).fill(op, credit, 0)
         yield 0.01

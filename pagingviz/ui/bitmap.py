@@ -8,10 +8,11 @@ import streamlit as st
 
 from pagingviz.arch.sizes import memory
 from pagingviz.reading.dirty_tree import TreePage, dirty_tree
+from pagingviz.scenario.roads import road_of
+from pagingviz.scenario.table import FIELD
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 
-_WORDS = {"round": "This round", "often": "How often", "who": "Who set it"}
 MOST_LEAVES = 256  # in the figure; the table holds more
 MOST_ROWS = 10_000
 NEWEST = 16  # addresses of a log that are written out
@@ -19,20 +20,20 @@ NEWEST = 16  # addresses of a log that are written out
 
 def bits_switch() -> None:
     """What the cells tell: a part of the address."""
-    visit = session.current()
+    visit, field = session.current(), FIELD["bits"]
 
     def put() -> None:
         visit.view = dataclasses.replace(visit.view, bits=st.session_state[key])
 
     key = f"bits-{visit.view.bits}"
     st.segmented_control(
-        "The cells tell",
-        list(_WORDS),
+        field.label,
+        field.choices,
         default=visit.view.bits,
         required=True,
         key=key,
         width="content",
-        format_func=_WORDS.__getitem__,
+        format_func=field.word,
         on_change=put,
         label_visibility="collapsed",
     )
@@ -40,10 +41,11 @@ def bits_switch() -> None:
 
 def details(sim: Simulation, theme: str) -> None:
     """What follows the machine: PEEK and CLEAN, the logs, the tree."""
-    if sim.scenario.road == "bare":
+    road = road_of(sim.scenario)
+    if not road.hypervisor:
         return
     _peek_and_clean(sim)
-    if sim.scenario.road == "hap" and sim.scenario.pml:
+    if road.nested and sim.scenario.pml:
         _logs(sim)
     _tree(sim, theme)
 
@@ -56,7 +58,7 @@ def _peek_and_clean(sim: Simulation) -> None:
     n = f"{int(bits.sum()):,} frames" if on else "refused: log-dirty is off"
     if on and s.failed_allocs:
         n = "fails (-ENOMEM): for some bit no page could be had"
-    if sim.scenario.road == "hap":
+    if road_of(sim.scenario).nested:
         how = "the root of the nested tables is poisoned: each frame's next store is seen"
     elif sim.scenario.clean == "revoke":
         how = "taken from every writable frame, found by searching all shadows"

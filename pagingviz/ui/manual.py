@@ -7,8 +7,7 @@ import dataclasses
 import streamlit as st
 
 from pagingviz.manual import chapters
-from pagingviz.manual.chapters import CHAPTERS
-from pagingviz.scenario.scenario import FIELDS
+from pagingviz.scenario.table import FIELD, FIELDS
 from pagingviz.ui import address, session
 from pagingviz.ui.page import machine_in_words
 
@@ -19,7 +18,7 @@ def manual_page(title: str) -> None:
     """The whole page: the list of chapters, and the chosen one."""
     visit = session.current()
     part = visit.present_view().part
-    key = f"part-{part}"
+    key, field = f"part-{part}", FIELD["part"]
 
     def put() -> None:
         visit.show(dataclasses.replace(visit.present_view(), part=st.session_state[key]))
@@ -27,16 +26,16 @@ def manual_page(title: str) -> None:
     with st.container(key="manual"):
         st.title(title)
         st.segmented_control(
-            "Chapter",
-            list(CHAPTERS),
+            field.label,
+            field.choices,
             default=part,
             required=True,
             key=key,
-            format_func=CHAPTERS.__getitem__,
+            format_func=field.word,
             on_change=put,
             label_visibility="collapsed",
         )
-        st.header(CHAPTERS[part], anchor=part)
+        st.header(field.word(part), anchor=part)
         for kind, content in chapters.parts(part, lambda other: address.text({**visit.address(), "part": other})):
             if kind == "picture":
                 st.image(str(chapters.HERE / content), width=WIDTH)

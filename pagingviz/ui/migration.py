@@ -11,8 +11,8 @@ from pagingviz.experiments.migrations import with_migration
 from pagingviz.migration import Migration
 from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
 from pagingviz.reading import rounds as numbers
-from pagingviz.scenario.fields import Field
-from pagingviz.scenario.scenario import FIELDS
+from pagingviz.scenario.roads import road_of
+from pagingviz.scenario.table import FIELD
 from pagingviz.story import rounds as story
 from pagingviz.story.migration import duration
 from pagingviz.timeline.simulation import Simulation
@@ -21,17 +21,8 @@ from pagingviz.ui import session
 EXAMPLE = "moving"  # the scenario of the library that a visitor without a migration is offered
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 LINKS = (12, 125, 312, 1250, 3125, 12_500)  # MB/s: 100 Mb/s, 1, 2.5, 10, 25, 100 Gb/s
-_SAID = {
-    "no": "no migration",
-    "precopy": "pre-copy",
-    "stop": "stop-and-copy",
-    "postcopy": "post-copy",
-    "hybrid": "hybrid",
-    "remus": "Remus",
-}
 CURVES = {
-    "shadow": (("exits_page_fault",), ("free_pages", "total_pages")),
-    "pv": (("exits_page_fault",), ("free_pages", "total_pages")),
+    "shadows": (("exits_page_fault",), ("free_pages", "total_pages")),
     "ept": (("ept_misconfig", "ept_violation"), ("dirty_count",)),
     "npt": (("npf_recalc", "npf_write"), ("dirty_count",)),
 }  # of simulation.HISTORY, one chart each
@@ -44,6 +35,7 @@ def choices() -> None:
         return
     scenario, mark = visit.scenario, visit.revision
     if scenario.migrate == "no":
+        hypervisor = road_of(scenario).hypervisor
         st.button(
             f"Watch gzip move: scenario {EXAMPLE}",
             type="primary",
@@ -55,26 +47,23 @@ def choices() -> None:
             "Migrate this guest",
             key="migrate-this",
             width="content",
-            disabled=scenario.road == "bare",
-            help="Pre-copy from this tick on" if scenario.road != "bare" else "No hypervisor, no migration",
+            disabled=not hypervisor,
+            help="Pre-copy from this tick on" if hypervisor else "No hypervisor, no migration",
             on_click=lambda: begin(visit, "precopy"),
         )
         return
-    choice(visit, "migrate", _field("migrate").choices, _SAID.__getitem__, 134, mark, lambda kind: begin(visit, kind))
-    choice(visit, "policy", _field("policy").choices, lambda name: f"stop: {name}", 130, mark)
+    kinds = FIELD["migrate"]
+    choice(visit, "migrate", kinds.choices, kinds.word, 134, mark, lambda kind: begin(visit, kind))
+    choice(visit, "policy", FIELD["policy"].choices, lambda name: f"stop: {name}", 130, mark)
     choice(visit, "pace", PACES, lambda n: f"{n} tick{'s' * (n > 1)} a page", 140, mark)
     choice(visit, "bandwidth", LINKS, lambda n: f"{n:,} MB/s", 122, mark)
-
-
-def _field(name: str) -> Field:
-    return next(field for field in FIELDS if field.name == name)
 
 
 def choice(
     visit: session.Visit,
     name: str,
     options: Sequence[Any],
-    said: Callable[[Any], str],
+    word: Callable[[Any], str],
     width: int,
     mark: int,
     put: Callable[[Any], None] | None = None,
@@ -95,7 +84,7 @@ def choice(
         key=key,
         width=width,
         label_visibility="collapsed",
-        format_func=said,
+        format_func=word,
         on_change=change,
     )
 
@@ -136,7 +125,7 @@ def details(sim: Simulation, theme: str) -> None:
     st.subheader("What it costs the guest")
     st.markdown(_storm(sim))
     marks = numbers.starts(mig)
-    for k, names in enumerate(CURVES[sim.scenario.hap if sim.scenario.road == "hap" else sim.scenario.road]):
+    for k, names in enumerate(CURVES[sim.scenario.hap if road_of(sim.scenario).nested else "shadows"]):
         ticks, series = sim.history()
         figure = figures.history(ticks, series, names, sim.tick, theme)
         st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}", config=config(names[0]))
@@ -201,7 +190,8 @@ def _storm(sim: Simulation) -> str:
         return "Nobody tracks what it writes. " + ("; ".join(waited).capitalize() + "." if waited else "It stands still.")
     told = [(r.number, story.causes(numbers.exits(mig, r))) for r in mig.state.rounds[-6:] if r.kind == "live"]
     each = "; ".join(f"round {n}: {causes or 'none'}" for n, causes in told)
-    if sim.scenario.road == "hap":
+    road = road_of(sim.scenario)
+    if road.nested:
         how = (
             "ENABLE and each CLEAN write the **root** of the nested tables alone (one entry for 512 GiB). The poison sinks "
             "as the guest walks: a misconfiguration for each table of leaves (NPT: a recalculation for each leaf), "
@@ -212,5 +202,5 @@ def _storm(sim: Simulation) -> str:
             "ENABLE and each CLEAN **throw all shadows away**: the pool falls empty, and the guest faults back in what it "
             "still uses. The shorter the round, the more of it is refaulting."
         )
-        how += " A PV guest has shadows only while it is being moved." if sim.scenario.road == "pv" else ""
+        how += " A PV guest has shadows only while it is being moved." if road.paravirtual else ""
     return f"{how} Exits: {'; '.join([each, *waited])}."

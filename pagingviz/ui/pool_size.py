@@ -10,6 +10,7 @@ from pagingviz.evidence.xen import library, thrash
 from pagingviz.experiments import pool_size as pool_sizes
 from pagingviz.reading import shadows
 from pagingviz.scenario.fields import POOL_LOW
+from pagingviz.scenario.roads import road_of
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 from pagingviz.ui.jobs import finished, job
@@ -24,7 +25,7 @@ def pool_size() -> None:
         return
     with st.container(key="pool-size"):
         st.subheader("How large must the pool be?")
-        if visit.scenario.road != "shadow":
+        if not road_of(visit.scenario).always_shadows:
             st.markdown("Only the shadow road recycles its pool: choose road=shadow in the sidebar to see the curve.")
         else:
             _knob(visit, visit.player.sim)

@@ -12,6 +12,7 @@ from pagingviz.evidence.xen.moments import Film, Moment
 from pagingviz.evidence.xen.moments import film as film_of
 from pagingviz.player.message import Display
 from pagingviz.player.player import Player
+from pagingviz.scenario.table import FIELD
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 from pagingviz.ui.board import asked, board
@@ -31,7 +32,7 @@ def real_xen_page(title: str) -> None:
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
         st.title(title)
         st.selectbox(
-            "Recording",
+            FIELD["recording"].label,
             library.NAMES,
             library.NAMES.index(recording.name),
             key=f"recording-{recording.name}",

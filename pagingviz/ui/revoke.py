@@ -9,6 +9,7 @@ import streamlit as st
 from pagingviz.arch import costs
 from pagingviz.experiments import ledger, pool_size
 from pagingviz.scenario.fields import ScenarioError
+from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.ui import session
 from pagingviz.ui.jobs import finished, job
@@ -46,7 +47,7 @@ def road_not_taken() -> None:
     with st.container(key="not-taken"):
         st.subheader("The road not taken")
         st.markdown(_WHY)
-        if visit.scenario.road not in ("shadow", "pv"):
+        if not road_of(visit.scenario).shadows:
             st.markdown(
                 "There are shadows on the shadow road, and on the PV road while log-dirty is on: choose road=shadow in "
                 "the sidebar to see both ledgers."

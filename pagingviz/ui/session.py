@@ -10,17 +10,19 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
 from pagingviz.player.message import Display, compiling
 from pagingviz.player.player import Player, number
+from pagingviz.player.twins import Roads
 from pagingviz.scenario.fields import MAX_COMMANDS, ScenarioError
 from pagingviz.scenario.scenario import HOME, Scenario, load
+from pagingviz.scenario.table import FIELD, View
 from pagingviz.timeline import warm
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address
-from pagingviz.ui.address import View
 from pagingviz.work.tracefile import fingerprint, open_trace
 
 MOST_FILES = 8  # uploaded programs one visitor may keep
@@ -50,7 +52,7 @@ def compiled() -> bool:
 class Visit:
     """One visitor. `wanted` is what shall be on the screen, `player` plays what is there (None before the first machine)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.player: Player | None = None
         self.wanted: tuple[Scenario, View] | None = None
@@ -59,7 +61,7 @@ class Visit:
         self.error = ""
         self.seq = 0  # of the last ask, over all players
         self.revision = 0  # changes with every machine and every refused change: names the sidebar's fields
-        self.roads = None  # the same guest down the other roads, while the page Translation is looked at (player/twins.py)
+        self.roads: Roads | None = None  # the same guest down the other roads, while the page Translation is open
         self._written: set[frozenset] = set()
 
     # ---- the address
@@ -123,11 +125,11 @@ class Visit:
         scenario, view = self.wanted
         self.wanted = None
         try:
-            same = self.player and scenario == self.scenario.replace(do=self.player.sim.script())
-            if not same:
-                sim = Simulation(scenario, self.files)
-                self.scenario, self.player = scenario, Player(sim, f"{self.revision + 1}")
-                self.player.seq = self.seq
+            player = self.player
+            if player is None or scenario != self.scenario.replace(do=player.sim.script()):
+                player = Player(Simulation(scenario, self.files), f"{self.revision + 1}")
+                player.seq = self.seq
+                self.scenario, self.player = scenario, player
         except ScenarioError as error:
             self.lost = (scenario, view)
             if self.player is None:
@@ -138,10 +140,10 @@ class Visit:
             return self.refuse("This machine is too large for the memory of the server.")
         self.view = view
         self.revision += 1
-        self.player.go(scenario.start if view.tick is None else view.tick)
-        self.player.playing = view.play
+        player.go(scenario.start if view.tick is None else view.tick)
+        player.playing = view.play
 
-    def change(self, **fields) -> None:
+    def change(self, **fields: Any) -> None:
         """Other values of some fields, at the present tick; work that is the same goes on from there.
 
         Values that the machine has already are no change: Streamlit calls the callback of a widget also when it has forgotten
@@ -200,7 +202,7 @@ class Visit:
         """Take over which reference of the page Translation is wanted: absolute, so that an ask sent twice does no harm."""
         if isinstance(ask, dict) and ask.get("cmd") == "ref":
             n = ask.get("n")
-            self.view = dataclasses.replace(self.view, ref=None if n is None else number(n, 0, address.MOST_REFERENCES, 0))
+            self.view = dataclasses.replace(self.view, ref=None if n is None else number(n, 0, FIELD["ref"].high, 0))
 
     def answer(self, ask: dict | None, display: Display) -> bytes:
         """The message for the board of this visitor's page."""

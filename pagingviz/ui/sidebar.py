@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import streamlit as st
 
-from pagingviz.arch import xen
 from pagingviz.manual.glossary import tooltip
-from pagingviz.scenario.fields import POOL_LOW
-from pagingviz.scenario.scenario import FIELDS, load, names, shipped_traces
+from pagingviz.scenario.fields import POOL_LOW, Field
+from pagingviz.scenario.scenario import load, names, shipped_traces
+from pagingviz.scenario.table import MIGRATION, PAGING, WORK, of_section
 from pagingviz.ui.session import Visit
 
 COMMANDS = (  # command, label, word of the glossary
@@ -18,83 +21,6 @@ COMMANDS = (  # command, label, word of the glossary
     ("off", "off", "OFF"),
     ("flush", "flush", "flush"),
 )
-# The others: by URL.
-SHOWN = ("road", "hap", "pml", "frames", "pool", "superpages", "trace", "work", "quantum", "seed", "write")
-PAGING = ("guest", "direct_map_pages", "vcpus", "wp", "smep", "smap", "nx", "pse")
-XEN = ("xen", "oos", "floor")
-MOVING = (
-    "migrate_at",
-    "policy",
-    "target",
-    "rounds",
-    "factor",
-    "skip",
-    "downtime",
-    "pace",
-    "bandwidth",
-    "latency",
-    "page_overhead",
-    "tracking",
-    "zeros",
-    "xbzrle",
-    "throttle",
-    "prefetch",
-    "epoch",
-    "epochs",
-    "fail",
-)
-# What each SHOPT bit does, in the order of xen.SHOPTS (Xen mm/shadow/private.h).
-SHOPT_HELP = {
-    "writable_heuristic": "guess where known systems map their page tables before searching everywhere (h_1 to h_6)",
-    "early_unshadow": "two zero stores in a row mean that the table is being torn down",
-    "fast_fault_path": "magic entries for holes and devices: without effect here, since all memory is RAM",
-    "prefetch": "fill up to 31 neighbours with every entry",
-    "linux_l3_toplevel": "pin L3 tables as if they were roots, for early 64-bit Linux",
-    "skip_verify": "a store of one not-present entry over another needs no validation",
-    "virtual_tlb": "remember guest walks for the emulator",
-    "fast_emulation": "emulate the next store to the same page without a walk",
-    "out_of_sync": "let L1 tables be written freely until the next flush",
-}
-LABELS = {
-    "guest": "guest paging",
-    "direct_map_pages": "kernel's direct map",
-    "vcpus": "vCPUs",
-    "wp": "CR0.WP",
-    "smep": "CR4.SMEP",
-    "smap": "CR4.SMAP",
-    "nx": "EFER.NXE",
-    "pse": "CR4.PSE",
-    "xen": "version of Xen",
-    "oos": "out-of-sync tables",
-    "floor": "Xen's own minimum pool",
-    "frames": "guest frames",
-    "pool": "shadow pool pages",
-    "superpages": "superpages (1: 2 MiB, 2: also 1 GiB)",
-    "hap": "nested tables",
-    "pml": "page-modification log (EPT)",
-    "trace": "recorded programs",
-    "work": "generators",
-    "write": "writes of generators (%)",
-    "migrate_at": "begins at tick",
-    "policy": "when to stop",
-    "target": "stop below pages",
-    "rounds": "most rounds",
-    "factor": "most times the guest",
-    "skip": "skip what is dirty again",
-    "downtime": "downtime allowed, µs",
-    "pace": "guest: ticks a page on the wire",
-    "bandwidth": "link, MB/s",
-    "latency": "latency, µs",
-    "page_overhead": "overhead of a page, ns",
-    "tracking": "price of tracking",
-    "zeros": "zero pages as a byte",
-    "xbzrle": "XBZRLE cache, pages",
-    "throttle": "auto-converge",
-    "prefetch": "pages with a wanted one",
-    "epoch": "Remus: ticks an epoch",
-    "epochs": "Remus: epochs",
-    "fail": "what goes wrong",
-}
 
 
 def draw(visit: Visit, elsewhere: bool = False, moving: bool = False) -> None:
@@ -118,59 +44,53 @@ def draw(visit: Visit, elsewhere: bool = False, moving: bool = False) -> None:
     )
     with st.expander("Notes"):
         st.markdown(f"{scenario.sentence}\n\n{scenario.notes}")
-    with st.expander("Machine and work"):
-        for name in SHOWN:
-            _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
-        _upload(visit)
-    with st.expander("Paging and Xen"):
-        for name in (*PAGING, *XEN):
-            _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
-        _shopts(visit, scenario, mark)
-    if moving and scenario.migrate != "no":
-        with st.expander("Migration"):
-            for name in MOVING:
-                _field(visit, name, getattr(scenario, name), f"{name}-{mark}")
+    for section in (WORK, PAGING, MIGRATION) if moving and scenario.migrate != "no" else (WORK, PAGING):
+        with st.expander(section):
+            for field in of_section(section):
+                _field(visit, field, getattr(scenario, field.name), f"{field.name}-{mark}")
+            if section == WORK:
+                _upload(visit)
     with st.expander("Commands at this tick", expanded=True):
         _commands(visit, mark)
 
 
-def _field(visit: Visit, name: str, value, key: str) -> None:
+def _field(visit: Visit, field: Field, value: Any, key: str) -> None:
     """One field of the scenario as the widget that suits it."""
-    field = next(field for field in FIELDS if field.name == name)
-    label, about = LABELS.get(name, name), field.help
 
     def put() -> None:
         chosen = st.session_state[key]
-        visit.change(**{name: ",".join(chosen) if field.kind == "traces" else chosen})
+        if field.bits:
+            chosen = sum(1 << list(field.bits).index(name) for name in chosen)
+        visit.change(**{field.name: ",".join(chosen) if field.kind == "traces" else chosen})
 
-    common = {"key": key, "help": about, "on_change": put}
-    if field.kind == "choice":
-        words = {0: "off", 1: "on"} if field.choices == (0, 1) else {}
+    if field.bits:
+        _switches(field, value, key, put)
+    elif field.kind == "choice":
         st.segmented_control(
-            label, field.choices, default=value, required=True, format_func=lambda x: words.get(x, str(x)), **common
+            field.label,
+            field.choices,
+            default=value,
+            required=True,
+            format_func=field.word,
+            key=key,
+            help=field.help,
+            on_change=put,
         )
     elif field.kind == "int" and field.high <= 2**53:
-        st.number_input(label, field.low, field.high, value, **common)
+        st.number_input(field.label, field.low, field.high, value, key=key, help=field.help, on_change=put)
     elif field.kind == "traces":
         chosen = [item for item in value.split(",") if item]
         options = dict.fromkeys([*shipped_traces(), *visit.files, *chosen])
-        st.multiselect(label, list(options), chosen, format_func=_short, **common)
+        st.multiselect(field.label, list(options), chosen, format_func=_short, key=key, help=field.help, on_change=put)
     else:
-        st.text_input(label, str(value), **common)
+        st.text_input(field.label, str(value), key=key, help=field.help, on_change=put)
 
 
-def _shopts(visit: Visit, scenario, mark: int) -> None:
-    """Xen's SHOPT switches by name: one field of the scenario, nine bits."""
-    key = f"shopt-{mark}"
-
-    def put() -> None:
-        visit.change(shopt=sum(1 << xen.SHOPTS.index(name) for name in st.session_state[key]))
-
-    on = [name for bit, name in enumerate(xen.SHOPTS) if scenario.shopt >> bit & 1]
-    about = "Optimisations of Xen's shadow code, SHOPT_* in shadow/private.h:\n\n" + "\n".join(
-        f"- **{name}**: {SHOPT_HELP[name]}" for name in xen.SHOPTS
-    )
-    st.pills("shadow optimisations (shopt)", xen.SHOPTS, selection_mode="multi", default=on, key=key, on_change=put, help=about)
+def _switches(field: Field, value: int, key: str, put: Callable[[], None]) -> None:
+    """A number whose bits are switches, by their names."""
+    on = [name for bit, name in enumerate(field.bits) if value >> bit & 1]
+    about = f"{field.what}:\n\n" + "\n".join(f"- **{name}**: {about}" for name, about in field.bits.items())
+    st.pills(field.label, tuple(field.bits), selection_mode="multi", default=on, key=key, on_change=put, help=about)
 
 
 def _short(trace: str) -> str:

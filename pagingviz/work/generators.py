@@ -1,6 +1,6 @@
 """Kernels that write operations: the time-slicer, one filler per kind of entry, and the alias table of zipf.
 
-An operation is a u64 word, vpn<<12 | slot<<5 | vma_x<<4 | vma_w<<3 | kind (layout.py), and a u32 credit. Event e of a
+An operation is a u64 word, vpn<<12 | slot<<5 | vma_x<<4 | vma_w<<3 | kind (arch/operation.py), and a u32 credit. Event e of a
 process is a pure function of its seed and e: there is no state, so any tick can be computed alone. `runs` (u64, three
 columns) is what the time-slicer found for one entry in the chunk: first index, length, number of the first event. `par`
 (u64) holds a generator's numbers: key of its random stream, op word of its page 0, percent of writes, then its own;
@@ -10,11 +10,10 @@ they travel in an array because numba takes microseconds to look at each scalar 
 import numpy as np
 
 from pagingviz.arch import operation, x86
+from pagingviz.arch.splitmix import GOLDEN, MIX1, MIX2
 from pagingviz.arch.words import ONE, TWO, ZERO, U
 from pagingviz.core.build.jit import entry, jit
 
-GOLDEN = U(0x9E3779B97F4A7C15)
-_MIX1, _MIX2 = U(0xBF58476D1CE4E5B9), U(0x94D049BB133111EB)
 _B12, _B27, _B30, _B31, _B32 = U(12), U(27), U(30), U(31), U(32)
 _LOW32 = U(0xFFFFFFFF)
 _FF, _B8 = U(0xFFFFFF), U(8)
@@ -25,8 +24,8 @@ _SLOT = U(1 << 5)  # one process slot further, in an op word
 @jit
 def mix(x):
     """Finaliser of splitmix64 (Steele, Lea, Flood 2014): u64 to u64, a bijection."""
-    x = (x ^ (x >> _B30)) * _MIX1
-    x = (x ^ (x >> _B27)) * _MIX2
+    x = (x ^ (x >> _B30)) * MIX1
+    x = (x ^ (x >> _B27)) * MIX2
     return x ^ (x >> _B31)
 
 
@@ -43,19 +42,19 @@ def access_kind(r, write):
 
 
 @entry
-def slice_runs(runs, t0, n, quantum, turns, places):
+def slice_runs(runs, t0, n, quantum, turns, in_round):
     """Time slices of one entry within ticks t0..t0+n. Returns how many rows of `runs` are filled.
 
-    Slot t // quantum of the schedule belongs to the entry when slot % turns is in `places` (u64, ascending). Its events
+    Slot t // quantum of the schedule belongs to the entry when slot % turns is in `in_round` (u64, ascending). Its events
     are numbered over its own slices only. `runs` needs one row for every slot that the ticks touch.
     """
     found = ZERO
     end = t0 + n
-    mine = U(places.size)
+    mine = U(in_round.size)
     lap = t0 // quantum // turns
     while lap * turns * quantum < end:
-        for j in range(places.size):
-            first = (lap * turns + places[j]) * quantum
+        for j in range(in_round.size):
+            first = (lap * turns + in_round[j]) * quantum
             low, high = max(first, t0), min(first + quantum, end)
             if low < high:
                 runs[found, 0] = low - t0
@@ -227,7 +226,7 @@ def _alias(weight, scaled, stack, table):
         table[stack[j]] = _LOW32 << _B32 | stack[j]
 
 
-def alias_table(pages, hundredths):
+def alias_table(pages: int, hundredths: int) -> np.ndarray:
     """Alias table of zipf: u64 (pages,), threshold<<32 | other page; the same bits on every machine.
 
     `pow` of different C libraries differs in the last bit, so k^exponent is made of square roots and products, which

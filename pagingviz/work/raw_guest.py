@@ -1,4 +1,4 @@
-"""A guest given entry by entry: page tables, a program of single operations, nothing else. It stands where a Work stands.
+"""A guest given entry by entry: page tables, a program of single operations, nothing else. It is a Work.
 
 For golden scenarios, properties and recordings, where every table entry and every access matters. Tick t performs row t - 1 of
 the program; after its last row the guest is idle. The rules are in core/raw.py.
@@ -6,58 +6,50 @@ the program; after its last row the guest is idle. The rules are in core/raw.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from pagingviz.arch import operation, x86
+from pagingviz.work.work import ProcessSpec, Shown
 
-CODES = {
-    "fetch": operation.RAW_FETCH,
-    "read": operation.RAW_READ,
-    "write": operation.RAW_WRITE,
-    "store": operation.RAW_STORE,
-    "cr3": operation.RAW_CR3,
-    "invlpg": operation.RAW_INVLPG,
-    "xen_write": operation.RAW_XEN_WRITE,
-    "nop": operation.RAW_NOP,
-    "event": operation.RAW_EVENT,
-    "dying": operation.RAW_DYING,
-    "cr": operation.RAW_CR,
-    "update_va": operation.RAW_UPDATE_VA,
-    "mmu_update": operation.RAW_MMU_UPDATE,
-    "pin": operation.RAW_PIN,
-    "unpin": operation.RAW_UNPIN,
-    "flush": operation.RAW_FLUSH,
-    "grant_write": operation.RAW_GRANT_WRITE,
-    "grant_unmap": operation.RAW_GRANT_UNMAP,
+CODES: dict[str, int] = {
+    "fetch": int(operation.RAW_FETCH),
+    "read": int(operation.RAW_READ),
+    "write": int(operation.RAW_WRITE),
+    "store": int(operation.RAW_STORE),
+    "cr3": int(operation.RAW_CR3),
+    "invlpg": int(operation.RAW_INVLPG),
+    "xen_write": int(operation.RAW_XEN_WRITE),
+    "nop": int(operation.RAW_NOP),
+    "event": int(operation.RAW_EVENT),
+    "dying": int(operation.RAW_DYING),
+    "cr": int(operation.RAW_CR),
+    "update_va": int(operation.RAW_UPDATE_VA),
+    "mmu_update": int(operation.RAW_MMU_UPDATE),
+    "pin": int(operation.RAW_PIN),
+    "unpin": int(operation.RAW_UNPIN),
+    "flush": int(operation.RAW_FLUSH),
+    "grant_write": int(operation.RAW_GRANT_WRITE),
+    "grant_unmap": int(operation.RAW_GRANT_UNMAP),
 }
 _CR = int(x86.CR_WP | x86.CR_NXE | x86.CR_PSE | x86.CR_PG)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Entries `index` of the table in `frame`, whose entry 0 maps vpn `page`: a part of the map of guest tables."""
-
-    label: str
-    level: int
-    frame: int
-    page: int
-    index: tuple[int, ...]
 
 
 class RawWork:
     """levels: 4, 3 (PAE) or 2; zone: frames 0..zone-1 have contents; cr3: frame of the first root (PAE: of its four entries).
 
     tables: {frame: {index: entry}} before tick 0 (indices of 8-byte entries, of 4-byte ones for levels=2); program: rows (code
-    of CODES or its number, va, value, size, user, vcpu), of which the last ones may be left out; cr: layout.CR_* bits;
+    of CODES or its number, va, value, size, user, vcpu), of which the last ones may be left out; cr: x86.CR_* bits;
     p2m_pages: pool pages that the p2m holds from the start; small_chunks: numbers of 2 MiB chunks that the hap road maps by
     4 KiB leaves whatever the scenario says; hap_pool: pages of the pool of the hap road, 0: as many as it can need.
     """
 
-    slots, processes, small_chunks, hap_pool = 0, (), (), 0
-    need_frames = 0  # every frame is kept
+    slots, hap_pool = 0, 0
+    processes: tuple[ProcessSpec, ...] = ()
+    small_chunks: Collection[int] = ()
+    need_frames = 0  # there is state for every frame
 
     def __init__(
         self,
@@ -81,7 +73,7 @@ class RawWork:
         bits, found, level = 10 if self.levels == 2 else 9, [], self.levels
         at = {self.cr3: 0}  # frame -> first vpn
         while level and at:
-            below = {}
+            below: dict[int, int] = {}
             for frame, page in at.items():
                 entries = self.tables.get(frame, {})
                 if entries:
@@ -97,8 +89,9 @@ class RawWork:
     def _rows(program: Iterable[tuple]) -> np.ndarray:
         """uint64[n, 3], as core/raw.py reads it."""
         rows = []
-        for code, *rest in program:
-            va, value, size, user, vcpu = (*rest, *(0,) * (5 - len(rest)))
+        for row in program:
+            cells: list[Any] = [*row, *(0,) * (6 - len(row))]
+            code, va, value, size, user, vcpu = cells
             number = int(CODES[code]) if isinstance(code, str) else int(code)
             if number == operation.RAW_STORE and not size:
                 size = 8
@@ -116,7 +109,11 @@ class RawWork:
                     words[frame, i] = entry
         return words
 
-    def fill(self, op: np.ndarray, credit: np.ndarray, tick: int) -> None:
-        """The operations of ticks tick+1 ... as the run loop takes them (workload.Work.fill)."""
-        op[:] = (np.arange(tick, tick + op.size, dtype=np.uint64) << operation.OP_VPN_SHIFT) | operation.RAW
+    def busy(self, vcpu: int) -> bool:
+        """Any vCPU may have rows of the program."""
+        return True
+
+    def fill(self, op: np.ndarray, credit: np.ndarray, t0: int) -> None:
+        """As Work.fill: op u64[n], credit u32[n]. Tick t0 + 1 performs row t0 of the program."""
+        op[:] = (np.arange(t0, t0 + op.size, dtype=np.uint64) << operation.OP_VPN_SHIFT) | operation.RAW
         credit[:] = 0

@@ -82,17 +82,17 @@ def read_trace(data: bytes, label: str) -> Trace:
     flags = np.zeros((3, pages.size), bool)
     for value in range(3):
         flags[value, page[kind == value]] = True
-    name = meta.get("name")
+    given = meta.get("name")
     trace = Trace(
-        name=name if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 32 else label[:32],
+        name=given if isinstance(given, str) and given.isprintable() and 0 < len(given) <= 32 else label[:32],
         pages=pages.copy(),
         writable=flags[2].copy(),
         executable=flags[0].copy(),
         events=events,
         accesses=accesses,
     )
-    for array in (trace.pages, trace.writable, trace.executable, trace.events):
-        array.flags.writeable = False
+    for read_only in (trace.pages, trace.writable, trace.executable, trace.events):
+        read_only.flags.writeable = False
     return trace
 
 

@@ -13,11 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from pagingviz.arch import x86
 from pagingviz.evidence.xen.script import Step
-from pagingviz.work.raw_guest import Shown
+from pagingviz.work.raw_guest import CODES
+from pagingviz.work.work import Shown
 
-FETCH, READ, WRITE, STORE, CR3, INVLPG, XEN_WRITE, NOP, _EVENT, _DYING, CR = range(11)  # codes of a RawWork program
-CR_WP, CR_PSE, CR_PG = 1, 64, 128
+FETCH, READ, WRITE, STORE, CR3, INVLPG, XEN_WRITE, NOP, CR = (  # codes of a RawWork program
+    CODES[name] for name in ("fetch", "read", "write", "store", "cr3", "invlpg", "xen_write", "nop", "cr")
+)
 FRAMES = 8192  # 32 MiB; Xen adds 16 special pages high up that the guest never touches
 SPECIAL = 16
 REGION, PAGES = 0x1000, 1024
@@ -66,7 +69,7 @@ class Guest:
     dispatch, region = DISPATCH, REGION
     # CR bits, pages of the pool that the p2m held (recorded: "p2m=8"), and the 2 MiB chunks that had 4 KiB leaves on the hap
     # road when the recordings began.
-    cr, p2m_pages = CR_WP | CR_PSE, 8
+    cr, p2m_pages = int(x86.CR_WP | x86.CR_PSE), 8
     small_chunks: ClassVar[tuple[int, ...]] = (0,)
 
     def __post_init__(self) -> None:
@@ -127,7 +130,7 @@ class Guest:
         """From the entry with paging off to the idle loop: paging on, the region numbered page by page."""
         at = self.at
         self._fetch(0x100)
-        self._row(CR, 0, CR_WP | CR_PSE | CR_PG)
+        self._row(CR, 0, int(x86.CR_WP | x86.CR_PSE | x86.CR_PG))
         self._fetch(0x100)
         self._touch(WRITE, at.stack)
         if at.levels == 3:  # its first L1 was out of sync before any CR3 load (recorded: RESYNC_FULL 0x106)

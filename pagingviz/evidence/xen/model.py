@@ -22,7 +22,8 @@ from pagingviz.machine.event_record import events_between
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.fields import pool_cap
 from pagingviz.scenario.scenario import Scenario
-from pagingviz.work.raw_guest import RawWork, Shown
+from pagingviz.work.raw_guest import RawWork
+from pagingviz.work.work import Shown
 
 CHUNK = 32  # rows between two looks at the event ring, which holds events.RING events
 DEFAULT_POOL = {"shadow": 320, "hap": 288, "pv": 161}  # libxl: 256 a vCPU + 2 (hap: 1) a MiB; PV: Xen's own, at ENABLE

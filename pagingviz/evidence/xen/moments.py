@@ -20,7 +20,7 @@ from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, flag_names
 from pagingviz.evidence.xen.script import COMMANDS, Step, parse
 from pagingviz.scenario.scenario import Scenario
-from pagingviz.work.raw_guest import RawWork
+from pagingviz.work.work import Work
 
 _ACTS = {"enable": "enable", "clean": "clean", "peek": "peek", "off": "off", "setpages": "pool"}
 
@@ -48,7 +48,7 @@ class Film:
     program: tuple
     moments: tuple[Moment, ...]
 
-    def work(self) -> RawWork:
+    def work(self) -> Work:
         """The recorded guest with its whole program."""
         return RecordedWork(guest_of(recording(self.name).guest), self.program, _aliases(self.name))
 

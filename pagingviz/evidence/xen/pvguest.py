@@ -8,11 +8,10 @@ to 15 change nothing there (no entry is written, no page dirtied).
 
 from __future__ import annotations
 
-from pagingviz.arch import operation
+from pagingviz.arch import operation, x86
 from pagingviz.evidence.xen.guest import BIT_9, PAGES, READ, WRITE, XEN_WRITE, Guest, Layout, Row, Word
-from pagingviz.work.raw_guest import Shown
+from pagingviz.work.work import Shown
 
-CR_WP, CR_NXE, CR_PG = 1, 8, 128
 FIRST, COPIES = 0x110, 4  # first page of the region, 0x112 in the rebuilt program; L1 tables: 0 to 8 MiB
 _MFN_LIST = 0x68  # where in start_info the address of the list stands
 _PLAIN, _WRITTEN, _READ_ONLY = 0x27, 0x67, 0x25  # the domain builder's P RW US A; D once the guest has stored; its tables
@@ -22,7 +21,7 @@ class PvGuest(Guest):
     """As Guest. Entries of tables() hold pfns: the machine makes them machine frames, as the domain builder does."""
 
     dispatch = 0x107
-    cr, p2m_pages = CR_WP | CR_NXE | CR_PG, 0
+    cr, p2m_pages = int(x86.CR_WP | x86.CR_NXE | x86.CR_PG), 0
     small_chunks = ()
 
     def __post_init__(self) -> None:

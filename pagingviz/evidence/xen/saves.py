@@ -37,7 +37,6 @@ from pagingviz.migration.policy import STOP, Policy, Stats
 from pagingviz.migration.state import Saved
 from pagingviz.scenario.fields import ScenarioError, one_of, quote
 from pagingviz.timeline.simulation import Simulation
-from pagingviz.work.raw_guest import RawWork
 from pagingviz.work.work import Work
 
 TABLE = "save_table.txt"
@@ -201,9 +200,9 @@ class LoopWork(RecordedWork):
         self.boot = len(boot)
         super().__init__(guest, (*boot, *loop), 0)
 
-    def fill(self, op: np.ndarray, credit: np.ndarray, tick: int) -> None:
-        """The operations of `tick` and those that follow: `op` and `credit`, uint64[n]; the loop begins again at its end."""
-        row = np.arange(tick, tick + op.size, dtype=np.int64)
+    def fill(self, op: np.ndarray, credit: np.ndarray, t0: int) -> None:
+        """The operations of tick `t0` and those that follow: `op` and `credit`, uint64[n]; the loop begins again at its end."""
+        row = np.arange(t0, t0 + op.size, dtype=np.int64)
         again = self.boot + (row - self.boot) % (len(self.program) - self.boot)
         op[:] = np.where(row < self.boot, row, again).astype(np.uint64) << operation.OP_VPN_SHIFT | operation.RAW
         credit[:] = 0
@@ -212,7 +211,7 @@ class LoopWork(RecordedWork):
 class RecordedMigration(Migration):
     """A migration over the recorded link. `ticks[k]`: guest operations while one page of live round k goes over it."""
 
-    def __init__(self, machine: Machine, work: Work | RawWork, recorded: Save, ticks: list[float]) -> None:
+    def __init__(self, machine: Machine, work: Work, recorded: Save, ticks: list[float]) -> None:
         self.ticks = ticks
         super().__init__(machine, work, P2M_SIZE[recorded.road], recorded.policy)
 

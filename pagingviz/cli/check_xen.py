@@ -1,4 +1,4 @@
-"""`python -m pagingviz check xen`: files in, report out."""
+"""`pagingviz check xen`: a script run by a real Xen, held beside the model. Files in, report out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pagingviz.cli.options import SCHEMA
 from pagingviz.evidence.xen.read import MAX_FILE
 from pagingviz.scenario.fields import ScenarioError, one_of, quote
 
 GUESTS = ("hvm64", "pae", "pv64")
 ROADS = ("shadow", "hap", "pv")
 SETTINGS = ("oos", "shopt", "xen", "pool", "floor")  # scenario fields that say how the recorded domain was made
-SCHEMA = 1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

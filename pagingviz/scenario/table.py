@@ -1,0 +1,373 @@
+"""The one table of fields: what decides a run (`Settings`), and how it is looked at (`View`). A row is a field.
+
+A row holds the field's rule and its words (fields.Field). The address, TOML and JSON, the command line, the sidebar, the
+headings of pages and the manual have them from here: a new field is one more row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from pagingviz.arch import x86, xen
+from pagingviz.manual.chapters import CHAPTERS
+from pagingviz.scenario.fields import MAX_FRAMES, MAX_TICK, MOST_FRAMES, POOL_HIGH, POOL_LOW, Field
+from pagingviz.scenario.roads import ROADS
+
+WORK, PAGING, MIGRATION = "Machine and work", "Paging and Xen", "Migration"  # sections of the sidebar
+SHOPT_HELP = {  # what each SHOPT bit does, in the order of xen.SHOPTS (Xen mm/shadow/private.h)
+    "writable_heuristic": "guess where known systems map their page tables before searching everywhere (h_1 to h_6)",
+    "early_unshadow": "two zero stores in a row mean that the table is being torn down",
+    "fast_fault_path": "magic entries for holes and devices: without effect here, since all memory is RAM",
+    "prefetch": "fill up to 31 neighbours with every entry",
+    "linux_l3_toplevel": "pin L3 tables as if they were roots, for early 64-bit Linux",
+    "skip_verify": "a store of one not-present entry over another needs no validation",
+    "virtual_tlb": "remember guest walks for the emulator",
+    "fast_emulation": "emulate the next store to the same page without a walk",
+    "out_of_sync": "let L1 tables be written freely until the next flush",
+}
+
+
+def declared(kind: str, default: Any, help: str, label: str = "", section: str = "", **rule: Any) -> Any:
+    """One row of the table: an attribute of the classes below, with what fields.Field says about it.
+
+    Without a label its name is what stands beside it.
+    """
+    return dataclasses.field(default=default, metadata={"kind": kind, "help": help, "label": label, "section": section, **rule})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a run. A value is checked by scenario.Scenario, which is made of these."""
+
+    road: str = declared("choice", "shadow", "How guest memory is translated.", section=WORK, choices=tuple(ROADS))
+    hap: str = declared("choice", "ept", "Nested tables of the hap road.", "nested tables", WORK, choices=x86.HAPS)
+    pml: int = declared(
+        "choice", 0, "1: EPT's page-modification logging on the hap road.", "page-modification log (EPT)", WORK, choices=(0, 1)
+    )
+    guest: str = declared(
+        "choice",
+        "hvm64",
+        "Paging mode of the guest: 64-bit, 32-bit PAE, or 32-bit with two levels.",
+        "guest paging",
+        PAGING,
+        choices=x86.GUESTS,
+    )
+    direct_map_pages: str = declared(
+        "choice",
+        "4k",
+        "Pages of the kernel's direct map; large: 2 MiB, or 4 MiB with guest=hvm32; huge: 1 GiB.",
+        "kernel's direct map",
+        PAGING,
+        choices=("4k", "large", "huge"),
+    )
+    wp: int = declared("choice", 1, "CR0.WP: 0 lets the kernel write to read-only pages.", "CR0.WP", PAGING, choices=(0, 1))
+    smep: int = declared(
+        "choice", 0, "CR4.SMEP: 1 keeps the kernel from running user pages.", "CR4.SMEP", PAGING, choices=(0, 1)
+    )
+    smap: int = declared(
+        "choice", 0, "CR4.SMAP: 1 keeps the kernel from touching user pages.", "CR4.SMAP", PAGING, choices=(0, 1)
+    )
+    nx: int = declared(
+        "choice", 1, "EFER.NXE: 1 lets pages forbid execution (not with guest=hvm32).", "EFER.NXE", PAGING, choices=(0, 1)
+    )
+    pse: int = declared("choice", 1, "CR4.PSE: with guest=hvm32 1 allows 4 MiB pages.", "CR4.PSE", PAGING, choices=(0, 1))
+    core: str = declared("choice", "skylake", "Processor whose TLB sizes the vCPUs have.", choices=tuple(x86.CORES))
+    vcpus: int = declared(
+        "int",
+        1,
+        "Virtual CPUs, a tick each in turn; programs are dealt out to them.",
+        "vCPUs",
+        PAGING,
+        bounds=(1, 4),
+        after="direct_map_pages",
+    )
+    frames: int = declared(
+        "int",
+        256,
+        f"Guest memory in frames of 4 KiB; more than {MAX_FRAMES} on the bare and hap roads only.",
+        "guest frames",
+        WORK,
+        bounds=(64, MOST_FRAMES),
+    )
+    pool: int = declared(
+        "int",
+        64,
+        "Pages of the shadow pool; real Xen never goes below 128 a vCPU.",
+        "shadow pool pages",
+        WORK,
+        bounds=(POOL_LOW, POOL_HIGH),
+    )
+    oos: int = declared(
+        "choice",
+        1,
+        "1: the shadow road lets L1 tables go out of sync; 0: every store to one is emulated.",
+        "out-of-sync tables",
+        PAGING,
+        choices=(0, 1),
+        after="xen",
+    )
+    shopt: int = declared(
+        "int",
+        511,
+        "Optimisations of the shadow road, Xen's SHOPT bits: 1 guesses, 2 early unshadow, 8 prefetch, "
+        "16 pinned L3s, 32 skip verify, 64 virtual TLB, 128 fast emulation, 256 out of sync; 511: all.",
+        "shadow optimisations (shopt)",
+        PAGING,
+        bounds=(0, 511),
+        bits=SHOPT_HELP,
+        what="Optimisations of Xen's shadow code, SHOPT_* in shadow/private.h",
+        after="floor",
+    )
+    xen: str = declared(
+        "choice", "master", "Version of Xen, where they differ visibly.", "version of Xen", PAGING, choices=xen.XENS
+    )
+    floor: int = declared(
+        "choice",
+        0,
+        "1: the shadow pool has Xen's own minimum size; 0: a toy pool may be smaller.",
+        "Xen's own minimum pool",
+        PAGING,
+        choices=(0, 1),
+    )
+    superpages: int = declared(
+        "choice",
+        0,
+        "1: the hap road maps whole 2 MiB chunks with one leaf; 2: also whole GiBs.",
+        "superpages (1: 2 MiB, 2: also 1 GiB)",
+        WORK,
+        choices=(0, 1, 2),
+    )
+    trace: str = declared(
+        "traces",
+        "gzip",
+        "Recorded programs, separated by commas: shipped names, or the sha256 of an uploaded file.",
+        "recorded programs",
+        WORK,
+        what="The trace",
+    )
+    work: str = declared(
+        "work",
+        "",
+        "Generators, separated by commas: uniform:PAGES, zipf:PAGES[:EXPONENT], sequential:PAGES[:REPEAT], "
+        "hotcold:PAGES[:HOT[:PERCENT]], fork:PAGES, idle.",
+        "generators",
+        WORK,
+    )
+    quantum: int = declared("int", 1000, "Ticks a process runs before the next one.", section=WORK, bounds=(1, 10**6))
+    order: str = declared(
+        "order", "", "Time slices in turn: programs, then generators, numbered from 0, e.g. 0,1,0,2; empty: each."
+    )
+    seed: int = declared("int", 1, "Seed of the generators.", section=WORK, bounds=(0, 2**63 - 1))
+    write: int = declared(
+        "int", 30, "Percent of the accesses of generators that are writes.", "writes of generators (%)", WORK, bounds=(0, 100)
+    )
+    direct_map: str = declared(
+        "address",
+        "linux",
+        "Where the guest kernel maps all its memory: linux, linux420 or an address.",
+        bounds=(0xFFFF800000000000, 0xFFFFFFFFC0000000),
+    )
+    clean: str = declared(
+        "choice",
+        "blow",
+        "What CLEAN does to shadows: blow, as Xen does, throws all away; revoke searches all of them for "
+        "every writable frame and takes write access away.",
+        choices=("blow", "revoke"),
+    )
+    clean_every: int = declared(
+        "int", 0, "While log-dirty is on, a CLEAN by itself every so many ticks; 0: none.", bounds=(0, MAX_TICK)
+    )
+    do: str = declared(
+        "do",
+        "",
+        "Commands at ticks: enable, clean, peek, off, blow, pool:N, flush, and dm:GFN[:N], a device that writes N "
+        "frames from GFN on; e.g. enable@300,pool:64@1200.",
+    )
+    migrate: str = declared(
+        "choice",
+        "no",
+        "How the guest is moved to another host: precopy, as Xen does; stop: suspended, then copied; postcopy: "
+        "moved first, copied then; hybrid: one round live, the rest as postcopy; remus: checkpoint after checkpoint.",
+        choices=("no", "precopy", "stop", "postcopy", "hybrid", "remus"),
+        words=("no migration", "pre-copy", "stop-and-copy", "post-copy", "hybrid", "Remus"),
+    )
+    migrate_at: int = declared(
+        "int", 1000, "Tick at which the migration begins.", "begins at tick", MIGRATION, bounds=(0, MAX_TICK)
+    )
+    policy: str = declared(
+        "choice",
+        "xen",
+        "When pre-copy stops: xen (fewer than 50 pages, or 5 rounds), legacy (29 rounds, 3 times the guest, "
+        "pages dirty again are skipped), clark (rate-adaptive), qemu (downtime), numbers (target, rounds, factor, skip).",
+        "when to stop",
+        MIGRATION,
+        choices=("xen", "legacy", "clark", "qemu", "numbers"),
+    )
+    target: int = declared(
+        "int", 50, "policy=numbers: stop below so many dirty pages.", "stop below pages", MIGRATION, bounds=(1, MOST_FRAMES)
+    )
+    rounds: int = declared("int", 5, "policy=numbers: stop after so many rounds.", "most rounds", MIGRATION, bounds=(1, 100))
+    factor: int = declared(
+        "int",
+        0,
+        "policy=numbers: stop when so many times the guest are sent; 0: never.",
+        "most times the guest",
+        MIGRATION,
+        bounds=(0, 100),
+    )
+    skip: int = declared(
+        "choice",
+        0,
+        "policy=numbers: 1 skips pages dirty again when their batch begins.",
+        "skip what is dirty again",
+        MIGRATION,
+        choices=(0, 1),
+    )
+    downtime: int = declared(
+        "int",
+        300,
+        "policy=qemu: microseconds that what is left may take.",
+        "downtime allowed, µs",
+        MIGRATION,
+        bounds=(1, 10**9),
+    )
+    bandwidth: int = declared(
+        "int", 1250, "Of the link between the hosts, MB a second (1250: 10 Gb/s).", "link, MB/s", MIGRATION, bounds=(1, 10**6)
+    )
+    latency: int = declared("int", 50, "Of the link, one way, microseconds.", "latency, µs", MIGRATION, bounds=(0, 10**6))
+    page_overhead: int = declared(
+        "int", 0, "Nanoseconds that each page costs beside its bytes.", "overhead of a page, ns", MIGRATION, bounds=(0, 10**6)
+    )
+    pace: int = declared(
+        "int",
+        20,
+        "Guest speed against link speed: ticks while one page goes over the wire, exits aside.",
+        "guest: ticks a page on the wire",
+        MIGRATION,
+        bounds=(1, 10**6),
+        after="downtime",
+    )
+    tracking: str = declared(
+        "choice",
+        "costs",
+        "costs: exits take time by the table of costs; free: only the guest's own work does.",
+        "price of tracking",
+        MIGRATION,
+        choices=("costs", "free"),
+    )
+    zeros: int = declared(
+        "choice", 0, "1: pages never written go as one byte.", "zero pages as a byte", MIGRATION, choices=(0, 1)
+    )
+    xbzrle: int = declared(
+        "int",
+        0,
+        "Pages of a cache of what was sent: those go as what differs; 0: none.",
+        "XBZRLE cache, pages",
+        MIGRATION,
+        bounds=(0, 10**6),
+    )
+    throttle: int = declared(
+        "choice",
+        0,
+        "1: auto-converge, a guest that dirties too fast is slowed down.",
+        "auto-converge",
+        MIGRATION,
+        choices=(0, 1),
+    )
+    prefetch: int = declared(
+        "int",
+        0,
+        "postcopy, hybrid: pages after a wanted one that come along with it.",
+        "pages with a wanted one",
+        MIGRATION,
+        bounds=(0, 1023),
+    )
+    epoch: int = declared(
+        "int", 2000, "remus: ticks between two checkpoints.", "Remus: ticks an epoch", MIGRATION, bounds=(1, 10**6)
+    )
+    epochs: int = declared(
+        "int", 10, "remus: checkpoints until the primary stops.", "Remus: epochs", MIGRATION, bounds=(1, 500)
+    )
+    fail: str = declared(
+        "fail",
+        "",
+        "What goes wrong: link:N, the link is lost after N pages; p2m:N, a PV guest changes its list of frames "
+        "after N pages; flux:GFN, that PV table cannot be sent while the guest runs.",
+        "what goes wrong",
+        MIGRATION,
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """How a machine is looked at: everything in an address that is not of the scenario, in the order in which it is written.
+
+    tick: None is the scenario's own `start`. recording, row: "" and None are the first ones. gva, access: None and "" are
+    those of the tick's last access; ref: None is all references. theme: "" is what the browser prefers.
+    """
+
+    tick: int | None = declared("int", None, "the moment; without it the scenario's own start", bounds=(0, MAX_TICK))
+    play: bool = declared("switch", False, "whether it runs")
+    present: bool = declared("switch", False, "presenter mode: picture, sentence and player alone, in large type")
+    bits: str = declared(
+        "name",
+        "round",
+        "what the dirty bitmap tells",
+        "The cells tell",
+        "dirty-bitmap",
+        choices=("round", "often", "who"),
+        words=("This round", "How often", "Who set it"),
+        what="The view of bits",
+    )
+    recording: str = declared("name", "", "of the page Real Xen: what it shows", "Recording", "real-xen", what="The recording")
+    row: int | None = declared("int", None, "of the page Real Xen: what it shows", section="real-xen", bounds=(0, 99_999))
+    gva: int | None = declared(
+        "gva", None, "of the page Translation: the address; without it the tick's last access", section="translation"
+    )
+    access: str = declared(
+        "name",
+        "",
+        "of the page Translation: the kind of access",
+        "Access",
+        "translation",
+        choices=("read", "write", "fetch"),
+        what="The access",
+    )
+    ref: int | None = declared(
+        "int", None, "of the page Translation: references made so far; without it all", section="translation", bounds=(0, 99)
+    )
+    part: str = declared(
+        "name",
+        next(iter(CHAPTERS)),
+        "of the page Manual: the chapter",
+        "Chapter",
+        "manual",
+        choices=tuple(CHAPTERS),
+        words=tuple(CHAPTERS.values()),
+        what="The chapter",
+    )
+    theme: str = declared("name", "", "colours; without it those of your browser", choices=("light", "dark"), what="The theme")
+
+
+def _rows(table: type) -> tuple[Field, ...]:
+    return tuple(
+        Field(**{"name": f.name, "default": f.default, **f.metadata, "label": f.metadata["label"] or f.name})
+        for f in dataclasses.fields(table)
+    )
+
+
+FIELDS = _rows(Settings)
+VIEW_FIELDS = _rows(View)
+FIELD: dict[str, Field] = {field.name: field for field in (*FIELDS, *VIEW_FIELDS)}
+
+
+def of_section(section: str) -> tuple[Field, ...]:
+    """The scenario's fields of a section of the sidebar, in the order in which they are shown."""
+    found = [field for field in FIELDS if field.section == section]
+    shown = [field for field in found if not field.after]
+    for field in found:
+        if field.after:
+            shown.insert(shown.index(FIELD[field.after]) + 1, field)
+    return tuple(shown)
