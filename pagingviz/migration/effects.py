@@ -241,7 +241,7 @@ class ImageEffect(Effect):
 
 @dataclass(frozen=True)
 class HandOver(ImageEffect):
-    """The source as it was when the guest left it; `arrived`, bool[modelled]: which of its pages are on the destination already."""
+    """The source as it was when the guest left it; `arrived`, bool[modelled]: which of its pages have arrived."""
 
     image: Image
     arrived: np.ndarray
