@@ -65,12 +65,12 @@ class Busy(Effect):
 
 
 class LoopEffect(Effect):
-    """Of what the loop of pre-copy knows: the policy's answers, readings, the set that is sent next."""
+    """Changes what the loop of pre-copy knows: the policy's answers, readings, the set that is sent next."""
 
 
 @dataclass(frozen=True)
 class Begin(LoopEffect):
-    """The migration begins now: its times count from here, and the policy hears that every entry is dirty."""
+    """The migration begins now: its times count from here, and the first dirty_count of the policy is every entry."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Defer(LoopEffect):
 
 
 class RoundEffect(Effect):
-    """Of where a round is, and pages that are sent in it."""
+    """Changes how much of a round is sent; sends pages."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class SendState(RoundEffect):
 
 
 class TurnEffect(Effect):
-    """Of a turn of the migration: the guest stops or goes on, or all is over."""
+    """Changes the phase: the guest stops or goes on, or the migration is over."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class Finish(TurnEffect):
 
 
 class ImageEffect(Effect):
-    """Of what post-copy and Remus set aside of a host's memory."""
+    """Changes what post-copy and Remus have saved of the memory of a host, or wait for."""
 
 
 @dataclass(frozen=True)

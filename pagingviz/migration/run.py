@@ -139,7 +139,7 @@ class Migration(Situation):
         return int(m.sys[0].no_memory) == failed
 
     def _read_bitmap(self) -> np.ndarray | None:
-        """CLEAN. The policy hears the number that the hypervisor counted, which can be more: ENABLE does not reset it."""
+        """CLEAN. The policy is given the number that the hypervisor counted, which can be more: ENABLE does not reset it."""
         dirty = np.union1d(self.machine.dirty_frames(), self.machine.logged_frames())
         if not self._command("clean"):
             return None
