@@ -110,9 +110,9 @@ _u = [(name, "u8") for name in (
     # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: the processor may log
     # what becomes dirty; ept_ad: EPTP.AD, on while it does; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by
     # host frame
-    # frame_words: how many frames have words in the regions by frame: all if spread is 0, else 2**run_bits of every 2**spread;
+    # modelled: how many frames have words in the regions by frame: all if spread is 0, else 2**run_bits of every 2**spread;
     # ram_*: where the machine frames lie (frames.py); kslots: L3 tables of the direct map
-    "frame_words", "spread", "run_bits", "ram_base", "ram_shift", "ram_whole", "kslots",
+    "modelled", "spread", "run_bits", "ram_base", "ram_shift", "ram_whole", "kslots",
     "pv", "npt", "pml", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
     "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",

@@ -152,7 +152,7 @@ def count_afresh(s, a):
 
     What has been stored to since then, and has no bit, is a dirty page that log-dirty has missed.
     """
-    for k in range(s.frame_words):
+    for k in range(s.modelled):
         a[s.o_cver + k] = a[s.o_ver + k]
 
 

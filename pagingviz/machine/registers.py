@@ -32,7 +32,7 @@ def _memory(machine: Machine, work: Work) -> None:
     """How many frames there are, which have state, and where they lie in the machine."""
     s, sc, modelled = machine.sys[0], machine.scenario, machine.modelled
     s.frames, s.zone = sc.frames, work.zone
-    s.frame_words, s.spread, s.run_bits = modelled.count, modelled.spread, modelled.bits
+    s.modelled, s.spread, s.run_bits = modelled.count, modelled.spread, modelled.bits
     s.ram_base, s.ram_shift, s.ram_whole = placing(sc) if road_of(sc).hypervisor else (0, 0, 0)
     small = s.ram_base + sc.frames <= 1 << int(x86.MAXPHYADDR - x86.PAGE_BITS)
     s.maxphys = x86.MAXPHYADDR if small else x86.MAXPHYADDR_SERVER

@@ -19,7 +19,7 @@ def bitmap(s, a):
     if s.failed_allocs != ZERO:  # then PEEK and CLEAN fail: nobody takes the bits for complete
         return ZERO
     n = ZERO
-    for k in range(s.frame_words):
+    for k in range(s.modelled):
         gfn = frame_at(s, U(k))
         dirty = logdirty.is_dirty(s, a, gfn)
         if dirty:

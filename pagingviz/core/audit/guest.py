@@ -22,11 +22,11 @@ def shares(s, cpus, a):
     """The share count of a frame is the number of user entries that map it, in all tables of all processes."""
     if s.rows != ZERO:
         return ZERO
-    clear_tmp(s, a, s.frame_words)
+    clear_tmp(s, a, s.modelled)
     for proc in range(s.processes):
         if a[s.o_roots + proc] != NONE:
             _count(s, cpus[0], a, a[s.o_roots + proc])
-    for k in range(s.frame_words):
+    for k in range(s.modelled):
         if a[s.o_tmp + k] != a[s.o_share + k]:
             return broken(rules.SHARES, frame_at(s, U(k)))
     return ZERO

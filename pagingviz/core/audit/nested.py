@@ -22,7 +22,7 @@ def leaves(s, a):
     """
     if s.npt != ZERO:
         return _npt_leaves(s, a)
-    for k in range(s.frame_words):
+    for k in range(s.modelled):
         gfn = frame_at(s, U(k))
         page, level, recalc = s.hap_root, U(4), ZERO
         while True:
@@ -51,7 +51,7 @@ def leaves(s, a):
 @jit
 def _npt_leaves(s, a):
     """The same of NPT, whose recalculation waits in an entry's U bit (nested/npt.py)."""
-    for k in range(s.frame_words):
+    for k in range(s.modelled):
         gfn = frame_at(s, U(k))
         page, shift, waits = s.hap_root, U(27), False
         e = a[entry_at(s, page, (gfn >> shift) & U(511))]
