@@ -179,8 +179,8 @@ def step(s, c, a, gva, level):
 
 @jit
 def _host_of(s, c, a, tab):
-    """The host's frame of a guest table that is just being read: under HAP the nested walk before it has found that."""
-    if s.road == xen.HAP:
+    """The host's frame of a guest table that is being read: where there are nested tables, the walk of these has found it."""
+    if s.hap_root != NONE:
         return c.n_frame
     return mfn_of(s, a, tab) if tab < s.frames else tab
 
