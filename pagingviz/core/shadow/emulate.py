@@ -186,16 +186,7 @@ def _second_half(s, c, a, gva):
     rows of its program are the instructions. True when the entry is whole. Source: multi.c: sh_page_fault.
     """
     if c.pair_va != NONE:
-        va = c.pair_va
-        c.pair_va = NONE
-        target = gva_to_gfn(s, c, a, va, x86.WRITE)
-        if target == NONE:
-            s.shadow_em_ex_fail += ONE
-            s.tflags[c.id] |= xen.SF_LAST_FAILED
-            return False
-        c.pair_done = ONE
-        _extra_store(s, c, a, gva, va, target, _FOUR, c.pair_value)
-        return _completes(gva, va)
+        return _emulate_announced(s, c, a, gva)
     whole = False
     for _ in range(_FOUR):
         row = s.row + s.skip_rows + ONE
@@ -206,27 +197,8 @@ def _second_half(s, c, a, gva):
         code, size = head & U(255), (head >> U(24)) & U(255)
         if (head >> U(8)) & U(255) != c.id:
             return whole
-        fits = (
-            code == operation.RAW_FETCH
-            or code == operation.RAW_READ
-            or code == operation.RAW_WRITE
-            or code == operation.RAW_STORE
-            or code == operation.RAW_NOP
-        )
-        target = ZERO
-        if (head >> U(16)) & ONE:  # a row in user mode: the emulator does not change the privilege level
-            fits = False
-        if fits and code != operation.RAW_NOP:
-            kind = (
-                x86.WRITE
-                if code == operation.RAW_WRITE or code == operation.RAW_STORE
-                else (x86.FETCH if code == operation.RAW_FETCH else x86.READ)
-            )
-            target = gva_to_gfn(s, c, a, va, kind)
-            fits = target != NONE and target < s.frames
-        if fits and code == operation.RAW_WRITE and is_page_table(s, a, target):
-            fits = False
-        if not fits:
+        target = _target_of_row(s, c, a, head, va)
+        if target == NONE:
             s.shadow_em_ex_fail += ONE
             s.tflags[c.id] |= xen.SF_LAST_FAILED
             return whole
@@ -240,6 +212,47 @@ def _second_half(s, c, a, gva):
             _data_write(s, c, a, target)
         s.shadow_em_ex_non_pt += ONE
     return whole
+
+
+@jit
+def _emulate_announced(s, c, a, gva):
+    """Emulate the store that the guest's kernel has announced in c.pair_va. True when the entry at `gva` is whole then."""
+    va = c.pair_va
+    c.pair_va = NONE
+    target = gva_to_gfn(s, c, a, va, x86.WRITE)
+    if target == NONE:
+        s.shadow_em_ex_fail += ONE
+        s.tflags[c.id] |= xen.SF_LAST_FAILED
+        return False
+    c.pair_done = ONE
+    _extra_store(s, c, a, gva, va, target, _FOUR, c.pair_value)
+    return _completes(gva, va)
+
+
+@jit
+def _target_of_row(s, c, a, head, va):
+    """Frame that a row of a raw guest's program accesses at `va` (0 for a NOP), or NONE when the emulator cannot do it.
+
+    `head`: the first word of the row (raw.py). The emulator does not change the privilege level, so it does no row in user mode.
+    """
+    code = head & U(255)
+    known = (
+        code == operation.RAW_FETCH
+        or code == operation.RAW_READ
+        or code == operation.RAW_WRITE
+        or code == operation.RAW_STORE
+        or code == operation.RAW_NOP
+    )
+    if not known or (head >> U(16)) & ONE:
+        return NONE
+    if code == operation.RAW_NOP:
+        return ZERO
+    stores = code == operation.RAW_WRITE or code == operation.RAW_STORE
+    kind = x86.WRITE if stores else (x86.FETCH if code == operation.RAW_FETCH else x86.READ)
+    target = gva_to_gfn(s, c, a, va, kind)
+    if target >= s.frames or (code == operation.RAW_WRITE and is_page_table(s, a, target)):
+        return NONE
+    return target
 
 
 @jit
