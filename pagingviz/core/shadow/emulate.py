@@ -233,7 +233,7 @@ def _emulate_announced(s, c, a, gva):
 def _target_of_row(s, c, a, head, va):
     """Frame that a row of a raw guest's program accesses at `va` (0 for a NOP), or NONE when the emulator cannot do it.
 
-    `head`: the first word of the row (raw.py). The emulator does not change the privilege level, so it does no row in user mode.
+    `head`: the first word of the row (raw.py). The emulator does not change the privilege level: no row in user mode fits.
     """
     code = head & U(255)
     known = (
