@@ -80,7 +80,7 @@ class PvKernel(GuestKernel):
         self.m.road.new_user_baseptr(self.user[root])
 
     def reload(self, root):
-        self.wherever(root, self.m.road.flush_local)
+        self.on_vcpus_with(root, self.m.road.flush_local)
 
     def runs(self, vcpu, root):
         return vcpu.kernel_root == root
