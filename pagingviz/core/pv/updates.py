@@ -125,38 +125,38 @@ def hold(s, c, a, gfn, level):
         return counted == _COUNTED
     _promote(s, c, a, gfn)
     s.t_page[level - ONE], s.t_idx[level - ONE] = gfn, ZERO
-    at = level
+    current = level
     while True:
-        table, i = s.t_page[at - ONE], s.t_idx[at - ONE]
+        table, i = s.t_page[current - ONE], s.t_idx[current - ONE]
         if i == x86.ENTRIES:
-            if at == level:
+            if current == level:
                 return True
-            at += ONE
+            current += ONE
             continue
-        s.t_idx[at - ONE] = i + ONE
+        s.t_idx[current - ONE] = i + ONE
         entry = get_entry(s, a, FOUR, table, i)
         if (entry & x86.P) == ZERO:
             continue
-        if at == ONE:
+        if current == ONE:
             if _hold_page(s, a, entry):
                 continue
         else:
             child = _child(s, a, entry)
-            counted = _count(s, a, child, at - ONE) if child != NONE else _REFUSED
+            counted = _count(s, a, child, current - ONE) if child != NONE else _REFUSED
             if counted == _FRESH:
                 _promote(s, c, a, child)
-                at -= ONE
-                s.t_page[at - ONE], s.t_idx[at - ONE] = child, ZERO
+                current -= ONE
+                s.t_page[current - ONE], s.t_idx[current - ONE] = child, ZERO
             if counted != _REFUSED:
                 continue
-        while at <= level:  # undo what has been counted on the way down
-            table = s.t_page[at - ONE]
-            k = s.t_idx[at - ONE] - ONE
+        while current <= level:  # undo what has been counted on the way down
+            table = s.t_page[current - ONE]
+            k = s.t_idx[current - ONE] - ONE
             while k != ZERO:
                 k -= ONE
-                _put_entry(s, c, a, get_entry(s, a, FOUR, table, k), at)
+                _put_entry(s, c, a, get_entry(s, a, FOUR, table, k), current)
             _uncount(s, c, a, table)
-            at += ONE
+            current += ONE
         return False
 
 
@@ -171,23 +171,23 @@ def drop(s, c, a, gfn, level):
     if not _uncount(s, c, a, gfn):
         return
     s.d_page[level - ONE], s.d_idx[level - ONE] = gfn, ZERO
-    at = level
+    current = level
     while True:
-        table, i = s.d_page[at - ONE], s.d_idx[at - ONE]
+        table, i = s.d_page[current - ONE], s.d_idx[current - ONE]
         if i == x86.ENTRIES:
-            if at == level:
+            if current == level:
                 return
-            at += ONE
+            current += ONE
             continue
-        s.d_idx[at - ONE] = i + ONE
-        entry = get_entry(s, a, FOUR, table, i if at == ONE else _INDEX - i)
+        s.d_idx[current - ONE] = i + ONE
+        entry = get_entry(s, a, FOUR, table, i if current == ONE else _INDEX - i)
         if (entry & x86.P) == ZERO:
             continue
-        if at == ONE:
+        if current == ONE:
             _put_page(s, c, a, entry)
         elif _uncount(s, c, a, guest_frame(s, a, entry)):
-            at -= ONE
-            s.d_page[at - ONE], s.d_idx[at - ONE] = guest_frame(s, a, entry), ZERO
+            current -= ONE
+            s.d_page[current - ONE], s.d_idx[current - ONE] = guest_frame(s, a, entry), ZERO
 
 
 @jit
