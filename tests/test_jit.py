@@ -123,16 +123,16 @@ def imports(path: Path) -> set[str]:
 def kernel_files() -> set[Path]:
     """The files with kernels, and those they import names from: all a compiled kernel can depend on."""
     with_kernels = {path for path in PACKAGE.rglob("*.py") if path != JIT and has_kernel(path)}
-    assert with_kernels, "no kernel found: this test looks for functions decorated with @jit, @entry or @far"
+    assert with_kernels, "no kernel found: this test looks for functions decorated with @jit, @entry or @by_address"
     names = [name.split(".") for path in with_kernels for name in imports(path)]
     used = {PACKAGE.parent.joinpath(*name).with_suffix(".py") for name in names if name[0] == "pagingviz"}
     return with_kernels | {path for path in used if path.is_file()}
 
 
 def has_kernel(path: Path) -> bool:
-    """Whether a file has a function decorated with @jit, @entry or @far."""
+    """Whether a file has a function decorated with @jit, @entry or @by_address."""
     return any(
-        isinstance(node, ast.FunctionDef) and {ast.unparse(d) for d in node.decorator_list} & {"jit", "entry", "far"}
+        isinstance(node, ast.FunctionDef) and {ast.unparse(d) for d in node.decorator_list} & {"jit", "entry", "by_address"}
         for node in ast.walk(ast.parse(path.read_text()))
     )
 
@@ -143,7 +143,7 @@ def test_python_calls_entries_only():
         ".".join([*path.relative_to(PACKAGE.parent).with_suffix("").parts, node.name])
         for path in (PACKAGE / "core").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef) and {ast.unparse(d) for d in node.decorator_list} & {"jit", "far"}
+        if isinstance(node, ast.FunctionDef) and {ast.unparse(d) for d in node.decorator_list} & {"jit", "by_address"}
     }
     assert len(inner) > 300
     outside = [path for path in PACKAGE.rglob("*.py") if PACKAGE / "core" not in path.parents]

@@ -117,7 +117,7 @@ def by_access(machine, vcpu, gva, kind, user):
     """(TLB rights, references made) that the access itself leaves when only the TLB is empty."""
     sys, cpu, a = copied(machine)
     sys[0].tlb_gen[vcpu] += 1
-    r = from_python(access.far_access)(sys[0], cpu[vcpu], a, U(gva), U(kind), U(user), ZERO, ZERO)
+    r = from_python(access.access_by_address)(sys[0], cpu[vcpu], a, U(gva), U(kind), U(user), ZERO, ZERO)
     assert r == 0
     entry = tlb_entry(SimpleNamespace(sys=sys.view(np.recarray), cpu=cpu.view(np.recarray)), vcpu, gva)
     return entry.rights, int(sys[0].walk_refs) - int(machine.sys[0].walk_refs)

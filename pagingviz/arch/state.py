@@ -92,7 +92,7 @@ COUNTERS = XEN_COUNTERS + PV_COUNTERS + OUR_COUNTERS
 
 # ---- the machine's record. Offsets (o_*) are word indexes into the arena.
 ARENA = (  # name, meaning
-    "ver", "cver", "info", "p2m", "m2p", "share", "dround",  # by gfn, of kept frames (m2p: by mfn - RAM_BASE)
+    "ver", "cver", "info", "p2m", "m2p", "share", "dround",  # by gfn, of frames that have words (m2p: by mfn - RAM_BASE)
     "tstack", "dstack", "roots", "uroots",  # guest kernel: free stacks, process roots (of a PV guest for its user mode, too)
     "sparse",  # n_sparse pairs (physical address of an 8-byte word, the word): tables outside the zone
     "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore",  # by pool page
@@ -109,20 +109,22 @@ _u = [(name, "u8") for name in (
     # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: the processor may log
     # what becomes dirty; ept_ad: EPTP.AD, on while it does; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by
     # host frame
-    # kept: frames that have words in the regions by frame: all if spread is 0, else 2**run_bits of every 2**spread;
+    # modelled: how many frames have words in the regions by frame: all if spread is 0, else 2**run_bits of every 2**spread;
     # ram_*: where the machine frames lie (frames.py); kslots: L3 tables of the direct map
-    "kept", "spread", "run_bits", "ram_base", "ram_shift", "ram_whole", "kslots",
+    "modelled", "spread", "run_bits", "ram_base", "ram_shift", "ram_whole", "kslots",
     "pv", "npt", "pml", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
     "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
     "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip
-# Kernels that others call through an address in s.far (core/build/far.py), in the order in which they need each other.
-FAR = ("write_event", "destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "_brute_force", "remove_write_access",
+# Kernels that others call through an address in s.addresses (core/build/by_address.py), each after those that it calls.
+BY_ADDRESS = (
+       "write_event", "destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "_brute_force", "remove_write_access",
        "remove_shadows", "_resync", "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3",
        "update_modes", "hold", "drop", "modify", "mmu_update", "update_va_mapping", "remap", "ptwr", "pin", "unpin",
-       "new_baseptr", "toggle", "second", "handle_exit", "miss", "far_access", "store", "load_cr3", "clear_frame",
+       "new_baseptr", "toggle", "second", "handle_exit", "miss", "access_by_address", "store", "load_cr3", "clear_frame",
        "free_frame", "make_path", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
-SCRATCH = ("far", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")  # not part of the state: see digest
+# Not part of the state: see Machine.digest.
+SCRATCH = ("addresses", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_mask", "stop_hit")
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
      + [(name, "u8", MAX_VCPUS) for name in (
@@ -134,12 +136,12 @@ SYS_DTYPE = np.dtype(
         ("vtlb_frame", "u8", MAX_VCPUS * VTLB), ("vtlb_err", "u8", MAX_VCPUS * VTLB), ("first_va", "u8", MAX_VCPUS),
         ("last_tick", "u8", 64), ("d_head", "u8", 4), ("d_page", "u8", 4), ("d_idx", "u8", 4),
         ("t_page", "u8", 4), ("t_idx", "u8", 4)]
-     + [("far", "u8", len(FAR))] + [(name, "u8") for name in SCRATCH[1:]]), align=True)  # fmt: skip
+     + [("addresses", "u8", len(BY_ADDRESS))] + [(name, "u8") for name in SCRATCH[1:]]), align=True)  # fmt: skip
 # The path of the last walk (core/walk/page_walk.py). w_all, w_any: its entries ANDed and ORed, without PAE's PDPTE;
 # w_mask: bits reserved in all of them; w_next: the table to read next.
 # n_*: the last walk of nested tables, x_*: the last exit (core/nested/walk.py).
 CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf", "w_size", "w_rights", "w_missing", "w_rsvd", "w_l1e", "w_all", "w_any", "w_mask",
-               "w_next", "w_err", "hw_err", "kept_flags", "pair_va", "pair_value", "pair_done",
+               "w_next", "w_err", "hw_err", "saved_flags", "pair_va", "pair_value", "pair_done",
                "n_frame", "n_store", "tlb_rights", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
 CPU_DTYPE = np.dtype(
     (np.record, [("id", "u8"), ("clock", "u8"), ("levels", "u8"), ("pdpte", "u8", 4), ("big_gen", "u8"),

@@ -7,7 +7,7 @@ hardware does.
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.frames import word_of
@@ -130,7 +130,7 @@ def _miss_pv(s, c, a, gva, kind, user, size, value):
             return result
 
 
-@far
+@by_address
 def miss(s, c, a, gva, vpn, kind, user, size, value):
     """What the hardware does when the TLB has no translation. `vpn`: number of the page of `gva`. Returns as `access`.
 
@@ -179,13 +179,13 @@ def access(s, c, a, gva, kind, user, size, value):
     return DONE
 
 
-@far
-def far_access(s, c, a, gva, kind, user, size, value):
+@by_address
+def access_by_address(s, c, a, gva, kind, user, size, value):
     """The same as `access`, for kernels that need it seldom."""
     return access(s, c, a, gva, kind, user, size, value)
 
 
-@far
+@by_address
 def store(s, c, a, gfn, i, value):
     """The guest's kernel stores `value` in entry `i` of the table in frame `gfn`, through its direct map.
 
@@ -199,7 +199,7 @@ def store(s, c, a, gfn, i, value):
         emit(s, a, ev.PTE_STORE, c.id, gva, gfn, NONE, i, value)
         return DONE
     if s.guest_levels == TWO:
-        result = far_access(s, c, a, gva, x86.WRITE, ZERO, FOUR, value)
+        result = access_by_address(s, c, a, gva, x86.WRITE, ZERO, FOUR, value)
     elif s.guest_levels == THREE:
         low, high = value & _LOW32, value >> U(32)
         if value & ONE:
@@ -207,7 +207,7 @@ def store(s, c, a, gfn, i, value):
         else:
             result = _store_halves(s, c, a, gva, low, gva + FOUR, high)
     else:
-        result = far_access(s, c, a, gva, x86.WRITE, ZERO, EIGHT, value)
+        result = access_by_address(s, c, a, gva, x86.WRITE, ZERO, EIGHT, value)
     emit(s, a, ev.PTE_STORE, c.id, gva, gfn, NONE, i, value)
     return result
 
@@ -219,14 +219,14 @@ def _store_halves(s, c, a, first, value, second, other):
     An emulator that carries out the first store may carry out the second too.
     """
     c.pair_va, c.pair_value, c.pair_done = second, other, ZERO
-    result = far_access(s, c, a, first, x86.WRITE, ZERO, FOUR, value)
+    result = access_by_address(s, c, a, first, x86.WRITE, ZERO, FOUR, value)
     c.pair_va = NONE
     if c.pair_done == ZERO:
-        result |= far_access(s, c, a, second, x86.WRITE, ZERO, FOUR, other)
+        result |= access_by_address(s, c, a, second, x86.WRITE, ZERO, FOUR, other)
     return result
 
 
-@far
+@by_address
 def load_cr3(s, c, a, gfn):
     """Load CR3 with the root in frame `gfn`, which flushes this vCPU's TLB. Under shadow paging it exits.
 

@@ -31,10 +31,10 @@ def command(s, cpus, a, code, value):
         return
     s.foreign = ONE
     for v in range(s.vcpus):
-        cpus[v].kept_flags = s.tflags[v]
+        cpus[v].saved_flags = s.tflags[v]
     _carry_out(s, cpus, a, code, value)
     for v in range(s.vcpus):
-        s.tflags[v] = cpus[v].kept_flags
+        s.tflags[v] = cpus[v].saved_flags
     s.foreign = ZERO
 
 

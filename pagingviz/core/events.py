@@ -2,7 +2,7 @@
 
 from pagingviz.arch import events as ev
 from pagingviz.arch.words import ONE, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 
 _SEVEN = U(7)
@@ -23,7 +23,7 @@ def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
         write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail)
 
 
-@far
+@by_address
 def write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     """The part of `emit` that is done only when there is an event to keep."""
     if kind > ev.LOOK_EVENTS:

@@ -14,8 +14,8 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86
 from pagingviz.arch.state import ZONE_SLACK
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.access import DONE, far_access, invlpg, load_cr3, store
-from pagingviz.core.build.far import far
+from pagingviz.core.access import DONE, access_by_address, invlpg, load_cr3, store
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.frames import word_of
@@ -92,7 +92,7 @@ def alloc_data(s, c, a):
     return gfn
 
 
-@far
+@by_address
 def free_frame(s, c, a, gfn, data):
     """Give back a frame that held a table, or data (`data` 1). The last one freed is the first to be used again."""
     if s.pv != ZERO and data == ZERO:
@@ -109,7 +109,7 @@ def free_frame(s, c, a, gfn, data):
     emit(s, a, ev.FRAME_FREE, c.id, ZERO, gfn, NONE, ZERO, ZERO)
 
 
-@far
+@by_address
 def clear_frame(s, c, a, gfn):
     """Fill a frame with zeros through the direct map. A frame that may hold a table is cleared entry by entry, each a store.
 
@@ -117,7 +117,7 @@ def clear_frame(s, c, a, gfn):
     goes through directly shows that the translation is there, and then the rest is cleared at once.
     """
     if gfn >= s.zone:
-        far_access(s, c, a, s.direct_map + (gfn << x86.PAGE_BITS), x86.WRITE, ZERO, ZERO, ZERO)
+        access_by_address(s, c, a, s.direct_map + (gfn << x86.PAGE_BITS), x86.WRITE, ZERO, ZERO, ZERO)
         return
     count = entries(s)
     for i in range(count):
@@ -172,7 +172,7 @@ def _set_top(s, c, a, root, i, value):
                 store(s, c, a, a[s.o_uroots + proc], i, value)
 
 
-@far
+@by_address
 def switch_to(s, c, a, proc):
     """Switch to process `proc`, whose root is made when it runs for the first time."""
     enter(s, c, a, ZERO)
@@ -186,7 +186,7 @@ def switch_to(s, c, a, proc):
         load_cr3(s, c, a, a[s.o_roots + proc])
 
 
-@far
+@by_address
 def make_path(s, cpus, c, a, root, gva):
     """Frame of the level-1 table for `gva` below the root in frame `root`.
 
@@ -225,7 +225,7 @@ def _reload(s, cpus, a, root):
                 load_cr3(s, cpus[vcpu], a, root)
 
 
-@far
+@by_address
 def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
     """The kernel's handler of page faults: memory for a hole, a copy for copy-on-write; any other fault is a crash.
 
@@ -256,7 +256,7 @@ def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
     s.cow_breaks += ONE
     if a[s.o_share + word_of(s, gfn)] > ONE:
         new = alloc_data(s, c, a)
-        far_access(s, c, a, s.direct_map + (gfn << x86.PAGE_BITS), x86.READ, ZERO, ZERO, ZERO)
+        access_by_address(s, c, a, s.direct_map + (gfn << x86.PAGE_BITS), x86.READ, ZERO, ZERO, ZERO)
         clear_frame(s, c, a, new)
         emit(s, a, ev.COW_BREAK, c.id, gva, gfn, NONE, ZERO, new)
         store(s, c, a, table, i, at_frame(s, a, new) | x86.P | x86.RW | x86.US | (old & x86.NX))
@@ -269,7 +269,7 @@ def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
             invlpg(s, cpus[vcpu], a, gva)
 
 
-@far
+@by_address
 def fork(s, cpus, c, a, parent):
     """Make process parent + 1 with tables of its own. Pages that may be written become copy-on-write in both processes.
 
@@ -324,7 +324,7 @@ def _copy_l1(s, cpus, c, a, root, table, gva):
         a[s.o_share + word_of(s, guest_frame(s, a, entry))] += ONE
 
 
-@far
+@by_address
 def exit_process(s, c, a, child):
     """End process `child`: set its entries to 0 in ascending order, free each table after what it maps, and the root last.
 

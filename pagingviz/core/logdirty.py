@@ -9,7 +9,7 @@ Source: Xen mm/paging.c (paging_mark_pfn_dirty). Left out: a change of the physm
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.frames import mfn_of, word_of
@@ -43,7 +43,7 @@ def is_dirty(s, a, gfn):
     return (a[entry_at(s, page, bit >> _SIX)] >> (bit & _WORD)) & ONE != ZERO
 
 
-@far
+@by_address
 def _grow(s, c, a, gfn):
     """Allocate what is missing of the path to the bit of `gfn`, the root first. Returns the leaf page.
 
@@ -152,7 +152,7 @@ def count_afresh(s, a):
 
     What has been stored to since then, and has no bit, is a dirty page that log-dirty has missed.
     """
-    for k in range(s.kept):
+    for k in range(s.modelled):
         a[s.o_cver + k] = a[s.o_ver + k]
 
 

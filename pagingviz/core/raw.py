@@ -8,8 +8,8 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import operation, x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.access import far_access, invlpg, load_cr3
-from pagingviz.core.build.far import far
+from pagingviz.core.access import access_by_address, invlpg, load_cr3
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.pv.roots import flush_local, pin, unpin
@@ -22,7 +22,7 @@ from pagingviz.core.walk.tlb import flush
 _BYTE, _INDEX, _HASH = U(255), U(511), U(0x9E3779B97F4A7C15)
 
 
-@far
+@by_address
 def raw_operation(s, cpus, a, row):
     """Carry out row `row` of the program; after the last row nothing is done.
 
@@ -49,7 +49,7 @@ def raw_operation(s, cpus, a, row):
         invlpg(s, c, a, va)
     elif code == operation.RAW_XEN_WRITE:
         if s.pv != ZERO:  # Xen writes through the loaded tables, and its faults are handled like the guest's
-            far_access(s, c, a, va, x86.WRITE, ZERO, ZERO, ZERO)
+            access_by_address(s, c, a, va, x86.WRITE, ZERO, ZERO, ZERO)
         else:
             hypervisor_write(s, c, a, va)
     elif code == operation.RAW_EVENT:
@@ -100,7 +100,7 @@ def _access(s, c, a, code, va, value, user, size):
     else:
         s.writes += ONE
     emit(s, a, ev.ACCESS, c.id, va, NONE, NONE, ZERO, kind)
-    result = far_access(s, c, a, va, kind, user, size if code == operation.RAW_STORE else ZERO, value)
+    result = access_by_address(s, c, a, va, kind, user, size if code == operation.RAW_STORE else ZERO, value)
     if result & x86.FAULT:
         s.guest_faults += ONE
         s.fault_hash = (s.fault_hash ^ (va | (result & U(0xFFF)))) * _HASH + ONE

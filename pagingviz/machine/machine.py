@@ -14,7 +14,7 @@ from pagingviz.arch import x86, xen
 from pagingviz.arch.state import ARENA, CELLS, COUNTERS, CPU_DTYPE, CPU_SCRATCH, MAX_PROCESSES, SCRATCH, SYS_DTYPE
 from pagingviz.arch.words import NONE, ONE, U
 from pagingviz.core import run as kernels
-from pagingviz.core.build.far import connect
+from pagingviz.core.build.by_address import connect
 from pagingviz.core.read_only import mark_tables
 from pagingviz.machine import boot
 from pagingviz.scenario.frames import hap_pages, kept, machine_frames, placing
@@ -86,7 +86,7 @@ class Machine:
             at += sizes[name] + spare.get(name, 0)
         self.mem = np.zeros(at, np.uint64)
         s.road, s.vcpus, s.frames, s.zone = xen.ROADS.index(sc.road), sc.vcpus, frames, zone
-        s.kept, s.spread, s.run_bits = keep.count, keep.spread, keep.bits
+        s.modelled, s.spread, s.run_bits = keep.count, keep.spread, keep.bits
         s.ram_base, s.ram_shift, s.ram_whole = placing(sc) if sc.road != "bare" else (0, 0, 0)
         s.host_nxe = 1
         maxphys = int(

@@ -107,7 +107,7 @@ def shadow_entry(machine: Machine, gfn: int, index: int, level: int) -> np.uint6
 
 
 def _entry_at(machine: Machine, head: int, index: int) -> int:
-    """Index into the pool's words of the shadow entry for guest entry `index` (core/shadow/entries.py: place)."""
+    """Index into the pool's words of the shadow entry for guest entry `index` (core/shadow/entries.py: entry_for)."""
     kind, pages = int(machine.view("ptype")[head]), chain(machine, head)
     if kind == xen.SH_L2_32:
         return pages[index >> 8] * 512 + (index & 255) * 2

@@ -9,7 +9,7 @@ from pagingviz.arch import xen
 from pagingviz.arch.words import ZERO, U
 from pagingviz.core import run
 from pagingviz.core.audit import audit
-from pagingviz.core.build.far import compile_far
+from pagingviz.core.build.by_address import compile_by_address
 from pagingviz.core.build.jit import compiling
 from pagingviz.core.read_only import nested_cells
 from pagingviz.machine.machine import Machine
@@ -39,8 +39,8 @@ def warm() -> None:
 
 
 def _steps() -> Iterator[float]:
-    """Compile the far kernels, then call the others; after each step yield its share of a cold compile (measured)."""
-    for _, total in compile_far():
+    """Compile the kernels called by address, then call the others; after each yield its share of a cold compile (measured)."""
+    for _, total in compile_by_address():
         yield 0.7 / total
     scenario = load("blackboard")
     work = Work(scenario)

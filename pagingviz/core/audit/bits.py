@@ -18,7 +18,7 @@ def bitmap(s, a):
     if s.failed_allocs != ZERO:  # then PEEK and CLEAN fail, and nobody is misled
         return ZERO
     n = ZERO
-    for k in range(s.kept):
+    for k in range(s.modelled):
         gfn = frame_at(s, U(k))
         dirty = logdirty.is_dirty(s, a, gfn)
         if dirty:

@@ -21,11 +21,11 @@ def shares(s, cpus, a):
     """share[gfn] == user entries of all processes that map it, walked through every table of their trees."""
     if s.rows != ZERO:
         return ZERO
-    clear_tmp(s, a, s.kept)
+    clear_tmp(s, a, s.modelled)
     for proc in range(s.processes):
         if a[s.o_roots + proc] != NONE:
             _count(s, cpus[0], a, a[s.o_roots + proc])
-    for k in range(s.kept):
+    for k in range(s.modelled):
         if a[s.o_tmp + k] != a[s.o_share + k]:
             return says(19, frame_at(s, U(k)))
     return ZERO

@@ -18,7 +18,7 @@ def leaves(s, a):
     """[H14 H15 H23] Each frame's leaf: right mfn, logdirty never writable, effectively ram_rw only with its bit set."""
     if s.npt != ZERO:
         return _npt_leaves(s, a)
-    for k in range(s.kept):
+    for k in range(s.modelled):
         gfn = frame_at(s, U(k))
         page, level, recalc = s.hap_root, U(4), ZERO
         while True:
@@ -46,7 +46,7 @@ def leaves(s, a):
 
 @jit
 def _npt_leaves(s, a):
-    for k in range(s.kept):
+    for k in range(s.modelled):
         gfn = frame_at(s, U(k))
         page, shift, waits = s.hap_root, U(27), False
         e = a[entry_at(s, page, (gfn >> shift) & U(511))]

@@ -32,7 +32,7 @@ PLAIN = os.environ.get("PAGINGVIZ_PLAIN") == "1"
 # allocation inside a kernel becomes a compile error. With a numba that refuses it the kernels do without: see `accepted`.
 # C code never calls a kernel: without the wrapper for that, compiling takes a fifth less time (41 to 33 s CPU).
 # Most kernels are called by kernels only, and become part of their code: without a wrapper for Python and a file of their own,
-# and with a few called through their address (core/build/far.py), compiling takes a fifth less again.
+# and with a few called through their address (core/build/by_address.py), compiling takes a fifth less again.
 OPTIONS = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 INNER = OPTIONS | {"no_cpython_wrapper": True}
 TESTED = ((0, 62), (0, 68))  # the first and the last numba that the engine was tried with: requirements.txt has these bounds

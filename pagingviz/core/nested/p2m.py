@@ -13,7 +13,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.frames import mfn_of
@@ -242,7 +242,7 @@ def _handle_npf(s, c, a, gva, gfn):
     emit(s, a, ev.HVM_NPF, c.id, gva, gfn, mfn_of(s, a, gfn) if changed else NONE, c.x_info, c.x_gpa)
 
 
-@far
+@by_address
 def handle_exit(s, c, a, gva):
     """Handle the exit that c.x_* describe; the access that caused it then starts again.
 

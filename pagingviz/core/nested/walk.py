@@ -8,7 +8,7 @@ c.x_* says which. Left out: mode-based execute control, sub-page rights, paging-
 
 from pagingviz.arch import x86
 from pagingviz.arch.words import ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.shadow.pool import entry_at
 from pagingviz.core.walk.page_walk import (
@@ -119,7 +119,7 @@ def _log(s, c, a, gpa):
     return True
 
 
-@far
+@by_address
 def second(s, c, a, gpa, kind, final):
     """One guest-physical access of `kind`: to data (final 1), or to an entry of a guest table (0). Returns ZERO or EXIT.
 

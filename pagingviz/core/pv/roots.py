@@ -11,7 +11,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.pv.updates import drop, hold, refuse, type_of, update_va_mapping
@@ -23,7 +23,7 @@ from pagingviz.core.walk.page_walk import FOUR
 _BUG = U(2)  # a value of s.crashed
 
 
-@far
+@by_address
 def pin(s, c, a, gfn, level):
     """Pin the table of `level` in frame `gfn` (MMUEXT_PIN_L<level>_TABLE): it stays valid though nothing uses it.
 
@@ -38,7 +38,7 @@ def pin(s, c, a, gfn, level):
     emit(s, a, ev.PIN, c.id, ZERO, gfn, NONE, level, ONE)
 
 
-@far
+@by_address
 def unpin(s, c, a, gfn):
     """Take the pin of a table away (MMUEXT_UNPIN_TABLE). Source: mm.c: do_mmuext_op."""
     s.calls_to_mmuext_op += ONE
@@ -62,7 +62,7 @@ def _load(s, c, a, root):
         tlb.flush(s, c.id)
 
 
-@far
+@by_address
 def toggle(s, c, a, root):
     """Change from the guest's kernel to its user mode or back: load the other root. Source: pv/domain.c: _toggle_guest_pt."""
     s.toggles += ONE
@@ -102,7 +102,7 @@ def flush_local(s, c):
     tlb.flush(s, c.id)
 
 
-@far
+@by_address
 def remap(s, c, a, gfn, value):
     """Change the entry of frame `gfn` in the kernel's direct map; `value` are its flags (update_va_mapping with UVMF_INVLPG).
 
@@ -143,7 +143,7 @@ def hold_root(s, c, a):
     return True
 
 
-@far
+@by_address
 def new_baseptr(s, c, a, gfn):
     """Load another root for the kernel (MMUEXT_NEW_BASEPTR). The root that is loaded is in use, and so stays valid.
 

@@ -14,7 +14,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.shadows import is_shadowed
@@ -111,7 +111,7 @@ def _child(s, a, entry):
     return NONE if entry & x86.PSE or gfn >= s.zone or reserved(s, entry, THREE, FOUR) != ZERO else gfn
 
 
-@far
+@by_address
 def hold(s, c, a, gfn, level):
     """Use a frame as a table of `level`. False when that is not allowed.
 
@@ -160,7 +160,7 @@ def hold(s, c, a, gfn, level):
         return False
 
 
-@far
+@by_address
 def drop(s, c, a, gfn, level):
     """End one use of a frame as a table of `level`. With the last use, the uses that its entries make end in turn.
 
@@ -215,7 +215,7 @@ def _write(s, c, a, gva, gfn, i, value, cause):
         validate(s, c, a, gva, gfn, i * _EIGHT, _EIGHT, cause)
 
 
-@far
+@by_address
 def modify(s, c, a, gva, gfn, i, value, cause):
     """Change entry `i` of the table in frame `gfn` to `value`, if the rules of its level allow it. True if it was changed.
 
@@ -243,7 +243,7 @@ def refuse(s, c, a, gva, gfn, value):
     emit(s, a, ev.REFUSED, c.id, gva, gfn, NONE, ZERO, value)
 
 
-@far
+@by_address
 def mmu_update(s, c, a, gfn, i, value):
     """Change entry `i` of frame `gfn` (MMU_NORMAL_PT_UPDATE): of a table by the rules of its level, of any other frame as data.
 
@@ -268,7 +268,7 @@ def mmu_update(s, c, a, gfn, i, value):
     emit(s, a, ev.MMU_UPDATE, c.id, ZERO, gfn, NONE, kind, value)
 
 
-@far
+@by_address
 def update_va_mapping(s, c, a, gva, value):
     """Change the level-1 entry of address `gva` in the loaded tables to `value`. False when that is refused.
 
@@ -283,7 +283,7 @@ def update_va_mapping(s, c, a, gva, value):
     return True
 
 
-@far
+@by_address
 def ptwr(s, c, a, gva, size, value):
     """Carry out a PV kernel's store, at `gva`, to a level-1 table that it may only read. True if it was done.
 

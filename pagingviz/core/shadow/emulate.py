@@ -8,7 +8,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import operation, x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import unhook
@@ -101,7 +101,7 @@ def hypervisor_write(s, c, a, gva):
 # ---- the emulator's exit
 
 
-@far
+@by_address
 def emulate(s, c, a, gva, gfn, size, value, fast):
     """Carry out a store for the guest, or take the shadows of frame `gfn` away so that the guest can do it itself.
 

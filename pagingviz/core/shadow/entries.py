@@ -10,7 +10,7 @@ Source: Xen mm/shadow/set.c (shadow_set_l1e ... l4e), multi.c (shadow_l1_index, 
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.shadow.pool import entry_at, gfn_of, head_of
 from pagingviz.core.shadow.shadows import get_ref, pin, pinnable, put_ref
@@ -161,7 +161,7 @@ def _lost_rights(old, new):
     return (old & ~new & (x86.RW | x86.US)) != ZERO or (new & ~old) >> U(63) != ZERO
 
 
-@far
+@by_address
 def set_upper(s, c, a, at, new):
     """Write a shadow entry of level 2 to 4. It refers to a shadow, and the references follow. Returns xen.SET_* bits.
 

@@ -7,7 +7,7 @@ implicit supervisor accesses.
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.emulate import RETRY, emulate, reset_early_unshadow
@@ -78,7 +78,7 @@ def hardware_walk(s, c, a, gva, kind, user):
 # ---- the fault path
 
 
-@far
+@by_address
 def page_fault(s, c, a, gva, kind, user, size, value):
     """Handle a page fault of a guest that runs on shadows: make the missing shadow entry, carry out the store, or reflect it.
 

@@ -7,7 +7,7 @@ Source: Xen mm/shadow/multi.c (sh_make_shadow, make_fl1_shadow, shadow_get_and_c
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import entry_for, set_upper
@@ -100,7 +100,7 @@ def _child(s, c, a, table, kind):
     return page if page != NONE else make_shadow(s, c, a, table, kind)
 
 
-@far
+@by_address
 def get_and_create_l1(s, c, a, gva, kind):
     """Find the level-1 shadow entry for `gva`, whose guest path is in c.w_*; make and link the shadows that are missing.
 

@@ -10,7 +10,7 @@ Source: Xen mm/shadow/oos.c, multi.c (sh_resync_l1, sh_safe_not_to_sync).
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import entry_for, oos_slot, set_l1, strip_remembered
@@ -89,7 +89,7 @@ def _update_shadow(s, c, a, k):
             set_snapshot_entry(s, a, k, U(i), narrow, gent)
 
 
-@far
+@by_address
 def _resync(s, c, a, k):
     """Bring the table in slot `k` back into sync; the caller empties the slot.
 
@@ -204,7 +204,7 @@ def _safe_not_to_sync(s, c, a, k):
     return True
 
 
-@far
+@by_address
 def resync_all(s, c, a, skip, this, others):
     """Bring the tables of this vCPU back into sync (`this`), and those of the other vCPUs (`others`).
 

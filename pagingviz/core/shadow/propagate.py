@@ -7,7 +7,7 @@ nothing but ordinary RAM), so no magic entry is ever made.
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, TWO, ZERO
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.shadow.shadows import is_page_table
 from pagingviz.core.walk.page_walk import guest_frame
@@ -40,7 +40,7 @@ def uses_superpages(s, c):
     return c.levels > TWO or s.cr & x86.CR_PSE != ZERO or s.cr & x86.CR_PG == ZERO
 
 
-@far
+@by_address
 def propagate_l1(s, c, a, gent, demand_write):
     """The level-1 shadow entry for guest entry `gent`. `demand_write`: the access is a store; log-dirty then marks the frame.
 

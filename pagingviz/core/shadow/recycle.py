@@ -7,7 +7,7 @@ Left out: preemption.
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import unhook
@@ -55,7 +55,7 @@ def prealloc(s, c, a, kind, count):
     return False
 
 
-@far
+@by_address
 def _prealloc(s, c, a, pages):
     """Make sure that `pages` pages are free, by recycling. False when there is nothing left to recycle.
 

@@ -12,7 +12,7 @@ Source: Xen mm/shadow/common.c (shadow_hash_*, shadow_demote), private.h (sh_get
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.pool import entry_at, gfn_of, release
@@ -250,7 +250,7 @@ def _unlink(s, c, a, page):
     emit(s, a, ev.DEMOTE, ZERO, ZERO, gfn, page, xen.SH_LEVEL[kind], kind)
 
 
-@far
+@by_address
 def destroy(s, c, a, top):
     """Destroy shadow `top`: unlink it, drop what its entries refer to in ascending order, and free its pages.
 

@@ -8,7 +8,7 @@ Source: Xen mm/shadow/multi.c (sh_update_cr3), common.c (sh_set_toplevel_shadow,
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.shadow.links import make_shadow
 from pagingviz.core.shadow.oos import resync_all
@@ -46,7 +46,7 @@ def _set_slot(s, c, a, slot, gfn, kind):
         put_ref(s, c, a, old, NONE)
 
 
-@far
+@by_address
 def update_cr3(s, c, a, vcpu):
     """Run vCPU `vcpu`, whose record is `c`, on the shadow of the root in its CR3, and flush its TLB.
 
@@ -97,7 +97,7 @@ def detach(s, c, a, vcpu):
 # ---- the paging mode
 
 
-@far
+@by_address
 def update_modes(s, c, a):
     """Give a vCPU the shadows of its present paging mode, after CR0.PG, CR4 or log-dirty has changed.
 

@@ -7,7 +7,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core import logdirty
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import entry_for, set_l1, set_upper
@@ -46,7 +46,7 @@ def _validate_upper(s, c, a, at, gent, level, levels):
     return result | set_upper(s, c, a, at, new)
 
 
-@far
+@by_address
 def validate(s, c, a, gva, gfn, offset, size, cause):
     """Mark a table dirty that has been written, and propagate the written entries into every shadow it has, level 1 first.
 

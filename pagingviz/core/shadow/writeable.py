@@ -10,7 +10,7 @@ sh_rm_write_access_from_l1).
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
-from pagingviz.core.build.far import far
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.shadow.entries import nth_page, set_upper, strip
@@ -186,7 +186,7 @@ def _strip_all(s, c, a, head, mfn, gfn):
     return False
 
 
-@far
+@by_address
 def _brute_force(s, c, a, mfn, gfn):
     """Search every level-1 shadow, in the order of the hash, until no writable mapping of the frame is left.
 
@@ -200,7 +200,7 @@ def _brute_force(s, c, a, mfn, gfn):
             page = a[s.o_phash + page]
 
 
-@far
+@by_address
 def remove_write_access(s, c, a, gfn, level, va):
     """Take away every writable mapping of a guest frame that is to be shadowed. True if there was any.
 
@@ -266,7 +266,7 @@ def revoke_all(s, c, a):
 # ---- removing shadows
 
 
-@far
+@by_address
 def remove_shadows(s, c, a, gfn, fast, must):
     """Unshadow a guest frame: shadows that can be pinned are unpinned, others cut from the entry noted in them. Always flushes.
 

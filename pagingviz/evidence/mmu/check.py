@@ -71,7 +71,7 @@ def score(cases: Cases) -> Score:
 
 def _record(cases: Cases) -> tuple[np.recarray, np.recarray, list[Any]]:
     """A record of one vCPU, without memory, and the accesses as core.score takes them."""
-    import pagingviz.core.run  # noqa: F401 (knows every far kernel; loads numba: not before the file is known to be good)
+    import pagingviz.core.run  # noqa: F401 (all kernels; loads numba, so not before the file is known to be good)
 
     sys, cpu = np.zeros(1, SYS_DTYPE).view(np.recarray), np.zeros(1, CPU_DTYPE).view(np.recarray)
     s = sys[0]
@@ -85,7 +85,7 @@ def _record(cases: Cases) -> tuple[np.recarray, np.recarray, list[Any]]:
 
 def _compiled(kernel: str, sys: np.recarray, *arguments: Any) -> None:
     from pagingviz.core import score as kernels
-    from pagingviz.core.build.far import connect
+    from pagingviz.core.build.by_address import connect
     from pagingviz.core.build.jit import compiling
 
     with compiling():

@@ -8,16 +8,16 @@ new record.
 
 import inspect
 
-from pagingviz.arch.state import CPU_DTYPE, FAR, SYS_DTYPE
+from pagingviz.arch.state import BY_ADDRESS, CPU_DTYPE, SYS_DTYPE
 from pagingviz.core.build.jit import INNER, PLAIN
 
 if PLAIN:
 
-    def far(kernel):
+    def by_address(kernel):
         """PAGINGVIZ_PLAIN=1: an ordinary call."""
         return kernel
 
-    def compile_far():
+    def compile_by_address():
         """PAGINGVIZ_PLAIN=1: nothing to compile."""
         return ()
 
@@ -35,11 +35,11 @@ else:
         "a": types.Array(types.uint64, 1, "C"),
         "cpus": types.Array(numba.from_dtype(CPU_DTYPE), 1, "C"),
     }
-    _far: dict[str, object] = {}
+    _kernels: dict[str, object] = {}
     _addresses: dict[str, int] = {}
 
-    def far(kernel):
-        """As `jit`, for a kernel in the list state.FAR. Its first parameter is `s`; the types follow from the names.
+    def by_address(kernel):
+        """As `jit`, for a kernel in the list state.BY_ADDRESS. Its first parameter is `s`; the types follow from the names.
 
         What this returns makes the code of a call: it loads the address from the record at `s`, and calls it as numba's own
         functions call each other, passing an exception on.
@@ -47,7 +47,7 @@ else:
         dispatcher = numba.njit(cache=True, **INNER)(kernel)
         names = list(inspect.signature(kernel).parameters)
         wanted = tuple(_BY_NAME.get(name, types.uint64) for name in names)
-        slot = _BY_NAME["s"].offset("far") + 8 * FAR.index(kernel.__name__)
+        slot = _BY_NAME["s"].offset("addresses") + 8 * BY_ADDRESS.index(kernel.__name__)
 
         def typer(typing, *args):
             dispatcher.compile(wanted)
@@ -75,24 +75,24 @@ else:
         exec(f"def {kernel.__name__}(typing, {', '.join(names)}): return typer(typing, {', '.join(names)})", scope)  # noqa: S102
         caller = intrinsic(scope[kernel.__name__])
         caller.kernel = dispatcher
-        _far[kernel.__name__] = (dispatcher, wanted)
+        _kernels[kernel.__name__] = (dispatcher, wanted)
         return caller
 
-    def compile_far():
+    def compile_by_address():
         """Compile all these kernels, or load them from the cache: one for each step of this generator.
 
         Yields how many are done and how many there are.
         """
-        for done, name in enumerate(FAR):
+        for done, name in enumerate(BY_ADDRESS):
             if name not in _addresses:
-                dispatcher, wanted = _far[name]
+                dispatcher, wanted = _kernels[name]
                 dispatcher.compile(wanted)
                 overload = dispatcher.overloads[wanted]
                 _addresses[name] = overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name)
-                yield done + 1, len(FAR)
+                yield done + 1, len(BY_ADDRESS)
 
     def connect(sys):
         """Write the addresses of all these kernels into a record SYS_DTYPE[1]; the first call compiles or loads them."""
-        for _ in compile_far():
+        for _ in compile_by_address():
             pass
-        sys["far"][0, :] = [_addresses[name] for name in FAR]
+        sys["addresses"][0, :] = [_addresses[name] for name in BY_ADDRESS]
