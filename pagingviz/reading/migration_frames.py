@@ -1,7 +1,8 @@
 """Where each frame of a migrating guest is, as sets: bool[n], one item for each frame that has words in the regions by frame.
 
 Their order is that of `machine.modelled.frames()`. A frame without words is never written, and crosses the link once. What is
-dirty is read from the hypervisor's bitmap, what was sent from the state of the migration, what has arrived from the destination.
+dirty is read from the hypervisor's bitmap, what was sent from the state of the migration, what has arrived from the
+destination.
 """
 
 import numpy as np
