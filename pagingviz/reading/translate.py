@@ -34,7 +34,7 @@ class Reference:
     """One read of a table entry. Frames and addresses are the host's, but for `gfn`, the guest's own number of a guest table.
 
     dimension: guest, nested or shadow; column: level of the guest table that it is made for, 0 for the data; leads: what the
-    entry yields: table, leaf, hole (not present), bad (reserved bits, or misconfigured) ; served: a cache would answer it.
+    entry yields: table, leaf, hole (not present), bad (reserved bits, or misconfigured); served: a cache would answer it.
     """
 
     number: int
@@ -73,8 +73,8 @@ class End:
 class Walk:
     """references in order; end; rights: TLB_* bits of what the TLB would hold, 0 unless it ends in a frame.
 
-    kind: x86.FETCH, READ or WRITE; user: 1 at CPL 3; size: level of the guest's leaf (shadow: 1), 0 for none; registers:
-    PAE's PDPTE that came from a register, or None; guest: what the guest's own walk says when a shadow exits, an End.
+    kind: x86.FETCH, READ or WRITE; user: 1 at CPL 3; size: level of the guest's leaf (shadow: 1), 0 for none; register:
+    PAE's PDPTE, which comes from a register, or None; guest: what the guest's own walk says when a shadow exits, an End.
     """
 
     machine: Machine = field(repr=False)
