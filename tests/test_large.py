@@ -18,7 +18,7 @@ from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
 from pagingviz.boards.palette import LETTERS
 from pagingviz.machine.machine import Machine
-from pagingviz.scenario.frames import kept, machine_frames
+from pagingviz.scenario.frames import machine_frames, modelled
 from pagingviz.scenario.scenario import Scenario, ScenarioError, load
 from pagingviz.story.sentences import sentence
 from pagingviz.work.programs import Programs
@@ -72,7 +72,7 @@ def whole_map(sim):
 def test_kept_frames_are_runs_that_fit(frames, pages, zone):
     """Place and frame are inverse to each other, the zone is kept, the runs lie within memory, and there are enough."""
     need = min(zone + pages, frames)
-    keep = kept(frames, SimpleNamespace(zone=zone, need_frames=need))
+    keep = modelled(frames, SimpleNamespace(zone=zone, need_frames=need))
     assert keep.count >= need
     if not keep.spread:
         assert keep.count == frames
@@ -80,9 +80,9 @@ def test_kept_frames_are_runs_that_fit(frames, pages, zone):
     assert keep.count < 2 * need + 2 * max(512, zone) and (keep.count >> keep.bits) <= 8
     gfn = keep.frames()
     assert gfn[-1] < frames and np.array_equal(gfn[:zone], np.arange(zone)) and (np.diff(gfn) > 0).all()
-    assert np.array_equal(keep.places(gfn), np.arange(keep.count))
+    assert np.array_equal(keep.index(gfn), np.arange(keep.count))
     other = np.arange(0, frames, max(1, frames // 997))
-    assert set(other[keep.places(other) < keep.count]) == set(other) & set(gfn.tolist())
+    assert set(other[keep.index(other) < keep.count]) == set(other) & set(gfn.tolist())
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_h17_h18_h23_h24_h28_what_a_round_costs(frames, roots, kind):
     assert sum(whole_map(sim).values()) == frames
     built = int(m.sys[0].p2m_pages)
     sim.run(12_000)
-    touched = np.unique(m.kept.frames()[m.view("ver") != 0])
+    touched = np.unique(m.modelled.frames()[m.view("ver") != 0])
     dirty = m.dirty_frames()
     gibs = np.unique(touched[touched < frames >> 18 << 18] >> 18).size
     moved, s = sim.counters(), m.sys[0]
@@ -267,7 +267,7 @@ def test_a_cell_shows_the_worst_of_its_frames(kind, frames):
         board = Shown(sim, "ept-npt")
         plan, shown = board.plan, board.flat
         state = {}
-        touched = np.unique(sim.machine.kept.frames()[sim.machine.view("ver") != 0] // plan.per_cell)
+        touched = np.unique(sim.machine.modelled.frames()[sim.machine.view("ver") != 0] // plan.per_cell)
         some = [*touched[:: max(1, touched.size // 6)].tolist(), 5, int(plan.key.max()) // plan.per_cell]
         for cell in some:
             first = cell * plan.per_cell

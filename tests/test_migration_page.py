@@ -162,7 +162,7 @@ def test_a_guest_whose_frames_are_not_all_kept(warm):
     sim.seek(60)
     there, wire = shown(sim)["destination"][0], shown(sim)["wire"][0]
     sent = sim.migration.state.at // Shown(sim, "wire").plan.per_cell
-    assert sim.machine.kept.spread and set(there[sent + 1 :]) == {"."} and set(wire[sent + 1 :]) == {"."}
+    assert sim.machine.modelled.spread and set(there[sent + 1 :]) == {"."} and set(wire[sent + 1 :]) == {"."}
 
 
 @pytest.mark.parametrize("fields, phase", [({"fail": "link:200"}, ABORTED), ({"fail": "link:9", "migrate": "postcopy"}, LOST)])

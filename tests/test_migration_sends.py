@@ -24,7 +24,7 @@ def watched(monkeypatch, road, policy):
 
     def record(mig, frames):
         places = mig.places(frames)
-        sends.append((np.array(frames), mig.machine.kept.frames()[places], mig.machine.view("ver")[places].copy()))
+        sends.append((np.array(frames), mig.machine.modelled.frames()[places], mig.machine.view("ver")[places].copy()))
         put(mig, frames)
 
     monkeypatch.setattr(sending, "put", record)

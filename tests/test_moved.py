@@ -35,7 +35,7 @@ def test_one_lost_bit_is_noticed_every_time(number, monkeypatch):
             places = mig.places(dirty)
             stale = places[mig.destination.versions[places] != mig.machine.view("ver")[places]]
             if stale.size:
-                lost.append(int(mig.machine.kept.frames()[stale[0]]))
+                lost.append(int(mig.machine.modelled.frames()[stale[0]]))
                 dirty = np.setdiff1d(dirty, lost)
         return dirty
 

@@ -1,4 +1,4 @@
-"""Xen's numbers: roads, p2m types, types of shadows, optimisations, types of frames, the log-dirty tree, and commands.
+"""Xen's numbers: codes of roads, p2m types, types of shadows, optimisations, types of frames, the log-dirty tree, and commands.
 
 Each section names the file of Xen that it comes from; what is marked as ours exists in this model only.
 """

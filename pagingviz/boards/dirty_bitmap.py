@@ -101,7 +101,7 @@ def _history(machine: Machine, plan: Plan) -> np.ndarray:
         share = np.minimum(times / (int(machine.sys[0].dirty_round) + 1), 1)
         rank, words = np.ceil(share * _STEPS).astype(np.intp), _OFTEN
     worst = np.zeros(plan.key.size, np.intp)
-    np.maximum.at(worst, machine.kept.frames() // plan.per_cell, rank)
+    np.maximum.at(worst, machine.modelled.frames() // plan.per_cell, rank)
     out = np.where(plan.key >= 0, words[worst], NOTHING)
     out[machine.dirty_frames() // plan.per_cell] |= PINNED
     return out

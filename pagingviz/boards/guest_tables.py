@@ -107,7 +107,7 @@ def _cells(machine: Machine, plan: Plan) -> np.ndarray:
             plain = np.where(low & int(x86.PSE) != 0, W_SUPER, W_WRITE) | PINNED
             words = np.where(words == W_FREE, W_FREE, np.where(worst != 0, worst, plain))
         elif e.slot < 0 or e.level > 1:
-            known = about[machine.kept.places(targets(machine, value))]
+            known = about[machine.modelled.index(targets(machine, value))]
             words = np.where((known != 0) & (words == W_TABLE if e.level > 1 else words != W_FREE), known, words)
         out[e.cell] = words
     return out.reshape(plan.height, plan.width)

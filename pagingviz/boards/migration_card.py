@@ -17,7 +17,7 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card:
     mig = sim.migration
     assert mig
     gfn = int(plan.key[cell])
-    at = int(mig.machine.kept.places(np.array([gfn]))[0])
+    at = int(mig.machine.modelled.index(np.array([gfn]))[0])
     rows = []
     if plan.per_cell > 1:
         last = min(gfn + plan.per_cell, mig.frames) - 1
@@ -26,7 +26,7 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card:
     if mig.destination.pv:
         chain.append(f"destination: mfn {int(mig.destination.p2m[gfn]):#x}")
     title = f"{plan.title}: gfn {gfn:#x}"
-    if at >= mig.machine.kept.count:
+    if at >= mig.machine.modelled.count:
         rows.append(("state", "nothing is kept of it: no program can touch it"))
         return Card(title, chain, rows, "It crosses once, in round 1.", frame=gfn)
     return Card(title, chain, rows + _rows(mig, at), _why(mig, at), frame=gfn)

@@ -80,7 +80,7 @@ class MigrationBoard:
     # ---- what each board has of its own
 
     def ranks(self, mig: Migration) -> tuple[np.ndarray, np.ndarray]:
-        """Of each frame with state: the row of `words` that it has, int[kept], and whether its edge is thick, bool[kept]."""
+        """Of each frame with state: the row of `words` that it has, int[modelled], and if its edge is thick, bool[modelled]."""
         raise NotImplementedError
 
     def line(self, mig: Migration) -> str:
@@ -134,7 +134,7 @@ class MigrationBoard:
             return self.grid_without_migration(out, plan).astype(np.uint16).reshape(plan.height, plan.width)
         rank, thick = self.ranks(mig)
         n = int(np.count_nonzero(plan.key >= 0))
-        cell = mig.machine.kept.frames() // plan.per_cell
+        cell = mig.machine.modelled.frames() // plan.per_cell
         worst = self._without_state(mig, plan, n)
         np.maximum.at(worst, cell, rank)
         out[:n] = self.words.cells[worst]
@@ -145,7 +145,7 @@ class MigrationBoard:
 
     def _without_state(self, mig: Migration, plan: Plan, n: int) -> np.ndarray:
         """Rank of each of the n cells by its frames without state, which are never written: 0 where all frames have some."""
-        if not mig.machine.kept.spread:
+        if not mig.machine.modelled.spread:
             return np.zeros(n, np.intp)
         passed = plan.key[:n] + plan.per_cell <= frames.frames_passed(mig)
         rank = self.words.rank

@@ -42,8 +42,8 @@ def guest(machine: Machine) -> None:
         machine.view("uroots")[0] = last = root + 1
     free = np.arange(zone - 1, last, -1, dtype=np.uint64)
     machine.view("tstack")[: free.size] = free
-    s.ttop, s.dtop = free.size, machine.kept.count - zone
-    machine.view("dstack")[:] = machine.kept.frames()[: zone - 1 : -1]  # the lowest first
+    s.ttop, s.dtop = free.size, machine.modelled.count - zone
+    machine.view("dstack")[:] = machine.modelled.frames()[: zone - 1 : -1]  # the lowest first
     if s.pv:  # a PV kernel may not write to its tables, and they hold machine frames
         machine.view("tables")[1024 + np.arange(last + 1)] &= ~x86.RW  # the direct map's L1 tables begin at frame 2
         _localise(machine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.state import ARENA, CELLS, MAX_PROCESSES
-from pagingviz.scenario.frames import Kept, hap_pages
+from pagingviz.scenario.frames import Modelled, hap_pages
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.work.work import Work
@@ -31,17 +31,17 @@ def pool_pages(sc: Scenario, work: Work) -> int:
     return sc.pool_cap if road.shadows else 0
 
 
-def sizes(sc: Scenario, work: Work, kept: Kept) -> dict[str, int]:
+def sizes(sc: Scenario, work: Work, modelled: Modelled) -> dict[str, int]:
     """Words of every region of arch/state.py: ARENA, without the spare ones."""
     pages = pool_pages(sc, work)
-    translated = 0 if kept.spread else sc.frames  # of a large guest the machine frames follow from the numbers alone
+    translated = 0 if modelled.spread else sc.frames  # of a large guest the machine frames follow from the numbers alone
     return {
-        **dict.fromkeys(BY_FRAME, kept.count),
+        **dict.fromkeys(BY_FRAME, modelled.count),
         **dict.fromkeys(BY_POOL_PAGE, pages),
         "p2m": translated,
         "m2p": translated,
         "tstack": work.zone,
-        "dstack": kept.count - work.zone,
+        "dstack": modelled.count - work.zone,
         "roots": MAX_PROCESSES + 1,
         "uroots": MAX_PROCESSES + 1,
         "sparse": 0,
@@ -51,13 +51,13 @@ def sizes(sc: Scenario, work: Work, kept: Kept) -> dict[str, int]:
         "pml": sc.vcpus * int(x86.PML_ENTRIES) if road_of(sc).nested and sc.pml else 0,
         "prog": work.program.size,
         "ring": int(ev.RING * ev.RING_WORDS),
-        "tmp": max(kept.count, pages, int(CELLS)),
+        "tmp": max(modelled.count, pages, int(CELLS)),
     }
 
 
-def regions(sc: Scenario, work: Work, kept: Kept) -> tuple[dict[str, tuple[int, int]], int]:
+def regions(sc: Scenario, work: Work, modelled: Modelled) -> tuple[dict[str, tuple[int, int]], int]:
     """({region: (first word, words)} in the order of ARENA, words of the whole arena)."""
-    words, found, at = sizes(sc, work, kept), {}, 0
+    words, found, at = sizes(sc, work, modelled), {}, 0
     for name in ARENA:
         found[name] = at, words[name]
         at += words[name] + (name in SPARE)

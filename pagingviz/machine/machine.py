@@ -19,7 +19,7 @@ from pagingviz.core.build.far import connect
 from pagingviz.core.read_only import mark_tables
 from pagingviz.machine import boot, registers
 from pagingviz.machine.layout import regions
-from pagingviz.scenario.frames import kept
+from pagingviz.scenario.frames import modelled
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.work.raw_guest import RawWork
@@ -34,10 +34,10 @@ class Machine:
     def __init__(self, scenario: Scenario, work: Work) -> None:
         self.scenario = scenario
         self.slots = max(work.slots, 1)
-        self.kept = kept(scenario.frames, work)
+        self.modelled = modelled(scenario.frames, work)
         self.sys: np.recarray = np.zeros(1, SYS_DTYPE).view(np.recarray)
         self.cpu: np.recarray = np.zeros(scenario.vcpus, CPU_DTYPE).view(np.recarray)
-        self._region, words = regions(scenario, work, self.kept)
+        self._region, words = regions(scenario, work, self.modelled)
         self.mem = np.zeros(words, np.uint64)
         for name, (at, _) in self._region.items():
             self.sys[0][f"o_{name}"] = at
@@ -183,6 +183,6 @@ class Machine:
         s, dirty = self.sys[0], self.dirty_frames()
         seen = (self.view("ver") == self.view("cver")) | (self.view("info") & xen.GRANTED != 0)
         for gfn in (dirty, self.logged_frames()):
-            seen[self.kept.places(gfn)] = True
+            seen[self.modelled.index(gfn)] = True
         missing = int(np.count_nonzero(~seen)) if s.log_dirty and not s.failed_allocs else 0
         return {"on": bool(s.log_dirty), "dirty": int(dirty.size), "missing": missing}

@@ -30,9 +30,9 @@ def set_up(machine: Machine, work: Work) -> None:
 
 def _memory(machine: Machine, work: Work) -> None:
     """How many frames there are, which have state, and where they lie in the machine."""
-    s, sc, kept = machine.sys[0], machine.scenario, machine.kept
+    s, sc, modelled = machine.sys[0], machine.scenario, machine.modelled
     s.frames, s.zone = sc.frames, work.zone
-    s.kept, s.spread, s.run_bits = kept.count, kept.spread, kept.bits
+    s.kept, s.spread, s.run_bits = modelled.count, modelled.spread, modelled.bits
     s.ram_base, s.ram_shift, s.ram_whole = placing(sc) if road_of(sc).hypervisor else (0, 0, 0)
     small = s.ram_base + sc.frames <= 1 << int(x86.MAXPHYADDR - x86.PAGE_BITS)
     s.maxphys = x86.MAXPHYADDR if small else x86.MAXPHYADDR_SERVER
@@ -88,7 +88,7 @@ def _hypervisor(machine: Machine, work: Work) -> None:
 def _translation(machine: Machine) -> None:
     """Which machine frame each guest frame is, and back; the spare frame after the last one is itself."""
     s, sc = machine.sys[0], machine.scenario
-    if not machine.kept.spread:
+    if not machine.modelled.spread:
         gfn = np.arange(sc.frames, dtype=np.uint64)
         machine.view("p2m")[:] = mfn = machine_frames(sc, gfn)
         machine.view("m2p")[mfn - s.ram_base] = gfn

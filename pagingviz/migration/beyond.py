@@ -95,8 +95,8 @@ def roll(mig: Migration) -> None:
 
 def _there(mig: Migration, frames: np.ndarray) -> np.ndarray:
     """bool[n]: frames that have arrived. One without state cannot be asked for: it comes when it is pushed."""
-    places = mig.machine.kept.places(frames)
-    known = places < mig.machine.kept.count
+    places = mig.machine.modelled.index(frames)
+    known = places < mig.machine.modelled.count
     return known & mig.state.arrived[np.where(known, places, 0)]
 
 
@@ -118,7 +118,7 @@ def demand(mig: Migration, ticks: int) -> None:
         near = np.arange(place, min(place + mig.scenario.prefetch + 1, st.arrived.size))
         near = near[~st.arrived[near]]
         st.fetched[near] = True
-        put(mig, m.kept.frames()[near])
+        put(mig, m.modelled.frames()[near])
 
 
 # ---- Remus

@@ -44,9 +44,9 @@ def localise(words: np.ndarray, p2m: np.ndarray) -> np.ndarray:
 
 
 class Destination:
-    """What has arrived. `machine`: the source, whose shape it has. Places are those of frames.Kept.
+    """What has arrived. `machine`: the source, whose shape it has. Places are those of frames.Modelled.
 
-    versions uint64[kept]; tables uint64[zone, 512], of a PV guest with this host's machine frames; p2m as on the source but
+    versions uint64[modelled]; tables uint64[zone, 512], of a PV guest with this host's machine frames; p2m as on the source but
     for its numbers: machine frames are handed out downwards here.
     """
 
@@ -54,7 +54,7 @@ class Destination:
         self.machine = machine
         s = machine.sys[0]
         self.pv = bool(s.pv)
-        self.versions = np.zeros(machine.kept.count, np.uint64)
+        self.versions = np.zeros(machine.modelled.count, np.uint64)
         self.tables = np.zeros((int(s.zone), 512), np.uint64)
         if self.pv:
             frames = int(s.frames)
@@ -64,7 +64,7 @@ class Destination:
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """What a checkpoint keeps: versions uint64[kept], tables uint64[zone, 512]."""
+        """What a checkpoint keeps: versions uint64[modelled], tables uint64[zone, 512]."""
         return self.versions, self.tables
 
     def normalised(self, zone: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ class Destination:
         self.tables[zone] = tables[zone]
 
     def image(self) -> tuple[np.ndarray, np.ndarray]:
-        """The source now, as it would arrive: versions uint64[kept], tables uint64[zone, 512]. Raises InFlux."""
+        """The source now, as it would arrive: versions uint64[modelled], tables uint64[zone, 512]. Raises InFlux."""
         return self.machine.view("ver").copy(), self._arriving(np.arange(self.tables.shape[0]))
 
     def differs(self, versions: np.ndarray, tables: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ class Migration:
         self.sealed: Image | None = None
         self.checked: Image | None = None
         self.cache = Cache(sc.xbzrle)
-        n = machine.kept.count
+        n = machine.modelled.count
         self.state = State(
             next=sc.migrate_at,
             counts=self.clock.counts(),
@@ -330,9 +330,9 @@ class Migration:
         self.tell(ev.ROUND, planned, number)
 
     def places(self, frames: np.ndarray) -> np.ndarray:
-        """Places (frames.Kept), int64[k], of those of `frames`, int64[n], that have state."""
-        places = self.machine.kept.places(frames)
-        return places[places < self.machine.kept.count]
+        """Places (frames.Modelled), int64[k], of those of `frames`, int64[n], that have state."""
+        places = self.machine.modelled.index(frames)
+        return places[places < self.machine.modelled.count]
 
     # ---- the end of a round, and of it all
 
@@ -360,7 +360,7 @@ class Migration:
                 self.give_up("The last CLEAN failed with ENOMEM: bits may be lost, so nothing is handed over.")
                 return
             self._note_dirty(np.union1d(dirty, st.deferred))
-            mapped = m.kept.frames()[np.flatnonzero(m.view("info") & xen.GRANTED)]
+            mapped = m.modelled.frames()[np.flatnonzero(m.view("info") & xen.GRANTED)]
             st.todo = np.union1d(np.union1d(dirty, st.deferred), mapped).astype(np.int64)
             st.deferred = _NONE
         beyond.last_part(self)

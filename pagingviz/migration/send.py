@@ -56,7 +56,7 @@ def put(mig: Migration, frames: np.ndarray) -> None:
     places = mig.places(real)
     held = _held_back(mig, places) if st.phase == LIVE else _NONE
     if held.size:
-        st.deferred = np.union1d(st.deferred, m.kept.frames()[held])
+        st.deferred = np.union1d(st.deferred, m.modelled.frames()[held])
         places, r.skipped = np.setdiff1d(places, held), r.skipped + held.size
     empty, size = 0, 0
     if mig.scenario.zeros:

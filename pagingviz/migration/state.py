@@ -25,7 +25,7 @@ WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
 )
 PAUSED = (FINAL, STATE, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
-Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[kept], tables uint64[zone, 512]) of a guest, set aside
+Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[modelled], tables uint64[zone, 512]) of a guest, set aside
 
 
 @dataclass
@@ -58,8 +58,8 @@ class State:
     """All of a migration that changes.
 
     Frames, int64[n] ascending: todo, those of the round (None: all); skip; deferred. Counters that have a price, uint64[causes]
-    (Clock.counts): counts, since. By the places of frames.Kept: sent_in and times, uint16[kept]; arrived and fetched,
-    bool[kept]; frozen, uint64[kept].
+    (Clock.counts): counts, since. By the places of frames.Modelled: sent_in and times, uint16[modelled]; arrived and fetched,
+    bool[modelled]; frozen, uint64[modelled].
     """
 
     phase: str = WAITING
@@ -129,7 +129,7 @@ class Saved:
     """A migration as a value, for a checkpoint."""
 
     state: State
-    versions: np.ndarray  # of the destination: uint64[kept]
+    versions: np.ndarray  # of the destination: uint64[modelled]
     tables: np.ndarray  # of the destination: uint64[zone, 512]
     images: tuple[Image | None, Image | None, Image | None]
     cache: tuple[np.ndarray, np.ndarray]  # int64[pages]: their numbers and their rounds

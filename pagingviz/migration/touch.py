@@ -42,7 +42,7 @@ def ways(machine: Machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
 def touched(machine: Machine, op: np.ndarray, versions: np.ndarray) -> np.ndarray:
     """Places (int64[n]) of the frames that the operations `op`, uint64[ticks], have touched, in the order of the first touch.
 
-    `versions`: uint64[kept], those before the operations.
+    `versions`: uint64[modelled], those before the operations.
     """
     kind = op & operation.OP_KIND
     seen = op[kind <= x86.WRITE]
@@ -51,7 +51,7 @@ def touched(machine: Machine, op: np.ndarray, versions: np.ndarray) -> np.ndarra
     found = ways(machine, key >> operation.OP_PROC_SHIFT & operation.OP_PROC_MASK, key >> operation.OP_VPN_SHIFT)
     gfn = found.T.reshape(-1)
     stored = np.flatnonzero(machine.view("ver") != versions)
-    places = machine.kept.places(gfn[(gfn >= 0) & (gfn < int(machine.sys[0].frames))])
-    both = np.concatenate([places[places < machine.kept.count], stored])
+    places = machine.modelled.index(gfn[(gfn >= 0) & (gfn < int(machine.sys[0].frames))])
+    both = np.concatenate([places[places < machine.modelled.count], stored])
     _, first = np.unique(both, return_index=True)
     return both[np.sort(first)]

@@ -99,7 +99,7 @@ class Cache:
 def change_of(mig: Migration, place: int) -> bytes | None:
     """What makes the source's page of the one that the destination has; None when the whole page is no larger."""
     d, m = mig.destination, mig.machine
-    gfn, zone = int(m.kept.frames()[place]), int(m.sys[0].zone)
+    gfn, zone = int(m.modelled.frames()[place]), int(m.sys[0].zone)
     if place < zone:
         if d.pv:
             return None  # a table's frames are the other host's there
@@ -111,7 +111,7 @@ def sizes(mig: Migration, places: np.ndarray, number: int) -> tuple[int, int]:
     """(pages that go as differences, their bytes) of `places`, int64[n], in round `number`; the cache has them afterwards."""
     if not mig.cache.gfn.size:
         return 0, 0
-    frames, pages, size = mig.machine.kept.frames(), 0, 0
+    frames, pages, size = mig.machine.modelled.frames(), 0, 0
     for place in places.tolist():
         if mig.cache.holds(int(frames[place]), number):
             change = change_of(mig, place)

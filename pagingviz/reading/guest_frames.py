@@ -38,8 +38,8 @@ class Frame:
 
 def read_frame(machine: Machine, gfn: int) -> Frame:
     """The facts about guest frame `gfn`, which is below the number of frames of the guest."""
-    at = int(machine.kept.places(gfn))
-    has_state, bare = at < machine.kept.count, machine.scenario.road == "bare"
+    at = int(machine.modelled.index(gfn))
+    has_state, bare = at < machine.modelled.count, machine.scenario.road == "bare"
     last, who, rounds = (int(part[at]) if has_state and not bare else 0 for part in dirty_bits.history(machine))
     info = int(machine.view("info")[gfn]) if machine.scenario.road in ("pv", "shadow") else 0
     return Frame(

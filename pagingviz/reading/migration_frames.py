@@ -1,5 +1,5 @@
 """Where the frames of a migration are, as sets: bool[n], one item for each frame that has state, in the order of
-`machine.kept.frames()`. A frame without state is never written, and crosses the wire once.
+`machine.modelled.frames()`. A frame without state is never written, and crosses the wire once.
 
 The hypervisor knows what is dirty and the toolstack what it has sent; what the destination has is read from its versions.
 """
@@ -17,7 +17,7 @@ _GUEST_GONE = (STATE, ROLLING, LOST)  # phases of them in which pages are still 
 
 def _set(mig: Migration, frames: np.ndarray) -> np.ndarray:
     """The set of these frames."""
-    out = np.zeros(mig.machine.kept.count, bool)
+    out = np.zeros(mig.machine.modelled.count, bool)
     out[mig.places(np.asarray(frames, np.int64))] = True
     return out
 
@@ -26,7 +26,7 @@ def dirty(mig: Migration) -> np.ndarray:
     """bool[n]: the bit is set, or will be when the processors' logs are flushed."""
     m = mig.machine
     if not m.sys[0].log_dirty:
-        return np.zeros(m.kept.count, bool)
+        return np.zeros(m.modelled.count, bool)
     return _set(mig, np.concatenate([m.dirty_frames(), m.logged_frames()]))
 
 
@@ -39,7 +39,7 @@ def waiting(mig: Migration) -> np.ndarray:
         return np.ones(st.times.size, bool)
     if st.phase not in (LIVE, FINAL) or not st.rounds:
         return np.zeros(st.times.size, bool)
-    return mig.machine.kept.frames() >= st.at if st.todo is None else _set(mig, st.todo[st.at :])
+    return mig.machine.modelled.frames() >= st.at if st.todo is None else _set(mig, st.todo[st.at :])
 
 
 def deferred(mig: Migration) -> np.ndarray:
@@ -52,7 +52,7 @@ def passed_over(mig: Migration) -> np.ndarray:
     st = mig.state
     if st.phase != LIVE or not st.rounds:
         return np.zeros(st.times.size, bool)
-    passed = mig.machine.kept.frames() < st.at if st.todo is None else _set(mig, st.todo[: st.at])
+    passed = mig.machine.modelled.frames() < st.at if st.todo is None else _set(mig, st.todo[: st.at])
     return passed & (st.sent_in != st.rounds[-1].number) | deferred(mig)
 
 
@@ -63,7 +63,7 @@ def in_flight(mig: Migration) -> np.ndarray:
         return np.zeros(st.times.size, bool)
     step, batch = chunk(st.rounds[-1].planned), (st.at - 1) // BATCH * BATCH
     first = batch + (st.at - 1 - batch) // step * step
-    frames = mig.machine.kept.frames()
+    frames = mig.machine.modelled.frames()
     now = (frames >= first) & (frames < st.at) if st.todo is None else _set(mig, st.todo[first : st.at])
     return now & (st.sent_in == st.rounds[-1].number)
 

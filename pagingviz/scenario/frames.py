@@ -1,6 +1,6 @@
 """Where a guest's frames lie in the machine, which of them the state keeps anything for, and how many pages that can cost.
 
-A guest of more than fields.MAX_FRAMES frames is far larger than its work: the state keeps words only for frames that the work
+A guest of more than fields.MAX_FRAMES frames is far larger than its work: the state has words only for frames that the work
 can touch, runs of 2**bits neighbours that begin 2**spread frames apart, the first at frame 0 with all page tables in it. The
 others exist in the nested tables, in the bitmap's tree and on the maps; nothing ever happens to them.
 """
@@ -40,38 +40,38 @@ class Demand(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """`count` frames are kept: with spread 0 all, frames 0 to count - 1; else the first 2**bits of every 2**spread."""
+class Modelled:
+    """The `count` frames with state: with spread 0 all, frames 0 to count - 1; else the first 2**bits of every 2**spread."""
 
     count: int
     spread: int = 0
     bits: int = 0
 
     def frames(self) -> np.ndarray:
-        """The frames by their place in the regions by frame: int64[count]."""
-        place = np.arange(self.count)
-        return place >> self.bits << self.spread | place & (1 << self.bits) - 1 if self.spread else place
+        """The frames in the order of the regions by frame: int64[count]."""
+        at = np.arange(self.count)
+        return at >> self.bits << self.spread | at & (1 << self.bits) - 1 if self.spread else at
 
-    def places(self, gfn: np.ndarray | int) -> np.ndarray:
-        """Place of each frame (int array) in the regions by frame; `count` for one that is not kept."""
+    def index(self, gfn: np.ndarray | int) -> np.ndarray:
+        """Index of each frame (int64[n], or one) in the regions by frame, int64[n]; `count` for one without state."""
         gfn = np.asarray(gfn, np.int64)
         if not self.spread:
             return np.where(gfn < self.count, gfn, self.count)
         within = gfn & (1 << self.spread) - 1
-        place = gfn >> self.spread << self.bits | within
-        return np.where((within < 1 << self.bits) & (place < self.count), place, self.count)
+        at = gfn >> self.spread << self.bits | within
+        return np.where((within < 1 << self.bits) & (at < self.count), at, self.count)
 
 
-def kept(frames: int, work: Demand) -> Kept:
-    """What a guest of `frames` frames keeps for `work`. All, when it is small, given entry by entry, or nearly filled."""
+def modelled(frames: int, work: Demand) -> Modelled:
+    """Which frames have state in a guest of `frames` frames. All, when it is small, given entry by entry, or nearly filled."""
     if frames <= MAX_FRAMES or not work.need_frames:
-        return Kept(frames)
+        return Modelled(frames)
     bits = CHUNK_BITS
     while 1 << bits < work.zone or -(-work.need_frames >> bits) > MAX_RUNS:
         bits += 1
     runs = -(-work.need_frames >> bits)
     spread = (frames // runs).bit_length() - 1
-    return Kept(runs << bits, spread, bits) if spread >= bits else Kept(frames)
+    return Modelled(runs << bits, spread, bits) if spread >= bits else Modelled(frames)
 
 
 def placing(scenario: Scenario) -> tuple[int, int, int]:
@@ -101,21 +101,21 @@ def machine_frames(scenario: Scenario, gfn: np.ndarray) -> np.ndarray:
 def hap_pages(scenario: Scenario, work: Demand) -> int:
     """HAP pool: nested tables and log-dirty tree when the work has split and dirtied all that it can, rounded up to 8.
 
-    Where every frame is kept: every nested table if all leaves were 4 KiB.
+    Where every frame has state: every nested table if all leaves were 4 KiB.
     """
     if work.hap_pool:
         return work.hap_pool
-    frames, keep = scenario.frames, kept(scenario.frames, work)
+    frames, those = scenario.frames, modelled(scenario.frames, work)
     l3, l2, l1, leaves = (-(-frames >> bits) for bits in (27, GIB_BITS, CHUNK_BITS, int(xen.LEAF_BITS)))
-    if not keep.spread:
+    if not those.spread:
         return -(-(1 + l3 + l2 + l1 + 3 + leaves) // 8) * 8
-    runs = keep.count >> keep.bits
-    chunks, gibs = (runs << max(keep.bits - bits, 0) for bits in (CHUNK_BITS, GIB_BITS))
+    runs = those.count >> those.bits
+    chunks, gibs = (runs << max(those.bits - bits, 0) for bits in (CHUNK_BITS, GIB_BITS))
     split = chunks + bool(frames & 511)
     if scenario.superpages == 2:
         l2 -= frames >> GIB_BITS
         split += gibs * 513 if scenario.hap == "ept" else gibs
-    tree = 2 + min(runs, -(-frames >> 24)) + (runs << max(keep.bits - int(xen.LEAF_BITS), 0))
+    tree = 2 + min(runs, -(-frames >> 24)) + (runs << max(those.bits - int(xen.LEAF_BITS), 0))
     return -(-(1 + l3 + l2 + split + tree) // 8) * 8
 
 
