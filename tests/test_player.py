@@ -1,5 +1,7 @@
 """The player without a browser: every ask gets the true picture of the tick it means."""
 
+import math
+
 import numpy as np
 import pytest
 from on_screen import Shown
@@ -19,11 +21,18 @@ LOOK = Display("The machine", HOME)
 
 
 @pytest.fixture
-def player(warm):
-    """A player of the blackboard at tick 300, with a crowd of its own."""
+def sliced(warm):
+    """A player of the blackboard at tick 300, with a crowd of its own. It answers before a long way is done."""
     made = Player(Simulation(load("blackboard")), crowd=Crowd())
     made.sim.seek(300)
     return made
+
+
+@pytest.fixture
+def player(sliced, monkeypatch):
+    """The same, but every answer waits for the end of the way, however slow the computer is."""
+    monkeypatch.setattr(playing, "SLICE", math.inf)
+    return sliced
 
 
 def ask(player, cmd, **more):
@@ -96,11 +105,12 @@ def test_home_end_seek_stop(player):
 
 
 def test_a_batch_goes_on_from_what_was_sent(player):
-    header, frames = ask(player, "run", frames=5, **{"from": 300})
+    """At one frame a second there is time for all that are asked for, on a slow computer too."""
+    header, frames = ask(player, "run", frames=5, fps=1, **{"from": 300})
     assert [frame["tick"] for frame in header["frames"]] == [301, 302, 303, 304, 305] and header["playing"]
     for frame, grids in zip(header["frames"], frames, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(grids, truth(frame["tick"]), strict=True))
-    header, _ = ask(player, "run", frames=2, per_frame=10, tick=303, **{"from": 305})
+    header, _ = ask(player, "run", frames=2, fps=1, per_frame=10, tick=303, **{"from": 305})
     assert [frame["tick"] for frame in header["frames"]] == [315, 325]
     shows(ask(player, "stop", tick=304), 304)
 
@@ -142,11 +152,11 @@ def test_no_such_event(player, monkeypatch):
     assert player.sim.furthest == 300
 
 
-def test_a_long_way_is_walked_in_slices_and_can_be_given_up(player):
-    header, frames = ask(player, "seek", n=MAX_TICK)
+def test_a_long_way_is_walked_in_slices_and_can_be_given_up(sliced):
+    header, frames = ask(sliced, "seek", n=MAX_TICK)
     assert header["state"] == "seeking" and 0 < header["progress"] < 1 and not frames
-    assert ask(player, "poll")[0]["progress"] > header["progress"]
-    header, _ = ask(player, "cancel")
+    assert ask(sliced, "poll")[0]["progress"] > header["progress"]
+    header, _ = ask(sliced, "cancel")
     assert header["state"] == "ready" and 300 < header["frames"][0]["tick"] < MAX_TICK
 
 
@@ -158,13 +168,13 @@ def test_inspect(player):
 
 
 @pytest.mark.parametrize("nonsense", ["", None, [], {}, -5, 1e300, float("nan"), True])
-def test_nonsense_from_a_browser_is_bounded(player, nonsense):
+def test_nonsense_from_a_browser_is_bounded(sliced, nonsense):
     for cmd in ("step", "run", "inspect", "seek", "speed", "whatever"):
         more = dict.fromkeys(("n", "tick", "from", "frames", "fps", "per_frame", "kind", "cell"), nonsense)
-        header, _ = ask(player, cmd, board="ept-npt", **more)
+        header, _ = ask(sliced, cmd, board="ept-npt", **more)
         assert header["state"] in ("ready", "seeking")
-        ask(player, "cancel")
-        player.sim.seek(10)
+        ask(sliced, "cancel")
+        sliced.sim.seek(10)
 
 
 def test_commands_act_now_and_enter_the_journal(player):
