@@ -10,6 +10,7 @@ from pagingviz.arch.words import NONE
 from pagingviz.experiments import ledger
 from pagingviz.reading.shadows import head_pages
 from pagingviz.scenario.scenario import load
+from pagingviz.scenario.table import FIELD
 from pagingviz.timeline.simulation import Simulation
 
 CALM = settings(
@@ -65,7 +66,7 @@ def writable(machine):
 def test_after_the_search_nothing_is_writable_and_no_store_is_lost(fields):
     """Long runs against a bare twin; both roads give the same bitmap at every CLEAN and the same guest after every round."""
     scenario = scenario_of(fields)
-    twins = [Simulation(scenario.replace(clean=clean)) for clean in ledger.ROADS]
+    twins = [Simulation(scenario.replace(clean=clean)) for clean in FIELD["clean"].choices]
     bare = Simulation(scenario.replace(road="bare"))
     for sim in twins:
         sim.run(500)
@@ -134,7 +135,7 @@ def test_every_entry_that_is_looked_at_is_counted(oos):
 def test_the_hap_and_bare_roads_do_not_know_the_difference():
     for road in ("bare", "hap"):
         runs = []
-        for clean in ledger.ROADS:
+        for clean in FIELD["clean"].choices:
             sim = Simulation(BASE.replace(road=road, work="zipf:300", clean=clean, do="enable@50", clean_every=100))
             sim.run(500)
             runs.append((sim.counters(), sim.machine.guest_digests()))
