@@ -12,6 +12,7 @@ A process runs on one vCPU, but others may have its root loaded. What that vCPU'
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
+from pagingviz.arch.splitmix import GOLDEN
 from pagingviz.arch.state import ZONE_SLACK
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.access import DONE, access_by_address, invlpg, load_cr3, store
@@ -22,7 +23,6 @@ from pagingviz.core.frames import word_of
 from pagingviz.core.pv.roots import enter, flush_local, load_roots, pin, protect, unpin, unprotect
 from pagingviz.core.walk.page_walk import get_entry, guest_frame, index, put_entry
 
-_HASH = U(0x9E3779B97F4A7C15)
 _USER_TABLE = x86.P | x86.RW | x86.US
 _TOP_USER = (ZERO, ZERO, U(768), U(3), U(256))  # by levels: entries of a root that are the process's own
 _TOP_FIRST_KERNEL = U(768)  # of a 32-bit guest's root
@@ -233,7 +233,7 @@ def handle_fault(s, cpus, c, a, gva, err, vma_w, vma_x):
     """
     enter(s, c, a, ZERO)
     s.guest_faults += ONE
-    s.fault_hash = (s.fault_hash ^ (gva | (err & U(0xFFF)))) * _HASH + ONE
+    s.fault_hash = (s.fault_hash ^ (gva | (err & U(0xFFF)))) * GOLDEN + ONE
     emit(s, a, ev.GUEST_PF, c.id, gva, NONE, NONE, ZERO, err & ~x86.FAULT)
     root = a[s.o_roots + s.cur[c.id]]
     table = make_path(s, cpus, c, a, root, gva)

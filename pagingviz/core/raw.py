@@ -6,6 +6,7 @@ code of operation.RAW_*, an address in bytes, and a value.
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import operation, x86, xen
+from pagingviz.arch.splitmix import GOLDEN
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core import logdirty
 from pagingviz.core.access import access_by_address, invlpg, load_cr3
@@ -19,7 +20,7 @@ from pagingviz.core.shadow.toplevel import update_modes
 from pagingviz.core.walk.page_walk import load_pdptes
 from pagingviz.core.walk.tlb import flush
 
-_BYTE, _INDEX, _HASH = U(255), U(511), U(0x9E3779B97F4A7C15)
+_BYTE, _INDEX = U(255), U(511)
 
 
 @by_address
@@ -103,7 +104,7 @@ def _access(s, c, a, code, va, value, user, size):
     result = access_by_address(s, c, a, va, kind, user, size if code == operation.RAW_STORE else ZERO, value)
     if result & x86.FAULT:
         s.guest_faults += ONE
-        s.fault_hash = (s.fault_hash ^ (va | (result & U(0xFFF)))) * _HASH + ONE
+        s.fault_hash = (s.fault_hash ^ (va | (result & U(0xFFF)))) * GOLDEN + ONE
         emit(s, a, ev.GUEST_PF, c.id, va, NONE, NONE, ZERO, result & ~x86.FAULT)
     elif result & x86.GP:
         emit(s, a, ev.GP, c.id, va, NONE, NONE, ZERO, ZERO)

@@ -11,6 +11,7 @@ Source: Xen mm/shadow/common.c (shadow_hash_*, shadow_demote), private.h (sh_get
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
+from pagingviz.arch.splitmix import GOLDEN, MIX1
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
 from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
@@ -18,7 +19,7 @@ from pagingviz.core.events import emit
 from pagingviz.core.shadow.pool import entry_at, gfn_of, release
 from pagingviz.core.walk.page_walk import frame
 
-_MIX1, _MIX2, _HALF = U(0x9E3779B97F4A7C15), U(0xBF58476D1CE4E5B9), U(32)
+_HALF = U(32)
 _OOS_PAGES = U(xen.OOS_PAGES)
 
 
@@ -32,7 +33,7 @@ def bucket(key, kind):
     The function is this model's own, because Xen's depends on the machine frames of its host. What it changes is the order in
     which a search of all shadows meets them. Source: common.c: sh_hash.
     """
-    return ((key * _MIX1 + kind * _MIX2) >> _HALF) % xen.HASH_BUCKETS
+    return ((key * GOLDEN + kind * MIX1) >> _HALF) % xen.HASH_BUCKETS
 
 
 @jit

@@ -8,7 +8,7 @@ sh_rm_write_access_from_l1).
 """
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import x86, xen
+from pagingviz.arch import linux, x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
@@ -23,8 +23,8 @@ _FOUR, _INDEX = U(4), U(511)
 _WANTED = x86.FRAME_MASK | x86.P | x86.RW
 _VA64 = U((1 << 48) - 1)
 _LOWMEM = U(0x38000)  # frames of Linux' lowmem on 32-bit: 896 MiB
-_LOWMEM_BASE = U(0xC0000000)
-_DIRECT_MAPS = (U(0xFFFF880000000000), U(0xFFFF810000000000), U(0x0000010000000000), U(0xFFFFFE0000000000))
+_LOWMEM_BASE = U(linux.LOWMEM_BASE)
+_DIRECT_MAPS = (U(linux.DIRECT_MAPS["linux"]), U(0xFFFF810000000000), U(0x0000010000000000), U(0xFFFFFE0000000000))
 _ORDER = (3, 1, 6, 4, 12, 11, 9, 7)  # types in the order in which sh_remove_shadows takes them
 
 
