@@ -19,21 +19,21 @@ check: $(BIN)/.tests ## what needs no run: lint, layout, types, layers, docstrin
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@$(BIN)/python tests/check_docstrings.py
+	@$(BIN)/python -m tests.house.check_docstrings
 	@$(BIN)/python -m pagingviz.manual.sources
 
 test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(ARGS)
 
 shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before you commit
-	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/test_screens.py $(ARGS)
+	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/ui/test_screens.py $(ARGS)
 
 bench: $(BIN)/.tests browser ## engine speed (BASE=first-light: beside that commit), then the browser and thirty clients
-	$(BIN)/python tests/bench_engine.py $(if $(BASE),--base $(BASE)) $(ARGS)
-	$(BIN)/python tests/bench_browser.py
+	$(BIN)/python -m tests.bench.engine $(if $(BASE),--base $(BASE)) $(ARGS)
+	$(BIN)/python -m tests.bench.browser
 
 soak: $(BIN)/.app ## long audited runs of every shipped program
-	$(BIN)/python tests/soak.py $(ARGS)
+	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 # A half-made environment has no .app or .tests and is completed by the next call.
 $(BIN)/python:

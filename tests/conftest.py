@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import sync_playwright
-from serving import launch, new_page, serve, serve_files, wait_ready
+
+from tests.ui.serving import launch, new_page, serve, serve_files, wait_ready
 
 # An example has no deadline and may take long to be drawn: what else runs on the machine is no property of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -106,7 +107,7 @@ def open_page(browser, server):
 @pytest.fixture(scope="session")
 def scripts_url():
     """The address at which the scripts of the live board are served without the app, without a slash at the end."""
-    from scripts import STATIC
+    from tests.boards.scripts import STATIC
 
     with serve_files(STATIC) as url:
         yield url
@@ -115,7 +116,7 @@ def scripts_url():
 @pytest.fixture(scope="session")
 def script_page(browser, scripts_url):
     """A page that can import the scripts; for all tests that leave nothing behind in it."""
-    from scripts import blank
+    from tests.boards.scripts import blank
 
     page = blank(browser, scripts_url)
     yield page
@@ -125,7 +126,7 @@ def script_page(browser, scripts_url):
 @pytest.fixture
 def open_script_page(browser, scripts_url):
     """open_script_page(**size): a page of the test's own that can import the scripts; no error may be thrown in it."""
-    from scripts import blank
+    from tests.boards.scripts import blank
 
     pages, trouble = [], []
 

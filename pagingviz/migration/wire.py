@@ -20,7 +20,7 @@ ZERO_PAGE = 1  # a byte says that all the others are zero, too (QEMU: RAM_SAVE_F
 FREQUENCY = 2_400  # cycles of the guest's processor in a microsecond
 
 # Bytes of a recorded stream that are not records of pages: headers, vCPU and platform state. 17 streams have these sizes
-# exactly; in a PV stream two of the 8191 entries have no page (tests/test_migration_recordings.py).
+# exactly; in a PV stream two of the 8191 entries have no page (tests/migration/test_migration_recordings.py).
 STATE = {"hap": 4208, "shadow": 4040, "pv": 5640}
 
 

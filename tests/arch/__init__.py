@@ -1,0 +1,1 @@
+"""Tests of pagingviz/arch/, and what they share."""

@@ -1,0 +1,1 @@
+"""Tests of pagingviz/boards/, and what they share."""

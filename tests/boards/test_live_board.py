@@ -1,0 +1,145 @@
+"""The live board as a whole in a real Chromium, with the test in the role of Streamlit and Python."""
+
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from pagingviz.boards import palette
+from pagingviz.boards.palette import LETTER_SHIFT, LETTERS, PALETTES, PINNED
+from pagingviz.boards.payload import encode
+from pagingviz.player.message import Display, board_record, header
+from tests.boards.scripts import PLAN, boxes, message, show
+
+pytestmark = pytest.mark.browser
+VARIABLES = "node => ['--panel', '--accent'].map((name) => getComputedStyle(node).getPropertyValue(name))"
+UNDER_EACH_OTHER = """() => {
+    const [left, right] = [...document.querySelector("#component").shadowRoot.querySelectorAll("canvas")]
+      .map((canvas) => canvas.getBoundingClientRect());
+    return right.top > left.bottom;
+}"""
+RIGHT = replace(PLAN, id="right", title="Right", width=16, height=16, labels=())
+
+
+def test_a_message_is_painted_and_a_key_asks_for_the_next_tick(open_script_page):
+    page = open_script_page()
+    show(page, message(PLAN, RIGHT))
+    canvases = page.locator('canvas[data-ready="1"][data-tick="5"]')
+    expect(canvases).to_have_count(2)
+    expect(page.locator(".what")).to_have_text("At 5.")
+    expect(page.locator(".chips .warn b")).to_have_text("1\u2009234")
+    expect(page.locator(".panel").first.locator(".legend li")).to_have_text(["Wwritable", "a table", ".free", "1 cell = 4"])
+    page.keyboard.press("ArrowRight")
+    expect(page.locator('canvas[data-ready="0"]')).to_have_count(2)  # another picture is under way
+    ask = page.evaluate("asks")[-1]
+    assert {key: ask[key] for key in ("cmd", "n", "tick", "seq", "fps", "board")} == {
+        "cmd": "step",
+        "n": 1,
+        "tick": 5,
+        "seq": 1,
+        "fps": 30,
+        "board": None,
+    }
+    show(page, message(PLAN, RIGHT, seq=1, tick=6))
+    expect(page.locator('canvas[data-ready="1"][data-tick="6"]')).to_have_count(2)
+
+
+def test_legend_title_and_chips_show_the_glossary_when_pointed_at(open_script_page):
+    """A message from a running machine is without the texts: those that came before it stay."""
+    page = open_script_page()
+    show(page, message(PLAN, RIGHT, about={"writable": "May be stored to.", "Left": "The left map.", "faults": "Counted."}))
+    show(page, message(PLAN, RIGHT, tick=6, seq=1, playing=True))
+    expect(page.locator('canvas[data-tick="6"]')).to_have_count(2)
+    entries = page.locator(".panel").first.locator(".legend li")
+    expect(entries.nth(0)).to_have_attribute("title", "May be stored to.")
+    assert entries.nth(1).get_attribute("title") is None
+    expect(page.get_by_role("heading", name="Left")).to_have_attribute("title", "The left map.")
+    expect(page.locator(".chips li", has_text="faults")).to_have_attribute("title", "Counted.")
+
+
+def test_a_click_pins_a_cell_and_the_lens_has_the_words_of_the_legend(open_script_page):
+    page = open_script_page()
+    show(page, message(PLAN, RIGHT, cell=palette.WRITABLE | PINNED | LETTERS.index("W") << LETTER_SHIFT))
+    page.locator('canvas[data-board="right"]').click()
+    ask = page.evaluate("asks")[-1]
+    assert (ask["cmd"], ask["board"]) == ("inspect", "right") and 0 <= ask["cell"] < 256
+    page.locator('canvas[data-board="left"]').hover()
+    expect(page.locator(".lens strong")).to_have_text("writable · thick")
+    expect(page.locator(".lens .where")).to_contain_text("low · row 2")
+    found = {"title": "gfn 0x7", "chain": ["gva", "gpa"], "rows": [["bits", "RW"]], "why": ""}
+    show(page, message(PLAN, RIGHT, seq=1, inspect=found, lit={"left": [3, 9]}))
+    expect(page.locator(".card h3")).to_have_text("gfn 0x7")
+    assert page.locator("path.lit").first.get_attribute("d").count("M") == 2
+    page.keyboard.press("Escape")
+    expect(page.locator(".card h3")).to_have_text("Inspector")
+
+
+def test_the_notice_waits_for_python_and_lets_a_long_way_be_cancelled(open_script_page):
+    page = open_script_page()
+    show(page, message(PLAN, RIGHT))
+    page.keyboard.press("End")
+    show(
+        page,
+        encode(
+            header(
+                Display("", ()),
+                1,
+                state="seeking",
+                progress=0.4,
+                message="On the way.",
+                boards=[board_record(PLAN), board_record(RIGHT)],
+            ),
+            [],
+        ),
+    )
+    expect(page.locator(".notice p")).to_have_text("On the way.")
+    assert page.locator(".notice progress").evaluate("bar => bar.value") == 40
+    page.wait_for_function("asks.at(-1).cmd === 'poll'")
+    show(page, message(PLAN, RIGHT, seq=2, tick=5, state="seeking", message="On the way."))
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_function("asks.some((ask) => ask.cmd === 'cancel')")
+
+
+def test_two_boards_stand_side_by_side_inside_the_window(open_script_page):
+    page = open_script_page(width=1280, height=720)
+    show(page, message(PLAN, RIGHT))
+    left, right = boxes(page)["left"], boxes(page)["right"]
+    assert left["x"] + left["width"] < right["x"] and right["x"] + right["width"] <= 1280
+    assert max(box["y"] + box["height"] for box in (left, right)) <= 720
+    page.set_viewport_size({"width": 500, "height": 720})
+    expect(page.locator(".board.many")).to_have_css("width", "500px")
+    page.wait_for_function(UNDER_EACH_OTHER)
+    assert max(box["x"] + box["width"] for box in boxes(page).values()) <= 500
+
+
+def test_boards_that_name_their_column_have_one_pitch(open_script_page):
+    page = open_script_page()
+    columns = {"a": 0, "b": 0, "c": 1}
+    show(page, message(*(replace(PLAN, id=name, width=4, labels=(), column=column) for name, column in columns.items())))
+    a, b, c = (boxes(page)[name] for name in "abc")
+    assert (a["width"], a["height"]) == (b["width"], b["height"]) == (c["width"], c["height"])
+    assert a["x"] == b["x"] and a["y"] < b["y"] and c["x"] > a["x"] and c["y"] == a["y"]
+
+
+def test_presenter_mode_shows_one_board_at_a_time_where_cells_would_be_too_small(open_script_page):
+    page = open_script_page()
+    wide = replace(RIGHT, width=40, height=16)
+    show(page, message(PLAN, wide, present=True))
+    assert list(boxes(page)) == ["left"]
+    page.keyboard.press("2")
+    page.wait_for_function("document.querySelector('#component').shadowRoot.querySelectorAll('.panel')[0].hidden")
+    assert list(boxes(page)) == ["right"]
+    expect(page.locator('.tabs [aria-pressed="true"]')).to_contain_text("Right")
+    show(page, message(PLAN, wide, seq=1))
+    assert list(boxes(page)) == ["left", "right"]
+
+
+def test_the_colours_around_the_board_are_those_of_the_theme(open_script_page):
+    page = open_script_page()
+    for seq, theme in enumerate(PALETTES):
+        show(page, message(PLAN, RIGHT, theme=theme, seq=seq, marks=[[3, "CLEAN"]], furthest=9))
+        colours = page.locator(".board").evaluate(VARIABLES)
+        assert colours == [PALETTES[theme].ground, PALETTES[theme].accent]
+    kinds = [kind for kind, _ in header(Display("", ()), 0)["kinds"]]
+    colour = palette.EVENT_MARKS[kinds.index("CLEAN") % len(palette.EVENT_MARKS)]
+    assert page.locator(".marks path").get_attribute("stroke") == colour

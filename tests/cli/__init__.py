@@ -1,0 +1,1 @@
+"""Tests of pagingviz/cli/, and what they share."""

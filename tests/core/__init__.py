@@ -1,0 +1,1 @@
+"""Tests of pagingviz/core/, and what they share."""

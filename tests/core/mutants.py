@@ -1,0 +1,459 @@
+"""Kernels with one rule broken on purpose, run as plain Python. Prints JSON: what noticed each of them.
+
+A process of its own, started with PAGINGVIZ_PLAIN=1: compiled kernels could not be patched. Two tables: for each of the forty
+properties one mutant, which that property's own test must fail; and mutants that run a small work, for the roads.
+"""
+
+import contextlib
+import json
+import sys
+
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
+from pagingviz.core import control, guest, logdirty
+from pagingviz.core.build.jit import PLAIN
+from pagingviz.core.nested import npt, p2m, split, walk
+from pagingviz.core.pv import roots, updates
+from pagingviz.core.shadow import (
+    emulate,
+    entries,
+    faults,
+    links,
+    oos,
+    pool,
+    propagate,
+    recycle,
+    shadows,
+    validation,
+    vtlb,
+    writeable,
+)
+from pagingviz.core.walk import page_walk
+from pagingviz.scenario.scenario import load
+from pagingviz.timeline.simulation import Simulation
+from tests.core import test_gib, test_pml, test_properties, test_properties_pool
+from tests.core import test_properties_in_time as in_time
+
+
+@contextlib.contextmanager
+def broken(module, name, mutate):
+    """`mutate(kernel)` instead of the kernel wherever the engine uses it; the audit keeps the true one."""
+    kernel = getattr(module, name)
+    mutant = mutate(kernel)
+    rooms = [room for path, room in sys.modules.items() if path.startswith("pagingviz.core") and ".audit" not in path]
+    places = [(room, key) for room in rooms for key, value in vars(room).items() if value is kernel]
+    for room, key in places:
+        setattr(room, key, mutant)
+    try:
+        yield
+    finally:
+        for room, key in places:
+            setattr(room, key, kernel)
+
+
+# ---- ways to break a kernel
+
+
+def same(kernel):
+    """Nothing is broken."""
+    return kernel
+
+
+def skip(_kernel):
+    """Nothing instead of the kernel."""
+    return lambda *_: ZERO
+
+
+def refuse(_kernel):
+    """Nothing instead of the kernel, which says so."""
+    return lambda *_: False
+
+
+def without(module, name):
+    """The kernel, with `module.name` doing nothing meanwhile."""
+
+    def mutate(kernel):
+        def mutant(*arguments):
+            with broken(module, name, skip):
+                return kernel(*arguments)
+
+        return mutant
+
+    return mutate
+
+
+def result(change):
+    """The kernel with its result changed."""
+    return lambda kernel: lambda *arguments: change(kernel(*arguments))
+
+
+def given(change):
+    """The kernel with its arguments changed."""
+    return lambda kernel: lambda *arguments: kernel(*change(*arguments))
+
+
+def afterwards(act):
+    """The kernel, and then act(*arguments) on top."""
+
+    def mutate(kernel):
+        def mutant(*arguments):
+            answer = kernel(*arguments)
+            act(*arguments)
+            return answer
+
+        return mutant
+
+    return mutate
+
+
+def beforehand(act):
+    """act(*arguments), and then the kernel."""
+
+    def mutate(kernel):
+        def mutant(*arguments):
+            act(*arguments)
+            return kernel(*arguments)
+
+        return mutant
+
+    return mutate
+
+
+def as_if_not_logging(kernel):
+    """The kernel as it is while log-dirty is off."""
+
+    def mutant(s, *arguments):
+        on, s.log_dirty = s.log_dirty, ZERO
+        kernel(s, *arguments)
+        s.log_dirty = on
+
+    return mutant
+
+
+def as_if_not_logging_hardware(kernel):
+    """The kernel as it is while EPTP.AD is off."""
+
+    def mutant(s, *arguments):
+        on, s.ept_ad = s.ept_ad, ZERO
+        answer = kernel(s, *arguments)
+        s.ept_ad = on
+        return answer
+
+    return mutant
+
+
+def as_if_allowed(kernel):
+    """The kernel as it is while tables may go out of sync."""
+
+    def mutant(s, *arguments):
+        switches, s.shopt = s.shopt, s.shopt | xen.SHOPT_OUT_OF_SYNC
+        answer = kernel(s, *arguments)
+        s.shopt = switches
+        return answer
+
+    return mutant
+
+
+def only_the_way(_kernel):
+    """ept_split_super_page that leaves the children beside the way as they are."""
+
+    def mutant(s, c, a, at, gfn):
+        e, level = a[at], split.level_of(s, a, at)
+        child = e if level > TWO else p2m.leaf_entry(s, page_walk.frame(e), xen.P2M_RAM_LOGDIRTY, ZERO)
+        a[at] = p2m.table_entry(split.table_of(s, c, a, child, level - ONE, split.first_frame(gfn, level)))
+        split.record_split(s, a, gfn, page_walk.frame(a[at]), level, ONE)
+        return level == TWO or mutant(s, c, a, p2m.find_leaf(s, a, gfn), gfn)
+
+    return mutant
+
+
+def unless_pinned(kernel):
+    """sh_pin that leaves a shadow where it is on the list."""
+    return lambda s, a, page: None if a[s.o_ppin + page] else kernel(s, a, page)
+
+
+def loaded_roots_first(kernel):
+    """_shadow_prealloc that does not look at the pinned list."""
+
+    def mutant(s, *arguments):
+        ends, s.pin_head, s.pin_tail = (s.pin_head, s.pin_tail), NONE, NONE
+        done = kernel(s, *arguments)
+        s.pin_head, s.pin_tail = ends
+        return done
+
+    return mutant
+
+
+# ---- what is done besides
+
+
+def uncounted(s, c, a, at, new):
+    """Write a level-1 entry without the typecount."""
+    a[at] = new
+
+
+def less_than_everything(s, c, *_):
+    if c.w_size == TWO:
+        c.w_l1e &= ~x86.US
+
+
+def head_only(s, a, page):
+    a[s.o_pmore + page] = NONE
+
+
+def second_reference(s, a, page, *_):
+    a[s.o_pref + page] += ONE
+
+
+def reference_for_each_pin(s, a, page):
+    if a[s.o_ppin + page]:
+        a[s.o_pref + page] += ONE
+
+
+def destroyed_though_loaded(s, c, a, page):
+    if a[s.o_ptype + page] == xen.SH_L4:
+        shadows.destroy(s, c, a, page)
+
+
+def counted_twice(s, *_):
+    s.dirty_count += ONE
+
+
+def other_switches(s, *_):
+    s.shopt ^= U(8)
+
+
+def upgrade(s, cpus, a):
+    """Make every read-only shadow entry of a data page writable."""
+    for page in range(s.pool_cap):
+        if a[s.o_ptype + page] == xen.SH_L1:
+            for i in range(512):
+                at = pool.entry_at(s, U(page), U(i))
+                if a[at] & x86.P and not shadows.is_page_table(s, a, pool.gfn_of(s, a, page_walk.frame(a[at]))):
+                    entries.set_l1(s, cpus[0], a, at, a[at] | x86.RW)
+
+
+def accessed_anyway(kernel):
+    """A guest walk that sets A on its way, also when it then fails."""
+
+    def mutant(s, c, a, gva, kind, user):
+        answer = kernel(s, c, a, gva, kind, user)
+        if answer & x86.FAULT:
+            for level in range(int(c.levels), int(max(c.w_missing, ONE)) - 1, -1):
+                if c.w_ent[level - 1] & x86.P:
+                    page_walk.set_ad(s, c, a, U(level), gva, x86.READ)
+        return answer
+
+    return mutant
+
+
+def shadow_the_child(s, c, a, at, gent, level, levels):
+    kind = xen.TYPE_OF_LEVEL[levels, level - ONE]
+    if gent & x86.P and shadows.find(s, a, a[s.o_p2m + page_walk.frame(gent)], kind) == NONE:
+        writeable.remove_write_access(s, c, a, page_walk.frame(gent), level - ONE, ZERO)
+        links.make_shadow(s, c, a, page_walk.frame(gent), kind)
+
+
+def first_shadow_only(_kernel):
+    """A search that believes the first L1 shadow it meets to be the only one."""
+
+    def mutant(s, c, a, mfn, gfn):
+        pages = [int(p) for p in range(int(s.pool_cap)) if xen.SH_LEVEL[int(a[s.o_ptype + U(p)])] == ONE]
+        if pages:
+            writeable._strip_all(s, c, a, U(pages[0]), mfn, gfn)
+
+    return mutant
+
+
+FOUR, TWO_LEVELS = {"levels": 4}, {"levels": 2}
+OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments of the property's test
+    1: (validation, "validate", skip, FOUR),
+    2: (propagate, "_copied", result(lambda e: e | x86.P), FOUR),
+    3: (propagate, "propagate_l1", given(lambda s, c, a, e, w: (s, c, a, e | x86.D, w)), FOUR),
+    4: (propagate, "_copied", result(lambda e: e | x86.RW), {"flags": 0x61}),
+    5: (propagate, "propagate_upper", result(lambda e: e | x86.PSE), FOUR),
+    6: (propagate, "propagate_l1", result(lambda e: e ^ U(1 << 12) if e else e), FOUR),
+    7: (page_walk, "judge", afterwards(less_than_everything), FOUR),
+    8: (propagate, "propagate_upper", result(lambda e: e & ~x86.D), FOUR),
+    9: (entries, "set_l1", given(lambda s, c, a, at, e: (s, c, a, at, e or U(1 << 12))), FOUR),
+    10: (propagate, "propagate_upper", result(lambda e: e | x86.RW | x86.US if e else e), FOUR),
+    11: (writeable, "remove_write_access", refuse, FOUR),
+    12: (entries, "_write_l1", lambda _: uncounted, FOUR),
+    13: (oos, "_hash_add", without(oos, "_resync"), {"levels": 4, "vcpus": 1}),
+    14: (entries, "strip_remembered", refuse, FOUR),
+    15: (faults, "page_fault", as_if_allowed, FOUR),
+    16: (oos, "resync_all", given(lambda s, c, a, k, this, others: (s, c, a, k, False, others)), FOUR),
+    17: (oos, "note_snapshot", skip, FOUR),
+    18: (pool, "free_append", skip, {"levels": 4, "oos": 1}),
+    19: (pool, "release", beforehand(head_only), TWO_LEVELS),
+    20: (shadows, "get_ref", afterwards(second_reference), {}),
+    21: (shadows, "hash_delete", skip, {}),
+    22: (shadows, "pinnable", lambda kernel: lambda s, kind: kind == xen.SH_L3 or kernel(s, kind), FOUR),
+    23: (shadows, "pin", unless_pinned, {"vcpus": 1}),
+    24: (shadows, "unpin", afterwards(destroyed_though_loaded), {}),
+    25: (recycle, "_prealloc", loaded_roots_first, {}),
+    26: (recycle, "_prealloc", without(recycle, "unhook"), TWO_LEVELS),
+    27: (shadows, "pin", beforehand(reference_for_each_pin), FOUR),
+    28: (recycle, "blow", without(recycle, "unhook"), {"levels": 4, "vcpus": 1}),
+    29: (faults, "_prefetch", as_if_not_logging, FOUR),
+    30: (emulate, "hypervisor_write", without(logdirty, "mark"), {"levels": 4, "oos": 1}),
+    31: (logdirty, "clear", skip, {}),
+    32: (logdirty, "mark", afterwards(counted_twice), {}),
+    33: (propagate, "propagate_l1", given(lambda s, c, a, e, w: (s, c, a, e, True)), {}),
+    34: (recycle, "blow", skip, {}),
+    35: (logdirty, "clear", afterwards(lambda s, a: logdirty.free_tree(s, a)), {}),
+    36: (control, "_enable", afterwards(other_switches), {"road": "shadow"}),
+    37: (control, "_off", afterwards(upgrade), FOUR),
+    38: (faults, "page_fault", result(lambda r: r ^ ONE if r & x86.FAULT else r), FOUR),
+    39: (page_walk, "walk", accessed_anyway, FOUR),
+    40: (validation, "_validate_upper", beforehand(shadow_the_child), {"levels": 4, "oos": 0}),
+}
+
+OF_PML = {  # the test that must fail and its arguments, then what is broken
+    "log not flushed before CLEAN": (
+        test_pml.test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log,
+        {"superpages": 0},
+        control,
+        "pml_flush_all",
+        skip,
+    ),
+    "log emptied and not marked": (
+        test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks,
+        {},
+        p2m,
+        "pml_flush",
+        without(logdirty, "mark"),
+    ),
+    "walks that only read": (
+        test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks,
+        {},
+        walk,
+        "_reach_tables",
+        as_if_not_logging_hardware,
+    ),
+}
+
+_SPLIT = test_gib.test_one_store_splits_what_the_rule_says
+OF_GIB = {  # the same, for 1 GiB leaves
+    "EPT splits only the way": (_SPLIT, {"kind": "ept"}, p2m, "split", only_the_way),
+    "NPT's children a frame apart": (
+        _SPLIT,
+        {"kind": "npt"},
+        npt,
+        "table_of",
+        given(lambda s, c, a, child, level, gfn: (s, c, a, child, ONE, gfn)),
+    ),
+    "a page of the pool is enough": (
+        test_gib.test_a_pool_that_cannot_give_the_pages_hangs_the_guest,
+        {"kind": "ept", "left": 516, "found": {1: 0, 2: 0, 3: 1}},
+        p2m,
+        "enough",
+        given(lambda s, pages: (s, ONE)),
+    ),
+}
+
+SMALL = load("blackboard").replace(
+    frames=128,
+    pool=40,
+    trace="",
+    work="fork:5,hotcold:12",
+    order="",
+    quantum=30,
+    write=60,
+    clean_every=10,
+    do="enable@20",
+    oos=0,
+)
+LOOKS = (19, 27, 45, 70, 80, 100, 110, 140)  # audits as plain Python are slow
+ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
+    "none, shadow": ("shadow", control, "clean", same),
+    "none, hap": ("hap", control, "clean", same),
+    "no flush after CLEAN, shadow": ("shadow", recycle, "blow", without(recycle, "flush_all")),
+    "no flush after CLEAN, hap": ("hap", control, "poison_root", without(p2m, "flush_all")),
+    "no blow": ("shadow", recycle, "blow", skip),
+    "no poison": ("hap", p2m, "_poison", skip),
+    "no mark, shadow": ("shadow", logdirty, "mark", skip),
+    "no mark, hap": ("hap", logdirty, "mark", skip),
+    "A and D bits not marked": ("shadow", vtlb, "walk_and_mark", without(logdirty, "mark")),
+    "prefetch writable": ("shadow", faults, "_prefetch", as_if_not_logging),
+    "write access left": ("shadow", faults, "remove_write_access", refuse),
+    "no validation": ("shadow", validation, "validate", skip),
+    "reference kept": ("shadow", shadows, "put_ref", skip),
+    "none, revoke": ("shadow revoke", control, "clean", same),
+    "no search": ("shadow revoke", writeable, "_brute_force", skip),
+    "one shadow searched": ("shadow revoke", writeable, "_brute_force", first_shadow_only),
+    "no flush after the search": ("shadow revoke", writeable, "revoke_all", without(writeable, "flush_all")),
+    "no search, pv": ("pv revoke", writeable, "_brute_force", skip),
+    "none, npt": ("hap npt", control, "clean", same),
+    "no flush after CLEAN, npt": ("hap npt", control, "poison_root", without(p2m, "flush_all")),
+    "no poison, npt": ("hap npt", npt, "postpone", skip),
+    "no mark, npt": ("hap npt", logdirty, "mark", skip),
+    "retyped without a mark, npt": ("hap npt", p2m, "_handle_npf", without(logdirty, "mark")),
+    "none, pml": ("hap pml", control, "clean", same),
+    "no flush after CLEAN, pml": ("hap pml", control, "poison_root", without(p2m, "flush_all")),
+    "D set and not logged": ("hap pml", walk, "_log", lambda _: lambda *_: True),
+    "none, pv": ("pv", control, "clean", same),
+    "no flush after CLEAN, pv": ("pv", recycle, "blow", without(recycle, "flush_all")),
+    "no blow, pv": ("pv", recycle, "blow", skip),
+    "no mark, pv": ("pv", logdirty, "mark", skip),
+    "hypercall without its shadow": ("pv", updates, "_write", without(updates, "validate")),
+    "writable use not counted": ("pv", updates, "_hold_page", lambda _: lambda *_: True),
+    "use not ended": ("pv", updates, "_put_page", skip),
+    "old table kept": ("pv", updates, "drop", skip),
+    "no flush between kernel and user": ("pv", roots, "_load", without(roots.tlb, "flush")),
+    "direct map left writable": ("pv", guest, "protect", skip),
+}
+
+
+def property_test(number):
+    """The test of a property."""
+    every = vars(test_properties) | vars(test_properties_pool) | vars(in_time)
+    return next(test for name, test in every.items() if name.startswith(f"test_property_{number:02}_"))
+
+
+def noticed(test, module, name, mutate, arguments):
+    """What the test says: the sentence of the audit or of its own assertion; "" when it says nothing."""
+    with broken(module, name, mutate):
+        try:
+            test(**arguments)
+        except AssertionError as error:
+            return str(error).partition("\n")[0] or "its own assertion"
+    return ""
+
+
+def verdict(road):
+    """[first broken rule or "", most frames stored to since a CLEAN whose bit was clear]. `road`: with npt, pml or revoke."""
+    name, *more = road.split()
+    fields = {"npt": {"hap": "npt"}, "pml": {"pml": 1}, "revoke": {"clean": "revoke"}}
+    simulation = Simulation(SMALL.replace(road=name, **{k: v for word in more for k, v in fields[word].items()}))
+    rule, lost = "", 0
+    for tick in range(1, LOOKS[-1] + 1):
+        simulation.run(1)
+        missing = simulation.machine.log_dirty()["missing"]
+        if (tick in LOOKS or missing) and not rule:
+            rule = simulation.audit()
+        lost = max(lost, missing)
+        if rule and lost:
+            break
+    return rule, lost
+
+
+def main(*numbers):
+    assert PLAIN
+    found, wanted = {"properties": {}, "pml": {}, "gib": {}, "roads": {}}, [int(n) for n in numbers]
+    for number, (module, name, mutate, arguments) in OF_PROPERTY.items():
+        if not wanted or number in wanted:
+            found["properties"][number] = noticed(property_test(number), module, name, mutate, arguments)
+    for table, mutants in (("pml", OF_PML), ("gib", OF_GIB)):
+        for name, (test, arguments, module, kernel, mutate) in mutants.items():
+            if not wanted:
+                found[table][name] = noticed(test, module, kernel, mutate, arguments)
+    for name, (road, module, attribute, mutate) in ON_A_ROAD.items():
+        if not wanted:
+            with broken(module, attribute, mutate):
+                found["roads"][name] = verdict(road)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,65 @@
+"""A guest on nested paging: the kernels' machine and the slow model beside it, moved together and compared at every step."""
+
+import numpy as np
+
+from pagingviz.core.audit import audit
+from pagingviz.core.audit.rules import rule_of
+from pagingviz.core.build.jit import PLAIN
+from tests.core.agree import build, command, differences, tick
+from tests.model import FORK, READ, WRITE, Op
+from tests.model.invariants import broken_rule
+
+BASE = 0x10000
+
+
+class Pair:
+    """The kernels' machine, and the slow model beside it."""
+
+    def __init__(self, road="shadow", frames=128, zone=64, pool=64, **fields):
+        self.m, self.model = build(zone=zone, road=road, frames=frames, pool=pool, **fields)
+        self.s, self.view = self.m.sys[0], self.m.view
+        self.audited = not PLAIN or frames < 512**2
+
+    def _moved(self, act, *arguments):
+        before = self.m.counters()
+        act(self.m, self.model, *arguments)
+        assert differences(self.m, self.model) == []
+        assert broken_rule(self.model) == ""
+        assert not self.audited or rule_of(audit(self.m.sys, self.m.cpu, self.m.mem)).sentence == ""
+        return {name: n - before[name] for name, n in self.m.counters().items() if n != before[name]}
+
+    def touch(self, vpn, kind=READ, proc=0):
+        """Counters that one user access moves."""
+        return self._moved(tick, Op(proc, vpn, kind))
+
+    def fork(self, proc=0):
+        return self._moved(tick, Op(proc, kind=FORK))
+
+    def do(self, name, argument=None):
+        return self._moved(command, name, argument)
+
+    def table(self, vpn, level, proc=0):
+        """Guest frame of the table of `level` on the way of a page."""
+        frame = int(self.view("roots")[proc])
+        for upper in range(4, level, -1):
+            frame = self.entry(frame, vpn >> 9 * (upper - 1) & 511) >> 12 & 0xFFFFF
+        return frame
+
+    def entry(self, table, slot):
+        return int(self.view("tables")[table * 512 + slot])
+
+    def leaf(self, vpn):
+        """The guest's own leaf entry."""
+        return self.entry(self.table(vpn, 1), vpn & 511)
+
+    def gfn(self, vpn):
+        return self.leaf(vpn) >> 12 & 0xFFFFF
+
+    def dirty(self):
+        return set(np.flatnonzero(self.m.dirty_bits()).tolist())
+
+
+def after(pair, *vpns, kind=WRITE):
+    for vpn in vpns:
+        pair.touch(vpn, kind)
+    return pair

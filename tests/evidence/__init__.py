@@ -1,0 +1,1 @@
+"""Tests of pagingviz/evidence/, and what they share."""

@@ -1,0 +1,1 @@
+"""Tests of pagingviz/experiments/, and what they share."""

@@ -1,0 +1,1 @@
+"""Tests of pagingviz/machine/, and what they share."""

@@ -1,0 +1,1 @@
+"""Tests of pagingviz/manual/, and what they share."""

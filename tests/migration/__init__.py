@@ -1,0 +1,1 @@
+"""Tests of pagingviz/migration/, and what they share."""

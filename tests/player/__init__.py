@@ -1,0 +1,1 @@
+"""Tests of pagingviz/player/, and what they share."""

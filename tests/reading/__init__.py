@@ -1,0 +1,1 @@
+"""Tests of pagingviz/reading/, and what they share."""

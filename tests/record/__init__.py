@@ -1,0 +1,1 @@
+"""What must not change: the machine's state, the pages, the addresses."""

@@ -1,0 +1,1 @@
+"""Tests of pagingviz/scenario/, and what they share."""

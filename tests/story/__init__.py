@@ -1,0 +1,1 @@
+"""Tests of pagingviz/story/, and what they share."""

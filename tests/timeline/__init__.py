@@ -1,0 +1,1 @@
+"""Tests of pagingviz/timeline/, and what they share."""

@@ -1,0 +1,1 @@
+"""Tests of pagingviz/ui/, and what they share."""

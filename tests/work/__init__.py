@@ -1,0 +1,1 @@
+"""Tests of pagingviz/work/, and what they share."""
