@@ -14,6 +14,7 @@ import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from pagingviz.scenario.scenario import load, shipped_traces
 from pagingviz.timeline.simulation import Simulation

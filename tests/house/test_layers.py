@@ -79,7 +79,7 @@ def test_no_test_imports_another():
         for path in TESTS
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in [*getattr(node, "module", "" or "").split("."), *(alias.name for alias in node.names)]
+        for name in [*(getattr(node, "module", None) or "").split("."), *(alias.name for alias in node.names)]
         if name.startswith("test_")
     }
     assert importing == {"tests/core/mutants.py"}
