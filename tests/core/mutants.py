@@ -4,21 +4,19 @@ A process of its own, started with PAGINGVIZ_PLAIN=1: compiled kernels could not
 properties one mutant, which that property's own test must fail; and mutants that run a small work, for the roads.
 """
 
-import contextlib
 import json
 import sys
 
 from pagingviz.arch import x86, xen
-from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
+from pagingviz.arch.words import ONE, U
 from pagingviz.core import control, guest, logdirty
 from pagingviz.core.build.jit import PLAIN
-from pagingviz.core.nested import npt, p2m, split, walk
+from pagingviz.core.nested import npt, p2m, walk
 from pagingviz.core.pv import roots, updates
 from pagingviz.core.shadow import (
     emulate,
     entries,
     faults,
-    links,
     oos,
     pool,
     propagate,
@@ -33,239 +31,38 @@ from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 from tests.core import test_gib, test_pml, test_properties, test_properties_pool
 from tests.core import test_properties_in_time as in_time
+from tests.core.mutations import (
+    FOUR,
+    TWO_LEVELS,
+    accessed_anyway,
+    afterwards,
+    as_if_allowed,
+    as_if_not_logging,
+    as_if_not_logging_hardware,
+    beforehand,
+    broken,
+    counted_twice,
+    destroyed_though_loaded,
+    first_shadow_only,
+    given,
+    head_only,
+    less_than_everything,
+    loaded_roots_first,
+    only_the_way,
+    other_switches,
+    reference_for_each_pin,
+    refuse,
+    result,
+    same,
+    second_reference,
+    shadow_the_child,
+    skip,
+    uncounted,
+    unless_pinned,
+    upgrade,
+    without,
+)
 
-
-@contextlib.contextmanager
-def broken(module, name, mutate):
-    """`mutate(kernel)` instead of the kernel wherever the engine uses it; the audit keeps the true one."""
-    kernel = getattr(module, name)
-    mutant = mutate(kernel)
-    rooms = [room for path, room in sys.modules.items() if path.startswith("pagingviz.core") and ".audit" not in path]
-    places = [(room, key) for room in rooms for key, value in vars(room).items() if value is kernel]
-    for room, key in places:
-        setattr(room, key, mutant)
-    try:
-        yield
-    finally:
-        for room, key in places:
-            setattr(room, key, kernel)
-
-
-# ---- ways to break a kernel
-
-
-def same(kernel):
-    """Nothing is broken."""
-    return kernel
-
-
-def skip(_kernel):
-    """Nothing instead of the kernel."""
-    return lambda *_: ZERO
-
-
-def refuse(_kernel):
-    """Nothing instead of the kernel, which says so."""
-    return lambda *_: False
-
-
-def without(module, name):
-    """The kernel, with `module.name` doing nothing meanwhile."""
-
-    def mutate(kernel):
-        def mutant(*arguments):
-            with broken(module, name, skip):
-                return kernel(*arguments)
-
-        return mutant
-
-    return mutate
-
-
-def result(change):
-    """The kernel with its result changed."""
-    return lambda kernel: lambda *arguments: change(kernel(*arguments))
-
-
-def given(change):
-    """The kernel with its arguments changed."""
-    return lambda kernel: lambda *arguments: kernel(*change(*arguments))
-
-
-def afterwards(act):
-    """The kernel, and then act(*arguments) on top."""
-
-    def mutate(kernel):
-        def mutant(*arguments):
-            answer = kernel(*arguments)
-            act(*arguments)
-            return answer
-
-        return mutant
-
-    return mutate
-
-
-def beforehand(act):
-    """act(*arguments), and then the kernel."""
-
-    def mutate(kernel):
-        def mutant(*arguments):
-            act(*arguments)
-            return kernel(*arguments)
-
-        return mutant
-
-    return mutate
-
-
-def as_if_not_logging(kernel):
-    """The kernel as it is while log-dirty is off."""
-
-    def mutant(s, *arguments):
-        on, s.log_dirty = s.log_dirty, ZERO
-        kernel(s, *arguments)
-        s.log_dirty = on
-
-    return mutant
-
-
-def as_if_not_logging_hardware(kernel):
-    """The kernel as it is while EPTP.AD is off."""
-
-    def mutant(s, *arguments):
-        on, s.ept_ad = s.ept_ad, ZERO
-        answer = kernel(s, *arguments)
-        s.ept_ad = on
-        return answer
-
-    return mutant
-
-
-def as_if_allowed(kernel):
-    """The kernel as it is while tables may go out of sync."""
-
-    def mutant(s, *arguments):
-        switches, s.shopt = s.shopt, s.shopt | xen.SHOPT_OUT_OF_SYNC
-        answer = kernel(s, *arguments)
-        s.shopt = switches
-        return answer
-
-    return mutant
-
-
-def only_the_way(_kernel):
-    """ept_split_super_page that leaves the children beside the way as they are."""
-
-    def mutant(s, c, a, at, gfn):
-        e, level = a[at], split.level_of(s, a, at)
-        child = e if level > TWO else p2m.leaf_entry(s, page_walk.frame(e), xen.P2M_RAM_LOGDIRTY, ZERO)
-        a[at] = p2m.table_entry(split.table_of(s, c, a, child, level - ONE, split.first_frame(gfn, level)))
-        split.record_split(s, a, gfn, page_walk.frame(a[at]), level, ONE)
-        return level == TWO or mutant(s, c, a, p2m.find_leaf(s, a, gfn), gfn)
-
-    return mutant
-
-
-def unless_pinned(kernel):
-    """sh_pin that leaves a shadow where it is on the list."""
-    return lambda s, a, page: None if a[s.o_ppin + page] else kernel(s, a, page)
-
-
-def loaded_roots_first(kernel):
-    """_shadow_prealloc that does not look at the pinned list."""
-
-    def mutant(s, *arguments):
-        ends, s.pin_head, s.pin_tail = (s.pin_head, s.pin_tail), NONE, NONE
-        done = kernel(s, *arguments)
-        s.pin_head, s.pin_tail = ends
-        return done
-
-    return mutant
-
-
-# ---- what is done besides
-
-
-def uncounted(s, c, a, at, new):
-    """Write a level-1 entry without the typecount."""
-    a[at] = new
-
-
-def less_than_everything(s, c, *_):
-    if c.w_size == TWO:
-        c.w_l1e &= ~x86.US
-
-
-def head_only(s, a, page):
-    a[s.o_pmore + page] = NONE
-
-
-def second_reference(s, a, page, *_):
-    a[s.o_pref + page] += ONE
-
-
-def reference_for_each_pin(s, a, page):
-    if a[s.o_ppin + page]:
-        a[s.o_pref + page] += ONE
-
-
-def destroyed_though_loaded(s, c, a, page):
-    if a[s.o_ptype + page] == xen.SH_L4:
-        shadows.destroy(s, c, a, page)
-
-
-def counted_twice(s, *_):
-    s.dirty_count += ONE
-
-
-def other_switches(s, *_):
-    s.shopt ^= U(8)
-
-
-def upgrade(s, cpus, a):
-    """Make every read-only shadow entry of a data page writable."""
-    for page in range(s.pool_cap):
-        if a[s.o_ptype + page] == xen.SH_L1:
-            for i in range(512):
-                at = pool.entry_at(s, U(page), U(i))
-                if a[at] & x86.P and not shadows.is_page_table(s, a, pool.gfn_of(s, a, page_walk.frame(a[at]))):
-                    entries.set_l1(s, cpus[0], a, at, a[at] | x86.RW)
-
-
-def accessed_anyway(kernel):
-    """A guest walk that sets A on its way, also when it then fails."""
-
-    def mutant(s, c, a, gva, kind, user):
-        answer = kernel(s, c, a, gva, kind, user)
-        if answer & x86.FAULT:
-            for level in range(int(c.levels), int(max(c.w_missing, ONE)) - 1, -1):
-                if c.w_ent[level - 1] & x86.P:
-                    page_walk.set_ad(s, c, a, U(level), gva, x86.READ)
-        return answer
-
-    return mutant
-
-
-def shadow_the_child(s, c, a, at, gent, level, levels):
-    kind = xen.TYPE_OF_LEVEL[levels, level - ONE]
-    if gent & x86.P and shadows.find(s, a, a[s.o_p2m + page_walk.frame(gent)], kind) == NONE:
-        writeable.remove_write_access(s, c, a, page_walk.frame(gent), level - ONE, ZERO)
-        links.make_shadow(s, c, a, page_walk.frame(gent), kind)
-
-
-def first_shadow_only(_kernel):
-    """A search that believes the first L1 shadow it meets to be the only one."""
-
-    def mutant(s, c, a, mfn, gfn):
-        pages = [int(p) for p in range(int(s.pool_cap)) if xen.SH_LEVEL[int(a[s.o_ptype + U(p)])] == ONE]
-        if pages:
-            writeable._strip_all(s, c, a, U(pages[0]), mfn, gfn)
-
-    return mutant
-
-
-FOUR, TWO_LEVELS = {"levels": 4}, {"levels": 2}
 OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments of the property's test
     1: (validation, "validate", skip, FOUR),
     2: (propagate, "_copied", result(lambda e: e | x86.P), FOUR),

@@ -21,7 +21,7 @@ from pagingviz.core.shadow import propagate, recycle, toplevel
 from pagingviz.core.walk import tlb
 from tests.core.agree_drawn import agree as agree_kernels
 from tests.core.agree_raw import Pair, Row
-from tests.core.mutants import beforehand, broken, refuse, same, skip, without
+from tests.core.mutations import beforehand, broken, refuse, same, skip, without
 from tests.core.pvgen import DIRECT, FRAMES, ZONE, random_pv_guest
 from tests.core.raw_drawn import play
 from tests.model.config import RAW_STORE

@@ -27,16 +27,7 @@ from pagingviz.scenario.scenario import (
 )
 from pagingviz.scenario.table import MIGRATION, PAGING, VIEW_FIELDS, WORK, of_section
 from pagingviz.work.programs import Programs
-
-
-def refused(call, *args, **kwargs) -> str:
-    """The sentence with which a call is refused: one line, one sentence, of a readable length."""
-    with pytest.raises(ScenarioError) as caught:
-        call(*args, **kwargs)
-    text = str(caught.value)
-    assert text.endswith(".") and "\n" not in text and len(text) < 350, text
-    return text
-
+from tests.scenario.refused import refused
 
 # --- the library
 
