@@ -8,7 +8,7 @@ from collections import Counter
 from .config import NX, A, D, P, U, W, frame
 from .hap import RAM_RW, ROOT, inside, slot_of
 from .kinds import FL1S, FREE, L1S, L2_32, L2S, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
-from .pv import WRITABLE
+from .pvtypes import WRITABLE
 from .walk import is_leaf
 
 
