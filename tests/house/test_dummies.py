@@ -1,4 +1,4 @@
-"""A new scenario field is one row of the table, a new road one file and one line of the registry: tried in a copy.
+"""A new field is one row of the table, a new road one file and a line of the registry, an event one line: tried in a copy.
 
 What is put into the copy stands here as it would stand in a change. Then a process of its own, with plain kernels, uses it.
 """
@@ -137,3 +137,47 @@ def test_a_new_road_is_one_file_and_one_line_of_the_registry(copy):
     insert(roads, "from pagingviz.scenario.direct import DIRECT\n", "from pagingviz.scenario.road import Road\n")
     insert(roads, "    DIRECT,\n", ")\nROADS:")
     run(copy, USES_THE_ROAD)
+
+
+# ---- a kind of event: one line of the kinds and one of the words; who writes it is a file of its own
+
+KIND = "DUMMY = U(65)\n"
+WORDS = '    "DUMMY": "a dummy happens to gfn {gfn}",\n'
+KERNEL = '''"""A kernel that writes an event of the new kind."""
+
+from pagingviz.arch import events as ev
+from pagingviz.arch.words import NONE, ZERO, U
+from pagingviz.core.build.jit import jit
+from pagingviz.core.events import emit
+
+
+@jit
+def dummy(s, a):
+    """Write the event, about frame 5."""
+    emit(s, a, ev.DUMMY, ZERO, ZERO, U(5), NONE, ZERO, ZERO)
+'''
+
+USES_THE_KIND = """
+from pagingviz.arch import events as ev
+from pagingviz.core.dummy import dummy
+from pagingviz.scenario.scenario import load
+from pagingviz.story.events import event_text
+from pagingviz.timeline.simulation import Simulation
+
+assert ev.NAMES[-1] == "DUMMY" and len(set(ev.CODES.values())) == len(ev.NAMES)
+sim = Simulation(load("blackboard"))
+sim.step()
+dummy(sim.machine.sys[0], sim.machine.mem)
+assert event_text(sim.events()[-1]) == "a dummy happens to gfn 0x5"
+kind = int(ev.DUMMY)
+sim.machine.sys[0].stop_mask[kind // 64] = 1 << kind % 64
+dummy(sim.machine.sys[0], sim.machine.mem)
+assert sim.machine.sys[0].stop_hit == 1 and sim.machine.sys[0].last_tick[kind] == sim.tick
+"""
+
+
+def test_a_new_kind_of_event_is_one_line_of_the_kinds_and_one_of_the_words(copy):
+    insert(copy / "pagingviz/arch/events.py", KIND, '\n_WORDS = ("ZERO"')
+    insert(copy / "pagingviz/story/events.py", WORDS, "}\n\nMARKED_BY")
+    (copy / "pagingviz/core/dummy.py").write_text(KERNEL)
+    run(copy, USES_THE_KIND)
