@@ -105,14 +105,14 @@ def entry(scenario: Scenario, ticks: int = ROUND, rounds: int = ROUNDS, files: F
 
 
 def sweep(
-    wanted: Iterable[tuple[Scenario, int]], files: Files = None, told: Callable[[int, int], None] | None = None
+    wanted: Iterable[tuple[Scenario, int]], files: Files = None, progress: Callable[[int, int], None] | None = None
 ) -> list[Entry]:
     """One entry for each (scenario, ticks of a round); those that cannot run are passed over."""
     wanted = list(wanted)
     out: list[Entry] = []
     for done, (scenario, ticks) in enumerate(wanted):
-        if told:
-            told(done, len(wanted))
+        if progress:
+            progress(done, len(wanted))
         try:
             out.append(entry(scenario, ticks, files=files))
         except ScenarioError:

@@ -33,19 +33,19 @@ def sizes(scenario: Scenario) -> tuple[int, ...]:
 def curve(
     scenario: Scenario,
     files: dict[str, bytes] | None = None,
-    told: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     wanted: Sequence[int] | None = None,
     ticks: int = TICKS,
 ) -> list[Point]:
     """One point for each size. Commands of the scenario stay, but those that set the pool."""
     wanted = wanted or sizes(scenario)
-    kept = tuple(c for c in scenario.commands if c.name != "pool" and c.tick <= ticks)
+    commands = tuple(c for c in scenario.commands if c.name != "pool" and c.tick <= ticks)
     out = []
     for done, pages in enumerate(wanted):
-        if told:
-            told(done, len(wanted))
+        if progress:
+            progress(done, len(wanted))
         try:
-            sim = Simulation(scenario.replace(pool=pages, do=format_do(kept), migrate="no"), files)
+            sim = Simulation(scenario.replace(pool=pages, do=format_do(commands), migrate="no"), files)
         except ScenarioError:
             continue
         sim.run(ticks)

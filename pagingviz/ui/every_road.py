@@ -34,7 +34,7 @@ def every_road() -> None:
         files = dict(visit.files)
 
         def begin() -> Job[list[dict[str, Any]]]:
-            return job(key, "every road", lambda told: migrations.side_by_side(scenario, files, told))
+            return job(key, "every road", lambda progress: migrations.side_by_side(scenario, files, progress))
 
         def ask() -> None:
             begin()

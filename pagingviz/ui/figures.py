@@ -119,9 +119,9 @@ def _hover(cells: np.ndarray, plan: Plan) -> np.ndarray:
     out = np.empty(cells.shape, object)
     for word in np.unique(cells).tolist():
         letter, fill = LETTERS[word >> LETTER_SHIFT & LETTER_MASK], word & FILL_MASK
-        said = [by_letter.get(letter) or by_fill.get(fill) or ("in use" if fill >= AGE_YOUNGEST else "nothing here")]
-        said += [name for bit, _, name in _FLAGS if word & bit]
-        out[cells == word] = f"<b>{letter}</b> {', '.join(said)}" if letter.strip() else ", ".join(said)
+        words = [by_letter.get(letter) or by_fill.get(fill) or ("in use" if fill >= AGE_YOUNGEST else "nothing here")]
+        words += [name for bit, _, name in _FLAGS if word & bit]
+        out[cells == word] = f"<b>{letter}</b> {', '.join(words)}" if letter.strip() else ", ".join(words)
     return out
 
 
@@ -221,18 +221,18 @@ def ledger(entries: Sequence[Entry], by: str, here: Entry, crossings: Sequence[t
     alive = [entry for entry in entries if not entry.crashed]
     x = [getattr(entry, by) for entry in alive]
     figure = go.Figure()
-    for k, (name, said) in enumerate((("blow", "blow and rebuild: what Xen does"), ("revoke", "search all shadows"))):
+    for k, (name, words) in enumerate((("blow", "blow and rebuild: what Xen does"), ("revoke", "search all shadows"))):
         sides = [getattr(entry, name) for entry in alive]
         for part, width, more in ((1, 1, ", in the pause alone"), (0, 3, "")):
             y = [side.cycles()[0] if part else sum(side.cycles()) for side in sides]
             figure.add_scatter(
                 x=x,
                 y=y,
-                name=said + more,
+                name=words + more,
                 mode="lines+markers",
                 marker={"size": 4 if part else 8},
                 line={"color": LINES[theme][k], "width": width, "dash": DASHES[2 if part else 0]},
-                hovertemplate=said + more + ": %{y:,} cycles<extra></extra>",
+                hovertemplate=words + more + ": %{y:,} cycles<extra></extra>",
             )
     for a, b in crossings:
         figure.add_vrect(

@@ -209,7 +209,7 @@ def mark_rounds(figure: go.Figure, marks: Sequence[tuple[int, str]], theme: str)
 
 # ---- one work, every road
 
-_PANELS = (  # title, value of a report (moves.report), format
+_PANELS = (  # title, value of a report (migrations.report), format
     ("pages sent again", lambda r: r["pages"] - (r["rounds"][0]["sent"] if r["rounds"] else 0), ",d"),
     ("guest slowed by, %", lambda r: 100 * r["slowdown"], ".0f"),
     ("downtime, ms", lambda r: r["downtime"] / 1e3, ".2f"),
@@ -218,7 +218,7 @@ _PANELS = (  # title, value of a report (moves.report), format
 
 
 def every_road(rows: list[dict], theme: str) -> go.Figure:
-    """Four panels of bars, a road (moves.side_by_side) a bar; roads that cannot run are left out."""
+    """Four panels of bars, a road (migrations.side_by_side) a bar; roads that cannot run are left out."""
     palette, able = PALETTES[theme], [row for row in rows if "error" not in row][::-1]
     figure = make_subplots(
         1, len(_PANELS), shared_yaxes=True, subplot_titles=[title for title, *_ in _PANELS], horizontal_spacing=0.03

@@ -188,8 +188,8 @@ def _storm(sim: Simulation) -> str:
     ]
     if all(r.kind != "live" for r in mig.state.rounds):
         return "Nobody tracks what it writes. " + ("; ".join(waited).capitalize() + "." if waited else "It stands still.")
-    told = [(r.number, story.causes(numbers.exits(mig, r))) for r in mig.state.rounds[-6:] if r.kind == "live"]
-    each = "; ".join(f"round {n}: {causes or 'none'}" for n, causes in told)
+    causes_of = [(r.number, story.causes(numbers.exits(mig, r))) for r in mig.state.rounds[-6:] if r.kind == "live"]
+    each = "; ".join(f"round {n}: {causes or 'none'}" for n, causes in causes_of)
     road = road_of(sim.scenario)
     if road.nested:
         how = (

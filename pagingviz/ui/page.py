@@ -172,7 +172,7 @@ def manual_link(visit: session.Visit) -> None:
 
 def _in_words(scene: Scene, plans: list[Plan]) -> None:
     """What the page shows, in words: for screen readers, and where a test finds it."""
-    with st.container(key="said"):
+    with st.container(key="read-aloud"):
         st.markdown(scene.sentence()[0])
         for plan in plans:
             st.caption(REGISTRY[plan.id].alt(scene, plan))

@@ -51,7 +51,7 @@ def _curve(visit: session.Visit, sim: Simulation) -> None:
     """Faults against pool size of this very work, run from its start."""
     scenario = visit.scenario.replace(do=sim.script())
     key = ("curve", scenario.to_json(), tuple(sorted(visit.files)))
-    work = job(key, "faults against pool size", lambda told: pool_sizes.curve(scenario, dict(visit.files), told))
+    work = job(key, "faults against pool size", lambda progress: pool_sizes.curve(scenario, dict(visit.files), progress))
     if not finished(work, f"This work is run for {pool_sizes.TICKS:,} ticks with pools of several sizes …", "curve"):
         return
     from pagingviz.ui import figures
@@ -91,7 +91,7 @@ def _grid() -> None:
     """The recorded grid beside the model's."""
     st.subheader("The thrash cliff on a real Xen")
     recorded = thrash.read_grid(library.text("thrash.csv"))
-    work = job(_GRID, "thrash grid", lambda told: thrash.grid(recorded))
+    work = job(_GRID, "thrash grid", lambda progress: thrash.grid(recorded))
     if not finished(work, "The model goes through the 35 recorded settings …", "grid"):
         return
     model = work.result

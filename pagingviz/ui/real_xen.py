@@ -16,7 +16,7 @@ from pagingviz.scenario.table import FIELD
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 from pagingviz.ui.board import asked, board
-from pagingviz.ui.jobs import Told, finished, job
+from pagingviz.ui.jobs import Progress, finished, job
 from pagingviz.ui.page import machine_in_words
 from pagingviz.ui.rows import chosen_row, rows
 
@@ -46,7 +46,7 @@ def real_xen_page(title: str) -> None:
         )
     machine_in_words()
     name = recording.name
-    making = job(("film", name), f"recording {name}", lambda told: film_of(name, told))
+    making = job(("film", name), f"recording {name}", lambda progress: film_of(name, progress))
     if finished(making, "The model goes through the same script, along every way that the recording leaves open …", "film"):
         _shown(visit, making.result, recording)
     elif not making.error:
@@ -66,7 +66,7 @@ def _shown(visit: session.Visit, film: Film, recording: library.Recording) -> No
     with st.container(key="xen-summary"):
         st.markdown(_summary(film))
         st.caption(f"{SHORT} {recording.about}")
-    with st.container(key="xen-said"):
+    with st.container(key="xen-read-aloud"):
         st.markdown(f"Row {moment.number} of {len(film.moments) - 1}: {_sides(moment)}")
     view = st.session_state.get("xen-view", SIDES)
     if view == SIDES:
@@ -212,11 +212,11 @@ def _loops() -> None:
             st.caption(f"{name}: {beside.why}")
 
 
-def _all_loops(told: Told) -> dict[str, saves.Beside]:
+def _all_loops(progress: Progress) -> dict[str, saves.Beside]:
     """Every run's two sides."""
     out: dict[str, saves.Beside] = {}
     for name in saves.NAMES:
-        told(len(out), len(saves.NAMES))
+        progress(len(out), len(saves.NAMES))
         out[name] = saves.side_by_side(name)
     return out
 

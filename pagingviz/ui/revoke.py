@@ -83,7 +83,7 @@ def _ledgers(visit: session.Visit, scenario: Scenario, ticks: int) -> None:
     one = job(
         ("ledger", scenario.to_json(), ticks, tuple(sorted(files))),
         "both ledgers",
-        lambda told: ledger.entry(scenario, ticks, files=files),
+        lambda progress: ledger.entry(scenario, ticks, files=files),
     )
     if not finished(one, "The work is run down both roads …", "ledger"):
         return
@@ -104,7 +104,7 @@ def _ledgers(visit: session.Visit, scenario: Scenario, ticks: int) -> None:
     work = job(
         ("ledgers", rate, scenario.to_json(), ticks, tuple(sorted(files))),
         "ledgers of both roads",
-        lambda told: ledger.sweep(wanted, files, told),
+        lambda progress: ledger.sweep(wanted, files, progress),
     )
     if not finished(work, f"The work is run {2 * len(wanted)} times …", "ledgers"):
         return
@@ -144,16 +144,16 @@ def _table(here: ledger.Entry) -> list[dict[str, str]]:
     rows = []
     for label, name, paused, running in _ROWS:
         row = {"counted": f"{label} ({name})"}
-        for said, side in sides:
+        for heading, side in sides:
             row |= {
-                f"{said}: in the pauses": f"{side.pause[name]:,}" if paused else "",
-                f"{said}: in the rounds": f"{side.run[name]:,}" if running else "",
+                f"{heading}: in the pauses": f"{side.pause[name]:,}" if paused else "",
+                f"{heading}: in the rounds": f"{side.run[name]:,}" if running else "",
             }
         rows.append(row)
     row = {"counted": "cycles"}
-    for said, side in sides:
+    for heading, side in sides:
         stop, go = side.cycles()
-        row |= {f"{said}: in the pauses": f"{stop:,}", f"{said}: in the rounds": f"{go:,}"}
+        row |= {f"{heading}: in the pauses": f"{stop:,}", f"{heading}: in the rounds": f"{go:,}"}
     return [*rows, row]
 
 

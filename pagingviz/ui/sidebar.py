@@ -159,5 +159,5 @@ def share(visit: Visit, params: dict[str, str], readable: str) -> None:
 
 
 def _with(readable: str, params: dict[str, str], **more: str) -> str:
-    kept = [part for part in readable.split("&") if part.partition("=")[0] not in more]
-    return "&".join([*kept, *(f"{key}={value}" for key, value in more.items())])
+    others = [part for part in readable.split("&") if part.partition("=")[0] not in more]
+    return "&".join([*others, *(f"{key}={value}" for key, value in more.items())])

@@ -245,7 +245,7 @@ def _slow(worth_knowing: tuple[str, ...]) -> None:
         sidebar.share(visit, params, address.text(params))
     if not player:
         return
-    with st.container(key="said"):
+    with st.container(key="read-aloud"):
         st.markdown(sentence(sim)[0])
         st.markdown(scene.sentence()[0])
         for name in ROADS:

@@ -124,6 +124,6 @@ def _check(pages: np.ndarray, page: np.ndarray, kind: np.ndarray, count: np.ndar
         raise ScenarioError(f"{bad} has an event of kind {kind.max()}; kinds are 0 fetch, 1 read and 2 write.")
     if count.min() == 0:
         raise ScenarioError(f"{bad} has an event that stands for no access at all.")
-    said, total = meta.get("recorded_accesses"), int(count.sum(dtype=np.uint64))
-    if said is not None and said != total:
-        raise ScenarioError(f"{bad} says it has {quote(said)} accesses, but its counts add up to {total}.")
+    stated, total = meta.get("recorded_accesses"), int(count.sum(dtype=np.uint64))
+    if stated is not None and stated != total:
+        raise ScenarioError(f"{bad} says it has {quote(stated)} accesses, but its counts add up to {total}.")

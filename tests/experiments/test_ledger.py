@@ -164,7 +164,7 @@ def test_both_sides_of_the_ledger_start_from_one_state_and_add_up():
 def test_a_sweep_passes_over_what_cannot_run_and_finds_the_crossing():
     seen = []
     base = BASE.replace(frames=8192, pool=256, work="zipf:6000:0.60")
-    out = ledger.sweep([(base.replace(write=w), 2000) for w in (0, 20, 60, 100)], told=lambda k, n: seen.append((k, n)))
+    out = ledger.sweep([(base.replace(write=w), 2000) for w in (0, 20, 60, 100)], progress=lambda k, n: seen.append((k, n)))
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4)] and [e.write for e in out] == [0, 20, 60, 100]
     free = {**costs.DEFAULT, "entry_searched": 0}
     looked = [e.revoke.pause["entries_searched"] + e.revoke.run["entries_searched"] for e in out]

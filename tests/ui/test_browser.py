@@ -196,7 +196,7 @@ def test_a_page_is_whole_though_its_parts_were_sent_late(browser):
         expect(page.locator(".st-key-slow [data-testid=stDataFrame]")).to_be_visible()
         page.wait_for_timeout(2500)  # what is wrong now stays wrong: everything has been sent
         wait_ready(page, 78)
-        expect(page.locator(".st-key-said")).to_contain_text("tick 78")
+        expect(page.locator(".st-key-read-aloud")).to_contain_text("tick 78")
         expect(grid).to_be_visible()
         page.context.close()
 

@@ -146,12 +146,12 @@ def _wrong(cases: Cases, came: np.ndarray, newly: np.ndarray) -> np.ndarray:
     """bool[n, 6]: the row disagrees in this aspect. Where the outcome is another the rest is not looked at."""
     same = came[:, 0] == cases.exp_kind
     ok, fault, left = same & (cases.exp_kind == 0), same & (cases.exp_kind == 1), same & (cases.exp_kind >= 4)
-    place = np.arange(newly.shape[1], dtype=np.uint64)
+    slot = np.arange(newly.shape[1], dtype=np.uint64)
     least, most = cases.exp_set & cases.qemu_set, cases.exp_set | cases.qemu_set
-    guests = place < (cases.ng if cases.nested else cases.n)[:, None]
+    guests = slot < (cases.ng if cases.nested else cases.n)[:, None]
     never = np.where(guests & (cases.exp_kind < 4)[:, None], TWO, ZERO)
     loose = (newly & ~(most & ~never)) | (least & ~never & ~newly)
-    used = np.where(place < cases.n[:, None], U(7), ZERO)
+    used = np.where(slot < cases.n[:, None], U(7), ZERO)
     ad = np.where((cases.exp_kind == 0)[:, None], newly ^ cases.exp_set, loose) & used
     wrong = [~same, fault & (came[:, 1] != cases.exp_err), ok & (came[:, 2] != cases.exp_pa), same & ad.any(axis=1)]
     if cases.nested:

@@ -76,11 +76,11 @@ def compare(
     trace: str | None = None,
     perf: str | None = None,
     known: dict[str, str] | None = None,
-    told: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Compare texts of files (recording `.jsonl`, trace `.csv`, perf `.txt`) with the model. Raises ScenarioError.
 
-    `told`, if given, hears before each way that is tried: (ways tried, ways there are).
+    `progress`, if given, is called before each way that is tried: (ways tried, ways there are).
     """
     if against is None and trace is None:
         raise ScenarioError("There is nothing to compare with: give a recording or a trace.")
@@ -90,8 +90,8 @@ def compare(
     plain: Played | None = None
     for s, start in enumerate(STARTS):
         for n, loop in enumerate(LOOPS[guest]):
-            if told:
-                told(s * len(LOOPS[guest]) + n, len(STARTS) * len(LOOPS[guest]))
+            if progress:
+                progress(s * len(LOOPS[guest]) + n, len(STARTS) * len(LOOPS[guest]))
             player = Player(guest, scenario, before, items)
             player.traced = trace is not None
             if plain is None:
@@ -199,12 +199,12 @@ def _report(kind: str, before: list[Event], items: list[Item], played: Played, c
 
 
 def _pool_differs(recorded: dict[str, Any], pages: int) -> list[str]:
-    """The pool's size beside the model's: in pages where Xen told it (never of a PV guest), else in MiB, rounded up."""
+    """The pool's size beside the model's: in pages where Xen gave it (never of a PV guest), else in MiB, rounded up."""
     if recorded.get("mempool_rc", 0) == 0:
-        told = recorded.get("mempool_pages")
-        return [f"pool of {told} pages, the model has {pages}"] if told not in (None, pages) else []
-    told, mib = recorded.get("shop_mb"), -(-pages // 256)
-    return [f"pool of {told} MiB, the model has {mib}"] if told not in (None, mib) else []
+        recorded_pages = recorded.get("mempool_pages")
+        return [f"pool of {recorded_pages} pages, the model has {pages}"] if recorded_pages not in (None, pages) else []
+    recorded_mib, mib = recorded.get("shop_mb"), -(-pages // 256)
+    return [f"pool of {recorded_mib} MiB, the model has {mib}"] if recorded_mib not in (None, mib) else []
 
 
 def text(report: Report, title: str) -> str:

@@ -202,8 +202,8 @@ def text(file: str) -> str:
     return (FOLDER / file).read_text(encoding="utf-8")
 
 
-def comparison(name: str, told: Callable[[int, int], None] | None = None) -> Report:
+def comparison(name: str, progress: Callable[[int, int], None] | None = None) -> Report:
     """The model held against a recording: seconds of work. `told` hears how far it is, see compare."""
     r = recording(name)
     against, trace, perf = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf))
-    return compare(text(r.script), r.guest, r.scenario, against, trace, perf, known_differences(set(r.files)), told)
+    return compare(text(r.script), r.guest, r.scenario, against, trace, perf, known_differences(set(r.files)), progress)

@@ -43,7 +43,7 @@ class Reading:
     fault_count: int
 
 
-def place(event: Event, own: Own) -> tuple[str, int | None]:
+def kind_and_address(event: Event, own: Own) -> tuple[str, int | None]:
     """Kind and address of an event as far as they are compared."""
     if event.va is None:
         return event.kind, event.gfn
@@ -52,7 +52,7 @@ def place(event: Event, own: Own) -> tuple[str, int | None]:
 
 def align(recorded: list[Event], model: list[Event], own: Own) -> list[Pair]:
     """The two lists in order, rows matched by kind and address; a matched row is equal when the flags are, too."""
-    left, right = [place(e, own) for e in recorded], [place(e, own) for e in model]
+    left, right = [kind_and_address(e, own) for e in recorded], [kind_and_address(e, own) for e in model]
     pairs = []
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if tag == "equal":

@@ -111,9 +111,9 @@ def _items(name: str) -> tuple[list[Event], list[Item]]:
     return items_of(parse(text(r.script)), text(r.jsonl) if r.jsonl else None, text(r.csv) if r.csv else None, r.scenario.road)
 
 
-def film(name: str, told: Callable[[int, int], None] | None = None) -> Film:
-    """The film of a recording: seconds of work. `told` hears how far the comparison is."""
-    r, report = recording(name), comparison(name, told)
+def film(name: str, progress: Callable[[int, int], None] | None = None) -> Film:
+    """The film of a recording: seconds of work. `progress` hears how far the comparison is."""
+    r, report = recording(name), comparison(name, progress)
     before, items = _items(name)
     camera = _Camera(r.guest, r.scenario, before, items)
     camera.traced = bool(r.csv)
