@@ -85,9 +85,9 @@ def test_keys_are_heard_until_they_are_not_wanted_any_more(open_script_page):
     assert page.evaluate("heard") == heard
 
 
-# --- link.js, leaving.js, player.js -------------------------------------------------------------------------------------
+# --- channel.js, leaving.js, reel.js -------------------------------------------------------------------------------------
 
-LINK = "const sent = [], link = new m.Link(() => ({ tick: 5 })); link.emit = (ask) => sent.push(ask);"
+LINK = "const sent = [], link = new m.Channel(() => ({ tick: 5 })); link.emit = (ask) => sent.push(ask);"
 
 
 def test_steps_are_added_up_while_an_ask_is_under_way(script_page):
@@ -97,7 +97,7 @@ def test_steps_are_added_up_while_an_ask_is_under_way(script_page):
     link.settle(2), link.sendNext(), link.close();
     return { under, navigating, answered, sent, rest: [link.navigating, link.isAsking("step")] };"""
     first, second = ({"tick": 5, "cmd": "step", "n": 1, "seq": seq} for seq in (1, 2))
-    assert run(script_page, "link", LINK + body) == {
+    assert run(script_page, "channel", LINK + body) == {
         "under": 1,
         "navigating": True,
         "answered": first,
@@ -114,7 +114,7 @@ def test_steps_forth_and_back_vanish_and_a_jump_replaces_them(script_page):
     const left = link.waiting.map((ask) => ask.cmd);
     link.drop(), link.close();
     return [none, left, link.waiting.length, link.navigating];"""
-    assert run(script_page, "link", LINK + body) == [0, ["speed", "home"], 0, False]
+    assert run(script_page, "channel", LINK + body) == [0, ["speed", "home"], 0, False]
 
 
 def test_an_old_answer_is_no_answer(script_page):
@@ -122,13 +122,13 @@ def test_an_old_answer_is_no_answer(script_page):
     const answers = [link.settle(8), link.settle(9)?.cmd];
     link.close();
     return answers;"""
-    assert run(script_page, "link", LINK + body) == [None, "home"]
+    assert run(script_page, "channel", LINK + body) == [None, "home"]
 
 
 def test_an_ask_without_an_answer_is_sent_again_unchanged(open_script_page):
     page = open_script_page()
     page.clock.install()
-    run(page, "link", LINK + "Object.assign(window, { sent, link }); link.send({ cmd: 'home' });")
+    run(page, "channel", LINK + "Object.assign(window, { sent, link }); link.send({ cmd: 'home' });")
     page.clock.run_for(9_000)
     sent = page.evaluate("sent")
     assert len(sent) >= 2 and all(ask == sent[0] for ask in sent)
@@ -157,7 +157,7 @@ def test_a_change_of_page_waits_for_the_answer_and_nothing_is_asked_meanwhile(op
 
 PLAYER = """const shown = []; let asks = 0, over = null;
 const ended = new Promise((resolve) => { over = resolve; });
-const player = new m.Player({ show: (frame) => shown.push(frame.tick), more: () => { asks += 1; }, ended: () => over() });
+const player = new m.Reel({ show: (frame) => shown.push(frame.tick), more: () => { asks += 1; }, ended: () => over() });
 player.setLimits(limits, 0);"""
 LIMITS = header(Display("", ()), 0)["limits"]
 
@@ -171,8 +171,8 @@ def test_batches_are_about_a_second_long_within_the_limits(script_page):
     player.close();
     return read;"""
     assert (MOST_FRAMES, MOST_FPS) == (60, 60)
-    assert run(script_page, "player", PLAYER + body, limits=LIMITS) == [[60, 60], [30, 30], [2, 1], [10, 30]]
-    assert run(script_page, "player", PLAYER + body, limits={"frames": 20, "fps": 25}) == [[20, 25], [20, 25], [2, 1], [10, 25]]
+    assert run(script_page, "reel", PLAYER + body, limits=LIMITS) == [[60, 60], [30, 30], [2, 1], [10, 30]]
+    assert run(script_page, "reel", PLAYER + body, limits={"frames": 20, "fps": 25}) == [[20, 25], [20, 25], [2, 1], [10, 25]]
 
 
 def test_frames_are_played_in_order_to_the_end_of_the_run(script_page):
@@ -182,7 +182,7 @@ def test_frames_are_played_in_order_to_the_end_of_the_run(script_page):
     await ended;
     player.close();
     return { shown, newest: player.newestTick, playing: player.playing, asked: asks > 0 };"""
-    assert run(script_page, "player", PLAYER + body, limits=LIMITS) == {
+    assert run(script_page, "reel", PLAYER + body, limits=LIMITS) == {
         "shown": [3, 5, 9],
         "newest": 9,
         "playing": False,

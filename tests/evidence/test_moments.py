@@ -74,8 +74,10 @@ def test_a_command_is_told_with_its_numbers():
 
 def test_the_curve_of_the_thrash_scenario_has_a_cliff(warm):
     scenario = load("thrash")
-    heard = []
-    points = pool_size.curve(scenario, progress=lambda done, of: heard.append((done, of)), wanted=(18, 22, 32, 64, 96), ticks=8000)
+    seen = []
+    points = pool_size.curve(
+        scenario, progress=lambda done, of: seen.append((done, of)), wanted=(18, 22, 32, 64, 96), ticks=8000
+    )
     assert [p.pool for p in points] == [18, 22, 32, 64, 96] and heard[-1] == (4, 5)
     faults = [p.faults for p in points]
     assert faults[0] > 3 * faults[-1] and points[-1].recycled == 0

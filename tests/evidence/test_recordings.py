@@ -135,7 +135,7 @@ def test_a_changed_recording_differs(change, told):
 def test_the_played_way_can_be_gone_again():
     lines, guest, *files, settings = RUNS["pae"]
     before, items = comparison.items_of(script.parse(text(lines)), text(files[0]), text(files[1]))
-    player = play.Player(guest, scenario_of(settings), before, items)
+    player = play.Rehearsal(guest, scenario_of(settings), before, items)
     played = player.play("booted", 0x103, True)
     clean = next(n for n, item in enumerate(items) if item.step.name == "clean" and n > 10)
     model = player.replay(played, clean - 1)

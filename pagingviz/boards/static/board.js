@@ -24,7 +24,7 @@ export async function show({ parentElement, data, setTriggerValue }) {
   if (!host || !data) return;
   let board = boards.get(host);
   if (!board) boards.set(host, (board = new LiveBoard(host)));
-  board.link.emit = (ask) => setTriggerValue("ask", ask);
+  board.channel.emit = (ask) => setTriggerValue("ask", ask);
   board.receive(data);
 }
 

@@ -4,9 +4,9 @@ import { Controls } from "./controls.js";
 import { Inspection } from "./inspection.js";
 import { listen } from "./keys.js";
 import { arrived } from "./leaving.js";
-import { Link } from "./link.js";
+import { Channel } from "./channel.js";
 import { decode } from "./payload.js";
-import { Player } from "./player.js";
+import { Reel } from "./reel.js";
 import { View } from "./view.js";
 
 const POLL_MS = 300; // between two asks while Python has no picture yet
@@ -18,19 +18,19 @@ export class LiveBoard {
     this.painted = false; // whether there is one
     this.walk = null; // {made, total, ...}: the references of the walk that is shown, on the page that shows walks
     const act = (name, value) => this.act(name, value);
-    this.link = new Link(() => this.context());
-    this.player = new Player({
+    this.channel = new Channel(() => this.context());
+    this.reel = new Reel({
       show: (frame) => this.paint(frame),
-      more: () => this.link.isAsking("run") || this.link.send({ cmd: "run" }),
+      more: () => this.channel.isAsking("run") || this.channel.send({ cmd: "run" }),
       ended: () => this.pause(),
     });
     this.controls = new Controls(act);
     this.inspection = new Inspection({
       jump: (tick) => this.act("seek", tick),
       close: () => this.act("unpin"),
-      isRunning: () => this.player.playing,
-      mayAsk: () => !this.link.asked && !this.player.playing,
-      ask: (message) => this.link.send(message),
+      isRunning: () => this.reel.playing,
+      mayAsk: () => !this.channel.asked && !this.reel.playing,
+      ask: (message) => this.channel.send(message),
     });
     this.view = new View(host, { controls: this.controls, inspection: this.inspection }, {
       act,
@@ -45,11 +45,11 @@ export class LiveBoard {
   /** The page is gone. */
   leave() {
     this.stopKeys();
-    this.player.close();
+    this.reel.close();
     this.view.close();
     clearTimeout(this.polling);
     this.inspection.close();
-    this.link.close();
+    this.channel.close();
   }
 
   // --- from Python -------------------------------------------------------------------------------------------------
@@ -59,14 +59,14 @@ export class LiveBoard {
     if (data === this.data) return;
     this.data = data;
     const { header, frames } = decode(data);
-    const answered = this.link.settle(header.seq);
+    const answered = this.channel.settle(header.seq);
     const picture = JSON.stringify([header.machine, header.seq, header.state, header.frames.map((f) => [f.tick, f.sentence]), header.micro]);
     const again = picture === this.picture && !answered;
     this.picture = picture;
     this.applyHeader(header);
     if (frames.length && !(again && this.painted)) this.receiveFrames(header, frames, answered);
     this.updateReady();
-    this.link.sendNext();
+    this.channel.sendNext();
     if (header.query && header.state === "ready") this.announce(header);
   }
 
@@ -74,17 +74,17 @@ export class LiveBoard {
   applyHeader(header) {
     const first = !this.header;
     this.header = header;
-    this.player.setLimits(header.limits, header.pace ?? 0);
+    this.reel.setLimits(header.limits, header.pace ?? 0);
     if (first) {
-      this.player.perFrame = header.per_frame;
-      this.player.delay = Math.round(1000 / header.fps);
-      this.controls.setPace(this.player.delay, this.player.perFrame);
+      this.reel.perFrame = header.per_frame;
+      this.reel.delay = Math.round(1000 / header.fps);
+      this.controls.setPace(this.reel.delay, this.reel.perFrame);
     }
     this.controls.setMostTick(header.limits.tick);
     this.controls.setKinds(header.kinds, header.kind);
     this.controls.setMarks(header.marks, header.kinds, header.palette.event_marks);
     this.view.applyHeader(header);
-    this.view.setNotice(header, () => (this.link.drop(), this.link.send({ cmd: "cancel" })));
+    this.view.setNotice(header, () => (this.channel.drop(), this.channel.send({ cmd: "cancel" })));
     this.poll(header);
   }
 
@@ -92,7 +92,7 @@ export class LiveBoard {
   poll(header) {
     clearTimeout(this.polling);
     const late = header.frames.at(-1)?.more?.late && !header.playing;
-    if (late || header.state !== "ready") this.polling = setTimeout(() => this.link.send({ cmd: "poll" }), POLL_MS);
+    if (late || header.state !== "ready") this.polling = setTimeout(() => this.channel.send({ cmd: "poll" }), POLL_MS);
   }
 
   /** Play or paint the frames of a message. `answered`: the ask that it answers, or null. */
@@ -100,21 +100,21 @@ export class LiveBoard {
     const newMachine = header.machine !== this.machine; // none of its pictures has been painted
     this.machine = header.machine;
     frames.at(-1).found = { inspect: header.inspect, lit: header.lit, asked: answered };
-    const { player } = this;
+    const { reel } = this;
     if (answered?.cmd === "run" && !newMachine) {
-      if (!player.playing) return; // paused meanwhile: what came too late is not shown
-      player.drained = header.playing === false;
-      player.enqueue(frames);
+      if (!reel.playing) return; // paused meanwhile: what came too late is not shown
+      reel.drained = header.playing === false;
+      reel.enqueue(frames);
       return;
     }
-    if (player.playing && !newMachine && !answered && frames[0].tick >= player.newestTick) {
-      player.enqueue(frames);
+    if (reel.playing && !newMachine && !answered && frames[0].tick >= reel.newestTick) {
+      reel.enqueue(frames);
       return;
     }
-    player.queue = [];
+    reel.queue = [];
     for (const frame of frames) this.paint(frame);
-    player.newestTick = this.tick;
-    if (player.playing) player.refill(); // after a wait: nothing else would ask for more
+    reel.newestTick = this.tick;
+    if (reel.playing) reel.refill(); // after a wait: nothing else would ask for more
     if (newMachine) {
       this.view.layout(true); // now the status line has its height
       if (header.playing) this.run();
@@ -136,19 +136,19 @@ export class LiveBoard {
     const otherTick = frame.tick !== this.tick || !this.painted;
     this.walk = frame.more?.total === undefined ? null : frame.more;
     this.controls.setWalk(this.walk);
-    if (this.walk && !this.link.isAsking("ref")) this.wantedReference = this.walk.made;
+    if (this.walk && !this.channel.isAsking("ref")) this.wantedReference = this.walk.made;
     this.tick = frame.tick;
     this.painted = true;
     this.view.show(frame, this.header);
     if (frame.found) this.inspection.showFound(frame.found);
     else if (otherTick) this.inspection.light({});
-    if (!this.player.playing) this.view.describe();
+    if (!this.reel.playing) this.view.describe();
     this.updateReady();
   }
 
   /** data-ready: "1" only while the picture of data-tick is painted and no other one is under way. */
   updateReady() {
-    const still = this.player.playing || !this.link.navigating;
+    const still = this.reel.playing || !this.channel.navigating;
     this.view.setReady(this.painted && this.header.state === "ready" && !this.walk?.late && still);
   }
 
@@ -156,28 +156,28 @@ export class LiveBoard {
 
   /** What every ask carries. */
   context() {
-    const { player, inspection: { pinned } } = this;
+    const { reel, inspection: { pinned } } = this;
     return {
-      tick: this.tick, from: player.playing ? player.newestTick : this.tick, frames: player.batch, per_frame: player.perFrame,
-      fps: player.fps, play: player.playing, kind: this.controls.kind.value,
+      tick: this.tick, from: reel.playing ? reel.newestTick : this.tick, frames: reel.batch, per_frame: reel.perFrame,
+      fps: reel.fps, play: reel.playing, kind: this.controls.kind.value,
       board: pinned?.board ?? null, cell: pinned?.cell ?? null,
     };
   }
 
   run() {
-    this.player.newestTick = this.tick;
+    this.reel.newestTick = this.tick;
     this.view.setPlaying(true);
-    this.player.start();
+    this.reel.start();
   }
 
   /** Stop on the frame that is painted; `tell` Python, which may be ahead, to come back to it. */
   pause(tell = true) {
-    const was = this.player.playing;
-    this.player.stop();
+    const was = this.reel.playing;
+    this.reel.stop();
     this.view.setPlaying(false);
     this.view.describe();
-    if (was) this.link.drop();
-    if (was && tell) this.link.send({ cmd: "stop" });
+    if (was) this.channel.drop();
+    if (was && tell) this.channel.send({ cmd: "stop" });
   }
 
   /** Do what a key or a control stands for. Nothing before the first picture. */
@@ -186,15 +186,15 @@ export class LiveBoard {
     const ask = navigationAsk(name, value, this.header.limits.tick);
     if (ask) this.navigate(ask);
     else if (name === "toggle") {
-      if (this.player.playing) this.pause();
+      if (this.reel.playing) this.pause();
       else this.run();
     } else if (name === "unpin") this.inspection.unpin();
     else if (name === "deeper" || name === "higher") this.stepWalk(name === "deeper" ? 1 : -1);
     else if (name === "choose") this.view.choose(value);
-    else if (name === "kind") this.link.send({ cmd: "kind", kind: value });
+    else if (name === "kind") this.channel.send({ cmd: "kind", kind: value });
     else if (name === "delay" || name === "perFrame") {
-      this.player[name] = Number(value);
-      if (!this.player.playing) this.link.send({ cmd: "speed" });
+      this.reel[name] = Number(value);
+      if (!this.reel.playing) this.channel.send({ cmd: "speed" });
     }
     this.controls.scrubbing = name === "scrub";
     if (name !== "scrub" && name !== "unpin") this.view.refocus();
@@ -210,7 +210,7 @@ export class LiveBoard {
 
   navigate(ask) {
     this.pause(false);
-    this.link.send(ask);
+    this.channel.send(ask);
     this.updateReady();
   }
 
@@ -219,7 +219,7 @@ export class LiveBoard {
     if (cell < 0 || this.inspection.isPinned(panel, cell)) return this.inspection.unpin();
     this.pause(false);
     this.inspection.pin(panel, cell);
-    this.link.send({ cmd: "inspect" });
+    this.channel.send({ cmd: "inspect" });
     this.view.refocus();
   }
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from pagingviz.evidence.xen.match import Pair, align, read_differences, spread
 from pagingviz.evidence.xen.perf import NOT_COMPARED, read_perf
-from pagingviz.evidence.xen.play import HITS, LOOPS, PLACES, STARTS, Item, Played, Player, recorded_reading
+from pagingviz.evidence.xen.play import HITS, LOOPS, PLACES, STARTS, Item, Played, Rehearsal, recorded_reading
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, Operation, read_csv, read_jsonl
 from pagingviz.evidence.xen.script import Step, parse
@@ -92,7 +92,7 @@ def compare(
         for n, loop in enumerate(LOOPS[guest]):
             if progress:
                 progress(s * len(LOOPS[guest]) + n, len(STARTS) * len(LOOPS[guest]))
-            player = Player(guest, scenario, before, items)
+            player = Rehearsal(guest, scenario, before, items)
             player.traced = trace is not None
             if plain is None:
                 plain = player.play(start, loop, False)

@@ -15,7 +15,7 @@ from pagingviz.evidence.xen.guest import Row as GuestRow
 from pagingviz.evidence.xen.library import comparison, recording, text
 from pagingviz.evidence.xen.match import Reading
 from pagingviz.evidence.xen.model import Model, RecordedWork
-from pagingviz.evidence.xen.play import Item, Played, Player
+from pagingviz.evidence.xen.play import Item, Played, Rehearsal
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, flag_names
 from pagingviz.evidence.xen.script import COMMANDS, Step, parse
@@ -83,7 +83,7 @@ class _Tape(Model):
         return int(self.machine.sys[0].tick)
 
 
-class _Camera(Player):
+class _Camera(Rehearsal):
     """Goes the way of a Played once more."""
 
     model_type = _Tape

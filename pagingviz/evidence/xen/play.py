@@ -95,7 +95,7 @@ def recorded_reading(operation: Operation) -> Reading | None:
     return Reading(pages(str(row["ranges"])), int(row["dirty_count"]), int(row["fault_count"]))
 
 
-class Player:
+class Rehearsal:
     """Plays `items` for one start and one build of the program. `before`: recorded events before the first step.
 
     A PV guest's records carry the time of something earlier (it has no exits), so an event may stand before the operation that

@@ -6,7 +6,7 @@ const JUMPS = new Set(["seek", "home", "end"]); // make every step before them n
 const NAVIGATION = new Set([...SUMMED, ...JUMPS, "ref"]); // lead to another picture
 const LOST_AFTER = 4000; // ms without an answer: the same ask is sent again (Python knows by its seq what it has done already)
 
-export class Link {
+export class Channel {
   /** `context()` returns what every ask carries (tick, speed, pinned cell); whoever can send sets `emit(ask)`. */
   constructor(context) {
     this.context = context;

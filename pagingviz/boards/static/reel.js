@@ -4,7 +4,7 @@ const BATCH_MS = 1000; // one batch is about one second of playing
 const FEWEST_FRAMES = 2; // of a batch
 const EARLY_MS = 4; // a refresh of the screen that comes this little too early counts
 
-export class Player {
+export class Reel {
   /** `show(frame)` paints, `more()` asks for a batch, `ended()` is called when the last frame of a finished run is painted. */
   constructor({ show, more, ended }) {
     Object.assign(this, { show, more, ended });
