@@ -78,7 +78,7 @@ def test_the_curve_of_the_thrash_scenario_has_a_cliff(warm):
     points = pool_size.curve(
         scenario, progress=lambda done, of: seen.append((done, of)), wanted=(18, 22, 32, 64, 96), ticks=8000
     )
-    assert [p.pool for p in points] == [18, 22, 32, 64, 96] and heard[-1] == (4, 5)
+    assert [p.pool for p in points] == [18, 22, 32, 64, 96] and seen[-1] == (4, 5)
     faults = [p.faults for p in points]
     assert faults[0] > 3 * faults[-1] and points[-1].recycled == 0
     a, b = pool_size.cliff(points)
