@@ -1,4 +1,4 @@
-"""Looking at the guest's memory without changing it, where numpy would need many small steps."""
+"""Facts read out of the guest's memory and the nested tables, where numpy would need many small steps. No state changes."""
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
@@ -24,16 +24,16 @@ def mark_tables(r, a):
         if a[s.o_uroots + proc] != NONE:
             a[s.o_tmp + a[s.o_uroots + proc]] = ONE
     if s.rows != ZERO:  # a raw guest's roots are what its program loads
-        for v in range(s.vcpus):
-            _mark_below(s, a, s.cr3[v], s.guest_levels)
+        for vcpu in range(s.vcpus):
+            _mark_below(s, a, s.cr3[vcpu], s.guest_levels)
 
 
 @jit
-def _table(s, a, e, level):
-    """Frame of the table that entry `e` of a table of `level` leads to; NONE for a leaf, a hole, or a frame beyond the zone."""
-    if (e & x86.P) == ZERO or (e & x86.PSE and level <= THREE):
+def _table(s, a, word, level):
+    """Frame of the table that an entry of `level` leads to; NONE for a leaf, a hole, or a frame beyond the zone."""
+    if (word & x86.P) == ZERO or (word & x86.PSE and level <= THREE):
         return NONE
-    gfn = guest_frame(s, a, e)
+    gfn = guest_frame(s, a, word)
     return gfn if gfn < s.zone else NONE
 
 
@@ -99,15 +99,15 @@ def nested_cells(r, cpus, a, shift, cells):
             continue
         i = c.w_ent[level - ONE]
         c.w_ent[level - ONE] = i + ONE
-        e = a[entry_at(s, c.w_tab[level - ONE], i)]
-        present, waits = e & x86.EPT_RWX, poisoned(e)
+        word = a[entry_at(s, c.w_tab[level - ONE], i)]
+        present, waits = word & x86.EPT_RWX, poisoned(word)
         if s.npt != ZERO:
-            present, waits = e & x86.P, npt.pending(e)
+            present, waits = word & x86.P, npt.pending(word)
         if present == ZERO:
             continue
         bits = x86.ENTRY_BITS * (level - ONE)
-        if waits or level == ONE or e & x86.EPT_SP:
-            logged = npt.kind_of(e) == xen.P2M_RAM_LOGDIRTY
+        if waits or level == ONE or word & x86.EPT_SP:
+            logged = npt.kind_of(word) == xen.P2M_RAM_LOGDIRTY
             state = _PENDING if waits else level - ONE + (THREE if logged else ZERO)
             first = s.o_tmp + ((gfn + (i << bits)) >> shift)
             last = first if bits <= shift else first + (ONE << (bits - shift)) - ONE
@@ -119,4 +119,4 @@ def nested_cells(r, cpus, a, shift, cells):
             continue
         gfn += i << bits
         level -= ONE
-        c.w_tab[level - ONE], c.w_ent[level - ONE] = frame(e), ZERO
+        c.w_tab[level - ONE], c.w_ent[level - ONE] = frame(word), ZERO

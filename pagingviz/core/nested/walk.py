@@ -1,9 +1,11 @@
 """The hardware's walk through nested tables, EPT and NPT, and the two-dimensional walk that one guest access makes.
 
+Each guest table is reached through the nested tables before its entry is read. Then the guest's own rights are judged, A and D
+of the guest's entries are set from the top down, and at last the page itself is translated. Exits are not handled here: one is
+returned as x86.VM_EXIT, and c.x_* describe it (p2m.py: handle_exit).
+
 Source: SDM vol. 3, 29.3 (EPT: entries, misconfigurations, violations, accessed and dirty flags); APM vol. 2, 15.25 (nested
-paging). Order: each guest table is reached through the nested tables before its entry is read; then the guest's own rights;
-then A and D of the guest's entries from the top; then the final translation. Nothing is handled here: an exit is returned, and
-c.x_* says which. Left out: mode-based execute control, sub-page rights, paging-write, #VE.
+paging). Left out: mode-based execute control, sub-page rights, paging-write, #VE.
 """
 
 from pagingviz.arch import events as ev
@@ -43,48 +45,48 @@ _OFFSET = U(0xFFF)
 
 
 @jit
-def _rights(s, e):
-    """EPT_R | EPT_W | EPT_X that the entry gives; ZERO when it is not present, or (NPT) not for user accesses."""
+def _rights(s, entry):
+    """The rights that an entry gives, as EPT_R | EPT_W | EPT_X; 0 when it is not present, or in NPT not for user accesses."""
     if s.npt == ZERO:
-        return e & x86.EPT_RWX
-    if (e & (x86.P | x86.US)) != x86.P | x86.US:
+        return entry & x86.EPT_RWX
+    if (entry & (x86.P | x86.US)) != x86.P | x86.US:
         return ZERO
-    r = x86.EPT_R | x86.EPT_X if s.host_nxe == ZERO or (e & x86.NX) == ZERO else x86.EPT_R
-    return r | x86.EPT_W if e & x86.RW else r
+    rights = x86.EPT_R | x86.EPT_X if s.host_nxe == ZERO or (entry & x86.NX) == ZERO else x86.EPT_R
+    return rights | x86.EPT_W if entry & x86.RW else rights
 
 
 @jit
-def _is_leaf(level, e):
-    """EPT's bit 7 and the PS bit of NPT are the same one."""
-    return level == ONE or (level < FOUR and (e & x86.EPT_SP) != ZERO)
+def _is_leaf(level, entry):
+    """Whether an entry of `level` is a leaf. Bit 7 of EPT and the PS bit of NPT are the same one."""
+    return level == ONE or (level < FOUR and (entry & x86.EPT_SP) != ZERO)
 
 
 @jit
-def _malformed(s, e, level):
-    """A present entry that no walk may use: EPT misconfiguration, or reserved bits of an NPT entry."""
+def _malformed(s, entry, level):
+    """Whether no walk may use a present entry: EPT misconfiguration, or reserved bits of an NPT entry."""
     bad = _TOP - (ONE << s.maxphys)
-    leaf = _is_leaf(level, e)
+    leaf = _is_leaf(level, entry)
     if leaf and level > ONE:
         bad |= RSVD_2M if level == TWO else RSVD_1G
     if s.npt != ZERO:
         if s.host_nxe == ZERO:
             bad |= x86.NX
-        return (e & (bad | x86.PSE if level == FOUR else bad)) != ZERO
-    if (e & (x86.EPT_R | x86.EPT_W)) == x86.EPT_W:
+        return (entry & (bad | x86.PSE if level == FOUR else bad)) != ZERO
+    if (entry & (x86.EPT_R | x86.EPT_W)) == x86.EPT_W:
         return True
     if not leaf:
         bad |= _RSVD_EPT_TABLE | x86.EPT_SP if level == FOUR else _RSVD_EPT_TABLE
-        return (e & bad) != ZERO
+        return (entry & bad) != ZERO
     if level > ONE:
         bad |= _BIT12
-    emt = (e & x86.EPT_EMT) >> _RIGHTS_SHIFT
-    return (e & bad) != ZERO or emt == TWO or emt == THREE or emt == U(7)
+    emt = (entry & x86.EPT_EMT) >> _RIGHTS_SHIFT
+    return (entry & bad) != ZERO or emt == TWO or emt == THREE or emt == U(7)
 
 
 @jit
-def _present(s, e):
-    """Nonzero when an entry is present: in EPT by any right."""
-    return (e & x86.P) if s.npt != ZERO else (e & x86.EPT_RWX)
+def _present(s, entry):
+    """Nonzero when an entry is present; in EPT it is by any right."""
+    return (entry & x86.P) if s.npt != ZERO else (entry & x86.EPT_RWX)
 
 
 # ---- one guest-physical access
@@ -92,19 +94,23 @@ def _present(s, e):
 
 @jit
 def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
-    """Describe an exit in c.x_*: kind, guest-physical address, and the exit qualification or EXITINFO1."""
+    """Describe an exit in c.x_*: its kind, the guest-physical address, and the exit qualification or EXITINFO1. Returns
+    VM_EXIT.
+
+    `need`, `rights`: what the access needs and what the entries give, EPT_* bits.
+    """
     c.x_gpa, c.x_access = gpa, kind
     if s.npt != ZERO:
-        q = x86.PF_U | (x86.NPF_FINAL if final != ZERO else _NPF_TABLE)
+        info = x86.PF_U | (x86.NPF_FINAL if final != ZERO else _NPF_TABLE)
         if present:
-            q |= x86.PF_P
+            info |= x86.PF_P
         if malformed:
-            q |= x86.PF_RSVD
+            info |= x86.PF_RSVD
         if need & x86.EPT_W:
-            q |= x86.PF_W
+            info |= x86.PF_W
         if final != ZERO and kind == x86.FETCH and s.host_nxe != ZERO:
-            q |= x86.PF_I
-        c.x_kind, c.x_info = x86.X_NPF, q
+            info |= x86.PF_I
+        c.x_kind, c.x_info = x86.X_NPF, info
     elif malformed:
         c.x_kind, c.x_info = x86.X_MISCONFIG, ZERO
     else:
@@ -117,7 +123,10 @@ def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
 
 @jit
 def _log(s, c, a, gpa):
-    """A leaf's D is about to be set: its address goes into the vCPU's log (SDM 29.3.6). False: it is full, nothing happens."""
+    """Enter the address of a leaf whose D is about to be set into the vCPU's page-modification log. False when the log is full.
+
+    Source: SDM vol. 3, 29.3.6.
+    """
     slot = s.pml_index[c.id]
     if slot >= x86.PML_ENTRIES:
         return False
@@ -128,27 +137,28 @@ def _log(s, c, a, gpa):
 
 
 @jit
-def _refer(s, c, a, gpa, kind, final, page, i, level, e):
-    """Write the event of one entry that is read, with what it is to the walk."""
+def _refer(s, c, a, gpa, kind, final, page, i, level, entry):
+    """Write the event of one nested entry that is read; it also holds whether the entry is a table, a leaf, a hole, or bad."""
     leads = ev.REF_TABLE
-    if _present(s, e) == ZERO:
+    if _present(s, entry) == ZERO:
         leads = ev.REF_HOLE
-    elif _malformed(s, e, level):
+    elif _malformed(s, entry, level):
         leads = ev.REF_BAD
-    elif _is_leaf(level, e):
+    elif _is_leaf(level, entry):
         leads = ev.REF_LEAF
     column = ZERO if final != ZERO else c.n_column
     if final == ZERO and kind == x86.WRITE:  # only A and D are written in a guest's table
         level |= ev.REF_UPDATE
-    refer(s, a, c.id, gpa, gpa >> x86.PAGE_BITS, page, i, level, ev.REF_NESTED, column, leads, e)
+    refer(s, a, c.id, gpa, gpa >> x86.PAGE_BITS, page, i, level, ev.REF_NESTED, column, leads, entry)
 
 
 @by_address
 def second(s, c, a, gpa, kind, final):
-    """One guest-physical access of `kind`: to data (final 1), or to an entry of a guest table (0). Returns ZERO or EXIT.
+    """One guest-physical access of `kind`: to data (`final` 1), or to an entry of a guest table (0). Returns 0 or VM_EXIT.
 
-    A READ of a guest table counts as a write on NPT, and with EPTP.AD. Fills c.n_frame (the host's frame) and
-    c.n_store: whether a later store needs no walk. Sets A, and D for a write, where the hardware does, and logs it (PML).
+    `gpa`: address in bytes. With NPT, and with EPTP.AD, a READ of a guest table counts as a write. c.n_frame is then the host's
+    frame, and c.n_store whether a later store needs no walk. A, and D for a write, are set where the processor sets them, and D
+    is logged while the page-modification log is on.
     """
     gfn = gpa >> x86.PAGE_BITS
     ad = s.npt | s.ept_ad
@@ -162,24 +172,24 @@ def second(s, c, a, gpa, kind, final):
     while True:
         i = (gfn >> (x86.ENTRY_BITS * (level - ONE))) & _INDEX
         at = entry_at(s, page, i)
-        e = a[at] if page < s.pool_cap else ZERO
+        entry = a[at] if page < s.pool_cap else ZERO
         if s.look == ev.EVERY_REFERENCE:
-            _refer(s, c, a, gpa, kind, final, page, i, level, e)
-        if _present(s, e) == ZERO:
+            _refer(s, c, a, gpa, kind, final, page, i, level, entry)
+        if _present(s, entry) == ZERO:
             return _exit(s, c, gpa, kind, need, final, False, False, ZERO)
-        if _malformed(s, e, level):
+        if _malformed(s, entry, level):
             return _exit(s, c, gpa, kind, need, final, True, True, ZERO)
-        rights &= _rights(s, e)
-        marked &= e
+        rights &= _rights(s, entry)
+        marked &= entry
         c.n_at[level - ONE] = at
-        if _is_leaf(level, e):
+        if _is_leaf(level, entry):
             break
-        page = frame(e)
+        page = frame(entry)
         level -= ONE
     if need & ~rights:
         return _exit(s, c, gpa, kind, need, final, True, False, rights)
     within = ZERO if level == ONE else (x86.SUPERPAGE_FRAMES if level == TWO else _GIB_FRAMES) - ONE
-    c.n_frame = (frame(e) & ~within) | (gfn & within)
+    c.n_frame = (frame(entry) & ~within) | (gfn & within)
     if ad != ZERO:
         if need & x86.EPT_W and s.pml != ZERO and (a[at] & d_bit) == ZERO and not _log(s, c, a, gpa):
             c.x_kind, c.x_gpa = x86.X_PML_FULL, gpa
@@ -189,8 +199,8 @@ def second(s, c, a, gpa, kind, final):
                 a[c.n_at[U(k) - ONE]] |= a_bit
         if need & x86.EPT_W:
             a[at] |= d_bit
-        e = a[at]
-    c.n_store = ONE if (rights & x86.EPT_W) != ZERO and (ad == ZERO or (e & d_bit) != ZERO) else ZERO
+        entry = a[at]
+    c.n_store = ONE if (rights & x86.EPT_W) != ZERO and (ad == ZERO or (entry & d_bit) != ZERO) else ZERO
     return ZERO
 
 
@@ -199,7 +209,7 @@ def second(s, c, a, gpa, kind, final):
 
 @jit
 def reach(s, c, a, gpa, kind, final):
-    """`second`, for a machine whose memory ends at s.frames: where none is, nothing exits, and nothing is there."""
+    """As `second`, for a machine whose memory ends at frame s.frames: an access beyond it does not exit, and reads 0."""
     if gpa >> x86.PAGE_BITS < s.frames:
         return second(s, c, a, gpa, kind, final)
     c.n_frame, c.n_store = gpa >> x86.PAGE_BITS, ONE
@@ -208,41 +218,42 @@ def reach(s, c, a, gpa, kind, final):
 
 @jit
 def _usual(s, a, gfn):
-    """The leaf of the usual walk: three tables that give every right, then a well-formed 4 KiB entry. ZERO for any other.
+    """The leaf of `gfn` when its walk is a usual one: three tables that give every right, then a well-formed 4 KiB entry. Else
+    0.
 
-    Which bits say so stands in s.table_mask .. s.leaf_plain (Machine): one comparison a level.
+    Which bits a usual entry has stands in s.table_mask, table_plain, leaf_mask and leaf_plain: one comparison for each level.
     """
     page, shift = s.hap_root, U(27)
     while shift != ZERO:
-        e = a[entry_at(s, page, (gfn >> shift) & _INDEX)]
-        if e & s.table_mask != s.table_plain:
+        entry = a[entry_at(s, page, (gfn >> shift) & _INDEX)]
+        if entry & s.table_mask != s.table_plain:
             return ZERO
-        page = frame(e)
+        page = frame(entry)
         shift -= x86.ENTRY_BITS
-    e = a[entry_at(s, page, gfn & _INDEX)]
-    return e if e & s.leaf_mask == s.leaf_plain else ZERO
+    entry = a[entry_at(s, page, gfn & _INDEX)]
+    return entry if entry & s.leaf_mask == s.leaf_plain else ZERO
 
 
 @jit
 def _swift(s, c, a, gpa, kind, final):
-    """`reach`, made fast where the walk is usual, all is allowed, and no A or D is missing."""
+    """As `reach`, but fast where the walk is a usual one, everything is allowed, and no A or D is missing."""
     gfn = gpa >> x86.PAGE_BITS
     if gfn < s.frames and s.by_host == ZERO:
-        e = _usual(s, a, gfn)
-        if e != ZERO:
-            if s.ept_ad != ZERO:  # an entry of our own always has A
-                store = e & x86.EPT_W if e & x86.EPT_D else ZERO
+        entry = _usual(s, a, gfn)
+        if entry != ZERO:
+            if s.ept_ad != ZERO:  # in a usual entry A is set
+                store = entry & x86.EPT_W if entry & x86.EPT_D else ZERO
                 fine = store != ZERO or (
-                    final != ZERO and kind != x86.WRITE and (e & (x86.EPT_R if kind == x86.READ else x86.EPT_X)) != ZERO
+                    final != ZERO and kind != x86.WRITE and (entry & (x86.EPT_R if kind == x86.READ else x86.EPT_X)) != ZERO
                 )
             elif s.npt == ZERO:
                 need = x86.EPT_R if final == ZERO or kind == x86.READ else (x86.EPT_W if kind == x86.WRITE else x86.EPT_X)
-                fine, store = (e & need) != ZERO, e & x86.EPT_W
+                fine, store = (entry & need) != ZERO, entry & x86.EPT_W
             else:
-                store = e & x86.RW if e & x86.D else ZERO
-                fine = store != ZERO or (final != ZERO and kind != x86.WRITE and (kind == x86.READ or (e & x86.NX) == ZERO))
+                store = entry & x86.RW if entry & x86.D else ZERO
+                fine = store != ZERO or (final != ZERO and kind != x86.WRITE and (kind == x86.READ or (entry & x86.NX) == ZERO))
             if fine:
-                c.n_frame, c.n_store = frame(e), store
+                c.n_frame, c.n_store = frame(entry), store
                 return ZERO
     return reach(s, c, a, gpa, kind, final)
 
@@ -255,13 +266,16 @@ def _entry_gpa(c, gva, gfn, level):
 
 @jit
 def _table_of(s, c, level):
-    """Guest frame of the table of `level` on the path just read."""
+    """Guest frame of the table of `level` on the path that has just been read."""
     return s.cr3[c.id] if level == c.levels else frame(c.w_ent[level])
 
 
 @jit
 def _read_tables(s, c, a, gva):
-    """Read the guest's path into c.w_*, each table reached through the nested ones first. EXIT at the first exit."""
+    """Read the guest's path into c.w_*; each table is reached through the nested tables before it is read.
+
+    Returns 0, or VM_EXIT at the first exit.
+    """
     level = begin(s, c, gva)
     while level != ZERO:
         c.n_column = level
@@ -275,7 +289,10 @@ def _read_tables(s, c, a, gva):
 
 @jit
 def _reach_tables(s, c, a, gva):
-    """The same for a usual path, which has been read already."""
+    """Reach the four tables of a path through the nested tables, when `plain` has already read the path.
+
+    Returns 0, or VM_EXIT at the first exit.
+    """
     for level in (FOUR, THREE, TWO, ONE):
         if _swift(s, c, a, _entry_gpa(c, gva, c.w_tab[level - ONE], level), x86.READ, ZERO) != ZERO:
             return x86.VM_EXIT
@@ -284,7 +301,11 @@ def _reach_tables(s, c, a, gva):
 
 @jit
 def _mark(s, c, a, gva, kind):
-    """A and D of the guest's path, top down, each a store to guest memory. EXIT when one may not be made; the others stay."""
+    """Set A and D on the guest's path from the top down, each as a store to guest memory. Returns 0, or VM_EXIT at the first
+    exit.
+
+    The bits that were set before an exit stay set.
+    """
     level = c.levels
     while level >= c.w_size:
         if needs_ad(c, level, kind):
@@ -298,10 +319,10 @@ def _mark(s, c, a, gva, kind):
 
 @jit
 def attempt(s, c, a, gva, kind, user):
-    """One guest access from its first table to its data. Returns ZERO, FAULT | #PF error code, or EXIT.
+    """One guest access from its first table to its data. Returns 0, x86.FAULT | the error code of the page fault, or VM_EXIT.
 
-    With ZERO c.w_leaf is the guest's frame, c.n_frame the host's, and c.n_store tells whether the TLB may serve a later store.
-    After an exit has been handled the whole walk starts again.
+    With 0, c.w_leaf is the guest's frame and c.n_frame the host's, and c.n_store is whether the TLB may serve a later store.
+    When an exit has been handled the whole walk starts again.
     """
     usual = c.levels == FOUR and s.by_host == ZERO and plain(s, c, a, gva)
     if usual:

@@ -24,17 +24,17 @@ _INDEX = U(511)
 _WHAT = U(6)  # the word of an event that says which reference it is; two words before it is the guest's frame
 _BASE, _SETS, _WAYS = (np.array([cache[k] for cache in x86.CACHES.values()], np.uint64) for k in range(3))
 _PDE, _NESTED_PDE, _NESTED_TLB = (tuple(map(U, x86.CACHES[name])) for name in ("pde", "nested_pde", "nested_tlb"))
-NESTED = U(3)  # place of the nested caches among CACHES, after the linear ones; the nested TLB is the last
+NESTED = U(3)  # number of the first nested cache in CACHES, after the linear ones; the nested TLB is the last
 
 
 @jit
 def _knows(c, base, sets, ways, gen, key):
     """Whether the cache of that shape holds `key`; a key that is held becomes the most recently used of its set."""
     tag = (gen << x86.PSC_GEN_SHIFT) | key
-    k = base + (key & (sets - ONE)) * ways
-    for w in range(k, k + ways):
-        if c.psc_t[w] == tag:
-            c.psc_s[w] = c.clock
+    first = base + (key & (sets - ONE)) * ways
+    for way in range(first, first + ways):
+        if c.psc_t[way] == tag:
+            c.psc_s[way] = c.clock
             return True
     return False
 
@@ -42,12 +42,12 @@ def _knows(c, base, sets, ways, gen, key):
 @jit
 def _learn(c, cache, gen, key):
     """Put `key` into that cache: over the first stale way of its set, else the least recently used."""
-    k = _BASE[cache] + (key & (_SETS[cache] - ONE)) * _WAYS[cache]
-    best, least = k, NONE
-    for w in range(k, k + _WAYS[cache]):
-        stamp = c.psc_s[w] if c.psc_t[w] >> x86.PSC_GEN_SHIFT == gen else ZERO
+    first = _BASE[cache] + (key & (_SETS[cache] - ONE)) * _WAYS[cache]
+    best, least = first, NONE
+    for way in range(first, first + _WAYS[cache]):
+        stamp = c.psc_s[way] if c.psc_t[way] >> x86.PSC_GEN_SHIFT == gen else ZERO
         if stamp < least:
-            best, least = w, stamp
+            best, least = way, stamp
     c.psc_t[best], c.psc_s[best] = (gen << x86.PSC_GEN_SHIFT) | key, c.clock
 
 
@@ -76,10 +76,10 @@ def _nested(s, c, a, gfn):
     _learn(c, NESTED + NESTED, gen, gfn)
     page, size = s.hap_root, FOUR
     while size != ONE:
-        e = a[entry_at(s, page, (gfn >> (x86.ENTRY_BITS * (size - ONE))) & _INDEX)]
-        if size < FOUR and e & x86.EPT_SP:
+        entry = a[entry_at(s, page, (gfn >> (x86.ENTRY_BITS * (size - ONE))) & _INDEX)]
+        if size < FOUR and entry & x86.EPT_SP:
             break
-        page = frame(e)
+        page = frame(entry)
         size -= ONE
     if size == ONE and _knows(c, _NESTED_PDE[0], _NESTED_PDE[1], _NESTED_PDE[2], gen, gfn >> x86.ENTRY_BITS):
         return ONE
@@ -118,26 +118,28 @@ def count_walk(s, c, a, vpn):
     s.walk_refs += refs
 
 
-# ---- a walk that is looked at
+# ---- a walk whose references are shown
 
 
 @jit
 def _reference(s, a, n):
-    """Arena index of the word that says what reference event number `n` is (arch/events.py); NONE for another event.
+    """Arena index of the word that describes reference event number `n` (arch/events.py); NONE for another event.
 
-    Also NONE for what is read again, to set A or D: the processor knows its way then.
+    It is NONE also for what is read again to set A or D: the processor then has the path.
     """
-    o = s.o_ring + (n % ev.RING) * ev.RING_WORDS
-    return NONE if a[o + ONE] != ev.REFERENCE or a[o + _WHAT] & ev.REF_UPDATE else o + _WHAT
+    first = s.o_ring + (n % ev.RING) * ev.RING_WORDS
+    return NONE if a[first + ONE] != ev.REFERENCE or a[first + _WHAT] & ev.REF_UPDATE else first + _WHAT
 
 
 @jit
 def _dimension(what):
+    """Which tables a reference reads: ev.REF_GUEST, REF_SHADOW or REF_NESTED. `what`: the word that describes it."""
     return (what >> ev.REF_DIMENSION) & THREE
 
 
 @jit
 def _column(what):
+    """Level of the guest's table that a reference belongs to; 0 for the page itself."""
     return (what >> ev.REF_COLUMN) & ev.REF_LEVEL
 
 

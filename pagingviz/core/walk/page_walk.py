@@ -1,8 +1,8 @@
 """The guest page-table walk in every paging mode: 4-level, PAE, 32-bit (SDM vol. 3, 4.3 to 4.8).
 
-Order: at each level first P, then the reserved bits; rights only after the leaf is found, from all levels together: R/W and
-U/S are ANDed, NX is ORed, PAE's PDPTEs carry none. A (all levels) and D (leaf, on a write) are set only by a walk that
-succeeds. Left out: 5 levels, protection keys, shadow stacks, implicit supervisor accesses.
+At each level P is asked first, then the reserved bits. Rights are judged after the leaf is found, for all levels together: R/W
+and U/S are ANDed, NX is ORed, and PAE's PDPTEs have none. Only a walk that succeeds sets A (all levels) and D (the leaf of a
+write). Left out: 5 levels, protection keys, shadow stacks, implicit supervisor accesses.
 """
 
 from pagingviz.arch import events as ev
@@ -29,7 +29,7 @@ _FULL_L1E = x86.P | x86.RW | x86.US | x86.A | x86.D
 
 @jit
 def index(levels, gva, level):
-    """Entry number that `gva` selects in a table of `level`: 9 bits a level, 10 when levels=2, 2 at the top of PAE."""
+    """Number of the entry that `gva` selects in a table of `level`: 9 bits a level, 10 when levels=2, 2 at the top of PAE."""
     if levels == TWO:
         return (gva >> (x86.PAGE_BITS + _BITS32 * (level - ONE))) & _INDEX32
     i = (gva >> (x86.PAGE_BITS + x86.ENTRY_BITS * (level - ONE))) & _INDEX
@@ -52,24 +52,24 @@ def guest_frame(s, a, entry):
 
 
 @jit
-def _place(s, a, levels, tab, i):
-    """Arena index of the word that holds entry `i` of the table in frame `tab`; NONE where no memory is kept."""
+def _word_at(s, a, levels, tab, i):
+    """Arena index of the word with entry `i` of the table in frame `tab`; NONE where the state has no contents."""
     if levels == TWO:
         i >>= ONE
     if tab < s.zone:
         return s.o_tables + (tab << x86.ENTRY_BITS) + i
     at = (tab << x86.PAGE_BITS) + (i << THREE)
     for k in range(s.n_sparse):
-        o = s.o_sparse + TWO * U(k)
-        if a[o] == at:
-            return o + ONE
+        pair = s.o_sparse + TWO * U(k)
+        if a[pair] == at:
+            return pair + ONE
     return NONE
 
 
 @jit
 def get_entry(s, a, levels, tab, i):
-    """Entry `i` of the guest table in frame `tab`: 8 bytes, or 4 when levels=2. Memory that is not kept reads as 0."""
-    at = _place(s, a, levels, tab, i)
+    """Entry `i` of the guest table in frame `tab`: 8 bytes, or 4 when levels=2. A frame without contents reads as 0."""
+    at = _word_at(s, a, levels, tab, i)
     if at == NONE:
         return ZERO
     if levels == TWO:
@@ -79,8 +79,8 @@ def get_entry(s, a, levels, tab, i):
 
 @jit
 def put_entry(s, a, levels, tab, i, value):
-    """Store entry `i` of the guest table in frame `tab`. No version, no event; dropped where no memory is kept."""
-    at = _place(s, a, levels, tab, i)
+    """Store entry `i` of the guest table in frame `tab`; a frame without contents takes nothing. No version, no event."""
+    at = _word_at(s, a, levels, tab, i)
     if at == NONE:
         return
     if levels == TWO:
@@ -114,21 +114,21 @@ def begin(s, c, gva):
     c.w_mask = _reserved_always(s, c.levels)
     if c.levels != THREE:
         return c.levels
-    e = c.pdpte[index(THREE, gva, THREE)]
-    c.w_tab[2], c.w_ent[2] = c.w_next, e
-    if (e & x86.P) == ZERO or e & _pdpte_rsvd(s):
-        c.w_missing, c.w_rsvd = THREE, e & x86.P
+    entry = c.pdpte[index(THREE, gva, THREE)]
+    c.w_tab[2], c.w_ent[2] = c.w_next, entry
+    if (entry & x86.P) == ZERO or entry & _pdpte_rsvd(s):
+        c.w_missing, c.w_rsvd = THREE, entry & x86.P
         return ZERO
-    c.w_next = frame(e)
+    c.w_next = frame(entry)
     return TWO
 
 
 @jit
-def big_leaf(levels, level, e):
-    """First 4 KiB frame of the superpage that entry `e` of `level` maps (PSE-36 in 32-bit mode)."""
+def big_leaf(levels, level, entry):
+    """First 4 KiB frame of the superpage that an entry of `level` maps (PSE-36 in 32-bit mode)."""
     if levels == TWO:
-        return ((e >> U(22)) << _BITS32) | (((e >> U(13)) & U(0xFF)) << U(20))
-    return frame(e) & ~(_LOW_2M if level == TWO else _LOW_1G)
+        return ((entry >> U(22)) << _BITS32) | (((entry >> U(13)) & U(0xFF)) << U(20))
+    return frame(entry) & ~(_LOW_2M if level == TWO else _LOW_1G)
 
 
 @jit
@@ -143,18 +143,18 @@ def _reserved_big(s, levels, level):
 
 
 @jit
-def _is_big(s, levels, level, e):
+def _is_big(s, levels, level, entry):
     """Whether a present entry maps a superpage, or tries to."""
-    return level > ONE and (e & x86.PSE) != ZERO and (levels != TWO or (s.cr & x86.CR_PSE) != ZERO)
+    return level > ONE and (entry & x86.PSE) != ZERO and (levels != TWO or (s.cr & x86.CR_PSE) != ZERO)
 
 
 @jit
-def reserved(s, e, level, levels):
+def reserved(s, entry, level, levels):
     """The reserved bits that are set in a present entry of `level` (guest_l1e_rsvd_bits .. l4e)."""
     bad = _reserved_always(s, levels)
-    if _is_big(s, levels, level, e):
+    if _is_big(s, levels, level, entry):
         bad |= x86.PSE if level == FOUR or (level == THREE and s.gib_leaves == ZERO) else _reserved_big(s, levels, level)
-    return e & bad
+    return entry & bad
 
 
 @jit
@@ -188,25 +188,25 @@ def _host_of(s, c, a, tab):
 @jit
 def _step(s, c, a, gva, level):
     """`step` without the event."""
-    e = get_entry(s, a, c.levels, c.w_next, index(c.levels, gva, level))
-    c.w_tab[level - ONE], c.w_ent[level - ONE] = c.w_next, e
-    if (e & x86.P) == ZERO:
+    entry = get_entry(s, a, c.levels, c.w_next, index(c.levels, gva, level))
+    c.w_tab[level - ONE], c.w_ent[level - ONE] = c.w_next, entry
+    if (entry & x86.P) == ZERO:
         c.w_missing = level
         return ZERO
-    big = _is_big(s, c.levels, level, e)
-    if e & c.w_mask or (big and reserved(s, e, level, c.levels)):
+    big = _is_big(s, c.levels, level, entry)
+    if entry & c.w_mask or (big and reserved(s, entry, level, c.levels)):
         c.w_missing, c.w_rsvd = level, ONE
         return ZERO
-    c.w_all &= e
-    c.w_any |= e
+    c.w_all &= entry
+    c.w_any |= entry
     if level > ONE and not big:
-        c.w_next = guest_frame(s, a, e)
+        c.w_next = guest_frame(s, a, entry)
         return level - ONE
     if level == ONE:
-        c.w_leaf = guest_frame(s, a, e)
+        c.w_leaf = guest_frame(s, a, entry)
     else:
         within = _LOW_4M if c.levels == TWO else (_LOW_2M if level == TWO else _LOW_1G)
-        c.w_leaf = big_leaf(c.levels, level, e) | ((gva >> x86.PAGE_BITS) & within)
+        c.w_leaf = big_leaf(c.levels, level, entry) | ((gva >> x86.PAGE_BITS) & within)
     c.w_size = level
     c.w_rights = (c.w_all & (x86.RW | x86.US)) | (c.w_any & x86.NX)
     return ZERO
@@ -214,7 +214,7 @@ def _step(s, c, a, gva, level):
 
 @jit
 def plain(s, c, a, gva):
-    """The usual walk of a 64-bit guest, made fast: four entries, all present and accessed, none special. Else False.
+    """Read a usual path of a 64-bit guest fast: four entries, all present and accessed, none special. False for any other path.
 
     Fills c.w_tab, c.w_ent, c.w_leaf, c.w_size, c.w_missing, c.w_rsvd and c.w_rights.
     """
@@ -226,28 +226,29 @@ def plain(s, c, a, gva):
     while level != ZERO:
         if tab >= s.zone:
             return False
-        e = a[s.o_tables + (tab << x86.ENTRY_BITS) + ((gva >> shift) & _INDEX)]
-        if e & odd != x86.P | x86.A:
+        entry = a[s.o_tables + (tab << x86.ENTRY_BITS) + ((gva >> shift) & _INDEX)]
+        if entry & odd != x86.P | x86.A:
             return False
-        c.w_tab[level], c.w_ent[level] = tab, e
-        both &= e
-        either |= e
-        tab = frame(e)
+        c.w_tab[level], c.w_ent[level] = tab, entry
+        both &= entry
+        either |= entry
+        tab = frame(entry)
         shift -= x86.ENTRY_BITS
         level -= ONE
     if tab >= s.zone:
         return False
-    e = a[s.o_tables + (tab << x86.ENTRY_BITS) + ((gva >> x86.PAGE_BITS) & _INDEX)]
-    if e & (x86.P | x86.A | mask) != x86.P | x86.A:
+    entry = a[s.o_tables + (tab << x86.ENTRY_BITS) + ((gva >> x86.PAGE_BITS) & _INDEX)]
+    if entry & (x86.P | x86.A | mask) != x86.P | x86.A:
         return False
-    c.w_tab[0], c.w_ent[0] = tab, e
-    c.w_leaf, c.w_size, c.w_missing, c.w_rsvd = frame(e), ONE, ZERO, ZERO
-    c.w_rights = (both & e & (x86.RW | x86.US)) | ((either | e) & x86.NX)
+    c.w_tab[0], c.w_ent[0] = tab, entry
+    c.w_leaf, c.w_size, c.w_missing, c.w_rsvd = frame(entry), ONE, ZERO, ZERO
+    c.w_rights = (both & entry & (x86.RW | x86.US)) | ((either | entry) & x86.NX)
     return True
 
 
 @jit
 def _read_any(s, c, a, gva):
+    """As read_path, for any path."""
     if s.cr & x86.CR_PG == ZERO:
         identity(s, c, gva)
         return
@@ -258,7 +259,7 @@ def _read_any(s, c, a, gva):
 
 @jit
 def read_path(s, c, a, gva):
-    """Read the entries on the way of `gva` into c.w_*, without judging rights. Returns 0, or the level that ended it early."""
+    """Read the entries of the path of `gva` into c.w_*, without judging rights. Returns 0, or the level that ended it early."""
     if c.levels != FOUR or not plain(s, c, a, gva):
         _read_any(s, c, a, gva)
     return c.w_missing
@@ -350,10 +351,10 @@ def needs_ad(c, level, kind):
     """Whether the entry of `level` on the path lacks A, or (leaf, write) D. PAE's PDPTEs have neither."""
     if c.levels == THREE and level == THREE:
         return False
-    e = c.w_ent[level - ONE]
-    if (e & x86.A) == ZERO:
+    entry = c.w_ent[level - ONE]
+    if (entry & x86.A) == ZERO:
         return True
-    return level == c.w_size and kind == x86.WRITE and (e & x86.D) == ZERO
+    return level == c.w_size and kind == x86.WRITE and (entry & x86.D) == ZERO
 
 
 @jit
@@ -364,15 +365,15 @@ def set_ad(s, c, a, level, gva, kind):
     c.w_ent[level - ONE] |= bits
     if level == ONE:
         c.w_l1e = c.w_ent[0]
-    e = get_entry(s, a, c.levels, tab, i)
-    if e | bits == e:  # one entry may serve at two levels (a self map)
+    entry = get_entry(s, a, c.levels, tab, i)
+    if entry | bits == entry:  # one entry may serve at two levels (a self map)
         return
-    e |= bits
-    put_entry(s, a, c.levels, tab, i, e)
+    entry |= bits
+    put_entry(s, a, c.levels, tab, i, entry)
     if tab < s.frames:
         a[s.o_ver + tab] += ONE
     s.ad_updates += ONE
-    emit(s, a, ev.AD_UPDATE, c.id, gva, tab, NONE, level, e)
+    emit(s, a, ev.AD_UPDATE, c.id, gva, tab, NONE, level, entry)
 
 
 @jit
@@ -389,8 +390,8 @@ def load_pdptes(s, c, a, root):
     """
     rsvd = _pdpte_rsvd(s)
     for i in range(FOUR):
-        e = get_entry(s, a, THREE, root, U(i))
-        if e & x86.P and e & rsvd:
+        entry = get_entry(s, a, THREE, root, U(i))
+        if entry & x86.P and entry & rsvd:
             return False
     for i in range(FOUR):
         c.pdpte[i] = get_entry(s, a, THREE, root, U(i))

@@ -29,6 +29,7 @@ def allowed(val, kind, user, cr):
 
 @jit
 def _supervisor(val, kind, cr):
+    """`allowed` for an access of the supervisor, without the question of NX."""
     if kind == x86.WRITE and (val & x86.TLB_W) == ZERO and ((val & x86.TLB_KW) == ZERO or (cr & x86.CR_WP) != ZERO):
         return False
     if (val & x86.TLB_U) == ZERO:
@@ -42,64 +43,64 @@ def rights(have, leaf, size, cr):
 
     `size`: level of the leaf; `cr`: CR_* bits (only CR_WP counts: the others are judged at each access).
     """
-    r = ZERO
+    granted = ZERO
     if leaf & x86.D:
         if have & x86.RW:
-            r |= x86.TLB_W
+            granted |= x86.TLB_W
         elif (cr & x86.CR_WP) == ZERO:
-            r |= x86.TLB_KW
+            granted |= x86.TLB_KW
     if have & x86.US:
-        r |= x86.TLB_U
+        granted |= x86.TLB_U
     if have & x86.NX:
-        r |= x86.TLB_NX
+        granted |= x86.TLB_NX
     if size == TWO:
-        r |= x86.TLB_BIG
+        granted |= x86.TLB_BIG
     elif size == THREE:
-        r |= x86.TLB_HUGE
-    return r
+        granted |= x86.TLB_HUGE
+    return granted
 
 
 @jit
 def lookup(s, c, vpn, kind, user):
-    """gfn reached by `vpn`, or NONE on a miss. An entry without the rights asked for is a miss (hardware walks again)."""
+    """gfn that the page with number `vpn` leads to, or NONE on a miss. An entry without the rights asked for is a miss too."""
     c.clock += ONE
     tag = (s.tlb_gen[c.id] << x86.TLB_GEN_SHIFT) | vpn
-    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
-    for w in range(k, k + s.t1_ways):
-        if c.t1t[w] == tag:
-            v = c.t1v[w]
-            if not allowed(v, kind, user, s.cr):
+    first = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    for way in range(first, first + s.t1_ways):
+        if c.t1t[way] == tag:
+            value = c.t1v[way]
+            if not allowed(value, kind, user, s.cr):
                 return NONE
-            c.t1s[w] = c.clock
+            c.t1s[way] = c.clock
             s.tlb_l1_hit += ONE
-            return v >> x86.TLB_GFN_SHIFT
-    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
-    for w in range(k, k + s.t2_ways):
-        if c.t2t[w] == tag:
-            v = c.t2v[w]
-            if not allowed(v, kind, user, s.cr):
+            return value >> x86.TLB_GFN_SHIFT
+    first = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    for way in range(first, first + s.t2_ways):
+        if c.t2t[way] == tag:
+            value = c.t2v[way]
+            if not allowed(value, kind, user, s.cr):
                 return NONE
-            c.t2s[w] = c.clock
+            c.t2s[way] = c.clock
             s.tlb_l2_hit += ONE
-            fill1(s, c, tag, vpn, v)
-            return v >> x86.TLB_GFN_SHIFT
+            fill1(s, c, tag, vpn, value)
+            return value >> x86.TLB_GFN_SHIFT
     return NONE
 
 
 @jit
 def fill1(s, c, tag, vpn, val):
     """Put a value into the first level: over the same page, else the first stale way, else the least recently used way."""
-    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    first = (vpn & (s.t1_sets - ONE)) * s.t1_ways
     gen = tag >> x86.TLB_GEN_SHIFT
-    best, least = k, NONE
-    for w in range(k, k + s.t1_ways):
-        t = c.t1t[w]
-        if t == tag:
-            best = w
+    best, least = first, NONE
+    for way in range(first, first + s.t1_ways):
+        held = c.t1t[way]
+        if held == tag:
+            best = way
             break
-        stamp = c.t1s[w] if (t >> x86.TLB_GEN_SHIFT) == gen else ZERO
+        stamp = c.t1s[way] if (held >> x86.TLB_GEN_SHIFT) == gen else ZERO
         if stamp < least:
-            best, least = w, stamp
+            best, least = way, stamp
     c.t1t[best], c.t1v[best], c.t1s[best] = tag, val, c.clock
 
 
@@ -110,17 +111,17 @@ def fill(s, c, vpn, gfn, rights):
     val = (gfn << x86.TLB_GFN_SHIFT) | rights
     if rights & (x86.TLB_BIG | x86.TLB_HUGE):
         c.big_gen = s.tlb_gen[c.id]
-    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    first = (vpn & (s.t2_sets - ONE)) * s.t2_ways
     gen = tag >> x86.TLB_GEN_SHIFT
-    best, least = k, NONE
-    for w in range(k, k + s.t2_ways):
-        t = c.t2t[w]
-        if t == tag:
-            best = w
+    best, least = first, NONE
+    for way in range(first, first + s.t2_ways):
+        held = c.t2t[way]
+        if held == tag:
+            best = way
             break
-        stamp = c.t2s[w] if (t >> x86.TLB_GEN_SHIFT) == gen else ZERO
+        stamp = c.t2s[way] if (held >> x86.TLB_GEN_SHIFT) == gen else ZERO
         if stamp < least:
-            best, least = w, stamp
+            best, least = way, stamp
     c.t2t[best], c.t2v[best], c.t2s[best] = tag, val, c.clock
     fill1(s, c, tag, vpn, val)
 
@@ -133,29 +134,33 @@ def drop(s, c, vpn):
         _drop_pieces(c.t1t, c.t1v, vpn, s.tlb_gen[c.id], c.levels)
         _drop_pieces(c.t2t, c.t2v, vpn, s.tlb_gen[c.id], c.levels)
     tag = (s.tlb_gen[c.id] << x86.TLB_GEN_SHIFT) | vpn
-    k = (vpn & (s.t1_sets - ONE)) * s.t1_ways
-    for w in range(k, k + s.t1_ways):
-        if c.t1t[w] == tag:
-            c.t1t[w] = ZERO
-    k = (vpn & (s.t2_sets - ONE)) * s.t2_ways
-    for w in range(k, k + s.t2_ways):
-        if c.t2t[w] == tag:
-            c.t2t[w] = ZERO
+    first = (vpn & (s.t1_sets - ONE)) * s.t1_ways
+    for way in range(first, first + s.t1_ways):
+        if c.t1t[way] == tag:
+            c.t1t[way] = ZERO
+    first = (vpn & (s.t2_sets - ONE)) * s.t2_ways
+    for way in range(first, first + s.t2_ways):
+        if c.t2t[way] == tag:
+            c.t2t[way] = ZERO
 
 
 @jit
 def _drop_pieces(tags, values, vpn, gen, levels):
+    """Forget the pieces of superpages in one level of the TLB that page `vpn` lies in.
+
+    tags, values: uint64[size] of that level; `gen`: the generation of the vCPU; `levels`: those of its tables.
+    """
     big = U(10) if levels == TWO else U(9)
-    for w in range(tags.size):
-        if tags[w] >> x86.TLB_GEN_SHIFT == gen:
-            away = (tags[w] & x86.VPN_MASK) ^ vpn
-            if (values[w] & x86.TLB_BIG and away >> big == ZERO) or (values[w] & x86.TLB_HUGE and away >> U(18) == ZERO):
-                tags[w] = ZERO
+    for way in range(tags.size):
+        if tags[way] >> x86.TLB_GEN_SHIFT == gen:
+            away = (tags[way] & x86.VPN_MASK) ^ vpn
+            if (values[way] & x86.TLB_BIG and away >> big == ZERO) or (values[way] & x86.TLB_HUGE and away >> U(18) == ZERO):
+                tags[way] = ZERO
 
 
 @jit
 def flush(s, vcpu):
-    """Forget all that one vCPU has cached of linear addresses: a new generation. Pages freed before now need no later flush."""
+    """Forget all that a vCPU has cached of linear addresses: a new generation. Pages freed before this need no flush later."""
     s.tlb_gen[vcpu] += ONE
     s.psc_gen[vcpu] += ONE
     s.flush_epoch += ONE
@@ -170,15 +175,15 @@ def renew(s, c):
     live = s.tlb_gen[c.id]
     s.tlb_gen[c.id] = ONE
     c.big_gen = ONE if c.big_gen == live else ZERO
-    for w in range(x86.T1_SIZE):
-        c.t1t[w] = (ONE << x86.TLB_GEN_SHIFT) | (c.t1t[w] & x86.VPN_MASK) if c.t1t[w] >> x86.TLB_GEN_SHIFT == live else ZERO
-    for w in range(x86.T2_SIZE):
-        c.t2t[w] = (ONE << x86.TLB_GEN_SHIFT) | (c.t2t[w] & x86.VPN_MASK) if c.t2t[w] >> x86.TLB_GEN_SHIFT == live else ZERO
+    for i in range(x86.T1_SIZE):
+        c.t1t[i] = (ONE << x86.TLB_GEN_SHIFT) | (c.t1t[i] & x86.VPN_MASK) if c.t1t[i] >> x86.TLB_GEN_SHIFT == live else ZERO
+    for i in range(x86.T2_SIZE):
+        c.t2t[i] = (ONE << x86.TLB_GEN_SHIFT) | (c.t2t[i] & x86.VPN_MASK) if c.t2t[i] >> x86.TLB_GEN_SHIFT == live else ZERO
 
 
 @jit
 def flush_all(s):
     """The hypervisor flushes every vCPU of the domain (Xen: guest_flush_tlb_mask), guest-physical mappings too (INVEPT)."""
-    for v in range(s.vcpus):
-        s.npt_gen[v] += ONE
-        flush(s, v)
+    for vcpu in range(s.vcpus):
+        s.npt_gen[vcpu] += ONE
+        flush(s, vcpu)
