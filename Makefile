@@ -6,7 +6,7 @@ PORT ?= 8501
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help run check test bench soak shots
+.PHONY: help run check quick test bench soak shots
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -21,6 +21,9 @@ check: $(BIN)/.tests ## what needs no run: lint, layout, types, layers, docstrin
 	$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.house.check_docstrings
 	@$(BIN)/python -m pagingviz.manual.sources
+
+quick: $(BIN)/.tests ## the tests that answer in under two minutes: no browser, no plain kernels, nothing slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not browser and not plain" $(ARGS)
 
 test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(ARGS)
