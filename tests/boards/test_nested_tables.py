@@ -35,6 +35,8 @@ from pagingviz.story.nested_tables import exits_and_pages, why_entry
 from pagingviz.timeline.simulation import Simulation
 from tests.boards.on_screen import Shown
 
+pytestmark = pytest.mark.slow
+
 HAPS = pytest.mark.parametrize("hap, pml", [("ept", 0), ("ept", 1), ("npt", 0)])
 BIG = pytest.mark.parametrize("superpages", [0, 1])
 COUNTERS = "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full", "p2m_split", "pml_logged"

@@ -24,6 +24,7 @@ def films(draw):
     return shapes, [[draw(arrays(np.uint16, shape)) for shape in shapes] for _ in range(count)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(films(), st.text(max_size=20))
 def test_round_trip(film, sentence):

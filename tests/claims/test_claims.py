@@ -226,6 +226,7 @@ def test_a6_the_pool_is_fixed_and_recycled_by_the_age_of_the_last_cr3_load():
     assert victims > 100
 
 
+@pytest.mark.slow
 def test_a7_what_is_not_shadowed_faults_and_is_built_by_recycling_another():
     sim = start("A7", do="")
     sim.run(4000)

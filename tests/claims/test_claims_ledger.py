@@ -2,12 +2,15 @@
 number: each is measured on the engine's own state, in the scenarios `search` and `ledger` and in larger and smaller ones."""
 
 import numpy as np
+import pytest
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.experiments import ledger
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
+
+pytestmark = pytest.mark.slow
 
 SCENARIO = {"C3": "search", "C4": "ledger"}
 

@@ -8,6 +8,8 @@ from pagingviz.experiments.migrations import over
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 
+pytestmark = pytest.mark.slow
+
 ROADS = {
     "pv": {"road": "pv"},
     "shadow": {"road": "shadow"},

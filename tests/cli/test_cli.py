@@ -289,6 +289,7 @@ def run_process(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_exit_codes_of_the_process():
     assert run_process("list", "--json").returncode == 0
     wrong = run_process("run", "nosuch", "--json")

@@ -10,6 +10,8 @@ from pagingviz.migration.effects import ReadBitmap
 from pagingviz.scenario.scenario import load
 from tests.migration.finished import intercept
 
+pytestmark = pytest.mark.slow
+
 ROUND = {
     "number",
     "kind",

@@ -3,6 +3,7 @@
 Machines held against the model are drawn from their number, the same ones everywhere, so a failure can be repeated at once.
 """
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,8 @@ from pagingviz.arch.state import XEN_COUNTERS
 from tests.core.agree import build, command
 from tests.core.agree_drawn import LINUX, LINUX420, ZONE, agree, play
 from tests.model import EXIT, FETCH, FORK, IDLE, READ, WRITE
+
+pytestmark = pytest.mark.slow
 
 NEVER = {  # what a 64-bit guest with this kernel and all tables free to leave sync does not meet; test_agree_raw takes them all
     "shadow_em_ex_fail",

@@ -28,6 +28,8 @@ from tests.model.config import RAW_STORE
 from tests.model.invariants import broken_rule
 from tests.support.plainly import answer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 ROWS = 110

@@ -3,6 +3,7 @@ own rules hold, and a guest that plays by the rules of the architecture cannot t
 
 import random
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from tests.core.agree_raw import Pair, Row
 from tests.core.raw_drawn import KINDS, ROWS, SMAP, SMEP, SWITCHES, USUAL, WP, drawn, make, play
 from tests.model.config import RAW_CR3, RAW_EVENT, RAW_INVLPG, RAW_STORE, READ, WRITE, A, D, P, U, W
 from tests.model.invariants import broken_rule
+
+pytestmark = pytest.mark.slow
 
 CALM = settings(
     derandomize=True,

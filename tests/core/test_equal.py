@@ -5,6 +5,8 @@ import pytest
 from pagingviz.scenario.scenario import load, shipped_traces
 from pagingviz.timeline.simulation import Simulation
 
+pytestmark = pytest.mark.slow
+
 ROADS = ("bare", "shadow", "hap")
 EVENTS, ROUND = 60_000, 7_500
 

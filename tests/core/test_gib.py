@@ -21,6 +21,8 @@ from tests.core.rawgen import random_guest
 from tests.model import WRITE, Op
 from tests.model.invariants import broken_rule
 
+pytestmark = pytest.mark.slow
+
 GIB = 512**2
 ROWS = 40
 KINDS = {"ept": {"hap": "ept"}, "npt": {"hap": "npt"}, "pml": {"pml": 1}}

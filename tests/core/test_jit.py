@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pagingviz"
 JIT = PACKAGE / "core/build/jit.py"

@@ -7,6 +7,8 @@ import json
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.core.raw import BASE, DIRECT, FRAME
 from tests.core.raw_guests import COMMANDS, world
 from tests.support.plainly import answer
@@ -45,6 +47,7 @@ def digest(levels, road, vcpus, shopt):
     return r.m.digest()
 
 
+@pytest.mark.slow
 def test_plain_and_compiled_kernels_give_the_same_machine():
     plain, compiled = answer("core.test_plain"), [digest(*machine) for machine in MACHINES]
     assert [m for m, a, b in zip(MACHINES, plain, compiled, strict=True) if a != b] == []

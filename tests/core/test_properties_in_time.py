@@ -246,6 +246,7 @@ def live(levels, acts, road="bare", pool=64, vcpus=1, **fields):
     return faults, tables, r.view("ver").copy()
 
 
+@pytest.mark.slow
 @LEVELS
 def test_property_38_the_guest_cannot_see_how_it_is_translated(levels):
     @settings(CALM, max_examples=12 if PLAIN else 40)

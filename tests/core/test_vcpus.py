@@ -177,6 +177,7 @@ def operation_word(step, child):
     return max(proc - 1, 0), Op(proc, 0x400 + page, kind, int(page % 4 > 0), 0) if page % 4 else Op(proc, 0x400, READ, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ["bare", "shadow", "hap"])
 def test_kernels_equal_the_slow_model(road):
     @settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), max_examples=25)

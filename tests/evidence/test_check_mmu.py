@@ -37,6 +37,7 @@ def saved(folder, **arrays):
     return str(folder / "cases.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_the_walk_agrees_with_every_recorded_case(mode):
     cases = read_cases(path(mode))

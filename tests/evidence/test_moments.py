@@ -11,6 +11,8 @@ from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import Simulation
 from tests.boards.on_screen import Shown
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("pt", "pt-oos0", "pt-pae", "pae", "trace-hap")
 
 

@@ -15,6 +15,8 @@ from pagingviz.evidence.xen.model import scenario_of
 from pagingviz.evidence.xen.read import Event
 from pagingviz.scenario.fields import ScenarioError
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(pagingviz.__file__).parent / "evidence/recordings"
 # name: (script, guest, recording, trace, counters, settings)
 RUNS = {

@@ -61,6 +61,7 @@ def writable(machine):
     return (hit & x86.FRAME_MASK) >> x86.PAGE_BITS
 
 
+@pytest.mark.slow
 @CALM
 @given(works)
 def test_after_the_search_nothing_is_writable_and_no_store_is_lost(fields):

@@ -8,6 +8,8 @@ from pagingviz.migration.state import FINAL
 from tests.migration import drawn
 from tests.migration.finished import intercept
 
+pytestmark = pytest.mark.slow
+
 DRAWS = 48
 
 

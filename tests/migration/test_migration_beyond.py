@@ -15,6 +15,8 @@ from pagingviz.migration.effects import Checkpoint, RollBack
 from pagingviz.timeline.simulation import Simulation
 from tests.migration.finished import ROADS, by_round, intercept, moved, scenario, small, to_the_end, wiretap
 
+pytestmark = pytest.mark.slow
+
 # ---- 35: post-copy
 
 

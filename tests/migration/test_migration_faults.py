@@ -10,6 +10,8 @@ from pagingviz.migration.effects import ReadBitmap, Resumed
 from pagingviz.timeline.simulation import Simulation
 from tests.migration.finished import ROADS, guest, intercept, live, moved, never_moved, scenario, small, to_the_end
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("precopy", "stop", "postcopy", "hybrid", "remus")
 
 

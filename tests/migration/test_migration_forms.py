@@ -16,6 +16,8 @@ from pagingviz.timeline.simulation import Simulation
 from tests.migration.closed_forms import LARGE, fixed, sweep, uniform
 from tests.migration.finished import SIGMAS, close, dirtied, distinct, live, met, moved, scenario
 
+pytestmark = pytest.mark.slow
+
 # ---- 1, (e): a constant rate of fresh pages
 
 

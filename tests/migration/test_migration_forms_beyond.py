@@ -12,6 +12,8 @@ from pagingviz.migration import wire
 from tests.migration.closed_forms import LARGE, fixed, sweep, uniform
 from tests.migration.finished import SIGMAS, close, dirtied, distinct, live, moved
 
+pytestmark = pytest.mark.slow
+
 # ---- 11: auto-converge
 
 

@@ -18,6 +18,8 @@ from pagingviz.migration.policy import CONTINUE, STOP, Policy
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.timeline.simulation import Simulation
 
+pytestmark = pytest.mark.slow
+
 LINES = saves.read_table(text(saves.TABLE))
 DIFFERS = [name for name in saves.NAMES if known_differences({f"save_{name}.jsonl"})]
 AGREES = [name for name in saves.NAMES if name not in DIFFERS]

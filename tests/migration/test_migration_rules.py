@@ -9,6 +9,8 @@ from pagingviz.migration.policy import CONTINUE, STOP
 from pagingviz.scenario.scenario import FIELDS
 from tests.migration.finished import ROADS, by_round, intercept, live, moved, small, warmth, wiretap
 
+pytestmark = pytest.mark.slow
+
 ALL = ("live", "final", "checkpoint")  # rounds
 POLICIES = next(field.choices for field in FIELDS if field.name == "policy")
 KINDS = ("precopy", "stop", "postcopy", "hybrid", "remus")

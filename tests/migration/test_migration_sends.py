@@ -9,6 +9,8 @@ from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 from tests.migration.finished import intercept
 
+pytestmark = pytest.mark.slow
+
 ROADS = {
     "pv": {"road": "pv"},
     "shadow": {"road": "shadow"},

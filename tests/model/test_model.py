@@ -337,6 +337,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_a_guest_cannot_tell_its_road(seed):
     """Same operations, different commands a road: same versions, faults, A/D bits and tables. No mark is lost."""

@@ -148,6 +148,7 @@ def raw_guest(r, road, hap, number):
     return Pair(tables=g.tables, cr3=g.cr3, program=g.program, zone=40, cr=cr, **shape), g.program, journal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road, hap", ROADS)
 def test_any_address_of_any_guest_is_resolved_as_the_kernels_do(warm, road, hap):
     seen = set()

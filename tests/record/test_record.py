@@ -23,6 +23,7 @@ def test_a_machine_is_the_recorded_one(warm, case):
     assert not different, "\n".join([case, *different])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address, opened", cases.ADDRESSES, ids=[record.page_name(*args) for args in cases.ADDRESSES])
 def test_a_page_shows_what_it_did(warm, address, opened):
     recorded = compare.texts(compare.PAGES)[record.page_name(address, opened)]

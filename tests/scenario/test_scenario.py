@@ -268,6 +268,7 @@ def test_do_round_trip(commands):
     assert Scenario(do=format_do(tuple(commands))).commands == in_order
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_any_text_is_a_do_or_refused(text):
     try:

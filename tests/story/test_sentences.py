@@ -106,6 +106,7 @@ def test_a_superpage_is_seen_and_its_fl1_too(warm):
     assert "splinters" in str(map_.card(shown.index("f")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("big", ["4k", "large"])
 @pytest.mark.parametrize("guest", x86.GUESTS)
 def test_processes_of_every_guest_kind(warm, guest, big):
@@ -125,6 +126,7 @@ def test_processes_of_every_guest_kind(warm, guest, big):
     assert sim.audit() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("levels", "kinds"), [(3, {"2", "1", "f"}), (2, {"2", "1", "f", "+"})])
 def test_guests_of_other_kinds(warm, levels, kinds):
     if levels == 3:

@@ -40,6 +40,7 @@ def many_checkpoints(monkeypatch):
 # ---- events of the past
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ["shadow", "hap"])
 def test_events_of_the_past_have_no_gap_and_no_other_past(road, many_checkpoints):
     """After any way through time they are, to the last one, those of a fresh machine with the same journal."""
@@ -80,6 +81,7 @@ def test_events_of_the_past_have_no_gap_and_no_other_past(road, many_checkpoints
 # ---- seek, run, back
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ROADS)
 def test_every_way_to_a_tick_ends_in_the_same_machine(road, many_checkpoints):
     at = {t: digest_of_run(road, t) for t in (0, 1, 39, 40, 41, 90, 199, 200, 201, 259, 300, 302, 400)}
@@ -321,6 +323,7 @@ def test_a_crashed_domain_stands_still_and_can_be_left_backwards():
 # ---- another process
 
 
+@pytest.mark.slow
 def test_another_process_and_plain_python_reach_the_same_digests():
     """No digest is written down here (that would freeze the engine): compiled, compiled elsewhere and plain must agree."""
     for plain in ("0", "1"):

@@ -60,6 +60,7 @@ def test_the_tree_and_the_logs(warm):
     assert not app.exception
 
 
+@pytest.mark.slow
 def test_both_ledgers_and_their_crossover(warm):
     app = finished(visit("dirty_bitmap", scenario="search", tick="600"))
     app.session_state["ledger-over"] = "Dirty rate"

@@ -241,6 +241,7 @@ def choice(app, name):
     return next(item for item in app.selectbox if item.label == name)
 
 
+@pytest.mark.slow
 def test_choices_in_the_heading_change_the_scenario(warm):
     app = visit("live_migration", scenario="moving", tick="1200")
     settled(choice(app, "pace").set_value(100).run())
@@ -320,6 +321,7 @@ def test_a_present_lecturer_has_all_three_boards_with_letters(open_page):
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
+@pytest.mark.slow
 def test_the_same_guest_down_every_road_on_demand(warm):
     app = visit("live_migration", scenario="moving", tick="700")
     finished(app.button(key="every-road-run").click().run())

@@ -34,6 +34,7 @@ def expected(warm):
     return {"digest": sim.machine.digest(), "sentence": sentence(sim)[0], "dirty": int(sim.machine.sys[0].dirty_count)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", TITLES)
 def test_a_page_shows_its_title_its_sentence_and_the_engine_s_numbers(page, expected):
     app = visit(page, tick="900")
@@ -46,12 +47,14 @@ def test_a_page_shows_its_title_its_sentence_and_the_engine_s_numbers(page, expe
     assert not app.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ["bare", "pv", "hap"])
 @pytest.mark.parametrize("page", TITLES)
 def test_every_page_on_every_road(warm, road, page):
     assert not visit(page, road=road, tick="400").error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["guest_page_tables", "shadow_pool", "ept_npt", "dirty_bitmap"])
 def test_the_same_grid_as_plotly_and_as_a_table(warm, page):
     app = visit(page, tick="900")
@@ -113,6 +116,7 @@ def test_real_xen_shows_what_was_recorded_beside_the_model(warm):
     assert not app.exception and not app.error
 
 
+@pytest.mark.slow
 def test_real_xen_shows_the_recorded_pre_copy_loops_beside_the_model_s(warm):
     app = finished(visit("real_xen", recording="pt"))
     app.session_state["xen-view"] = "Pre-copy"
@@ -127,6 +131,7 @@ def test_real_xen_shows_the_recorded_pre_copy_loops_beside_the_model_s(warm):
     assert not app.exception and not app.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pt-boot2", "pt-oos0", "pt-pae", "trace", "pae", "sweep"])
 def test_every_recording_opens_by_its_link(warm, name):
     app = finished(visit("real_xen", recording=name, row="20"))
@@ -146,6 +151,7 @@ def test_choosing_a_recording_changes_the_address(warm):
     assert app.query_params["recording"] == "pae" and not app.exception
 
 
+@pytest.mark.slow
 def test_the_pool_page_shows_the_curve_and_the_recorded_grid(warm):
     app = finished(visit("shadow_pool", scenario="thrash", tick="100"))
     assert len(app.get("plotly_chart")) == 2 and len(app.table) == 1

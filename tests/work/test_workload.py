@@ -106,6 +106,7 @@ def test_generators_equal_the_model(works, quantum, order, seed, write, t0, n):
     assert list(zip(op.tolist(), credit.tolist(), strict=True)) == [model_tick(scenario, t0 + i) for i in range(n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t0", [0, 999, 4426178 * 2 - 5, 10**9 - 40])
 def test_traces_equal_the_model(t0):
     scenario = Scenario(trace="gzip,perl_wc", work="idle", order="0,1,0,2", quantum=7, frames=512)
