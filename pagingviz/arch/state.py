@@ -119,7 +119,8 @@ _u = [(name, "u8") for name in (
 )]  # fmt: skip
 # Kernels that others call through an address in s.addresses (core/build/by_address.py), each after those that it calls.
 BY_ADDRESS = (
-       "write_event", "destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "_brute_force", "remove_write_access",
+       "write_event", "refer_guest", "refer_nested", "refer_shadow",
+       "destroy", "set_upper", "_prealloc", "_grow", "propagate_l1", "_brute_force", "remove_write_access",
        "remove_shadows", "_resync", "resync_all", "get_and_create_l1", "validate", "emulate", "page_fault", "update_cr3",
        "update_modes", "hold", "drop", "modify", "mmu_update", "update_va_mapping", "remap", "ptwr", "pin", "unpin",
        "new_baseptr", "toggle", "second", "handle_exit", "miss", "access_by_address", "store", "load_cr3", "clear_frame",

@@ -70,12 +70,11 @@ def walk_tables(s, c, a, gva, kind, user):
 
 @jit
 def walk_shadow(s, c, a, gva, kind, user):
-    """Hardware walks the shadow. True with the translation in c.w_leaf, c.n_frame and c.tlb_rights; False: it exits."""
+    """Hardware walks the shadow. True with the translation in c.w_leaf and c.tlb_rights; False: it exits."""
     leaf = faults.hardware_walk(s, c, a, gva, kind, user)
     if leaf == ZERO:
         return False
-    c.n_frame = frame(leaf)
-    c.w_leaf = gfn_of(s, a, c.n_frame)
+    c.w_leaf = gfn_of(s, a, frame(leaf))
     c.tlb_rights = tlb.rights(c.w_rights, leaf, ONE, s.cr | x86.CR_WP)
     return True
 

@@ -13,7 +13,7 @@ from pagingviz.core.pv.roots import root_of
 from pagingviz.core.shadow.pool import shadowing
 from pagingviz.core.shadow.shadows import find
 from pagingviz.core.walk.caches import mark_served
-from pagingviz.core.walk.page_walk import FOUR, canonical, walk
+from pagingviz.core.walk.page_walk import FOUR, canonical, frame, walk
 
 
 @jit
@@ -41,7 +41,9 @@ def one_walk(r, cpus, a, vcpu, gva, kind, user):
         return x86.GP
     _enter(s, c, a, user)
     if shadowing(s):
-        code = ZERO if walk_shadow(s, c, a, gva, kind, user) else x86.VM_EXIT
+        code = x86.VM_EXIT
+        if walk_shadow(s, c, a, gva, kind, user):
+            code, c.n_frame = ZERO, frame(a[c.w_tab[0]])
     elif s.road == xen.HAP:
         code = walk_both(s, c, a, gva, kind, user)
     else:

@@ -136,8 +136,8 @@ def _log(s, c, a, gpa):
     return True
 
 
-@jit
-def _refer(s, c, a, gpa, kind, final, page, i, level, entry):
+@by_address
+def refer_nested(s, c, a, gpa, kind, final, page, i, level, entry):
     """Write the event of one nested entry that is read; it also holds whether the entry is a table, a leaf, a hole, or bad."""
     leads = ev.REF_TABLE
     if _present(s, entry) == ZERO:
@@ -174,7 +174,7 @@ def second(s, c, a, gpa, kind, final):
         at = entry_at(s, page, i)
         entry = a[at] if page < s.pool_cap else ZERO
         if s.look == ev.EVERY_REFERENCE:
-            _refer(s, c, a, gpa, kind, final, page, i, level, entry)
+            refer_nested(s, c, a, gpa, kind, final, page, i, level, entry)
         if _present(s, entry) == ZERO:
             return _exit(s, c, gpa, kind, need, final, False, False, ZERO)
         if _malformed(s, entry, level):

@@ -32,6 +32,14 @@ _GO_ON, _AGAIN = TWO, THREE  # returned by steps of the fault path, besides RETR
 # ---- the hardware
 
 
+@by_address
+def refer_shadow(s, c, a, gva, page, i, level, entry):
+    """Write the event of entry `i` of a shadow, page `page` of the pool, that a walk of the address `gva` reads."""
+    leads = ev.REF_HOLE if entry & x86.P == ZERO else (ev.REF_LEAF if level == ONE else ev.REF_TABLE)
+    gfn = frame_shadowed(s, a, head_of(s, a, page))
+    refer(s, a, c.id, gva, gfn, page, i, level, ev.REF_SHADOW, level, leads, entry)
+
+
 @jit
 def hardware_walk(s, c, a, gva, kind, user):
     """The processor's walk over the loaded shadow. Returns the leaf entry, or 0 when the access must exit.
@@ -50,17 +58,15 @@ def hardware_walk(s, c, a, gva, kind, user):
     else:
         page = loaded_l2(s, c, a, gva)
         top = TWO
-    level = top
+    level, watched = top, s.look == ev.EVERY_REFERENCE
     while level != ZERO:
         if page == NONE:
             return ZERO
         slot = index(_FOUR, gva, level)
         at = entry_at(s, page, slot)
         entry = a[at]
-        if s.look == ev.EVERY_REFERENCE:
-            leads = ev.REF_HOLE if entry & x86.P == ZERO else (ev.REF_LEAF if level == ONE else ev.REF_TABLE)
-            gfn = frame_shadowed(s, a, head_of(s, a, page))
-            refer(s, a, c.id, gva, gfn, page, slot, level, ev.REF_SHADOW, level, leads, entry)
+        if watched:
+            refer_shadow(s, c, a, gva, page, slot, level, entry)
         if (entry & x86.P) == ZERO:
             return ZERO
         c.w_tab[level - ONE] = at

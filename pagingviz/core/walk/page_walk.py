@@ -8,6 +8,7 @@ write). Left out: 5 levels, protection keys, shadow stacks, implicit supervisor 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
+from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit, refer
 from pagingviz.core.frames import mfn_of
@@ -165,24 +166,23 @@ def step(s, c, a, gva, level):
     """
     below = _step(s, c, a, gva, level)
     if s.look == ev.EVERY_REFERENCE:
-        leads = ev.REF_HOLE
-        if below != ZERO:
-            leads = ev.REF_TABLE
-        elif c.w_size != ZERO:
-            leads = ev.REF_LEAF
-        elif c.w_rsvd != ZERO:
-            leads = ev.REF_BAD
-        tab, i = c.w_tab[level - ONE], index(c.levels, gva, level)
-        refer(s, a, c.id, gva, tab, _host_of(s, c, a, tab), i, level, ev.REF_GUEST, level, leads, c.w_ent[level - ONE])
+        refer_guest(s, c, a, gva, level, below)
     return below
 
 
-@jit
-def _host_of(s, c, a, tab):
-    """The host's frame of a guest table that is being read: where there are nested tables, the walk of these has found it."""
+@by_address
+def refer_guest(s, c, a, gva, level, below):
+    """Write the event of the guest's entry of `level` that `step` has just read; `below`: what it returned.
+
+    The table's frame on the host: where there are nested tables, the walk of these has just found it.
+    """
+    ended = ev.REF_LEAF if c.w_size != ZERO else (ev.REF_BAD if c.w_rsvd != ZERO else ev.REF_HOLE)
+    leads = ev.REF_TABLE if below != ZERO else ended
+    tab, i = c.w_tab[level - ONE], index(c.levels, gva, level)
+    host = mfn_of(s, a, tab) if tab < s.frames else tab
     if s.hap_root != NONE:
-        return c.n_frame
-    return mfn_of(s, a, tab) if tab < s.frames else tab
+        host = c.n_frame
+    refer(s, a, c.id, gva, tab, host, i, level, ev.REF_GUEST, level, leads, c.w_ent[level - ONE])
 
 
 @jit
