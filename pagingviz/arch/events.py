@@ -9,7 +9,7 @@ import numpy as np
 from pagingviz.arch.words import ONE, THREE, TWO, ZERO, U
 
 NONE = U(0)
-# recorded only while somebody looks (s.look)
+# recorded only while s.verbose is set
 ACCESS = U(1)
 TLB_MISS = U(2)
 GUEST_WALK = U(3)
@@ -85,10 +85,10 @@ REFERENCE = U(64)
 _WORDS = ("ZERO", "ONE", "TWO", "THREE")
 CODES = {name: value for name, value in globals().items() if isinstance(value, np.uint64) and name not in _WORDS}  # by name
 NAMES = tuple(CODES)  # by number
-LOOK_EVENTS = PREFETCH  # kinds up to this one are recorded only while s.look is set
+VERBOSE_EVENTS = PREFETCH  # kinds up to this one are recorded only while s.verbose is set
 
-# The values of s.look beside 0: nobody looks.
-LOOK = ONE  # somebody looks at this tick: the kinds up to LOOK_EVENTS are recorded as well
+# The values of s.verbose beside 0:
+VERBOSE = ONE  # somebody wants to see this tick: the kinds up to VERBOSE_EVENTS are recorded as well
 EVERY_REFERENCE = TWO  # a copy makes one walk: each entry that it reads is recorded, too, and no short cut is taken
 
 WORD = U(64)

@@ -126,7 +126,7 @@ BY_ADDRESS = (
        "new_baseptr", "toggle", "second", "handle_exit", "miss", "access_by_address", "store", "load_cr3", "clear_frame",
        "free_frame", "make_path", "handle_fault", "fork", "exit_process", "switch_to", "raw_operation")  # fmt: skip
 # Not part of the state: see Machine.digest.
-SCRATCH = ("addresses", "stop_mask", "look", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_hit")
+SCRATCH = ("addresses", "stop_mask", "verbose", "ev_now", "ev_n", "ev_tick", "ev_stop", "stop_hit")
 SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
      + [(name, "u8", MAX_VCPUS) for name in (

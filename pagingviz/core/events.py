@@ -20,9 +20,9 @@ def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     """Write an event. `detail` depends on the kind (story/sentences.py); `level` is 0 to 4, `gfn` and `mfn` may be NONE.
 
     The event ends the run after this tick if s.stop_mask has its kind. MicroStop is raised when it is the one at which the tick
-    is opened. Kinds up to ev.LOOK_EVENTS are written only while s.look is set.
+    is opened. Kinds up to ev.VERBOSE_EVENTS are written only while s.verbose is set.
     """
-    if kind > ev.LOOK_EVENTS or s.look != 0:
+    if kind > ev.VERBOSE_EVENTS or s.verbose != 0:
         write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail)
 
 
@@ -30,7 +30,7 @@ def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
 def refer(s, a, vcpu, address, gfn, mfn, index, level, dimension, column, leads, entry):
     """Write an event REFERENCE: a walk reads `entry`, number `index` of the table of `level` in frame `mfn` (arch/events.py).
 
-    The caller asks first whether s.look is EVERY_REFERENCE, because the arguments are not worth computing otherwise.
+    The caller asks first whether s.verbose is EVERY_REFERENCE, because the arguments are not worth computing otherwise.
     """
     packed = level | column << ev.REF_COLUMN | index << ev.REF_INDEX | dimension << ev.REF_DIMENSION | leads << ev.REF_LEADS
     write_event(s, a, ev.REFERENCE, vcpu, address, gfn, mfn, packed, entry)
@@ -39,7 +39,7 @@ def refer(s, a, vcpu, address, gfn, mfn, index, level, dimension, column, leads,
 @by_address
 def write_event(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
     """The part of `emit` that is done only when there is an event to write."""
-    if kind > ev.LOOK_EVENTS:
+    if kind > ev.VERBOSE_EVENTS:
         s.last_tick[kind] = s.ev_now
         if (s.stop_mask[kind // ev.WORD] >> (kind % ev.WORD)) & ONE:
             s.stop_hit = ONE

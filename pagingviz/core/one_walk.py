@@ -34,7 +34,7 @@ def one_walk(r, cpus, a, vcpu, gva, kind, user):
     c.hw_err, and then c.w_err, c.w_leaf and c.w_size are what the guest's own tables say (Xen reads them next).
     """
     s, c = r[0], cpus[vcpu]
-    s.look = ev.EVERY_REFERENCE
+    s.verbose = ev.EVERY_REFERENCE
     s.table_plain = NONE  # no nested table is of the usual kind, which is read by a short cut
     first = s.ev_n
     if not canonical(gva):

@@ -97,7 +97,7 @@ class Machine:
         self.sys[:] = sys
         self.cpu[:] = cpu
         self.mem[: mem.size] = mem
-        for name in ("look", "stop_mask", "stop_hit", "ev_n"):
+        for name in ("verbose", "stop_mask", "stop_hit", "ev_n"):
             self.sys[0][name] = scratch[name]
         self.sys[0].ev_tick = self.sys[0].ev_n
 

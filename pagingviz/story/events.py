@@ -4,6 +4,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
+from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.arch.words import NONE
 
 # Xen's names of shadow types (shadow/private.h: SH_type_*), by layout.SH_* code.
@@ -147,6 +148,6 @@ def event_text(e: np.void) -> str:
         detail=int(e["detail"]),
         shadow=TYPES.get(int(e["detail"]), ""),
         mark=MARKED_BY.get(int(e["level"]), ""),
-        size={2: "2 MiB", 3: "1 GiB"}.get(int(e["level"]), ""),
+        size=LEAF_SIZES.get(int(e["level"]), ""),
     )
     return f"{text} ({path_flags(e)})" if path_flags(e) else text

@@ -71,7 +71,7 @@ class Simulation:
         self.opened: tuple[int, int] | None = None  # (k, n): the present tick is open at its k-th of n events
         self._tick = 0
         self._base: State | None = None  # the state before the open tick
-        self._looked: int | None = None  # the present tick, when its events are kept in full
+        self._verbose_tick: int | None = None  # the present tick, when its events are kept in full
         self._runs = [[0, 0, 0]]  # stretches of the event record without a gap: first event, the ticks it leads from and to
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
         self._checkpoints = Checkpoints(keep)
@@ -149,17 +149,17 @@ class Simulation:
     def seek(self, tick: int, budget: float | None = None) -> bool:
         """Go to `tick`, its events kept in full. With a budget (seconds) it may stop early: then False, call again."""
         self.close()
-        if tick == self._tick == self._looked:
+        if tick == self._tick == self._verbose_tick:
             return True
         before = max(tick - 1, 0)
         if tick <= self._tick or self._checkpoints.latest(before) > self._tick:
             self._return(before)
         if not self._advance(before, budget):
             return False
-        self.machine.sys[0].look = ev.LOOK
+        self.machine.sys[0].verbose = ev.VERBOSE
         self._advance(tick, None)
-        self.machine.sys[0].look = 0
-        self._looked = tick
+        self.machine.sys[0].verbose = 0
+        self._verbose_tick = tick
         return True
 
     def run_to_event(self, kind: str, limit: int) -> bool:
@@ -259,7 +259,7 @@ class Simulation:
         """Jump to the latest checkpoint at or before `tick`."""
         was, self._tick = self._tick, self._checkpoints.restore(tick, self)
         self._begin_stretch(was, self._tick)
-        self._looked = None
+        self._verbose_tick = None
         self._obey(self._tick)
 
     def _begin_stretch(self, was: int, tick: int) -> None:
@@ -294,7 +294,7 @@ class Simulation:
     def _advance(self, target: int, budget: float | None) -> bool:
         """Run from the present tick to `target` (>=), obeying the journal. False: the budget or an event stopped it before."""
         s = self.machine.sys[0]
-        self._looked = None
+        self._verbose_tick = None
         end = None if budget is None else time.perf_counter() + budget
         while self._tick < target:
             t = self._tick
@@ -349,7 +349,7 @@ class Simulation:
         self.restore(self._base)
         self._begin_stretch(target - 1, target - 1)
         s = self.machine.sys[0]
-        s.look, s.ev_stop = ev.LOOK, int(s.ev_n) + k if k else 0
+        s.verbose, s.ev_stop = ev.VERBOSE, int(s.ev_n) + k if k else 0
         self._tick = target - 1
         try:
             self._run(target - 1, 1)
@@ -357,7 +357,7 @@ class Simulation:
         except MicroStop:
             pass
         finally:
-            s.look, s.ev_stop = 0, 0
+            s.verbose, s.ev_stop = 0, 0
             self._tick = target
 
     def _sample(self) -> None:

@@ -22,6 +22,7 @@ from pagingviz.player.twins import Roads
 from pagingviz.reading.caches import average, filled, tlb_entry
 from pagingviz.reading.translate import KINDS, Walk, translate
 from pagingviz.scenario.fields import ScenarioError
+from pagingviz.scenario.table import FIELD
 from pagingviz.story.sentences import process_name, sentence
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address, session, sidebar
@@ -135,7 +136,7 @@ def _choose_address(visit: session.Visit) -> None:
         format_func=lambda gva: names.get(gva, gva),
     )
     st.text_input(
-        "gva",
+        FIELD["gva"].label,
         f"{view.gva:#x}" if view.gva is not None else "",
         key=f"gva-{mark}",
         width=160,
@@ -144,7 +145,7 @@ def _choose_address(visit: session.Visit) -> None:
         placeholder="gva, hexadecimal",
     )
     st.segmented_control(
-        "Access",
+        FIELD["access"].label,
         address.ACCESSES,
         default=view.access or None,
         key=f"access-{mark}",

@@ -39,4 +39,4 @@ def test_references_are_recorded_of_no_walk_that_the_machine_makes_itself(warm, 
         sim.step()
         kinds = sim.events()["kind"]
         assert not np.any(kinds == ev.REFERENCE)
-    assert np.any(sim.past_events()[0]["kind"] == ev.TLB_MISS), "while the kinds before LOOK_EVENTS are recorded"
+    assert np.any(sim.past_events()[0]["kind"] == ev.TLB_MISS), "while the kinds before VERBOSE_EVENTS are recorded"

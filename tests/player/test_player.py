@@ -17,7 +17,7 @@ from pagingviz.scenario.scenario import MAX_TICK, ScenarioError, load
 from pagingviz.timeline.simulation import Simulation
 from tests.boards.on_screen import Shown
 
-LOOK = Display("The machine", HOME)
+DISPLAY = Display("The machine", HOME)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def ask(player, cmd, **more):
         "board": None,
         "cell": None,
     }
-    header, frames = decode(player.answer(asked | more, LOOK))
+    header, frames = decode(player.answer(asked | more, DISPLAY))
     assert header["seq"] == player.count
     return header, frames
 
@@ -180,14 +180,14 @@ def test_nonsense_from_a_browser_is_bounded(sliced, nonsense):
 def test_commands_act_now_and_enter_the_journal(player):
     player.command("clean")
     assert player.sim.script() == "enable@300,clean@300"
-    shown = decode(player.answer(None, LOOK))
+    shown = decode(player.answer(None, DISPLAY))
     assert same(shown[1][-1], truth(300, "enable@300,clean@300"))
     with pytest.raises(ScenarioError):
         player.command("pool:3")
 
 
 def test_while_kernels_compile_titles_and_legends_stand():
-    header, frames = decode(compiling(load("blackboard"), LOOK, 0.4, 7))
+    header, frames = decode(compiling(load("blackboard"), DISPLAY, 0.4, 7))
     assert (header["state"], header["progress"], header["seq"], frames) == ("compiling", 0.4, 7, [])
     assert [board["id"] for board in header["boards"]] == list(HOME)
     assert all(board["title"] and board["legend"] for board in header["boards"])
@@ -214,7 +214,7 @@ def test_busy_is_a_state_with_a_message(player):
 
 
 def test_a_picture_that_stands_still_comes_with_the_words_of_the_glossary(player):
-    about = decode(player.answer(None, LOOK))[0]["about"]
+    about = decode(player.answer(None, DISPLAY))[0]["about"]
     assert about["rules"] == tooltip("rules") and about["Shadow pool"] == tooltip("Shadow pool")
     header, _ = ask(player, "run", play=True)
     assert header["playing"] and header["about"] == {}

@@ -47,7 +47,7 @@ def test_events_of_the_past_have_no_gap_and_no_other_past(road, many_checkpoints
     dice, sim = np.random.default_rng(5), new(road, frames=256)
 
     def kept(events):
-        return [tuple(e) for e in events[events["kind"] > ev.LOOK_EVENTS].tolist()]
+        return [tuple(e) for e in events[events["kind"] > ev.VERBOSE_EVENTS].tolist()]
 
     whole = 0
     for n in range(36):

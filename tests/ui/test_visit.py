@@ -11,7 +11,7 @@ from pagingviz.ui.session import Visit
 from pagingviz.work.tracefile import fingerprint
 from tests.work.tracefiles import good, npz, zipped
 
-LOOK = Display("The machine", HOME)
+DISPLAY = Display("The machine", HOME)
 PICKLE = zipped([("pages.npy", b"\x80\x04cposix\nsystem\n(S'true'\ntR.")])
 
 
@@ -20,7 +20,7 @@ def visit(warm):
     """A visitor who looks at the blackboard at tick 500."""
     visit = Visit()
     visit.arrive({"scenario": "blackboard", "tick": "500"})
-    visit.answer(None, LOOK)
+    visit.answer(None, DISPLAY)
     return visit
 
 
@@ -39,7 +39,7 @@ def test_a_bad_upload_is_refused_and_the_machine_stays(visit, data):
 def test_an_upload_runs_and_its_link_names_it_by_sha256(visit):
     data = npz()
     visit.upload(data, "mine.npz")
-    visit.answer(None, LOOK)
+    visit.answer(None, DISPLAY)
     assert visit.error == "" and visit.scenario.trace == fingerprint(data)
     assert visit.player.sim.work.processes[0].pages.tolist() == good()["pages"].tolist()
     assert visit.address()["trace"] == fingerprint(data)
@@ -49,11 +49,11 @@ def test_a_link_elsewhere_asks_for_the_file_and_goes_on_when_it_comes(visit):
     data, elsewhere = npz(), Visit()
     visit.upload(data, "mine.npz")
     visit.player.go(70)
-    visit.answer(None, LOOK)
+    visit.answer(None, DISPLAY)
     elsewhere.arrive(visit.address())
     assert fingerprint(data)[:8] in elsewhere.error and elsewhere.player is not None
     elsewhere.upload(data, "copy.npz")
-    elsewhere.answer(None, LOOK)
+    elsewhere.answer(None, DISPLAY)
     assert elsewhere.error == "" and elsewhere.player.sim.machine.digest() == visit.player.sim.machine.digest()
 
 
@@ -82,7 +82,7 @@ def test_an_ask_that_comes_twice_is_carried_out_once(visit):
     sim = visit.player.sim
     places = []
     for seq in (1, 2, 2, 3):
-        visit.answer({"seq": seq, "cmd": "micro", "tick": sim.tick, "n": 1}, LOOK)
+        visit.answer({"seq": seq, "cmd": "micro", "tick": sim.tick, "n": 1}, DISPLAY)
         places.append((sim.tick, sim.opened))
     assert places[0] < places[1] == places[2] < places[3]
 
@@ -90,7 +90,7 @@ def test_an_ask_that_comes_twice_is_carried_out_once(visit):
 def test_a_callback_with_nothing_new_changes_nothing(visit):
     """Streamlit calls the callbacks of all fields again when a run was cut short before it had drawn them."""
     visit.change(seed=2)
-    visit.answer(None, LOOK)
+    visit.answer(None, DISPLAY)
     visit.command("blow")
     player, revision = visit.player, visit.revision
     for name in ("road", "frames", "pool", "seed", "oos", "shopt", "guest"):

@@ -173,7 +173,7 @@ def second(s, c, a, gpa, kind, final):
         i = (gfn >> (x86.ENTRY_BITS * (level - ONE))) & _INDEX
         at = entry_at(s, page, i)
         entry = a[at] if page < s.pool_cap else ZERO
-        if s.look == ev.EVERY_REFERENCE:
+        if s.verbose == ev.EVERY_REFERENCE:
             refer_nested(s, c, a, gpa, kind, final, page, i, level, entry)
         if _present(s, entry) == ZERO:
             return _exit(s, c, gpa, kind, need, final, False, False, ZERO)

@@ -58,7 +58,7 @@ def hardware_walk(s, c, a, gva, kind, user):
     else:
         page = loaded_l2(s, c, a, gva)
         top = TWO
-    level, watched = top, s.look == ev.EVERY_REFERENCE
+    level, watched = top, s.verbose == ev.EVERY_REFERENCE
     while level != ZERO:
         if page == NONE:
             return ZERO

@@ -165,7 +165,7 @@ def step(s, c, a, gva, level):
     At the end either c.w_size is the level of the leaf, or c.w_missing that of an entry not present, or (c.w_rsvd) reserved.
     """
     below = _step(s, c, a, gva, level)
-    if s.look == ev.EVERY_REFERENCE:
+    if s.verbose == ev.EVERY_REFERENCE:
         refer_guest(s, c, a, gva, level, below)
     return below
 
@@ -218,7 +218,7 @@ def plain(s, c, a, gva):
 
     Fills c.w_tab, c.w_ent, c.w_leaf, c.w_size, c.w_missing, c.w_rsvd and c.w_rights.
     """
-    if s.pv != ZERO or s.look == ev.EVERY_REFERENCE:
+    if s.pv != ZERO or s.verbose == ev.EVERY_REFERENCE:
         return False
     mask = _reserved_always(s, FOUR)
     odd = x86.P | x86.A | x86.PSE | mask
