@@ -17,10 +17,10 @@ FIRST = ("browser", "plain")  # groups that begin, one on each process
 
 @pytest.hookimpl(wrapper=True)  # around xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(config, items):
-    """How the tests are dealt out to two processes (make test: --dist loadgroup --no-loadscope-reorder).
+    """How the tests are dealt out to processes (make test: --dist loadgroup --no-loadscope-reorder).
 
     A file stays whole, but all that need the browser go to one process and share it. That is the longest group, so it begins,
-    and its process compiles the kernels. Meanwhile the other process does what needs no compiled kernel.
+    and its process compiles the kernels. Meanwhile the next process does what needs no compiled kernel.
     """
     for item in items:
         own = [name for name in FIRST if item.get_closest_marker(name)]
