@@ -9,6 +9,7 @@ from typing import Any
 from pagingviz.cli.options import SCHEMA, add_json
 from pagingviz.scenario.fields import GENERATORS
 from pagingviz.scenario.scenario import FIELDS, load, names, shipped_traces
+from pagingviz.story.text_table import text_table
 
 
 def add(commands: Any) -> None:
@@ -32,14 +33,21 @@ def command(options: argparse.Namespace) -> int:
         print(json.dumps(listing, indent=1, ensure_ascii=False))
         return 0
     print("Scenarios")
-    for scenario in scenarios:
-        print(f"  {scenario.name:<12}{scenario.sentence}")
+    _print_table([(scenario.name, scenario.sentence) for scenario in scenarios])
     print("\nFields (--set name=value)")
+    described = []
     for field in FIELDS:
         row = field.describe()
         allowed = "..".join(map(str, row.get("bounds", ()))) or "|".join(map(str, row.get("choices", ())))
         notes = [allowed] if allowed else []
         notes.append(f"default {field.default}" if field.default != "" else "default empty")
-        print(f"  {field.name:<12}{field.help} [{', '.join(notes)}]")
+        described.append((field.name, f"{field.help} [{', '.join(notes)}]"))
+    _print_table(described)
     print(f"\nRecorded programs: {', '.join(shipped_traces())}\nGenerators: {', '.join(GENERATORS)}")
     return 0
+
+
+def _print_table(rows: list[tuple[str, str]]) -> None:
+    """Names and what stands behind them, each pair a line that is set in a little."""
+    for line in text_table(rows):
+        print(f"  {line}")

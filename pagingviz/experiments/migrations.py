@@ -13,6 +13,7 @@ from pagingviz.migration.wire import FREQUENCY
 from pagingviz.scenario.fields import MAX_TICK, ScenarioError, format_do
 from pagingviz.scenario.roads import ROADS
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.story.text_table import text_table
 from pagingviz.timeline.simulation import Simulation
 
 FORMS = tuple(  # title, fields: every road that has a hypervisor, in each of its forms
@@ -168,13 +169,12 @@ def lines(r: dict[str, Any]) -> list[str]:
     """A report as text."""
     road = r["road"] + (f" ({r['hap']}{', PML' if r['pml'] else ''})" if ROADS[r["road"]].nested else "")
     out = [f"{r['scenario']}: road {road}, migrate {r['migrate']}, policy {r['policy']}, seed {r['seed']}: {r['outcome']}"]
-    out.append(f"  {'round':<14}{'sent':>10}{'skipped':>9}{'dirtied':>9}{'needless':>9}{'ms':>11}{'guest ticks':>13}  exits")
+    rounds = [("round", "", "sent", "skipped", "dirtied", "needless", "ms", "guest ticks", "exits")]
     for x in r["rounds"]:
+        counts = (f"{x[name]:,}" for name in ("sent", "skipped", "dirtied", "needless"))
         exits = ", ".join(f"{n:,} {name}" for name, n in x["exits"].items()) or "none"
-        out.append(
-            f"  {x['number']:>3} {x['kind']:<10}{x['sent']:>10,}{x['skipped']:>9,}{x['dirtied']:>9,}{x['needless']:>9,}"
-            f"{x['time'] / 1e3:>11,.3f}{x['ticks']:>13,}  {exits}"
-        )
+        rounds.append((str(x["number"]), x["kind"], *counts, f"{x['time'] / 1e3:,.3f}", f"{x['ticks']:,}", exits))
+    out += [f"  {line}" for line in text_table(rounds, right={0, *range(2, 8)})]
     out += [f"  {what}" for what in (r["stop"] and f"stopped: {r['stop']}", r["why"]) if what]
     took = f"total {r['total'] / 1e3:,.3f} ms, downtime {r['downtime'] / 1e3:,.3f} ms"
     out.append(f"  {r['pages']:,} pages, {r['bytes']:,} bytes; {took}")
@@ -187,5 +187,4 @@ def compared(rows: list[dict[str, Any]]) -> list[str]:
     shown = table(rows)
     heads = ["road", *(heading for heading, _ in COLUMNS)]
     cells = [heads, *([str(row.get(head, "")) for head in heads] for row in shown)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return text_table(cells)

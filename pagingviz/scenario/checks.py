@@ -19,7 +19,10 @@ def check(scenario: Scenario) -> None:
     if not 1 <= entries <= MAX_ENTRIES:
         raise ScenarioError(f"trace and work together must name 1 to {MAX_ENTRIES} entries, not {entries}.")
     if max(scenario.turns) >= entries:
-        raise ScenarioError(f"order names entry {max(scenario.turns)}, but entries are numbered 0 to {entries - 1}.")
+        raise ScenarioError(
+            f"order names entry {max(scenario.turns)}, but entries are numbered 0 to {entries - 1}: "
+            "give an order of these, or none (order=), and all take turns."
+        )
     parse_do(scenario.do, scenario.pool_cap, scenario.frames)
     if scenario.migrate != "no" and scenario.clean_every:
         raise ScenarioError(f"migrate={scenario.migrate} reads the bitmap itself: clean_every must be 0.")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import pagingviz
 from pagingviz.__main__ import main
 from pagingviz.arch.state import COUNTERS
+from pagingviz.experiments import migrations
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import FIELDS, load, names, shipped_traces
 from pagingviz.timeline.simulation import Simulation
@@ -322,3 +324,25 @@ def test_upload_in_the_api_is_named_by_its_sha256(report):
     assert simulation.machine.digest() == report("run", "blackboard", "--ticks", 1000)["digest"]
     with pytest.raises(ScenarioError, match="please give its file"):
         Simulation(scenario)
+
+
+def test_second_reading_25_columns_of_a_text_table_never_touch(cli):
+    """A column is as wide as its longest text, whatever a name or a number has grown to."""
+    _, out, _ = cli("list")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
+    assert rows["two-dimensions"].startswith("  two-dimensions  HAP ") and rows["hap"].index("Nested") == rows["pml"].index(
+        "1:"
+    )
+    rounds = [{"number": 1, "kind": "live", "sent": 101_387_008, "skipped": 101_387_008, "dirtied": 123_456_789}]
+    rounds[0] |= {"needless": 101_387_008, "time": 10**12, "ticks": 10**12, "exits": {}}
+    words = dict.fromkeys(("scenario", "road", "hap", "pml", "migrate", "policy", "seed", "outcome", "stop", "why"), "")
+    words |= {"road": "bare", "total": 1, "downtime": 1, "pages": 1, "bytes": 1, "destination_equals_source": True}
+    line = next(line for line in migrations.lines(words | {"rounds": rounds}) if "101,387,008" in line)
+    assert re.split(r" {2,}", line.strip()) == [
+        "1", "live", *["101,387,008"] * 2, "123,456,789", "101,387,008", "1,000,000,000.000", "1,000,000,000,000", "none"
+    ]  # fmt: skip
+
+
+def test_second_reading_27_an_order_that_no_longer_fits_says_what_to_do(refused, cli):
+    assert "give an order of these, or none (order=)" in refused("run", "programs", "--set", "trace=gzip", "--ticks", "1")
+    assert cli("run", "programs", "--set", "trace=gzip", "--set", "order=", "--ticks", "1")[0] == 0
