@@ -330,9 +330,8 @@ def test_second_reading_25_columns_of_a_text_table_never_touch(cli):
     """A column is as wide as its longest text, whatever a name or a number has grown to."""
     _, out, _ = cli("list")
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
-    assert rows["two-dimensions"].startswith("  two-dimensions  HAP ") and rows["hap"].index("Nested") == rows["pml"].index(
-        "1:"
-    )
+    assert rows["two-dimensions"].startswith("  two-dimensions  HAP ")
+    assert rows["hap"].index("Nested") == rows["pml"].index("1:")
     rounds = [{"number": 1, "kind": "live", "sent": 101_387_008, "skipped": 101_387_008, "dirtied": 123_456_789}]
     rounds[0] |= {"needless": 101_387_008, "time": 10**12, "ticks": 10**12, "exits": {}}
     words = dict.fromkeys(("scenario", "road", "hap", "pml", "migrate", "policy", "seed", "outcome", "stop", "why"), "")
@@ -344,5 +343,5 @@ def test_second_reading_25_columns_of_a_text_table_never_touch(cli):
 
 
 def test_second_reading_27_an_order_that_no_longer_fits_says_what_to_do(refused, cli):
-    assert "give an order of these, or none (order=)" in refused("run", "programs", "--set", "trace=gzip", "--ticks", "1")
-    assert cli("run", "programs", "--set", "trace=gzip", "--set", "order=", "--ticks", "1")[0] == 0
+    assert "give an order of these, or none (order=)" in refused("run", "lecture", "--set", "work=", "--ticks", "1")
+    assert cli("run", "lecture", "--set", "work=", "--set", "order=", "--ticks", "1")[0] == 0
