@@ -1,5 +1,7 @@
 """Stores to shadowed page tables: the emulator, and the signs that a table is a table no longer.
 
+That a store is emulated is decided before, when its page fault is handled (faults.py: _conclude).
+
 Source: Xen mm/shadow/multi.c (sh_page_fault from `emulate:` on, sh_pagetable_dying), hvm.c (hvm_emulate_write,
 sh_emulate_unmap_dest, check_for_early_unshadow). Left out: unaligned and page-crossing stores, segmentation, single-stepping.
 """
