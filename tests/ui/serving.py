@@ -180,11 +180,19 @@ def wait_ready(page: Page, tick: int | None = None, timeout: float = PATIENCE_MS
     expect(page.locator(f"canvas[data-board]:not({wanted})")).to_have_count(0, timeout=timeout)
 
 
+DONE = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
+UNFINISHED = '[data-testid="stSkeleton"], [data-stale="true"]'  # what a run still has to bring, or to bring anew (it is faded)
+
+
+def is_quiet(page: Page) -> bool:
+    """Whether Streamlit has finished its run, and all that stands on the page is of that run."""
+    return page.locator(DONE).is_visible() and page.locator(UNFINISHED).count() == 0
+
+
 def wait_quiet(page: Page, timeout: float = PATIENCE_MS) -> None:
     """Return when Streamlit has finished its run, the fonts are there, and ten frames have passed without a rerun."""
-    done = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
-    expect(page.locator(done)).to_be_visible(timeout=timeout)
-    expect(page.locator('[data-testid="stSkeleton"]')).to_have_count(0, timeout=timeout)
+    expect(page.locator(DONE)).to_be_visible(timeout=timeout)
+    expect(page.locator(UNFINISHED)).to_have_count(0, timeout=timeout)
     page.evaluate(
         """async () => {
             await document.fonts.ready;

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from tests.ui.serving import ROOT, new_page, wait_quiet
+from tests.support.waiting import until
+from tests.ui.serving import ROOT, is_quiet, new_page, wait_quiet
 
 LEVELS = 2
 PIXELS = 10
@@ -127,10 +128,18 @@ def check_page(page: Page, name: str) -> None:
 
 
 def picture(page: Page) -> bytes:
-    """The visible page as PNG, once nothing moves any more."""
-    wait_quiet(page)
-    page.evaluate(PAINT_ANEW)
-    return page.screenshot(animations="disabled", caret="hide")
+    """The visible page as PNG, once nothing moves any more. One that was taken while another run began is taken again."""
+
+    taken = []
+
+    def at_rest() -> bool:
+        wait_quiet(page)
+        page.evaluate(PAINT_ANEW)
+        taken.append(page.screenshot(animations="disabled", caret="hide"))
+        return is_quiet(page)
+
+    assert until(at_rest), "the page does not come to rest"
+    return taken[-1]
 
 
 def same_fonts(browser: Browser) -> bool:
