@@ -11,7 +11,7 @@ from pagingviz.arch.words import NONE
 from pagingviz.boards.board import DEFAULT, Card, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_BEFORE, W_DIRTY, W_FREE, W_LOGGED, W_TABLE, word
 from pagingviz.boards.frame_map import card_of, cell_of, frame_plan
-from pagingviz.boards.in_words import alternative, by_fill, by_letter, rows, state_by_letter
+from pagingviz.boards.in_words import NO_HYPERVISOR, alternative, by_fill, by_letter, rows, state_by_letter
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, DIRTY, DIRTY_BEFORE, FREE, OUTSIDE, PENDING, PINNED, TABLE
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
@@ -127,7 +127,7 @@ class DirtyBitmap:
     def caption(self, scene: Scene, plan: Plan) -> str:
         s = scene.sim.machine.sys[0]
         if not road_of(plan).hypervisor:
-            return "bare road: the hardware uses the guest's own tables"
+            return NO_HYPERVISOR
         if plan.bits != "round":
             rounds = int(s.dirty_round) + 1
             what = f"over {rounds} round{'s' if rounds > 1 else ''}" if plan.bits == "often" else "of all rounds"

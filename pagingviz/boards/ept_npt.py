@@ -23,7 +23,7 @@ from pagingviz.boards.cell_words import (
     W_WRITE,
 )
 from pagingviz.boards.frame_map import card_of, cell_of, frame_plan
-from pagingviz.boards.in_words import alternative, by_fill, rows
+from pagingviz.boards.in_words import NO_HYPERVISOR, alternative, by_fill, rows
 from pagingviz.boards.palette import FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
@@ -90,7 +90,7 @@ class EptNpt:
     def caption(self, scene: Scene, plan: Plan) -> str:
         s = scene.sim.machine.sys[0]
         if not road_of(plan).hypervisor:
-            return "bare road: the hardware uses the guest's own tables"
+            return NO_HYPERVISOR
         if road_of(plan).nested and s.npt:
             return f"NPF exits: {int(s.npf_write):,} by stores · {int(s.npf_recalc):,} by pending changes"
         if road_of(plan).nested:

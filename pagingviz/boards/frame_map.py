@@ -9,6 +9,7 @@ from pagingviz.arch.sizes import LEAF_SIZES, memory
 from pagingviz.arch.state import CELLS
 from pagingviz.boards.board import Card, LegendRow, Plan
 from pagingviz.boards.frame_rows import frame_rows, machine_chain
+from pagingviz.boards.in_words import NO_HYPERVISOR_UNIT
 from pagingviz.boards.leaf_rows import cost_rows
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
@@ -45,7 +46,7 @@ def frame_plan(
     unit = f"1 cell = 1 {what}" if k == 1 else f"1 cell = {memory(k)} = {k:,} frames, showing the worst of them"
     if not ROADS[road].hypervisor:
         key[:] = -1
-        unit, legend = "no hypervisor on the bare road", ()
+        unit, legend = NO_HYPERVISOR_UNIT, ()
     elif k > 1:
         title = f"{title}, 1 cell = {memory(k)}"
         legend = (*legend, ("", None, f"1 cell = {k:,} frames: the worst of them"))
@@ -74,7 +75,8 @@ def card_of(scene: Scene, plan: Plan, cell: int) -> Card | None:
     tick = None
     if hap:
         steps = nested.path(m, gfn)
-        decides = (nested.waiting(m, steps) or steps[-1:])[0]
+        waiting = nested.waiting(m, steps)
+        decides = waiting[0] if waiting else steps[-1]
         tick = why_entry(sim, decides.level, gfn, steps)[1]
     chain = [*users[:1], *machine_chain(m, gfn)]
     return Card(f"gfn {gfn:#x}", chain, rows, _why(m, gfn), tick, frame=gfn)

@@ -40,6 +40,10 @@ _FILLS = {
     PENDING: "pending",
 }
 
+# Of a machine without a hypervisor: what a board's caption says, and what stands in the place of its unit.
+NO_HYPERVISOR = "bare road: the hardware uses the guest's own tables"
+NO_HYPERVISOR_UNIT = "no hypervisor on the bare road"
+
 
 def by_fill(grid: np.ndarray) -> str:
     """How many cells of each fill a grid of cell words, uint16[height, width], has: "12 pages in use, 3 dirty"."""

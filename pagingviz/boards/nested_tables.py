@@ -9,7 +9,7 @@ import numpy as np
 
 from pagingviz.boards.board import DEFAULT, Card, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_FREE, W_PENDING, W_READ, W_SUPER, W_SUPER_RO, W_TABLE, W_WRITE
-from pagingviz.boards.in_words import alternative, by_fill, rows
+from pagingviz.boards.in_words import NO_HYPERVISOR, NO_HYPERVISOR_UNIT, alternative, by_fill, rows
 from pagingviz.boards.nested_card import card_of, path_cells
 from pagingviz.boards.palette import FREE, PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 from pagingviz.boards.scene import Scene
@@ -26,7 +26,7 @@ _WIDTH = 32
 def _instead(road: Road) -> str:
     """What a road without nested tables has in their stead."""
     if not road.hypervisor:
-        return "bare road: the hardware uses the guest's own tables"
+        return NO_HYPERVISOR
     how = "a PV guest's own tables hold machine frames"
     if road.always_shadows:
         how = "a shadow leads from the guest's address to the machine's in one go"
@@ -37,7 +37,7 @@ def _instead(road: Road) -> str:
 def _plan(board: str, road: str, frames: int, hap: str, superpages: bool, pml: bool) -> Plan:
     """The cell of an entry follows from the frames that it covers: a table that is made later finds its cells there."""
     if not ROADS[road].nested:
-        unit = "no hypervisor on the bare road" if not ROADS[road].hypervisor else f"no nested tables on the {road} road"
+        unit = NO_HYPERVISOR_UNIT if not ROADS[road].hypervisor else f"no nested tables on the {road} road"
         return Plan(board, "Nested tables", unit, _WIDTH, 2, (), road, np.full(2 * _WIDTH, -1))
     levels, row = [], 0
     for level in nested.LEVELS:

@@ -11,7 +11,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_FREE, W_OOS
-from pagingviz.boards.in_words import alternative, by_fill, rows
+from pagingviz.boards.in_words import NO_HYPERVISOR, NO_HYPERVISOR_UNIT, alternative, by_fill, rows
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CROSSED, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PINNED
 from pagingviz.boards.pool_card import card_of
 from pagingviz.boards.scene import Scene
@@ -91,7 +91,7 @@ def _plan(road: str, pages: int, kinds: str) -> Plan:
             (".", FREE, "free"),
         )
     if not ROADS[road].hypervisor:
-        pages, unit, legend = _BARE_PAGES, "no hypervisor on the bare road", ()
+        pages, unit, legend = _BARE_PAGES, NO_HYPERVISOR_UNIT, ()
     width = next((w for w, most in ((8, 32), (16, 128), (32, 1024), (64, 4096)) if pages <= most), 128)
     key = np.full(-(-pages // width) * width, -1)
     if ROADS[road].hypervisor:
@@ -154,7 +154,7 @@ class ShadowPool:
     def caption(self, scene: Scene, plan: Plan) -> str:
         sim, s, road = scene.sim, scene.sim.machine.sys[0], plan.road
         if not ROADS[road].hypervisor:
-            return "bare road: the hardware uses the guest's own tables"
+            return NO_HYPERVISOR
         if ROADS[road].nested:
             split = f"{int(s.p2m_split)} superpage{'s' if s.p2m_split != 1 else ''} split"
             return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {split}"

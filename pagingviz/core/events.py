@@ -17,7 +17,7 @@ class MicroStop(Exception):  # noqa: N818 (it is a stop, not an error)
 
 @jit
 def emit(s, a, kind, vcpu, gva, gfn, mfn, level, detail):
-    """Write an event. `detail` depends on the kind (story/sentences.py); `level` is 0 to 4, `gfn` and `mfn` may be NONE.
+    """Write an event. `detail` depends on the kind (story/events.py); `level` is 0 to 4, `gfn` and `mfn` may be NONE.
 
     The event ends the run after this tick if s.stop_mask has its kind. MicroStop is raised when it is the one at which the tick
     is opened. Kinds up to ev.VERBOSE_EVENTS are written only while s.verbose is set.

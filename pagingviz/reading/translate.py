@@ -13,9 +13,9 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86
 from pagingviz.arch.words import NONE, U
 from pagingviz.core.one_walk import one_walk
+from pagingviz.machine.event_record import EVENT_DTYPE
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
-from pagingviz.timeline.simulation import EVENT_DTYPE
 
 KINDS = ("fetch", "read", "write")  # by x86.FETCH, READ, WRITE
 _DIMENSIONS = ("guest", "nested", "shadow")  # by ev.REF_*

@@ -14,7 +14,7 @@ from pagingviz.timeline import warm
 PATIENCE = 0.3  # s that a run of a page waits for a result before it shows progress
 MOST = 64  # results kept; the oldest go first
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 Result = TypeVar("Result")
 
 
@@ -23,7 +23,7 @@ class Job(Generic[Result]):
 
     result: Result
 
-    def __init__(self, name: str, work: Callable[[Progress], Result]) -> None:
+    def __init__(self, name: str, work: Callable[[OnProgress], Result]) -> None:
         self.share, self.error = 0.0, ""
         self._name, self._do = name, work
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -77,7 +77,7 @@ def known(key: object) -> bool:
         return key in _jobs and not _jobs[key].error
 
 
-def job(key: object, name: str, work: Callable[[Progress], Result]) -> Job[Result]:
+def job(key: object, name: str, work: Callable[[OnProgress], Result]) -> Job[Result]:
     """The job of that key, begun when nobody has asked for it before; one that failed is tried again."""
     with _lock:
         if key not in _jobs or _jobs[key].error:

@@ -16,7 +16,7 @@ from pagingviz.scenario.table import FIELD
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 from pagingviz.ui.board import asked, board
-from pagingviz.ui.jobs import Progress, finished, job
+from pagingviz.ui.jobs import OnProgress, finished, job
 from pagingviz.ui.page import machine_in_words
 from pagingviz.ui.rows import chosen_row, rows
 
@@ -212,7 +212,7 @@ def _loops() -> None:
             st.caption(f"{name}: {beside.why}")
 
 
-def _all_loops(progress: Progress) -> dict[str, saves.Beside]:
+def _all_loops(progress: OnProgress) -> dict[str, saves.Beside]:
     """Every run's two sides."""
     out: dict[str, saves.Beside] = {}
     for name in saves.NAMES:

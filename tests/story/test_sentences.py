@@ -6,11 +6,12 @@ import pytest
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, SUPERPAGE
+from pagingviz.machine.event_record import EVENT_DTYPE
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.events import TYPES, WORDS, event_text, path_flags
 from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.story.sentences import sentence
-from pagingviz.timeline.simulation import EVENT_DTYPE, Simulation
+from pagingviz.timeline.simulation import Simulation
 from pagingviz.work.raw_guest import RawWork
 from tests.boards.on_screen import MACHINE, Shown
 
