@@ -25,9 +25,8 @@ check: $(BIN)/.tests ## what needs no run: lint, layout, types, layers, docstrin
 quick: $(BIN)/.tests ## the tests that answer in under two minutes: no browser, no plain kernels, nothing slow
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not browser and not plain" $(ARGS)
 
-# Three processes for two cores: the one with the browser mostly waits for it.
 test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=10 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=10 $(ARGS)
 
 shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before you commit
 	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/ui/test_screens.py $(ARGS)
