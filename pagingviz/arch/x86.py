@@ -17,7 +17,7 @@ FETCH, READ, WRITE = U(0), U(1), U(2)
 
 # ---- x86 page-table entry (SDM vol. 3, 4.5)
 P, RW, US = U(1), U(2), U(4)
-A, D, PSE = U(0x20), U(0x40), U(0x80)
+A, D, PSE, G = U(0x20), U(0x40), U(0x80), U(0x100)
 COW = U(1 << 9)  # available to software: the guest kernel's copy-on-write mark
 NX = U(1 << 63)
 FRAME_MASK = U(0x000F_FFFF_FFFF_F000)
@@ -64,7 +64,8 @@ T1_SIZE, T2_SIZE = 64, 1536  # entries of the largest
 TLB_W, TLB_U, TLB_NX = U(1), U(2), U(4)  # TLB_W: anybody's store is allowed, and the leaf is dirty
 TLB_KW = U(8)  # the supervisor's store is allowed although RW is 0 (CR0.WP=0), and the leaf is dirty
 TLB_BIG, TLB_HUGE = U(16), U(32)  # a piece of a 2 or 4 MiB leaf, of a 1 GiB leaf: INVLPG drops all its pieces
-TLB_GFN_SHIFT = U(6)
+TLB_GLOBAL = U(64)  # kept when a PV guest changes between its two roots
+TLB_GFN_SHIFT = U(7)
 TLB_GEN_SHIFT = U(36)
 
 # ---- paging-structure caches, of linear and of guest-physical addresses, and the nested TLB: first entry, sets, ways. No maker

@@ -96,6 +96,7 @@ OOS, OOS_MAY_WRITE, DYING = U(1 << 48), U(1 << 49), U(1 << 50)  # SHF_out_of_syn
 # of a PV guest's frame: the count is of its uses as PGT_* type (asm/mm.h: PGT_*), shadowed or not
 PGT_SHIFT, PGT_TYPE, PGT_PINNED = U(52), U(7 << 52), U(1 << 55)
 PGT_NONE, PGT_L1, PGT_WRITABLE = U(0), U(1), U(5)  # 1 to 4: a table of that level
+GUEST_KERNEL = U(1 << 52)  # of an L1 entry: the guest asked for a kernel page (asm/x86_64/page.h: _PAGE_GUEST_KERNEL)
 HUNG = U(3)  # a value of s.crashed: the guest repeats one access for ever
 GRANTED = U(1 << 56)  # another domain holds a writable mapping: its stores are marked when it ends
 

@@ -132,8 +132,9 @@ class Translation:
         return (scene.walks.by_board[self.id], scene.walks.made) if scene.walks else (_NO_WALK, 0)
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
-        # PAE's top are four registers, which are no reads of memory
-        return _plan((4, 3, 2, 1) if scenario.guest_levels == 4 else (2, 1), self.id)
+        # PAE's top are four registers, which are no reads of memory; but behind NPT the walk reads its entries in memory
+        top = 2 if scenario.guest_levels == 3 and ROADS[self.id][0].get("hap") != "npt" else scenario.guest_levels
+        return _plan(tuple(range(top, 0, -1)), self.id)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         return _cells(plan, *self.walk(scene)).reshape(plan.height, plan.width)

@@ -24,7 +24,6 @@ from pagingviz.core.walk.page_walk import (
     FOUR,
     canonical,
     frame,
-    load_pdptes,
     may,
     needs_ad,
     plain,
@@ -32,6 +31,7 @@ from pagingviz.core.walk.page_walk import (
     set_ad,
     walk,
 )
+from pagingviz.core.walk.pdptes import load_pdptes
 
 DONE, BY_EMULATION = ZERO, ONE  # what `access` returns besides x86.FAULT | error code and x86.GP
 EIGHT, _LOW32 = U(8), U(0xFFFFFFFF)
@@ -51,6 +51,13 @@ def _set_ad_of_path(s, c, a, gva, kind):
 
 
 @jit
+def _rights_of_path(s, c):
+    """What the TLB notes of the path just walked, TLB_* bits; of global pages only those of a PV guest are known as such."""
+    rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
+    return rights | x86.TLB_GLOBAL if s.pv != ZERO and c.w_ent[0] & x86.G else rights
+
+
+@jit
 def walk_tables(s, c, a, gva, kind, user):
     """The processor walks the guest's own tables. Returns DONE, or x86.FAULT | error code.
 
@@ -58,13 +65,13 @@ def walk_tables(s, c, a, gva, kind, user):
     """
     if c.levels == FOUR and plain(s, c, a, gva) and may(c.w_rights, kind, user, s.cr):
         if kind != x86.WRITE or c.w_ent[0] & x86.D:
-            c.tlb_rights = tlb.rights(c.w_rights, c.w_ent[0], ONE, s.cr)
+            c.tlb_rights = _rights_of_path(s, c)
             return ZERO
     err = walk(s, c, a, gva, kind, user)
     if err != ZERO:
         return err
     _set_ad_of_path(s, c, a, gva, kind)
-    c.tlb_rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
+    c.tlb_rights = _rights_of_path(s, c)
     return ZERO
 
 
@@ -251,7 +258,7 @@ def load_cr3(s, c, a, gfn):
         new_baseptr(s, c, a, gfn)
         return DONE
     s.cr3_loads += ONE
-    if s.road == xen.HAP and c.levels == THREE:
+    if s.road == xen.HAP and c.levels == THREE and s.npt == ZERO:
         # The processor loads four registers: that is no walk of a page, so the table is read as data is.
         while reach(s, c, a, gfn << x86.PAGE_BITS, x86.READ, ONE) != ZERO:
             handle_exit(s, c, a, ZERO)

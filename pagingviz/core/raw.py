@@ -17,7 +17,7 @@ from pagingviz.core.pv.roots import flush_local, pin, unpin
 from pagingviz.core.pv.updates import mmu_update, update_va_mapping
 from pagingviz.core.shadow.emulate import hypervisor_write, pagetable_dying
 from pagingviz.core.shadow.toplevel import update_modes
-from pagingviz.core.walk.page_walk import load_pdptes
+from pagingviz.core.walk.pdptes import load_pdptes
 from pagingviz.core.walk.tlb import flush
 
 _BYTE, _INDEX = U(255), U(511)

@@ -11,7 +11,7 @@ from pagingviz.core.pv import roots
 from pagingviz.core.raw import raw_operation
 from pagingviz.core.shadow.recycle import alloc_p2m
 from pagingviz.core.shadow.toplevel import make_monitor, make_snapshots, update_cr3
-from pagingviz.core.walk.page_walk import load_pdptes
+from pagingviz.core.walk.pdptes import load_pdptes
 from pagingviz.core.walk.tlb import renew
 
 _RENEW = U((1 << 20) - 1)  # ticks between two renewals of TLB tags: there are fewer flushes in them than a tag can count

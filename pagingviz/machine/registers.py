@@ -42,7 +42,7 @@ def _processor(machine: Machine) -> None:
     """What the vCPUs can do, their TLBs, and the road."""
     s, sc, road = machine.sys[0], machine.scenario, road_of(machine.scenario)
     s.road, s.vcpus = road.code, sc.vcpus
-    s.pv, s.npt = road.paravirtual, x86.HAPS.index(sc.hap)
+    s.pv, s.npt = road.paravirtual, road.nested and x86.HAPS.index(sc.hap)
     s.pml, s.pml_index[:] = road.nested and sc.pml, x86.PML_ENTRIES - ONE
     s.gib_leaves = road.hardware_alone  # guest_can_use_l3_superpages: not on shadows
     s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = x86.CORES[sc.core]

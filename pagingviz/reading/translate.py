@@ -122,7 +122,7 @@ def translate(machine: Machine, vcpu: int, gva: int, kind: int, user: int) -> Wa
         guest = _guests(machine, c, len(rows) - len(references))
     else:
         end = _nested_exit(c, references, bool(len(rows)) and not first_time[-1])
-    from_register = c.levels == 3 and bool(s.cr & x86.CR_PG) and (not shadow or guest is not None)
+    from_register = c.levels == 3 and not s.npt and bool(s.cr & x86.CR_PG) and (not shadow or guest is not None)
     return Walk(
         machine,
         int(gva),

@@ -34,6 +34,10 @@ def check(scenario: Scenario) -> None:
         raise ScenarioError("pml=1 needs hap=ept: a processor with NPT has no page-modification log.")
     if road.paravirtual and scenario.guest != "hvm64":
         raise ScenarioError(f"road={road.name} takes 64-bit guests only (guest=hvm64).")
+    if road.paravirtual and (scenario.wp, scenario.smep, scenario.smap) != (1, 0, 0):
+        raise ScenarioError(
+            f"road={road.name} needs wp=1, smep=0 and smap=0: a PV guest's kernel runs in ring 3, and CR0 and CR4 are Xen's."
+        )
     if scenario.frames > MAX_FRAMES:
         _check_large(scenario)
     if scenario.direct_map_pages == "huge" and (scenario.guest != "hvm64" or not road.hardware_alone):

@@ -259,6 +259,7 @@ def _tlb(machine, s, c, v):
                 bool(val & x86.TLB_NX),
                 bool(val & x86.TLB_KW),
                 18 if val & x86.TLB_HUGE else big if val & x86.TLB_BIG else 0,
+                bool(val & x86.TLB_GLOBAL),
             )
     return out
 

@@ -197,7 +197,7 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "writable use not counted": ("pv", updates, "_hold_page", lambda _: lambda *_: True),
     "use not ended": ("pv", updates, "_put_page", skip),
     "old table kept": ("pv", updates, "drop", skip),
-    "no flush between kernel and user": ("pv", roots, "_load", without(roots.tlb, "flush")),
+    "no flush between kernel and user": ("pv", roots, "toggle", without(roots.tlb, "flush_but_global")),
     "direct map left writable": ("pv", guest, "protect", skip),
 }
 

@@ -189,6 +189,8 @@ MUTANTS = {  # the kernel (module, name) and what becomes of it
     "no flush above level 1": (updates, "mmu_update", without(tlb, "flush_all")),
     "the same root loads its shadow": (roots, "new_baseptr", beforehand(same_root_loads_its_shadow)),
     "U is not forced": (propagate, "_copied", lambda kernel: lambda s, e: kernel(s, e) & ~x86.US | e & x86.US),
+    "entries are stored as they were given": (updates, "adjusted", lambda _: lambda entry, level: entry),
+    "user pages go when the mode changes": (roots, "toggle", without(tlb, "_keep_global")),
     "a grant's end is not marked": (raw, "raw_operation", without(logdirty, "mark")),
     "the pool is kept": (control, "_off", without(recycle, "set_allocation")),
     "snapshots are kept": (control, "_off", without(toplevel, "disable")),

@@ -55,7 +55,7 @@ def test_a_frame_is_a_table_or_writable_never_both():
         assert refused()["refused"] == 1 and r.events("REFUSED").size == 1
         assert (r.view("info") == before[0]).all() and (r.view("tables") == before[1]).all() and r.s.cr3[0] == before[2]
     assert r.update_va(BASE, l1 << 12 | PAGE & ~W)["calls_to_update_va"] == 1, "to read it is allowed"
-    assert r.entry(l1, slot) == r.mfn(l1 << 12 | PAGE & ~W)
+    assert r.entry(l1, slot) == r.mfn(l1 << 12 | PAGE & ~W) | G
     assert type_of(r, DATA) == (WRITABLE, 1), "the use of the old entry has ended"
 
 
@@ -102,13 +102,13 @@ def test_a_store_to_an_l1_table_is_carried_out_and_to_a_higher_one_it_faults():
     r = raw()
     l1, slot = r.table(BASE), r.tables.index(BASE, 1)
     moved = r._op(operation.RAW_STORE, direct(l1) + 8 * slot, r.mfn(61 << 12 | PAGE), 8)
-    assert moved["ptwr_emulations"] == 1 and r.entry(l1, slot) == r.mfn(61 << 12 | PAGE)
+    assert moved["ptwr_emulations"] == 1 and r.entry(l1, slot) == r.mfn(61 << 12 | PAGE) | G
     half = r._op(operation.RAW_STORE, direct(l1) + 8 * slot, r.mfn(62 << 12 | PAGE) & 0xFFFFFFFF, 4)
-    assert half["ptwr_emulations"] == 1 and r.entry(l1, slot) == r.mfn(62 << 12 | PAGE)
+    assert half["ptwr_emulations"] == 1 and r.entry(l1, slot) == r.mfn(62 << 12 | PAGE) | G
     l2 = r.table(BASE, 2)
     assert r._op(operation.RAW_STORE, direct(l2) + 8, 0, 8)["guest_faults"] == 1
     bad = r._op(operation.RAW_STORE, direct(l1) + 8 * slot, r.mfn(l2 << 12 | PAGE), 8)
-    assert bad["guest_faults"] == 1 and r.entry(l1, slot) == r.mfn(62 << 12 | PAGE), "not allowed there"
+    assert bad["guest_faults"] == 1 and r.entry(l1, slot) == r.mfn(62 << 12 | PAGE) | G, "not allowed there"
     assert r.write(direct(l1), user=1)["guest_faults"] == 1, "only a kernel's store"
 
 

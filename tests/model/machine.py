@@ -37,7 +37,7 @@ ROADS = {"bare": Bare, "pv": Pv, "shadow": Shadow, "hap": Hap}
 
 class Vcpu:
     """levels: of the paging mode it is in, 2 while paging is off; cr3: guest frame of the loaded root; pdptes: the four
-    registers of a PAE guest. The rest is used on the shadow road only and bears Xen's names (struct shadow_vcpu)."""
+    registers of a PAE guest, None with NPT. The rest is used on the shadow road only and bears Xen's names (struct shadow_vcpu)."""
 
     def __init__(self, number, levels, core):
         self.number, self.levels = number, levels
@@ -98,6 +98,8 @@ class Model(GuestMemory):
         kind = HapNpt if config.hap == "npt" else HapPml if config.pml else Hap
         self.road = (kind if config.road == "hap" else ROADS[config.road])(self)
         for vcpu in self.vcpus:
+            if isinstance(self.road, HapNpt):
+                vcpu.pdptes = None
             self.guarded(self.boot, vcpu)
 
     def boot(self, vcpu):
@@ -206,9 +208,9 @@ class Model(GuestMemory):
             self.put_bytes(gfn, gva & 4095, size, value)
 
     def load_cr3(self, root, vcpu=None):
-        """MOV CR3: a PAE guest's four PDPTEs are checked first."""
+        """MOV CR3: a PAE guest's four PDPTEs are checked first. With NPT they are not looked at before a walk reads them."""
         vcpu = vcpu or self.cpu
-        if vcpu.levels == 3:
+        if vcpu.levels == 3 and vcpu.pdptes is not None:
             if isinstance(self.road, Hap):
                 self.road.read(root)
             self.load_pdptes(vcpu, root)
@@ -219,6 +221,8 @@ class Model(GuestMemory):
 
     def load_pdptes(self, vcpu, root):
         """A present PDPTE with a reserved bit: #GP, and the registers keep what they have."""
+        if vcpu.pdptes is None:
+            return
         pdptes = self.read_pdptes(root)
         if any(e & P and reserved(Mode(3, CR_NXE, self.config.maxphys), 3, e) for e in pdptes):
             raise GeneralProtection(root)
@@ -253,10 +257,11 @@ class Model(GuestMemory):
         elif what == "all":
             self.flush_tlb(self.cpu)
 
-    def flush_tlb(self, vcpu):
-        vcpu.tlb.flush()
+    def flush_tlb(self, vcpu, but_global=False):
+        vcpu.tlb.flush(but_global)
         vcpu.caches.forget(nested=False)
-        self.epoch += 1
+        if not but_global:
+            self.epoch += 1
 
     def flush_tlbs(self):
         """The hypervisor flushes the TLBs of every vCPU, and their caches of guest-physical addresses."""
@@ -296,7 +301,7 @@ class Model(GuestMemory):
             "caches": [v.caches.contents() for v in self.vcpus],
             "cr": self.cr,
             "cr3": [v.cr3 for v in self.vcpus],
-            "pdptes": [list(v.pdptes) for v in self.vcpus],
+            "pdptes": [list(v.pdptes or [0] * 4) for v in self.vcpus],
             "p2m": self.p2m,
             "epoch": self.epoch,
             "log": {

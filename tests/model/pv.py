@@ -6,7 +6,7 @@ are right without shadows, so the shadows hold no references to guest frames, no
 of sync.
 """
 
-from tests.model.pvtypes import PageTypes, Refused
+from tests.model.pvtypes import GLOBAL, PageTypes, Refused, ring_three
 
 from .bare import Bare, tlb_entry
 from .config import UNEXPECTED_FAULT, WRITE, MachineCrash, P, U, W, frame, index
@@ -128,7 +128,7 @@ class Pv(PageTypes, Shadow):
         if value & P:
             self.get_page(value, level)
         old = self.m.entry(gfn, slot)
-        self.write_guest_entry(gfn, slot, value, by)
+        self.write_guest_entry(gfn, slot, ring_three(value, level), by)
         self.put_page(old, level)
 
     def write_guest_entry(self, gfn, slot, value, by="xen"):
@@ -208,7 +208,12 @@ class Pv(PageTypes, Shadow):
         root = v.user_root if user else v.kernel_root
         if v.user_root is not None and v.cr3 != root:
             self.m.count("toggles")
-            self.run_on(v, root)
+            v.cr3 = root
+            if self.m.log.on:
+                self.load_cr3(v)
+                self.m.flush_tlb(v)
+            else:
+                self.m.flush_tlb(v, but_global=True)
 
     def run_on(self, vcpu, root):
         """update_cr3 and write_ptbase: on the root, or on its shadow."""
@@ -242,7 +247,9 @@ class Pv(PageTypes, Shadow):
         """The hardware walks the guest's own tables."""
         walk = self.m.guest_walk(self.m.cpu, gva, kind, user)
         self.m.set_accessed_dirty(walk, kind)
-        return tlb_entry(self.m, walk, gva, self.m.p2m[walk.gfn])
+        entry = tlb_entry(self.m, walk, gva, self.m.p2m[walk.gfn])
+        entry.stays = bool(walk.leaf.entry & GLOBAL)
+        return entry
 
     def invlpg(self, gva):
         return super().invlpg(gva) if self.m.log.on else Bare.invlpg(self, gva)

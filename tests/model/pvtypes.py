@@ -1,9 +1,21 @@
 """What Xen counts of a PV guest's frames: as what a frame is used, and how often (x86/mm.c: get_page_type, put_page_type)."""
 
-from .config import PSE, P, W, frame
+from .config import PSE, P, U, W, frame
 from .walk import reserved
 
+GLOBAL, KERNEL_PAGE = 1 << 8, 1 << 52
 WRITABLE = 5  # a use beside those as table of level 1 to 4
+
+
+def ring_three(entry, level):
+    """What Xen makes of an entry of a guest whose kernel runs in ring 3 (adjust_guest_l1e .. l4e): user everywhere, kernel
+    pages marked as such in an L1, user pages global there."""
+    if not entry & P:
+        return entry
+    if level == 1:
+        entry |= 0 if entry & U else KERNEL_PAGE
+        entry |= 0 if entry & KERNEL_PAGE else GLOBAL
+    return entry | U
 
 
 class Refused(Exception):
@@ -55,9 +67,12 @@ class PageTypes:
         self.m.log.mark(gfn, "xen")  # validate_page
         taken = []
         try:
-            for entry in self.table_entries(gfn):
-                self.get_page(entry, kind)
-                taken.append(entry)
+            for slot, entry in self.m.table_entries(gfn):
+                if entry & P:
+                    self.get_page(entry, kind)
+                    taken.append(entry)
+                    if ring_three(entry, kind) != entry:
+                        self.m.set_word(gfn, slot, ring_three(entry, kind))
         except Refused:
             for entry in reversed(taken):
                 self.put_page(entry, kind)

@@ -21,6 +21,7 @@ class TlbEntry:
     stamp: int = 0
     kernel_write: bool = False
     big: int = 0
+    stays: bool = False  # when all but global entries are dropped
     tables: dict | None = None  # of the walk that made it, where it was one of the guest's own: {level: frame}
 
     def lets(self, kind, user, cr):
@@ -62,9 +63,9 @@ class TlbLevel:
         self.sets.clear()
 
     def contents(self):
-        """{(set, way): (vpn, mfn, write, user, nx, stamp, kernel_write, big)} of the valid entries."""
+        """{(set, way): (vpn, mfn, write, user, nx, stamp, kernel_write, big, stays)} of the valid entries."""
         return {
-            (s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp, bool(e.kernel_write), e.big)
+            (s, w): (e.vpn, e.mfn, bool(e.write), bool(e.user), bool(e.nx), e.stamp, bool(e.kernel_write), e.big, e.stays)
             for s, ways in self.sets.items()
             for w, e in enumerate(ways)
             if e is not None
@@ -103,6 +104,10 @@ class Tlb:
         for level in (self.l1, self.l2):
             level.drop(lambda e: e.vpn >> e.big == vpn >> e.big)
 
-    def flush(self):
+    def flush(self, but_global=False):
+        if but_global:
+            for level in (self.l1, self.l2):
+                level.drop(lambda e: not e.stays)
+            return
         self.l1.clear()
         self.l2.clear()

@@ -64,12 +64,13 @@ class Mode:
 
 @dataclass
 class Step:
-    """One level of a walk: the entry read at `table[slot]`. The top step of a PAE walk has table None: a register."""
+    """One level of a walk: the entry read at `table[slot]`; table None: it is in a register. `pdpte`: the top of a PAE walk."""
 
     level: int
     table: int
     slot: int
     entry: int
+    pdpte: bool = False
 
 
 def canonical(levels, gva):
@@ -123,7 +124,7 @@ def complete(steps):
 
 def rights(steps):
     """(writable, user, no_execute): W and U must be set on every level, NX on any. A PAE PDPTE has none of them."""
-    steps = [s for s in steps if s.table is not None]
+    steps = [s for s in steps if not s.pdpte]
     return (all(s.entry & W for s in steps), all(s.entry & U for s in steps), any(s.entry & NX for s in steps))
 
 
@@ -175,19 +176,20 @@ def fault_bits(mode, kind, user):
 def guest_walk(mode, root, pdptes, gva, kind, user, read):
     """The walk of an access the guest's own tables allow; else PageFault or GeneralProtection.
 
-    `read(table, slot)` gives a guest entry. Rights are judged only after the leaf is found."""
+    `read(table, slot)` gives a guest entry; `pdptes` are the PAE registers, None where a walk reads these from memory. Rights are judged only after the leaf is found."""
     if not canonical(mode.levels, gva):
         raise GeneralProtection
     error, steps, table = fault_bits(mode, kind, user), [], root
     for level in range(mode.levels, 0, -1):
         slot = guest_index(mode.levels, gva, level)
-        register = mode.levels == level == 3
+        pdpte = mode.levels == level == 3
+        register = pdpte and pdptes is not None
         entry = pdptes[slot] if register else read(table, slot)
         if not entry & P:
             raise PageFault(gva, error)
         if reserved(mode, level, entry):
             raise PageFault(gva, error | PF_RSVD | PF_P)
-        steps.append(Step(level, None if register else table, slot, entry))
+        steps.append(Step(level, None if register else table, slot, entry, pdpte))
         if is_leaf(mode, level, entry):
             break
         table = frame(entry)
@@ -197,7 +199,7 @@ def guest_walk(mode, root, pdptes, gva, kind, user, read):
 
 
 def ad_bits(walk, step, kind):
-    """The bits the walk leaves set in this entry: A on every level, D in the leaf of a write; none in a PDPTE register."""
-    if step.table is None:
+    """The bits the walk leaves set in this entry: A on every level, D in the leaf of a write; none in a PDPTE."""
+    if step.pdpte:
         return 0
     return A | (D if step is walk.leaf and kind == WRITE else 0)

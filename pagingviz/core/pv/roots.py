@@ -64,9 +64,17 @@ def _load(s, c, a, root):
 
 @by_address
 def toggle(s, c, a, root):
-    """Change from the guest's kernel to its user mode or back: load the other root. Source: pv/domain.c: _toggle_guest_pt."""
+    """Change from the guest's kernel to its user mode or back: load the other root.
+
+    What the TLB has of user pages stays, since their entries are global; not while shadows are on, whose entries are not.
+    Source: pv/domain.c: _toggle_guest_pt.
+    """
     s.toggles += ONE
-    _load(s, c, a, root)
+    if s.log_dirty != ZERO:
+        _load(s, c, a, root)
+        return
+    s.cr3[c.id] = root
+    tlb.flush_but_global(s, c)
 
 
 @jit

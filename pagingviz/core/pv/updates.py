@@ -111,14 +111,43 @@ def _child(s, a, entry):
     return NONE if entry & x86.PSE or gfn >= s.zone or reserved(s, entry, THREE, FOUR) != ZERO else gfn
 
 
+@jit
+def adjusted(entry, level):
+    """The word that the hypervisor stores for an entry of a table of `level` which it has allowed.
+
+    A 64-bit PV guest's kernel runs in ring 3 as its programs do, so every entry gets US. A level-1 entry that came without it
+    gets the mark of a kernel page, any other G: user pages may stay in the TLB while the vCPU changes between its two roots.
+    Source: x86/pv/mm.h: adjust_guest_l1e, adjust_guest_l2e, adjust_guest_l3e, adjust_guest_l4e.
+    """
+    if (entry & x86.P) == ZERO:
+        return entry
+    if level == ONE:
+        if (entry & x86.US) == ZERO:
+            entry |= xen.GUEST_KERNEL
+        if (entry & xen.GUEST_KERNEL) == ZERO:
+            entry |= x86.G
+    return entry | x86.US
+
+
+@jit
+def _adjust(s, a, level):
+    """Adjust the entry of the table of `level` that `hold` has just allowed."""
+    table, i = s.t_page[level - ONE], s.t_idx[level - ONE] - ONE
+    entry = get_entry(s, a, FOUR, table, i)
+    new = adjusted(entry, level)
+    if new != entry:
+        put_entry(s, a, FOUR, table, i, new)
+        a[s.o_ver + table] += ONE
+
+
 @by_address
 def hold(s, c, a, gfn, level):
     """Use a frame as a table of `level`. False when that is not allowed.
 
-    The first use validates the table and every table below it. When one of their entries is not allowed, nothing has changed,
-    except that the tables which were examined are marked dirty. Instead of calling itself the function has a stack in the
-    record: s.t_page is the table of each level, s.t_idx the number of its next entry. Source: mm.c: get_page_type,
-    promote_l1_table, promote_l2_table, promote_l3_table, promote_l4_table.
+    The first use validates the table and every table below it, and adjusts their entries. When one of these is not allowed,
+    nothing has changed, except that the entries before it stay adjusted and the tables which were examined are marked dirty.
+    Instead of calling itself the function has a stack in the record: s.t_page is the table of each level, s.t_idx the number of
+    its next entry. Source: mm.c: get_page_type, promote_l1_table, promote_l2_table, promote_l3_table, promote_l4_table.
     """
     counted = _count(s, a, gfn, level)
     if counted != _FRESH:
@@ -132,6 +161,7 @@ def hold(s, c, a, gfn, level):
             if current == level:
                 return True
             current += ONE
+            _adjust(s, a, current)
             continue
         s.t_idx[current - ONE] = i + ONE
         entry = get_entry(s, a, FOUR, table, i)
@@ -139,6 +169,7 @@ def hold(s, c, a, gfn, level):
             continue
         if current == ONE:
             if _hold_page(s, a, entry):
+                _adjust(s, a, current)
                 continue
         else:
             child = _child(s, a, entry)
@@ -147,7 +178,9 @@ def hold(s, c, a, gfn, level):
                 _promote(s, c, a, child)
                 current -= ONE
                 s.t_page[current - ONE], s.t_idx[current - ONE] = child, ZERO
-            if counted != _REFUSED:
+                continue
+            if counted == _COUNTED:
+                _adjust(s, a, current)
                 continue
         while current <= level:  # undo what has been counted on the way down
             table = s.t_page[current - ONE]
@@ -219,7 +252,8 @@ def _write(s, c, a, gva, gfn, i, value, cause):
 def modify(s, c, a, gva, gfn, i, value, cause):
     """Change entry `i` of the table in frame `gfn` to `value`, if the rules of its level allow it. True if it was changed.
 
-    `cause`: who changes it (xen.MK_*). Source: mm.c: mod_l1_entry, mod_l2_entry, mod_l3_entry, mod_l4_entry.
+    What is stored is `adjusted`. `cause`: who changes it (xen.MK_*). Source: mm.c: mod_l1_entry, mod_l2_entry, mod_l3_entry,
+    mod_l4_entry.
     """
     level = type_of(s, a, gfn)
     if value & x86.P:
@@ -231,7 +265,7 @@ def modify(s, c, a, gva, gfn, i, value, cause):
         if not held:
             return False
     old = get_entry(s, a, FOUR, gfn, i)
-    _write(s, c, a, gva, gfn, i, value, cause)
+    _write(s, c, a, gva, gfn, i, adjusted(value, level), cause)
     _put_entry(s, c, a, old, level)
     return True
 

@@ -91,7 +91,8 @@ def count_walk(s, c, a, vpn):
     """Count the references of the walk that has just succeeded (c.w_*), and learn from it.
 
     Bare: the guest's levels; shadow: those of the shadow; HAP: each guest table and the data through the nested tables, too.
-    PAE's top is in registers. While the guest does not page, only the nested tables (HAP) or a shadow are walked.
+    PAE's top is in registers, but with NPT it is a table. While the guest does not page, only the nested tables (HAP) or a
+    shadow are walked.
     """
     s.walks += ONE
     gen = s.psc_gen[c.id]
@@ -101,7 +102,7 @@ def count_walk(s, c, a, vpn):
         if not _knows(c, _PDE[0], _PDE[1], _PDE[2], gen, vpn >> x86.ENTRY_BITS):
             refs = _first(c, ZERO, gen, vpn, x86.ENTRY_BITS, FOUR if c.levels == FOUR else TWO, ONE)
     elif s.cr & x86.CR_PG:
-        top = c.levels if c.levels != THREE else TWO
+        top = c.levels if c.levels != THREE or s.npt != ZERO else TWO
         bits = _BITS32 if c.levels == TWO else x86.ENTRY_BITS
         level = ONE
         if c.w_size != ONE or not _knows(c, _PDE[0], _PDE[1], _PDE[2], gen, vpn >> bits):

@@ -107,17 +107,32 @@ def _reserved_always(s, levels):
 def begin(s, c, gva):
     """Start a walk at the vCPU's root. Returns the level of the first table to read from memory (c.w_next is its frame).
 
-    In PAE the top is one of the four registers c.pdpte; 0 when that one is not present or (Xen loads it unchecked) reserved.
+    In PAE the top is one of the four registers c.pdpte, unless the tables are nested in NPT; 0 when that one ends the walk.
     """
     c.w_missing, c.w_rsvd, c.w_size, c.w_rights = ZERO, ZERO, ZERO, ZERO
     c.w_all, c.w_any = ~ZERO, ZERO
     c.w_next = s.cr3[c.id]
     c.w_mask = _reserved_always(s, c.levels)
-    if c.levels != THREE:
+    if c.levels != THREE or s.npt != ZERO:
         return c.levels
     entry = c.pdpte[index(THREE, gva, THREE)]
     c.w_tab[2], c.w_ent[2] = c.w_next, entry
-    if (entry & x86.P) == ZERO or entry & _pdpte_rsvd(s):
+    return _below_pdpte(s, c, entry)
+
+
+@jit
+def pdpte_reserved(s):
+    """The bits reserved in a PAE PDPTE: 2:1, 8:5, and all from MAXPHYADDR on."""
+    return _RSVD_PDPTE | ~((ONE << s.maxphys) - ONE)
+
+
+@jit
+def _below_pdpte(s, c, entry):
+    """Go on from a PAE guest's PDPTE: returns TWO with its table in c.w_next, or 0 when it is not present or has reserved bits.
+
+    A register may hold reserved bits too, since Xen's shadow code loads it unchecked.
+    """
+    if (entry & x86.P) == ZERO or entry & pdpte_reserved(s):
         c.w_missing, c.w_rsvd = THREE, entry & x86.P
         return ZERO
     c.w_next = frame(entry)
@@ -190,6 +205,8 @@ def _step(s, c, a, gva, level):
     """`step` without the event."""
     entry = get_entry(s, a, c.levels, c.w_next, index(c.levels, gva, level))
     c.w_tab[level - ONE], c.w_ent[level - ONE] = c.w_next, entry
+    if level == THREE and c.levels == THREE:
+        return _below_pdpte(s, c, entry)
     if (entry & x86.P) == ZERO:
         c.w_missing = level
         return ZERO
@@ -374,25 +391,3 @@ def set_ad(s, c, a, level, gva, kind):
         a[s.o_ver + tab] += ONE
     s.ad_updates += ONE
     emit(s, a, ev.AD_UPDATE, c.id, gva, tab, NONE, level, entry)
-
-
-@jit
-def _pdpte_rsvd(s):
-    """The bits reserved in a PAE PDPTE: 2:1, 8:5, and all from MAXPHYADDR on."""
-    return _RSVD_PDPTE | ~((ONE << s.maxphys) - ONE)
-
-
-@jit
-def load_pdptes(s, c, a, root):
-    """PAE: MOV CR3 loads the four entries at the start of frame `root`. False (#GP, nothing changed) if one is bad.
-
-    Bad is a present entry with a reserved bit; one not present may hold anything.
-    """
-    rsvd = _pdpte_rsvd(s)
-    for i in range(FOUR):
-        entry = get_entry(s, a, THREE, root, U(i))
-        if entry & x86.P and entry & rsvd:
-            return False
-    for i in range(FOUR):
-        c.pdpte[i] = get_entry(s, a, THREE, root, U(i))
-    return True

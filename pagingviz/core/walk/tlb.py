@@ -1,4 +1,4 @@
-"""The TLB: final translations only (no paging-structure caches, no global pages, no PCID).
+"""The TLB: final translations only (no paging-structure caches, no PCID; global pages are those of a PV guest's programs).
 
 Two levels with true LRU, of the sizes of a named core (x86.CORES). An entry holds the virtual page number, tagged with the
 generation of its vCPU (a flush is one increment), the gfn it reaches, and the rights the walk found. TLB_W is set only when a
@@ -165,6 +165,28 @@ def flush(s, vcpu):
     s.psc_gen[vcpu] += ONE
     s.flush_epoch += ONE
     s.tlb_flush += ONE
+
+
+@jit
+def flush_but_global(s, c):
+    """Forget what a vCPU has cached of linear addresses, but for global pages: MOV CR3 with CR4.PGE (SDM vol. 3, 4.10.4.1).
+
+    Pages freed before this still need a flush later, so s.flush_epoch stays.
+    """
+    live = s.tlb_gen[c.id]
+    s.tlb_gen[c.id] = live + ONE
+    s.psc_gen[c.id] += ONE
+    s.tlb_flush += ONE
+    _keep_global(c.t1t, c.t1v, live)
+    _keep_global(c.t2t, c.t2v, live)
+
+
+@jit
+def _keep_global(tags, values, live):
+    """Move the global entries of one level of the TLB to the generation after `live`. tags, values: uint64[size]."""
+    for way in range(tags.size):
+        if tags[way] >> x86.TLB_GEN_SHIFT == live and values[way] & x86.TLB_GLOBAL:
+            tags[way] += ONE << x86.TLB_GEN_SHIFT
 
 
 @jit
