@@ -161,7 +161,7 @@ def hap_rules(m):
                 break
             table = entry.mfn
         yield entry.mfn + inside(gfn, level) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
-        yield poisoned or m.road.fits(entry), f"15: leaf of gfn {gfn} has rights of another type"
+        yield poisoned or not m.log.on or m.road.fits(entry), f"15: leaf of gfn {gfn} has rights of another type"
         stored = entry.type != RAM_RW and getattr(entry, "d", 0) and not poisoned
         yield not stored or gfn in waiting, f"20: leaf of gfn {gfn} was stored to, and the store was not logged"
         trusted = entry.type == RAM_RW and not poisoned
