@@ -98,6 +98,7 @@ PGT_SHIFT, PGT_TYPE, PGT_PINNED = U(52), U(7 << 52), U(1 << 55)
 PGT_NONE, PGT_L1, PGT_WRITABLE = U(0), U(1), U(5)  # 1 to 4: a table of that level
 GUEST_KERNEL = U(1 << 52)  # of an L1 entry: the guest asked for a kernel page (asm/x86_64/page.h: _PAGE_GUEST_KERNEL)
 HUNG = U(3)  # a value of s.crashed: the guest repeats one access for ever
+NOT_SHATTERED = U(4)  # another: no pages to split a superpage leaf in which the guest fetches, and Xen crashes the domain
 GRANTED = U(1 << 56)  # another domain holds a writable mapping: its stores are marked when it ends
 
 # ---- log-dirty tree (Xen mm/paging.c): leaf of 32768 bits, nodes of 512

@@ -35,12 +35,11 @@ _NO_ROWS = ((NOP, 0, 0, 0),)
 def scenario_of(settings: Mapping[str, Any], road: str = "shadow") -> Scenario:
     """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields.
 
-    On the hap road the processor was AMD's, so its tables are NPT, with 2 MiB leaves.
+    On the hap road the processor was AMD's unless they name a core: its tables are NPT, with 2 MiB leaves.
     """
-    base = Scenario(
-        road=road, hap="npt", superpages=1, frames=FRAMES, pool=DEFAULT_POOL[road], xen="4.17", floor=1, trace="", work="idle"
-    )
-    return base.replace(**settings)
+    base = Scenario(road=road, superpages=1, frames=FRAMES, pool=DEFAULT_POOL[road], xen="4.17", floor=1, trace="", work="idle")
+    core = {"core": "zen"} if road == "hap" else {}
+    return base.replace(**core | dict(settings))
 
 
 class RecordedWork(RawWork):
