@@ -45,7 +45,7 @@ TRACED = (
 _LOW = (1 << int(xen.FLAGS_SHIFT)) - 1
 
 
-def first(events: np.ndarray, *kinds: str) -> Any:
+def first_of(events: np.ndarray, *kinds: str) -> Any:
     """The first event of any of the kinds, in the order asked for, or None. events: EVENT_DTYPE[n]."""
     for kind in kinds:
         found = events[events["kind"] == ev.CODES[kind]]
@@ -54,8 +54,8 @@ def first(events: np.ndarray, *kinds: str) -> Any:
     return None
 
 
-def count(events: np.ndarray, kind: str) -> int:
-    """How many of the events, EVENT_DTYPE[n], are of the kind."""
+def count_of(events: np.ndarray, kind: str) -> int:
+    """How many of the events are of that kind. events: EVENT_DTYPE[n]."""
     return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.sizes import LEAF_SIZES
-from pagingviz.story.events import count, first
+from pagingviz.story.events import count_of, first_of
 from pagingviz.timeline.simulation import Simulation
 
 Sentence = tuple[str, str]  # a sentence, and the function that its rule comes from
@@ -25,7 +25,7 @@ ENDS = {  # by the value of Simulation.crashed: how the want of a page for a spl
 
 def shatter(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """A superpage leaf that was split because the guest fetched in it."""
-    e = first(events, "P2M_SHATTER")
+    e = first_of(events, "P2M_SHATTER")
     if e is None:
         return None
     level, pages = int(e["level"]), int(e["detail"])
@@ -46,11 +46,11 @@ def _is_fetch(e: np.void) -> bool:
 
 def turn(sim: Simulation, events: np.ndarray, what: str) -> Sentence | None:
     """An exit because of EPT or NPT; of those of one tick the one that matters most. what: the access in words."""
-    e = first(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
+    e = first_of(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
     if e is None:
         return None
     kind, detail = ev.NAMES[int(e["kind"])], int(e["detail"])
-    n, again = count(events, kind), count(events, "NPF_RECALC")
+    n, again = count_of(events, kind), count_of(events, "NPF_RECALC")
     bit = f"bit {int(e['gfn'])} is set" if sim.machine.sys[0].log_dirty else "log-dirty is off, so no bit is set"
     if kind == "PML_FULL":
         text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"

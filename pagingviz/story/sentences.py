@@ -9,7 +9,7 @@ from pagingviz.arch import x86, xen
 from pagingviz.reading import shadows
 from pagingviz.scenario.roads import road_of
 from pagingviz.story import migration, nested_exits
-from pagingviz.story.events import TYPES, count, event_text, first, frame_text, path_flags
+from pagingviz.story.events import TYPES, count_of, event_text, first_of, frame_text, path_flags
 from pagingviz.timeline.simulation import Simulation
 
 _ACCESS = ("fetch from", "read of", "store to")
@@ -49,7 +49,7 @@ def who_runs(sim: Simulation, vcpu: int) -> str:
 
 def sentence(sim: Simulation) -> tuple[str, str]:
     """(what happened in this tick, where the rule comes from): plain words from the event record."""
-    if sim.crashed in nested_exits.ENDS and not count(sim.events(), "NO_MEMORY"):
+    if sim.crashed in nested_exits.ENDS and not count_of(sim.events(), "NO_MEMORY"):
         return nested_exits.ENDS[sim.crashed]
     if sim.crashed and sim.crashed != xen.HUNG:
         return ("The domain has crashed: no page could be had for a shadow.", "shadow/common.c: shadow_prealloc")
@@ -70,17 +70,17 @@ def sentence(sim: Simulation) -> tuple[str, str]:
 
 def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """Operations of the hypervisor outrank whatever the guest did in the same tick."""
-    e = first(events, "NO_MEMORY")
+    e = first_of(events, "NO_MEMORY")
     if e is not None:
         what = {"peek": "PEEK", "clean": "CLEAN"}[xen.COMMANDS[int(e["detail"])]]
         text = f"{what} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so."
         return text, "paging.c: paging_log_dirty_op"
-    e = first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
+    e = first_of(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
     if e is None:
         return None
     kind, n = ev.NAMES[int(e["kind"])], int(e["detail"])
     hap = sim.scenario.hap.upper() if road_of(sim.scenario).nested else ""
-    freed = first(events, "BLOW")
+    freed = first_of(events, "BLOW")
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
         logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
@@ -88,7 +88,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
         how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
         if e["level"]:
             return nested_exits.clean_while_off(n, hap, how), "paging.c: paging_log_dirty_op"
-        search = first(events, "REVOKE")
+        search = first_of(events, "REVOKE")
         if search is not None:
             taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
             how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
@@ -136,11 +136,11 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = first(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
+    e = first_of(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
     if e is None:
         return None
     unhook = e["kind"] == ev.CODES["PREALLOC_UNHOOK"]
-    freed = count(events, "DEMOTE")
+    freed = count_of(events, "DEMOTE")
     what = (
         f"the loaded root gfn {frame_text(e['gfn'])} is unhooked"
         if unhook
@@ -150,22 +150,22 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = first(events, "FORK")
+    e = first_of(events, "FORK")
     if e is not None:
-        stores = count(events, "PTE_STORE")
+        stores = count_of(events, "PTE_STORE")
         return (
             f"fork: the child gets its own tables by {stores} table stores; writable pages become copy-on-write.",
             "guest kernel: copy_page_range",
         )
-    e = first(events, "EXIT")
+    e = first_of(events, "EXIT")
     if e is not None:
-        early = count(events, "EARLY_UNSHADOW")
+        early = count_of(events, "EARLY_UNSHADOW")
         tail = f"; {early} of its tables are unshadowed at their second zero store" if early else ""
         return (
             f"{process_name(sim, int(e['detail']))} exits: its entries are zeroed and its frames freed{tail}.",
             "guest kernel: zap_pte_range",
         )
-    e = first(events, "COW_BREAK")
+    e = first_of(events, "COW_BREAK")
     if e is not None:
         copied = int(e["detail"]) != int(e["gfn"])
         how = f"gets its own copy, gfn {frame_text(e['detail'])}" if copied else "is the last user and may write again"
@@ -174,13 +174,13 @@ def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = first(events, "GP")
+    e = first_of(events, "GP")
     if e is not None:
         if e["gva"]:
             return f"#GP(0): {_gva(e['gva'])} is no canonical address.", "SDM 3.3.7.1: canonical addressing"
         text = f"#GP(0): an entry of the PAE table at gfn {frame_text(e['gfn'])} has a reserved bit set; CR3 keeps its value."
         return text, "SDM 4.4.1: PDPTE registers"
-    e = first(events, "GUEST_PF")
+    e = first_of(events, "GUEST_PF")
     if e is None:
         return None
     who = who_runs(sim, e["vcpu"])
@@ -193,10 +193,10 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
     )
     if made:
         text += f" and makes {made} page table{'s' if made > 1 else ''}"
-    emulated = count(events, "EMULATE")
+    emulated = count_of(events, "EMULATE")
     if emulated:
         text += f"; {emulated} table store{'s are' if emulated > 1 else ' is'} emulated"
-    stale = first(events, "UNSYNC")
+    stale = first_of(events, "UNSYNC")
     if stale is not None:
         text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
     shadowed = road_of(sim.scenario).always_shadows
@@ -205,7 +205,7 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """The exits that the hypervisor handles behind the guest's back."""
-    access = first(events, "ACCESS")
+    access = first_of(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
     found = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
     if found:
@@ -215,11 +215,11 @@ def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
     """A shadow entry that is filled in. what: the access in words."""
-    e = first(events, "FIXUP")
+    e = first_of(events, "FIXUP")
     if e is None:
         return None
-    made = count(events, "PROMOTE")
-    dirty = first(events, "MARK_DIRTY")
+    made = count_of(events, "PROMOTE")
+    dirty = first_of(events, "MARK_DIRTY")
     tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
     splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
     if splinters:
@@ -234,7 +234,7 @@ def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
 
 def _tell_protection(events: np.ndarray) -> Sentence | None:
     """A table whose writable mapping is taken away."""
-    e = first(events, "WRMAP")
+    e = first_of(events, "WRMAP")
     if e is None:
         return None
     text = f"Table gfn {frame_text(e['gfn'])} loses its writable mapping, found by {_HOW[int(e['detail'])]}."
@@ -249,7 +249,7 @@ _PIN = (
 
 def _tell_hypercall(events: np.ndarray) -> Sentence | None:
     """What a PV guest asks for, and a store to its table that is carried out for it."""
-    e = first(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
+    e = first_of(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
     if e is None:
         return None
     kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
@@ -261,7 +261,7 @@ def _tell_hypercall(events: np.ndarray) -> Sentence | None:
         return text, "x86/mm.c: get_page_type"
     if kind == "PIN":
         return f"Hypercall: {_PIN[int(e['detail'])].format(gfn)}.", "x86/mm.c: do_mmuext_op"
-    follow = "; its shadow follows" if first(events, "VALIDATE") is not None else ""
+    follow = "; its shadow follows" if first_of(events, "VALIDATE") is not None else ""
     if kind == "PTWR":
         text = f"Store to L1 table gfn {gfn}, which is mapped read-only: validated and carried out by the hypervisor{follow}."
         return text, "pv/ro-page-fault.c: ptwr_emulated_update"
@@ -282,7 +282,7 @@ _UNSHADOWED = {
 
 def _tell_unshadow(events: np.ndarray) -> Sentence | None:
     """A store to a shadowed table that is not emulated: the shadows of the table go instead."""
-    e = first(events, *_UNSHADOWED)
+    e = first_of(events, *_UNSHADOWED)
     if e is None:
         return None
     text = _UNSHADOWED[ev.NAMES[int(e["kind"])]].format(frame_text(e["gfn"]))
@@ -291,10 +291,10 @@ def _tell_unshadow(events: np.ndarray) -> Sentence | None:
 
 def _tell_unsync(events: np.ndarray) -> Sentence | None:
     """An L1 table goes out of sync."""
-    e, fix = first(events, "UNSYNC"), first(events, "FIXUP")
+    e, fix = first_of(events, "UNSYNC"), first_of(events, "FIXUP")
     if e is None:
         return None
-    back = count(events, "RESYNC_FULL")
+    back = count_of(events, "RESYNC_FULL")
     tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
     text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
     return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
@@ -302,17 +302,17 @@ def _tell_unsync(events: np.ndarray) -> Sentence | None:
 
 def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """A store that the hypervisor carries out itself: slow, fast, or because CR0.WP is 0."""
-    e = first(events, "EMULATE")
+    e = first_of(events, "EMULATE")
     if e is None:
         return None
     s = sim.machine.sys[0]
-    early = first(events, "EARLY_UNSHADOW")
+    early = first_of(events, "EARLY_UNSHADOW")
     tail = f"; the second zero in a row: gfn {frame_text(early['gfn'])} is unshadowed early" if early is not None else ""
     gfn = int(e["gfn"])
-    if not s.cr & x86.CR_WP and first(events, "VALIDATE", "EARLY_UNSHADOW") is None:
+    if not s.cr & x86.CR_WP and first_of(events, "VALIDATE", "EARLY_UNSHADOW") is None:
         text = f"CR0.WP is 0: the kernel's store to the read-only page gfn {gfn:#x} is emulated, the mapping stays read-only."
         return text, _with_path("shadow/multi.c: sh_page_fault, shadow_fault_emulate_wp", e)
-    if first(events, "SHADOW_FAULT") is not None and first(events, "GUEST_WALK") is None:
+    if first_of(events, "SHADOW_FAULT") is not None and first_of(events, "GUEST_WALK") is None:
         text = f"Another store to table gfn {gfn:#x}, in the page of the last: emulated at once, without a guest walk{tail}."
         return text, _with_path("shadow/multi.c: sh_page_fault, SHOPT_FAST_EMULATION", e)
     text = f"The guest's store to its page table gfn {gfn:#x} is trapped and emulated{tail}."
@@ -320,10 +320,10 @@ def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
-    cr3 = first(events, "CR3_LOAD")
-    access = first(events, "ACCESS")
+    cr3 = first_of(events, "CR3_LOAD")
+    access = first_of(events, "ACCESS")
     who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
-    back = count(events, "RESYNC_FULL") + count(events, "RESYNC_ONLY")
+    back = count_of(events, "RESYNC_FULL") + count_of(events, "RESYNC_ONLY")
     if back and cr3 is not None:
         what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
         return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
@@ -333,7 +333,7 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
         return f"The guest switches to {who}: CR3 = gfn {frame_text(cr3['gfn'])}, {how}.", source
     if access is None:
         return "The guest does nothing visible.", ""
-    how = "the hardware walks the tables" if first(events, "TLB_MISS") is not None else "the TLB knows it"
+    how = "the hardware walks the tables" if first_of(events, "TLB_MISS") is not None else "the TLB knows it"
     return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
 
 
