@@ -1,5 +1,7 @@
 """Single events of the record in words, and the path flags that Xen's trace events carry."""
 
+from typing import Any
+
 import numpy as np
 
 from pagingviz.arch import events as ev
@@ -40,7 +42,22 @@ TRACED = (
     "EMULATE_UNSHADOW_EVTINJ",
     "EMULATE_UNSHADOW_UNHANDLED",
 )
+Sentence = tuple[str, str]  # a sentence, and the function or chapter that its rule comes from
 _LOW = (1 << int(xen.FLAGS_SHIFT)) - 1
+
+
+def first_of(events: np.ndarray, *kinds: str) -> Any:
+    """The first event of any of the kinds, in the order asked for, or None. events: EVENT_DTYPE[n]."""
+    for kind in kinds:
+        found = events[events["kind"] == ev.CODES[kind]]
+        if found.size:
+            return found[0]
+    return None
+
+
+def count_of(events: np.ndarray, kind: str) -> int:
+    """How many of the events are of that kind. events: EVENT_DTYPE[n]."""
+    return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
 
 
 def frame_text(x: int) -> str:

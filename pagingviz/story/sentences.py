@@ -8,32 +8,16 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.reading import shadows
 from pagingviz.scenario.roads import road_of
-from pagingviz.story import migration
-from pagingviz.story.events import TYPES, event_text, frame_text, path_flags
+from pagingviz.story import hypercalls, migration
+from pagingviz.story.events import TYPES, Sentence, count_of, event_text, first_of, frame_text, path_flags
 from pagingviz.timeline.simulation import Simulation
 
 _ACCESS = ("fetch from", "read of", "store to")
 _HOW = {1: "a guess at the direct map", 2: "the L1 shadow of the last hit", 3: "a search of all L1 shadows"}
 
 
-Sentence = tuple[str, str]  # a sentence, and the function or chapter that its rule comes from
-
-
 def _gva(x: Any) -> str:
     return f"{int(x):#x}"
-
-
-def _first(events: np.ndarray, *kinds: str) -> Any:
-    """The first event of any of the kinds, in the order asked for, or None."""
-    for kind in kinds:
-        found = events[events["kind"] == ev.CODES[kind]]
-        if found.size:
-            return found[0]
-    return None
-
-
-def _count(events: np.ndarray, kind: str) -> int:
-    return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
 
 
 def process_name(sim: Simulation, slot: int) -> str:
@@ -62,7 +46,7 @@ def who_runs(sim: Simulation, vcpu: int) -> str:
 
 def sentence(sim: Simulation) -> tuple[str, str]:
     """(what happened in this tick, where the rule comes from): plain words from the event record."""
-    if sim.crashed == xen.HUNG and not _count(sim.events(), "NO_MEMORY"):
+    if sim.crashed == xen.HUNG and not count_of(sim.events(), "NO_MEMORY"):
         text = "The guest hangs: its store needs a leaf split, and the pool lacks the pages; it is repeated for ever."
         return text, "p2m-ept.c: ept_split_super_page"
     if sim.crashed and sim.crashed != xen.HUNG:
@@ -84,23 +68,23 @@ def sentence(sim: Simulation) -> tuple[str, str]:
 
 def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """Operations of the hypervisor outrank whatever the guest did in the same tick."""
-    e = _first(events, "NO_MEMORY")
+    e = first_of(events, "NO_MEMORY")
     if e is not None:
         what = {"peek": "PEEK", "clean": "CLEAN"}[xen.COMMANDS[int(e["detail"])]]
         text = f"{what} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so."
         return text, "paging.c: paging_log_dirty_op"
-    e = _first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
+    e = first_of(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
     if e is None:
         return None
     kind, n = ev.NAMES[int(e["kind"])], int(e["detail"])
     hap = sim.scenario.hap.upper() if road_of(sim.scenario).nested else ""
-    freed = _first(events, "BLOW")
+    freed = first_of(events, "BLOW")
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
         logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
         before = f"{logged} logged pages are marked first, " if logged else ""
         how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
-        search = _first(events, "REVOKE")
+        search = first_of(events, "REVOKE")
         if search is not None:
             taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
             how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
@@ -144,11 +128,11 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = _first(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
+    e = first_of(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
     if e is None:
         return None
     unhook = e["kind"] == ev.CODES["PREALLOC_UNHOOK"]
-    freed = _count(events, "DEMOTE")
+    freed = count_of(events, "DEMOTE")
     what = (
         f"the loaded root gfn {frame_text(e['gfn'])} is unhooked"
         if unhook
@@ -158,22 +142,22 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = _first(events, "FORK")
+    e = first_of(events, "FORK")
     if e is not None:
-        stores = _count(events, "PTE_STORE")
+        stores = count_of(events, "PTE_STORE")
         return (
             f"fork: the child gets its own tables by {stores} table stores; writable pages become copy-on-write.",
             "guest kernel: copy_page_range",
         )
-    e = _first(events, "EXIT")
+    e = first_of(events, "EXIT")
     if e is not None:
-        early = _count(events, "EARLY_UNSHADOW")
+        early = count_of(events, "EARLY_UNSHADOW")
         tail = f"; {early} of its tables are unshadowed at their second zero store" if early else ""
         return (
             f"{process_name(sim, int(e['detail']))} exits: its entries are zeroed and its frames freed{tail}.",
             "guest kernel: zap_pte_range",
         )
-    e = _first(events, "COW_BREAK")
+    e = first_of(events, "COW_BREAK")
     if e is not None:
         copied = int(e["detail"]) != int(e["gfn"])
         how = f"gets its own copy, gfn {frame_text(e['detail'])}" if copied else "is the last user and may write again"
@@ -182,13 +166,13 @@ def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = _first(events, "GP")
+    e = first_of(events, "GP")
     if e is not None:
         if e["gva"]:
             return f"#GP(0): {_gva(e['gva'])} is no canonical address.", "SDM 3.3.7.1: canonical addressing"
         text = f"#GP(0): an entry of the PAE table at gfn {frame_text(e['gfn'])} has a reserved bit set; CR3 keeps its value."
         return text, "SDM 4.4.1: PDPTE registers"
-    e = _first(events, "GUEST_PF")
+    e = first_of(events, "GUEST_PF")
     if e is None:
         return None
     who = who_runs(sim, e["vcpu"])
@@ -201,10 +185,10 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
     )
     if made:
         text += f" and makes {made} page table{'s' if made > 1 else ''}"
-    emulated = _count(events, "EMULATE")
+    emulated = count_of(events, "EMULATE")
     if emulated:
         text += f"; {emulated} table store{'s are' if emulated > 1 else ' is'} emulated"
-    stale = _first(events, "UNSYNC")
+    stale = first_of(events, "UNSYNC")
     if stale is not None:
         text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
     shadowed = road_of(sim.scenario).always_shadows
@@ -213,9 +197,9 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """The exits that the hypervisor handles behind the guest's back."""
-    access = _first(events, "ACCESS")
+    access = first_of(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    found = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    found = hypercalls.tell(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
     if found:
         return found
     return _tell_fixup(events, what) or _tell_nested_exit(events, what) or _tell_protection(events)
@@ -223,11 +207,11 @@ def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
     """A shadow entry that is filled in. what: the access in words."""
-    e = _first(events, "FIXUP")
+    e = first_of(events, "FIXUP")
     if e is None:
         return None
-    made = _count(events, "PROMOTE")
-    dirty = _first(events, "MARK_DIRTY")
+    made = count_of(events, "PROMOTE")
+    dirty = first_of(events, "MARK_DIRTY")
     tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
     splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
     if splinters:
@@ -242,11 +226,11 @@ def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
 
 def _tell_nested_exit(events: np.ndarray, what: str) -> Sentence | None:
     """An exit because of EPT or NPT; of those of one tick the one that matters most. what: the access in words."""
-    e = _first(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
+    e = first_of(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
     if e is None:
         return None
     kind, detail = ev.NAMES[int(e["kind"])], int(e["detail"])
-    n, again = _count(events, kind), _count(events, "NPF_RECALC")
+    n, again = count_of(events, kind), count_of(events, "NPF_RECALC")
     if kind == "PML_FULL":
         text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"
         return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
@@ -269,7 +253,7 @@ def _tell_nested_exit(events: np.ndarray, what: str) -> Sentence | None:
 
 def _tell_protection(events: np.ndarray) -> Sentence | None:
     """A table whose writable mapping is taken away."""
-    e = _first(events, "WRMAP")
+    e = first_of(events, "WRMAP")
     if e is None:
         return None
     text = f"Table gfn {frame_text(e['gfn'])} loses its writable mapping, found by {_HOW[int(e['detail'])]}."
@@ -287,33 +271,6 @@ def _split(events: np.ndarray) -> str:
     return f"; the 1 GiB leaf is split {how}: {int(split['detail'].sum())} pages of the pool"
 
 
-_PIN = (
-    "table gfn {} is no longer pinned: without another use it is no table any more",
-    "table gfn {} and all below it are validated and pinned",
-)
-
-
-def _tell_hypercall(events: np.ndarray) -> Sentence | None:
-    """What a PV guest asks for, and a store to its table that is carried out for it."""
-    e = _first(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
-    if e is None:
-        return None
-    kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
-    if kind == "GRANT_UNMAP":
-        text = f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set."
-        return text, "grant_table.c: gnttab_mark_dirty"
-    if kind == "REFUSED":
-        text = "The hypercall is refused: the entry would give the guest a table to write, or a frame that is not its own."
-        return text, "x86/mm.c: get_page_type"
-    if kind == "PIN":
-        return f"Hypercall: {_PIN[int(e['detail'])].format(gfn)}.", "x86/mm.c: do_mmuext_op"
-    follow = "; its shadow follows" if _first(events, "VALIDATE") is not None else ""
-    if kind == "PTWR":
-        text = f"Store to L1 table gfn {gfn}, which is mapped read-only: validated and carried out by the hypervisor{follow}."
-        return text, "pv/ro-page-fault.c: ptwr_emulated_update"
-    return f"Hypercall: an entry of table gfn {gfn} is validated and stored{follow}.", "x86/mm.c: do_mmu_update"
-
-
 def _with_path(source: str, e: np.void) -> str:
     """The source line with the path flags that Xen's own trace event would carry."""
     return f"{source} · {path_flags(e)}" if path_flags(e) else source
@@ -328,7 +285,7 @@ _UNSHADOWED = {
 
 def _tell_unshadow(events: np.ndarray) -> Sentence | None:
     """A store to a shadowed table that is not emulated: the shadows of the table go instead."""
-    e = _first(events, *_UNSHADOWED)
+    e = first_of(events, *_UNSHADOWED)
     if e is None:
         return None
     text = _UNSHADOWED[ev.NAMES[int(e["kind"])]].format(frame_text(e["gfn"]))
@@ -337,10 +294,10 @@ def _tell_unshadow(events: np.ndarray) -> Sentence | None:
 
 def _tell_unsync(events: np.ndarray) -> Sentence | None:
     """An L1 table goes out of sync."""
-    e, fix = _first(events, "UNSYNC"), _first(events, "FIXUP")
+    e, fix = first_of(events, "UNSYNC"), first_of(events, "FIXUP")
     if e is None:
         return None
-    back = _count(events, "RESYNC_FULL")
+    back = count_of(events, "RESYNC_FULL")
     tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
     text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
     return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
@@ -348,17 +305,17 @@ def _tell_unsync(events: np.ndarray) -> Sentence | None:
 
 def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """A store that the hypervisor carries out itself: slow, fast, or because CR0.WP is 0."""
-    e = _first(events, "EMULATE")
+    e = first_of(events, "EMULATE")
     if e is None:
         return None
     s = sim.machine.sys[0]
-    early = _first(events, "EARLY_UNSHADOW")
+    early = first_of(events, "EARLY_UNSHADOW")
     tail = f"; the second zero in a row: gfn {frame_text(early['gfn'])} is unshadowed early" if early is not None else ""
     gfn = int(e["gfn"])
-    if not s.cr & x86.CR_WP and _first(events, "VALIDATE", "EARLY_UNSHADOW") is None:
+    if not s.cr & x86.CR_WP and first_of(events, "VALIDATE", "EARLY_UNSHADOW") is None:
         text = f"CR0.WP is 0: the kernel's store to the read-only page gfn {gfn:#x} is emulated, the mapping stays read-only."
         return text, _with_path("shadow/multi.c: sh_page_fault, shadow_fault_emulate_wp", e)
-    if _first(events, "SHADOW_FAULT") is not None and _first(events, "GUEST_WALK") is None:
+    if first_of(events, "SHADOW_FAULT") is not None and first_of(events, "GUEST_WALK") is None:
         text = f"Another store to table gfn {gfn:#x}, in the page of the last: emulated at once, without a guest walk{tail}."
         return text, _with_path("shadow/multi.c: sh_page_fault, SHOPT_FAST_EMULATION", e)
     text = f"The guest's store to its page table gfn {gfn:#x} is trapped and emulated{tail}."
@@ -366,20 +323,22 @@ def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
-    cr3 = _first(events, "CR3_LOAD")
-    access = _first(events, "ACCESS")
+    cr3 = first_of(events, "CR3_LOAD")
+    access = first_of(events, "ACCESS")
     who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
-    back = _count(events, "RESYNC_FULL") + _count(events, "RESYNC_ONLY")
+    back = count_of(events, "RESYNC_FULL") + count_of(events, "RESYNC_ONLY")
     if back and cr3 is not None:
         what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
         return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
+    if cr3 is not None and road_of(sim.scenario).paravirtual:
+        return hypercalls.switch(sim, cr3, who)
     if cr3 is not None:
         how = "an exit: its root is pinned at the head of the list" if road_of(sim.scenario).always_shadows else "no exit"
         source = "shadow/multi.c: sh_update_cr3" if road_of(sim.scenario).always_shadows else "SDM 4.10.4"
         return f"The guest switches to {who}: CR3 = gfn {frame_text(cr3['gfn'])}, {how}.", source
     if access is None:
         return "The guest does nothing visible.", ""
-    how = "the hardware walks the tables" if _first(events, "TLB_MISS") is not None else "the TLB knows it"
+    how = "the hardware walks the tables" if first_of(events, "TLB_MISS") is not None else "the TLB knows it"
     return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
 
 

@@ -1,0 +1,54 @@
+"""Sentences that once were wrong, each held against the counters and the state of the machine that it speaks of."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from pagingviz.arch import events as ev
+from pagingviz.reading.translate import translate
+from pagingviz.scenario.scenario import load
+from pagingviz.story.sentences import sentence
+from pagingviz.timeline.simulation import Simulation
+
+ROOT = Path(__file__).parents[2]
+READ = 1
+
+
+def strings(path):
+    """All string literals of a source file as one text."""
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    return " ".join(
+        " ".join(n.value.split()) for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    )
+
+
+def moved(sim, ticks=1):
+    """How much each counter moves in the next ticks."""
+    before = sim.counters()
+    sim.run(ticks)
+    return {name: n - before[name] for name, n in sim.counters().items()}
+
+
+def kinds(sim):
+    return {ev.NAMES[kind] for kind in sim.events()["kind"].tolist()}
+
+
+@pytest.mark.parametrize("tick", [2_000, 3_100])
+def test_second_reading_17_a_pv_switch_is_two_operations_of_a_hypercall(warm, tick):
+    sim = Simulation(load("borrowed"))
+    sim.run(tick)
+    seen = 0
+    while seen < 3:
+        more = moved(sim)
+        text, source = sentence(sim)
+        if "switches to" not in text:
+            continue
+        seen += 1
+        s = sim.machine.sys[0]
+        assert more["calls_to_mmuext_op"] == 2 and more["cr3_loads"] == 1
+        assert (
+            f"NEW_BASEPTR loads gfn {int(s.kroot[0]):#x} " in text
+            and f"NEW_USER_BASEPTR names gfn {int(s.uroot[0]):#x} " in text
+        )
+        assert "no exit" not in text and source == "x86/mm.c: do_mmuext_op"
