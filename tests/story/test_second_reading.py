@@ -52,3 +52,17 @@ def test_second_reading_17_a_pv_switch_is_two_operations_of_a_hypercall(warm, ti
             and f"NEW_USER_BASEPTR names gfn {int(s.uroot[0]):#x} " in text
         )
         assert "no exit" not in text and source == "x86/mm.c: do_mmuext_op"
+
+
+def test_second_reading_18_with_out_of_sync_tables_most_stores_to_tables_are_not_emulated(warm):
+    text = strings("pages/guest_page_tables.py")
+    assert (
+        "go out of sync: it may then be written freely, until the guest loads CR3" in text and "with oos=0 to any table" in text
+    )
+    free, each = (Simulation(load("blackboard").replace(oos=oos)) for oos in (1, 0))
+    for sim in (free, each):
+        sim.run(20_000)
+    free, each = free.counters(), each.counters()
+    assert free["pte_stores"] == each["pte_stores"]
+    assert 10 * free["shadow_fault_emulate_write"] < free["pte_stores"] and free["shadow_unsync"] > 20
+    assert each["shadow_unsync"] == 0 and each["shadow_fault_emulate_write"] > 5 * free["shadow_fault_emulate_write"]
