@@ -66,3 +66,20 @@ def test_second_reading_18_with_out_of_sync_tables_most_stores_to_tables_are_not
     assert free["pte_stores"] == each["pte_stores"]
     assert 10 * free["shadow_fault_emulate_write"] < free["pte_stores"] and free["shadow_unsync"] > 20
     assert each["shadow_unsync"] == 0 and each["shadow_fault_emulate_write"] > 5 * free["shadow_fault_emulate_write"]
+
+
+def test_second_reading_19_with_pml_a_frame_costs_no_exit(warm):
+    page, migration = strings("pages/ept_npt.py"), strings("pagingviz/ui/migration.py")
+    assert (
+        "Without PML a store to a ram_logdirty leaf is an EPT violation" in page
+        and "the processor notes the frame in a log" in page
+    )
+    assert "the processor logs the first store to each frame (PML)" in migration
+    rounds = {}
+    for pml in (0, 1):
+        sim = Simulation(load("rounds").replace(pml=pml))
+        sim.run(10_000)  # a CLEAN: the round before has split what is written
+        rounds[pml] = moved(sim, 4_999) | {"dirty": int(sim.machine.sys[0].dirty_count)}
+    assert rounds[0]["ept_violation"] == rounds[0]["dirty"] > 200 and rounds[0]["pml_logged"] == 0
+    assert rounds[1]["pml_logged"] > 200 and rounds[1]["ept_violation"] == rounds[1]["p2m_split"] < 5
+    assert rounds[1]["pml_full"] == 0, "fewer than 512 were logged"
