@@ -83,3 +83,16 @@ def test_second_reading_19_with_pml_a_frame_costs_no_exit(warm):
     assert rounds[0]["ept_violation"] == rounds[0]["dirty"] > 200 and rounds[0]["pml_logged"] == 0
     assert rounds[1]["pml_logged"] > 200 and rounds[1]["ept_violation"] == rounds[1]["p2m_split"] < 5
     assert rounds[1]["pml_full"] == 0, "fewer than 512 were logged"
+
+
+@pytest.mark.parametrize(("hap", "name"), [("ept", "EPT misconfiguration"), ("npt", "NPF")])
+def test_second_reading_20_after_clean_a_read_under_hap_meets_the_poisoned_root_first(warm, hap, name):
+    assert "the root is poisoned: any access, a read too, first meets" in " ".join(load("combined").notes.split())
+    sim = Simulation(load("combined").replace(road="hap", hap=hap))
+    sim.seek(699)
+    gva = int(sim.events()["gva"][sim.events()["kind"] == ev.ACCESS][-1])
+    assert translate(sim.machine, 0, gva, READ, 1).end.kind == "frame"
+    sim.command("clean")
+    walk = translate(sim.machine, 0, gva, READ, 1)
+    assert (walk.end.kind, walk.end.name) == ("exit", name)
+    assert len(walk.references) == (1 if hap == "ept" else 4), "rights, of which US is one, are tested once the leaf is found"
