@@ -96,3 +96,24 @@ def test_second_reading_20_after_clean_a_read_under_hap_meets_the_poisoned_root_
     walk = translate(sim.machine, 0, gva, READ, 1)
     assert (walk.end.kind, walk.end.name) == ("exit", name)
     assert len(walk.references) == (1 if hap == "ept" else 4), "rights, of which US is one, are tested once the leaf is found"
+
+
+@pytest.mark.parametrize(("hap", "pml"), [("ept", 0), ("ept", 1), ("npt", 0)])
+def test_second_reading_21_what_flushes_the_nested_caches(warm, hap, pml):
+    text = strings("pagingviz/ui/translation.py")
+    assert "on Intel by INVEPT, on AMD by giving the guest another ASID: at ENABLE, CLEAN and OFF, when a logged leaf" in text
+    assert "after every NPF. Resolving an EPT misconfiguration flushes nothing." in text
+    sim = Simulation(load("rounds").replace(hap=hap, pml=pml, do="enable@4000,off@7000"))
+    sim.run(3_990)
+    flushing = {"ENABLE", "CLEAN", "OFF", "EPT_VIOLATION", "PML_FULL", "PML_FLUSH", "HVM_NPF", "NPF_RECALC"}
+    alone, flushed = 0, set()
+    for _ in range(3_500):
+        before = sim.machine.sys[0].npt_gen[0]
+        sim.run(1)
+        found = kinds(sim)
+        changed = sim.machine.sys[0].npt_gen[0] != before
+        assert changed == bool(found & flushing), found
+        flushed |= found & flushing
+        alone += "EPT_MISCONFIG" in found and not changed
+    assert alone > 2 if hap == "ept" else alone == 0
+    assert flushed >= {"ENABLE", "CLEAN", "OFF"} | ({"NPF_RECALC", "HVM_NPF"} if hap == "npt" else {"EPT_VIOLATION"})
