@@ -70,7 +70,7 @@ LEFT_OUT = (
     ),
     _shadow_fault(
         "device memory (MMIO), and the magic entries that make its faults fast",
-        "shadow/multi.c: sh_page_fault, sh_l1e_mmio; SHOPT_FAST_FAULT_PATH",
+        "shadow/multi.c: sh_page_fault; SHOPT_FAST_FAULT_PATH",
         "All memory is RAM: shadow_fault_fast_* and shadow_fault_mmio would always be 0.",
     ),
     _shadow_fault(
@@ -140,7 +140,7 @@ LEFT_OUT = (
     ),
     _bitmap(
         "clearing bits when the physmap changes",
-        "mm/paging.c: paging_mark_pfn_clean",
+        "mm/paging.c: paging_mark_pfn_clean (master)",
         "Nothing is ever removed from the physmap, so no bit goes but by CLEAN.",
     ),
     _bitmap(

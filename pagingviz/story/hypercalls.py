@@ -23,7 +23,7 @@ def tell(events: np.ndarray) -> Sentence | None:
     kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
     if kind == "GRANT_UNMAP":
         text = f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set."
-        return text, "grant_table.c: gnttab_mark_dirty"
+        return text, "grant_table.c: unmap_common, gnttab_mark_dirty"
     if kind == "REFUSED":
         text = "The hypercall is refused: the entry would give the guest a table to write, or a frame that is not its own."
         return text, "x86/mm.c: get_page_type"

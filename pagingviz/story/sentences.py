@@ -233,7 +233,10 @@ def _tell_nested_exit(events: np.ndarray, what: str) -> Sentence | None:
     n, again = count_of(events, kind), count_of(events, "NPF_RECALC")
     if kind == "PML_FULL":
         text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"
-        return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
+        return (
+            f"{text}; the store itself has not happened yet, and is tried again.",
+            "p2m-ept.c: ept_vcpu_flush_pml_buffer (master)",
+        )
     if kind == "EPT_VIOLATION":
         more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
         text = f"{what} hits a read-only EPT leaf: exit, bit {int(e['gfn'])} is set, the leaf is writable again"
@@ -300,7 +303,7 @@ def _tell_unsync(events: np.ndarray) -> Sentence | None:
     back = count_of(events, "RESYNC_FULL")
     tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
     text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
-    return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
+    return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync (master)", fix if fix is not None else e)
 
 
 def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
@@ -329,7 +332,7 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
     back = count_of(events, "RESYNC_FULL") + count_of(events, "RESYNC_ONLY")
     if back and cr3 is not None:
         what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
-        return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
+        return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all (master)"
     if cr3 is not None and road_of(sim.scenario).paravirtual:
         return hypercalls.switch(sim, cr3, who)
     if cr3 is not None:

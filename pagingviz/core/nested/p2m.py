@@ -200,7 +200,7 @@ def pml_flush(s, c, a, vcpu):
     """Mark dirty what the processor has logged for a vCPU, and let it be written freely from now on.
 
     Returns how many entries the log had. There is one TLB flush for all of them (in Xen 4.17 one for each). Source: p2m-ept.c:
-    ept_vcpu_flush_pml_buffer.
+    ept_vcpu_flush_pml_buffer (master).
     """
     first = s.pml_index[vcpu] + ONE  # the index has wrapped below slot 0 when the log is full
     for k in range(first, x86.PML_ENTRIES):
