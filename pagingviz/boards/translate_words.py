@@ -168,7 +168,7 @@ def then(walk: Walk) -> tuple[str, str]:
     if end.kind == "fault":
         if road == "pv":
             text = "The #PF comes to Xen, which finds nothing to mend and passes it on to the guest's kernel."
-            return text, "x86/traps.c: do_page_fault"
+            return text, "x86/traps.c: do_page_fault (4.17)"
         return "The #PF goes to the guest's kernel without an exit: the hypervisor hears nothing of it.", "SDM 4.7"
     return _exit(walk)
 
@@ -179,7 +179,7 @@ def _exit(walk: Walk) -> tuple[str, str]:
     if end.name == "shadow page fault":
         return _shadow_exit(walk)
     if end.name == "page-modification log full":
-        return f"Xen marks the 512 logged pages and empties the log; {again}.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
+        return f"Xen marks the 512 logged pages and empties the log; {again}.", "p2m-ept.c: ept_vcpu_flush_pml_buffer (master)"
     ref = next((ref for ref in reversed(walk.references) if ref.dimension == "nested" and ref.number <= end.at), None)
     waits = any(pending(walk, x) for x in walk.references if x.dimension == "nested" and x.gfn == end.gfn)
     if waits and not m.sys[0].npt:

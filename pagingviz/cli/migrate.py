@@ -21,12 +21,16 @@ def add(commands: Any) -> None:
 def command(options: argparse.Namespace) -> int:
     """Migrate once, or with --compare once on each road; returns 1 when what arrives differs, else 0."""
     described, files = scenario(options)
-    from pagingviz.experiments import migrations  # loads numba: not before the options are known to be good
+    # They load numba: not before the options are known to be good.
+    from pagingviz.experiments import migrations
+    from pagingviz.work.programs import Programs
 
+    told = list(Programs(described, files).told)
     if options.compare:
         rows = migrations.side_by_side(described, files)
-        print(json.dumps({"schema": SCHEMA, "roads": rows}, indent=1) if options.json else "\n".join(migrations.compared(rows)))
+        report = {"schema": SCHEMA, "told": told, "roads": rows}
+        print(json.dumps(report, indent=1) if options.json else "\n".join([*told, *migrations.compared(rows)]))
         return 0 if all(row.get("destination_equals_source", True) for row in rows) else 1
-    report = {"schema": SCHEMA, **migrations.report(migrations.migrate(described, files))}
-    print(json.dumps(report, indent=1) if options.json else "\n".join(migrations.lines(report)))
+    report = {"schema": SCHEMA, "told": told, **migrations.report(migrations.migrate(described, files))}
+    print(json.dumps(report, indent=1) if options.json else "\n".join([*told, *migrations.lines(report)]))
     return 0 if report["destination_equals_source"] else 1

@@ -56,6 +56,9 @@ _pv_types = _at("core/pv/updates", "guest-tables", "machine")
 _migration = _at("migration/run", "source")
 _wire = _at("migration/wire", "source")
 _first_touches = _at("migration/touch", "source")
+_guest_memory = _at("scenario/frames", "ept-npt", "source")
+_remus = _at("migration/remus", "source")
+_policy = _at("migration/policy", "source")
 
 LEFT_OUT = (
     _page_walk(
@@ -70,7 +73,7 @@ LEFT_OUT = (
     ),
     _shadow_fault(
         "device memory (MMIO), and the magic entries that make its faults fast",
-        "shadow/multi.c: sh_page_fault, sh_l1e_mmio; SHOPT_FAST_FAULT_PATH",
+        "shadow/multi.c: sh_page_fault; SHOPT_FAST_FAULT_PATH",
         "All memory is RAM: shadow_fault_fast_* and shadow_fault_mmio would always be 0.",
     ),
     _shadow_fault(
@@ -128,6 +131,56 @@ LEFT_OUT = (
         "mm/p2m-ept.c: ept_set_entry; mm/p2m.c: p2m_change_type_range",
         "No ballooning, paging, sharing or device memory: the p2m changes by log-dirty only, a pending superpage as a whole.",
     ),
+    _p2m(
+        "a changed memory type of a range (MTRR, a passed-through device), which poisons entries without a new p2m type",
+        "p2m.c: p2m_memory_type_changed; p2m-ept.c: ept_memory_type_changed",
+        "All RAM is write-back for ever: an entry is misconfigured only because its type must be computed anew.",
+    ),
+    _p2m(
+        "two vCPUs that meet the same misconfiguration at the same instant",
+        "p2m-ept.c: ept_handle_misconfig (ept_spurious_misconfig)",
+        "The second one would find nothing left to do and try again; here vCPUs take turns, so each exit finds its work.",
+    ),
+    _p2m(
+        "a guest that is itself a hypervisor",
+        "hap/nested_hap.c: nestedhvm_hap_nested_page_fault",
+        "There is one guest below Xen and none below the guest: never three translations, and no second set of nested tables.",
+    ),
+    _p2m(
+        "rights that a monitor takes from single frames, and several views of one guest's memory (altp2m)",
+        "mm/mem_access.c: p2m_mem_access_check; p2m.h: p2m_altp2m_get_or_propagate",
+        "A leaf's rights follow from its p2m type alone, and all vCPUs of a guest use the same nested tables.",
+    ),
+    _p2m(
+        "nested tables that the IOMMU walks too",
+        "xen/iommu.h: iommu_use_hap_pt",
+        "No device writes memory by itself through these tables, and no change of an entry has to be told to an IOMMU.",
+    ),
+    _guest_memory(
+        "holes in a guest's memory: the video memory, device memory below 4 GiB, and frame numbers above its RAM",
+        "xg_dom_x86.c: meminit_hvm; xg_sr_save.c: write_batch (XEN_DOMCTL_PFINFO_XTAB)",
+        "Frames 0 to the last are all RAM: p2m_size is the number of frames, and a migration meets no page of an invalid type.",
+    ),
+    _pv_types(
+        "page-table isolation of PV guests (XPTI) and their PCIDs",
+        "pv/domain.c: pv_domain_initialise; flushtlb.c: switch_cr3_cr4",
+        "The hardware walks a PV guest's root itself and no copy of it, so no root has to be brought up to date at an exit.",
+    ),
+    _tlb(
+        "a TLB of its own for instructions",
+        "SDM vol. 3, 4.10.2",
+        "Fetches and data share one TLB of two levels, so a program's code takes room from its data.",
+    ),
+    _tlb(
+        "a processor without VPID or ASID",
+        "hvm/asid.c: hvm_asid_handle_vmenter",
+        "The TLB is taken to know whose an entry is: an exit and the entry after it flush nothing, as with VPID or ASID.",
+    ),
+    _loop(
+        "the hypervisor's own mappings of the frames that it works on (its map cache)",
+        "x86/domain_page.c: map_domain_page",
+        "Xen reads and writes guest frames at no cost here, and a stale mapping of its own cannot occur.",
+    ),
     _pv_types(
         "linear (self) maps, superpages and foreign frames of PV guests, and the slots of an L4 that are Xen's own",
         "x86/mm.c: get_page_from_l1e, define_get_linear_pagetable, init_xen_l4_slots",
@@ -140,7 +193,7 @@ LEFT_OUT = (
     ),
     _bitmap(
         "clearing bits when the physmap changes",
-        "mm/paging.c: paging_mark_pfn_clean",
+        "mm/paging.c: paging_mark_pfn_clean (master)",
         "Nothing is ever removed from the physmap, so no bit goes but by CLEAN.",
     ),
     _bitmap(
@@ -149,7 +202,7 @@ LEFT_OUT = (
         "A frame is marked for the guest's stores, the A/D bits set for it, Xen's own stores, grants that end, and devices.",
     ),
     _tlb(
-        "global pages, PCID and VPID, entries of their own for large pages",
+        "global pages, PCID, entries of their own for large pages",
         "SDM vol. 3, 4.10.1 and 4.10.2",
         "Every CR3 load empties the TLB, and it holds a superpage in pieces of 4 KiB.",
     ),
@@ -197,6 +250,26 @@ LEFT_OUT = (
         "post-copy's waits at the very access that waits",
         "QEMU docs/devel/migration/postcopy.rst; userfaultfd",
         "What a stretch of the guest's work touched is fetched at its end, and the waits are added up there.",
+    ),
+    _remus(
+        "the buffer that holds back what the guest sends until the backup has confirmed, and the mirroring of its disks",
+        "light/libxl_remus.c: libxl__remus_setup",
+        "The guest has no network and no disk: what a checkpoint costs a client, who waits for the confirmation, is not seen.",
+    ),
+    _remus(
+        "COLO: two running copies of a guest whose answers are compared",
+        "light/libxl_colo_save.c: libxl__colo_save_setup",
+        "The backup never runs beside the primary, and checkpoints come at fixed intervals.",
+    ),
+    _policy(
+        "QEMU's dirty limit, which slows down each vCPU to a page rate of its own",
+        "QEMU system/dirtylimit.c",
+        "Auto-converge takes the same share of time from all vCPUs, also from those that dirty nothing.",
+    ),
+    _migration(
+        "the second sending of all memory that tests the first (xl migrate --debug)",
+        "xg_sr_save.c: verify_frames",
+        "The destination's memory is compared with the source's by the model itself, outside of the stream and at no cost.",
     ),
     _migration(
         "the destination's own machine after the resume",

@@ -2,7 +2,9 @@
 
 A citation is the end of a path with what stands after it (`mm/shadow/common.c (shadow_alloc, shadow_free)`), a section of a
 processor manual (`SDM vol. 3, 4.5`), or authors and a year. A name after a path is a function where it has an underscore; a `*`
-in it stands for any characters. Run as a program it prints what is not in the list; the exit code is 1 if there is any.
+in it stands for any characters. A function of Xen is claimed to be in that file in both versions, 4.17 and master, unless the
+citation says in which: `oos.c: sh_unsync (master)` or `oos.c (sh_unsync, master)`. Run as a program it prints what is
+not in the list; the exit code is 1 if there is any.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent
+VERSIONS = ("4.17", "master")  # of Xen
 _HEAD = re.compile(r"### (\d+)\. (.+)")
 _ITEM = re.compile(r"- ([\w.]+): (.+)")
 _FILE = re.compile(r"(?<![\w/.-])((?:[\w-]+/)*[\w-]+\.(?:c|h|rst|pandoc))\b(?!\()")
@@ -30,28 +33,44 @@ _PAPER = re.compile(r"[A-Z][a-z]+(?:(?:, [A-Z][a-z]+)* and [A-Z][a-z]+|(?: et al
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of the list. names: the functions or sections that it lists; text: what it is good for."""
+    """One entry of the list. names: the functions or sections that it lists; text: what it is good for.
+
+    only: of names that stand in one version of Xen's file only, that version; used: names that the file does not define.
+    """
 
     number: int
     title: str
     names: frozenset[str]
     text: str
+    only: Mapping[str, str]
+    used: frozenset[str]
 
 
 @functools.cache
 def sources() -> tuple[Source, ...]:
     """All sources in the order of their numbers."""
-    found: list[tuple[int, str, set[str], list[str]]] = []
-    for line in (HERE / "sources.md").read_text("utf-8").splitlines():
-        if head := _HEAD.fullmatch(line):
-            found.append((int(head[1]), head[2], set(), []))
-        elif line.startswith("## "):
-            continue
-        elif found and (item := _ITEM.fullmatch(line)):
-            found[-1][2].update(re.findall(r"`([^`]+)`", item[2]) or [item[1]])
-        elif found:
-            found[-1][3].append(line)
-    return tuple(Source(number, title, frozenset(names), " ".join(text)) for number, title, names, text in found)
+    lines = (HERE / "sources.md").read_text("utf-8").splitlines()
+    heads = [n for n, line in enumerate(lines) if _HEAD.fullmatch(line)]
+    return tuple(_source(lines[n:end]) for n, end in zip(heads, [*heads[1:], len(lines)], strict=True))
+
+
+def _source(lines: list[str]) -> Source:
+    """One source from its lines, the heading first."""
+    head = _HEAD.fullmatch(lines[0])
+    assert head
+    names: set[str] = set()
+    only: dict[str, str] = {}
+    used: set[str] = set()
+    text = []
+    for line in lines[1:]:
+        if item := _ITEM.fullmatch(line):
+            listed = re.findall(r"`([^`]+)`", item[2])
+            names.update(listed or [item[1]])
+            only.update(dict.fromkeys(listed, item[1]) if item[1] in VERSIONS else {})
+            used.update(listed if item[1] == "used" else [])
+        elif not line.startswith("## "):
+            text.append(line)
+    return Source(int(head[1]), head[2], frozenset(names), " ".join(text), only, frozenset(used))
 
 
 def of_file(path: str, names: list[str]) -> list[Source]:
@@ -71,6 +90,8 @@ def problem(text: str) -> Iterator[str]:
         if len(fits) != 1:
             what = f"{match[1]}: {', '.join(names)}" if names else match[1]
             yield f"{what} is in {len(fits)} sources"
+        else:
+            yield from _of_another_version(match[1], fits[0], names, _claim(rest))
     for manual, sections in _MANUAL.findall(text):
         for section in re.findall(r"\d+(?:\.\d+)+", sections):
             if not any(f"({manual})" in source.title and section in source.names for source in sources()):
@@ -78,6 +99,22 @@ def problem(text: str) -> Iterator[str]:
     for paper in _PAPER.findall(text):
         if not any(f"`{paper.strip()}" in source.text for source in sources()):
             yield f"{paper} is in no source"
+
+
+def _of_another_version(path: str, source: Source, names: list[str], claim: str) -> Iterator[str]:
+    """One sentence for each name that is not in the version that its citation claims, "" for both."""
+    for name in names:
+        wrong = {source.only[full] for full in fnmatch.filter(source.only, name)} - {claim}
+        if claim == "both" and len(wrong) == len(VERSIONS):
+            continue  # a pattern that means different functions in each
+        if wrong:
+            yield f"{path}: {name} is in {' and '.join(sorted(wrong))} only, which the citation does not say"
+
+
+def _claim(rest: str) -> str:
+    """The version that a citation claims: "4.17", "master", or "both". rest: the text after the file."""
+    after = re.split(r"[;)]|\. ", rest)[0]
+    return next((version for version in VERSIONS if re.search(rf"\b{re.escape(version)}\b", after)), "both")
 
 
 def _names(rest: str) -> list[str]:

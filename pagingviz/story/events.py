@@ -42,6 +42,7 @@ TRACED = (
     "EMULATE_UNSHADOW_EVTINJ",
     "EMULATE_UNSHADOW_UNHANDLED",
 )
+Sentence = tuple[str, str]  # a sentence, and the function or chapter that its rule comes from
 _LOW = (1 << int(xen.FLAGS_SHIFT)) - 1
 
 

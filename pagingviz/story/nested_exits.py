@@ -54,7 +54,7 @@ def turn(sim: Simulation, events: np.ndarray, what: str) -> Sentence | None:
     bit = f"bit {int(e['gfn'])} is set" if sim.machine.sys[0].log_dirty else "log-dirty is off, so no bit is set"
     if kind == "PML_FULL":
         text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"
-        return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
+        return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer (master)"
     if kind == "EPT_VIOLATION":
         more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
         text = f"{what} hits a read-only EPT leaf: exit, {bit}, the leaf is writable again"

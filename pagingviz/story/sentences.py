@@ -8,15 +8,12 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.reading import shadows
 from pagingviz.scenario.roads import road_of
-from pagingviz.story import migration, nested_exits
-from pagingviz.story.events import TYPES, count_of, event_text, first_of, frame_text, path_flags
+from pagingviz.story import hypercalls, migration, nested_exits
+from pagingviz.story.events import TYPES, Sentence, count_of, event_text, first_of, frame_text, path_flags
 from pagingviz.timeline.simulation import Simulation
 
 _ACCESS = ("fetch from", "read of", "store to")
 _HOW = {1: "a guess at the direct map", 2: "the L1 shadow of the last hit", 3: "a search of all L1 shadows"}
-
-
-Sentence = tuple[str, str]  # a sentence, and the function or chapter that its rule comes from
 
 
 def _gva(x: Any) -> str:
@@ -207,7 +204,7 @@ def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """The exits that the hypervisor handles behind the guest's back."""
     access = first_of(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    found = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    found = hypercalls.tell(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
     if found:
         return found
     return _tell_fixup(events, what) or nested_exits.turn(sim, events, what) or _tell_protection(events)
@@ -241,33 +238,6 @@ def _tell_protection(events: np.ndarray) -> Sentence | None:
     return text, "common.c: sh_remove_write_access"
 
 
-_PIN = (
-    "table gfn {} is no longer pinned: without another use it is no table any more",
-    "table gfn {} and all below it are validated and pinned",
-)
-
-
-def _tell_hypercall(events: np.ndarray) -> Sentence | None:
-    """What a PV guest asks for, and a store to its table that is carried out for it."""
-    e = first_of(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
-    if e is None:
-        return None
-    kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
-    if kind == "GRANT_UNMAP":
-        text = f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set."
-        return text, "grant_table.c: gnttab_mark_dirty"
-    if kind == "REFUSED":
-        text = "The hypercall is refused: the entry would give the guest a table to write, or a frame that is not its own."
-        return text, "x86/mm.c: get_page_type"
-    if kind == "PIN":
-        return f"Hypercall: {_PIN[int(e['detail'])].format(gfn)}.", "x86/mm.c: do_mmuext_op"
-    follow = "; its shadow follows" if first_of(events, "VALIDATE") is not None else ""
-    if kind == "PTWR":
-        text = f"Store to L1 table gfn {gfn}, which is mapped read-only: validated and carried out by the hypervisor{follow}."
-        return text, "pv/ro-page-fault.c: ptwr_emulated_update"
-    return f"Hypercall: an entry of table gfn {gfn} is validated and stored{follow}.", "x86/mm.c: do_mmu_update"
-
-
 def _with_path(source: str, e: np.void) -> str:
     """The source line with the path flags that Xen's own trace event would carry."""
     return f"{source} · {path_flags(e)}" if path_flags(e) else source
@@ -297,7 +267,7 @@ def _tell_unsync(events: np.ndarray) -> Sentence | None:
     back = count_of(events, "RESYNC_FULL")
     tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
     text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
-    return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
+    return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync (master)", fix if fix is not None else e)
 
 
 def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
@@ -326,7 +296,9 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
     back = count_of(events, "RESYNC_FULL") + count_of(events, "RESYNC_ONLY")
     if back and cr3 is not None:
         what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
-        return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
+        return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all (master)"
+    if cr3 is not None and road_of(sim.scenario).paravirtual:
+        return hypercalls.switch(sim, cr3, who)
     if cr3 is not None:
         how = "an exit: its root is pinned at the head of the list" if road_of(sim.scenario).always_shadows else "no exit"
         source = "shadow/multi.c: sh_update_cr3" if road_of(sim.scenario).always_shadows else "SDM 4.10.4"

@@ -194,8 +194,13 @@ def _storm(sim: Simulation) -> str:
     if road.nested:
         how = (
             "ENABLE and each CLEAN write the **root** of the nested tables alone (one entry for 512 GiB). The poison sinks "
-            "as the guest walks: a misconfiguration for each table of leaves (NPT: a recalculation for each leaf), "
-            "then one exit for the first store to each frame."
+            "as the guest walks: a misconfiguration for each table of leaves (NPT: a recalculation for each leaf), then "
+        )
+        how += (
+            "the processor logs the first store to each frame (PML), and one exit empties 512 entries of the log; a superpage "
+            "still costs an exit at its first store, which splits it."
+            if sim.scenario.pml
+            else "one exit for the first store to each frame."
         )
     else:
         how = (

@@ -107,8 +107,13 @@ def _upload(visit: Visit) -> None:
         if file is not None:
             visit.upload(file.getvalue(), file.name)
 
-    about = "A trace in the format of the shipped ones; it stays on this server only while you visit."
-    st.file_uploader("Your own program (.npz)", key=key, on_change=take, help=about)
+    about = (
+        "A trace in the format of the shipped ones, or the text that valgrind's tool lackey prints with --trace-mem=yes; it "
+        "stays on this server only while you visit."
+    )
+    st.file_uploader("Your own program (.npz, or lackey's text)", key=key, on_change=take, help=about)
+    for sentence in visit.player.sim.work.told if visit.player else ():
+        st.caption(sentence)
 
 
 def _commands(visit: Visit, mark: int) -> None:

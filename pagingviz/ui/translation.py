@@ -309,9 +309,10 @@ def _caches(walks: Mapping[str, Walk | str]) -> None:
             ]
         )
         st.caption(
-            "MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of the"
-            " TLB and every paging-structure entry; both leave the nested ones, which go when the hypervisor flushes (INVEPT),"
-            " as it does after each change of EPT or NPT."
+            "MOV CR3 empties the TLB and the paging-structure caches; INVLPG drops one page of the TLB and every "
+            "paging-structure entry; both leave the nested ones. These go when the hypervisor flushes, on Intel by INVEPT, on "
+            "AMD by giving the guest another ASID: at ENABLE, CLEAN and OFF, when a logged leaf has become writable, when a "
+            "page-modification log was emptied, and after every NPF. Resolving an EPT misconfiguration flushes nothing."
         )
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from pagingviz.arch import operation
-from pagingviz.arch.linux import LOWMEM_BASE
 from pagingviz.arch.state import ZONE_SLACK
 from pagingviz.arch.words import U
 from pagingviz.scenario.fields import MAX_FRAMES, Generator, ScenarioError
@@ -24,6 +23,7 @@ from pagingviz.scenario.frames import kernel_tables
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario, shipped_traces
 from pagingviz.work import generators as kernels
+from pagingviz.work.placing import place
 from pagingviz.work.tracefile import Trace, open_trace, read_trace
 from pagingviz.work.work import ProcessSpec, Shown
 
@@ -49,20 +49,10 @@ def shipped(name: str) -> Trace:
 def find_trace(name: str, files: Mapping[str, bytes]) -> Trace:
     """The recorded program of that shipped name, or of that sha256 among `files`."""
     if name in files:
-        return open_trace(files[name], name)
+        return open_trace(files[name], f"file {name[:8]}…")  # was read under its own name already, which may be forgotten
     if name in shipped_traces():
         return shipped(name)
     raise ScenarioError(f"The trace with sha256 {name} is not on this server: please give its file again.")
-
-
-def fold(pages: np.ndarray, name: str) -> np.ndarray:
-    """Ascending vpns of a 64-bit program moved below 3 GiB: neighbours stay neighbours, gaps shrink by whole 4 MiB."""
-    gaps = np.diff(pages, prepend=U(0))
-    gaps = np.where(gaps < 2048, gaps, U(1024) + gaps % U(1024))
-    folded = np.cumsum(gaps, dtype=np.uint64)
-    if folded.size and folded[-1] >= LOWMEM_BASE >> 12:
-        raise ScenarioError(f"The program {name} is too large for the 3 GiB of a 32-bit process: use guest=hvm64.")
-    return folded
 
 
 def _zone(tables: int) -> int:
@@ -72,6 +62,7 @@ def _zone(tables: int) -> int:
 class Programs:
     """The operations of `scenario` (a Work); `files` holds the bytes of uploaded traces by sha256.
 
+    told: sentences about what of the recorded programs was left out or lies at other addresses than recorded.
     Raises ScenarioError when a trace is missing or bad, or when the guest has too few frames for all pages.
     """
 
@@ -84,6 +75,7 @@ class Programs:
     def __init__(self, scenario: Scenario, files: Mapping[str, bytes] | None = None) -> None:
         self.scenario, self.levels = scenario, scenario.guest_levels
         self.processes: list[ProcessSpec] = []
+        self.told: tuple[str, ...] = ()
         self._entries: list[_Entry] = []
         vcpus = scenario.vcpus
         self._turns = [[entry for entry in scenario.turns if entry % vcpus == vcpu] for vcpu in range(vcpus)]
@@ -147,7 +139,8 @@ class Programs:
 
     def _add_trace(self, name: str, trace: Trace) -> None:
         slot = len(self.processes)
-        pages = trace.pages if self.scenario.guest == "hvm64" else fold(trace.pages, name)
+        pages, moved = (trace.pages, "") if self.scenario.guest == "hvm64" else place(trace.pages, trace.name)
+        self.told += tuple(text for text in (trace.told, moved) if text)
         self.processes.append(ProcessSpec(trace.name, name, pages, trace.writable, trace.executable, trace.events.size, True))
         page_op = pages << operation.OP_VPN_SHIFT | U(slot) << operation.OP_PROC_SHIFT
         page_op |= trace.writable * operation.OP_VMA_W | trace.executable * operation.OP_VMA_X

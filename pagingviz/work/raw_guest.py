@@ -47,6 +47,7 @@ class RawWork:
     """
 
     slots, hap_pool = 0, 0
+    told: tuple[str, ...] = ()
     processes: tuple[ProcessSpec, ...] = ()
     small_chunks: Collection[int] = ()
     need_frames = 0  # there is state for every frame

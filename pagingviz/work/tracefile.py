@@ -1,7 +1,7 @@
-"""Reading recorded programs from .npz files that may come from anybody (npz.py says how that is safe).
+"""Reading recorded programs from files that may come from anybody: .npz (npz.py says how that is safe), or lackey's text.
 
-A trace (made with valgrind's lackey, reduced to pages) holds `pages` u64, `page` u16, `kind` u8, `count` u16 or u32 and
-an optional `meta` text.
+A trace in an .npz (made with valgrind's lackey, reduced to pages) holds `pages` u64, `page` u16, `kind` u8, `count` u16 or u32
+and an optional `meta` text.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pagingviz.scenario.fields import ScenarioError, quote
+from pagingviz.work import lackey
 from pagingviz.work.npz import read_arrays
 
 MAX_EVENTS = 1 << 25
@@ -28,7 +29,8 @@ class Trace:
     """A recorded program. Arrays are read-only.
 
     pages: u64 (n,), ascending virtual page numbers; writable, executable: bool (n,), whether ever written or fetched;
-    events: u64 (m,), (count-1)<<32 | index into pages<<8 | kind, in order; accesses: sum of the counts.
+    events: u64 (m,), (count-1)<<32 | index into pages<<8 | kind, in order; accesses: sum of the counts; told: the sentence
+    about what of the file was left out, "" when it is all there.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Trace:
     executable: np.ndarray
     events: np.ndarray
     accesses: int
+    told: str = ""
 
 
 def fingerprint(data: bytes) -> str:
@@ -61,17 +64,35 @@ def open_trace(data: bytes, label: str) -> Trace:
 
 
 def read_trace(data: bytes, label: str) -> Trace:
-    """Check and unpack the bytes of an .npz, called `label` in errors. Raises ScenarioError when it is not a trace."""
+    """Check and unpack the bytes of an .npz or of a text by lackey, called `label` in errors.
+
+    Accesses outside the user half of the address space, as to the vsyscall page, are left out: `told` says how many. Raises
+    ScenarioError when the bytes are no trace.
+    """
     bad = f"The trace file {quote(label)}"
-    arrays = read_arrays(data, bad, "a trace", tuple(_REQUIRED), ("meta",))
-    for name, allowed in _REQUIRED.items():
-        array = arrays[name]
-        if array.dtype.str.lstrip("<|") not in allowed or array.ndim != 1:
-            wanted = " or ".join(_WORDS[code] for code in allowed)
-            raise ScenarioError(f"{bad} must hold '{name}' as a list of {wanted}, not {array.dtype} {array.shape}.")
+    if lackey.is_text(data):
+        arrays = lackey.read(data, bad)
+    else:
+        arrays = read_arrays(data, bad, "a trace", tuple(_REQUIRED), ("meta",))
+        _check_types(arrays, bad)
     meta = _meta(arrays.get("meta"), bad)
     pages, page, kind, count = (arrays[name] for name in _REQUIRED)
     _check(pages, page, kind, count, meta, bad)
+    given = meta.get("name")
+    name = given if isinstance(given, str) and given.isprintable() and 0 < len(given) <= 32 else label[:32]
+    stay = int(np.searchsorted(pages, np.uint64(MAX_VPN)))
+    told = ""
+    if stay < pages.size:
+        told = _left_out(name, pages[stay:], count[page >= stay], int(count.sum(dtype=np.uint64)))
+        inside = page < stay
+        if not inside.any():
+            raise ScenarioError(f"{bad} has no access in a program's half of the address space.")
+        pages, page, kind, count = pages[:stay], page[inside], kind[inside], count[inside]
+    return _packed(name, pages, page, kind, count, told)
+
+
+def _packed(name: str, pages: np.ndarray, page: np.ndarray, kind: np.ndarray, count: np.ndarray, told: str) -> Trace:
+    """The checked arrays as a Trace."""
     events = count.astype(np.uint64)
     accesses = int(events.sum())
     events -= np.uint64(1)
@@ -82,18 +103,26 @@ def read_trace(data: bytes, label: str) -> Trace:
     flags = np.zeros((3, pages.size), bool)
     for value in range(3):
         flags[value, page[kind == value]] = True
-    given = meta.get("name")
-    trace = Trace(
-        name=given if isinstance(given, str) and given.isprintable() and 0 < len(given) <= 32 else label[:32],
-        pages=pages.copy(),
-        writable=flags[2].copy(),
-        executable=flags[0].copy(),
-        events=events,
-        accesses=accesses,
-    )
+    trace = Trace(name, pages.copy(), flags[2].copy(), flags[0].copy(), events, accesses, told)
     for read_only in (trace.pages, trace.writable, trace.executable, trace.events):
         read_only.flags.writeable = False
     return trace
+
+
+def _left_out(name: str, outside: np.ndarray, count: np.ndarray, total: int) -> str:
+    """The sentence about accesses outside the user half. outside: u64 vpns; count: accesses of each event there."""
+    n, first = int(count.sum(dtype=np.uint64)), int(outside[0])
+    where = f"page {first:#x}" if outside.size == 1 else f"{outside.size:,} pages, the lowest {first:#x}"
+    are = "is left out: it lies" if n == 1 else "are left out: they lie"
+    return f"{name}: {n:,} of {total:,} accesses {are} outside the user half of the address space ({where})."
+
+
+def _check_types(arrays: dict[str, np.ndarray], bad: str) -> None:
+    for name, allowed in _REQUIRED.items():
+        array = arrays[name]
+        if array.dtype.str.lstrip("<|") not in allowed or array.ndim != 1:
+            wanted = " or ".join(_WORDS[code] for code in allowed)
+            raise ScenarioError(f"{bad} must hold '{name}' as a list of {wanted}, not {array.dtype} {array.shape}.")
 
 
 def _meta(meta: np.ndarray | None, bad: str) -> dict:
@@ -116,8 +145,6 @@ def _check(pages: np.ndarray, page: np.ndarray, kind: np.ndarray, count: np.ndar
         raise ScenarioError(f"{bad} has {page.size} events; at most {MAX_EVENTS} are read.")
     if (pages[1:] <= pages[:-1]).any():
         raise ScenarioError(f"{bad} has 'pages' that are not sorted and different.")
-    if pages[-1] >= MAX_VPN:
-        raise ScenarioError(f"{bad} has page {int(pages[-1]):#x}, outside a program's half of the address space.")
     if page.max() >= pages.size:
         raise ScenarioError(f"{bad} has an event on page number {page.max()}, but only {pages.size} pages.")
     if kind.max() > 2:

@@ -50,6 +50,10 @@ class Work(Demand, Protocol):
         """The process slots; none in a guest given entry by entry."""
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """Sentences: what of the recorded programs was left out, or lies at other addresses than recorded."""
+
+    @property
     def slots(self) -> int:
         """Number of process slots."""
 

@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE
 
 TRACES = Path(pagingviz.__file__).parent / "work/traces"
 ROOT = Path(__file__).parents[2]
-KEYS = {"schema", "scenario", "road", "seed", "ticks", "crashed", "counters", "digest", "guest", "log_dirty"}
+KEYS = {"schema", "scenario", "road", "seed", "ticks", "told", "crashed", "counters", "digest", "guest", "log_dirty"}
 
 
 @pytest.fixture
@@ -105,6 +105,15 @@ def test_guest_is_equal_on_all_roads(report, name):
     assert [result["road"] for result in results] == ["bare", "shadow", "hap"]
     assert results[0]["guest"] == results[1]["guest"] == results[2]["guest"]
     assert len({result["digest"] for result in results}) == 3
+
+
+def test_second_reading_15_and_16_the_output_tells_what_of_a_trace_is_moved_or_left_out(cli, tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(b" S 00602264,1\n L ffffffffff600000,8\n S 1ffefff000,8\n")
+    code, out, err = cli("run", "blackboard", "--set", f"trace={path}", "--set", "guest=pae", "--set", "order=", "--ticks", 10)
+    assert (code, err) == (0, "")
+    assert "…: 1 of 3 accesses is left out" in out and "so 1 of its 2 pages lies elsewhere than recorded" in out
+    assert "left out" not in cli("run", "blackboard", "--ticks", 10)[1]
 
 
 def test_run_is_deterministic_and_the_seed_counts(report):

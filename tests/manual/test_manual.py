@@ -209,7 +209,7 @@ def test_a_citation_that_is_in_no_source_is_found(citation):
 @pytest.mark.parametrize(
     "citation",
     [
-        "Xen mm/shadow/set.c (shadow_set_l1e ... l4e), multi.c (sh_unhook_*_mappings), oos.c (oos_fixup_add)",
+        "Xen mm/shadow/set.c (shadow_set_l1e ... l4e), multi.c (sh_unhook_*_mappings), oos.c (oos_fixup_add, master)",
         "hvm.c: hvm_emulate_write",
         "SDM vol. 3, 4.3 to 4.8; APM vol. 2, 15.25",
         "Hines, Deshpande and Gopalan 2009 (prepaging)",

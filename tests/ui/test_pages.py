@@ -48,6 +48,13 @@ def test_a_page_shows_its_title_its_sentence_and_the_engine_s_numbers(page, expe
 
 
 @pytest.mark.slow
+def test_second_reading_15_the_sidebar_tells_what_of_a_program_is_moved(warm):
+    said = "so 1 of its 108 pages lies elsewhere than recorded"
+    told = {guest: [text.value for text in visit(guest=guest).caption if said in text.value] for guest in ("pae", "hvm64")}
+    assert len(told["pae"]) == 1 and told["hvm64"] == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ["bare", "pv", "hap"])
 @pytest.mark.parametrize("page", TITLES)
 def test_every_page_on_every_road(warm, road, page):

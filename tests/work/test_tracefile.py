@@ -17,6 +17,8 @@ from pagingviz.work.programs import Programs, find_trace
 from pagingviz.work.tracefile import fingerprint, open_trace, read_trace
 from tests.work.tracefiles import good, npz, zipped
 
+FETCH, READ, WRITE = 0, 1, 2
+
 
 def npy(array):
     """Bytes of a .npy."""
@@ -240,9 +242,7 @@ def test_wrong_types(name, array):
         ({"page": np.array([0, 1, 3, 1], np.uint16)}, "event on page number 3, but only 3 pages"),
         ({"pages": np.array([2, 1, 3], np.uint64)}, "not sorted"),
         ({"pages": np.array([1, 1, 3], np.uint64)}, "not sorted"),
-        ({"pages": np.array([1, 2, 1 << 35], np.uint64)}, "half of the address space"),
-        ({"pages": np.array([1, 2, 0xFFFF800000000], np.uint64)}, "half of the address space"),
-        ({"pages": np.array([1, 2, 2**64 - 1], np.uint64)}, "half of the address space"),
+        ({"pages": np.array([1 << 35, 1 << 36, 1 << 40], np.uint64)}, "no access in a program's half of the address space"),
         ({"kind": np.array([0, 1, 3, 1], np.uint8)}, "kind 3"),
         ({"count": np.array([5, 0, 3, 70000], np.uint32)}, "no access"),
         ({"count": np.array([5, 1, 2, 70001], np.uint32)}, "add up to 70009"),
@@ -265,6 +265,55 @@ def test_wrong_values(changes, words):
 def test_too_many_events(monkeypatch):
     monkeypatch.setattr(tracefile, "MAX_EVENTS", 3)
     assert "4 events; at most 3" in refused(npz())
+
+
+# --- accesses outside the user half
+
+
+VSYSCALL = 0xFFFFFFFFFF600
+
+
+@pytest.mark.parametrize("outer", [1 << 35, VSYSCALL, 2**64 - 1])
+def test_second_reading_16_accesses_outside_the_user_half_are_left_out_counted_and_told(outer):
+    data = npz(pages=np.array([0x400, 0x401, outer], np.uint64))
+    trace = read_trace(data, "x")
+    assert trace.pages.tolist() == [0x400, 0x401] and trace.accesses == 70006
+    assert trace.events.tolist() == [4 << 32, 1 << 8 | 1, 69999 << 32 | 1 << 8 | 1]
+    assert trace.told == (
+        f"tiny: 2 of 70,008 accesses are left out: they lie outside the user half of the address space (page {outer:#x})."
+    )
+    key = fingerprint(data)
+    assert Programs(Scenario(trace=key, frames=64), {key: data}).told == (trace.told,)
+    assert read_trace(npz(), "x").told == ""
+
+
+# --- lackey's text
+
+
+def test_second_reading_16_one_line_of_lackey_is_taken():
+    trace = read_trace(b" S 00602264,1\n", "one.txt")
+    assert (trace.pages.tolist(), trace.events.tolist(), trace.name) == ([0x602], [WRITE], "one.txt")
+    assert trace.writable.tolist() == [True] and trace.executable.tolist() == [False]
+
+
+def test_second_reading_16_a_text_of_lackey_tells_of_the_vsyscall_page():
+    trace = read_trace(b"==7== Lackey\n\nI  04000a30,3\r\n L ffffffffff600010,8\n M 1ffefff000,4\n", "t")
+    assert trace.pages.tolist() == [0x4000, 0x1FFEFFF]
+    assert trace.told.startswith("t: 1 of 3 accesses is left out: it lies outside the user half")
+
+
+def test_runs_of_lackeys_text_are_merged_by_kind_and_ordered_by_their_first_access():
+    text = b"I  1000,3\n L 5000,8\nI  1003,3\nI  2000,1\n L 5ffe,4\nI  1000,1\n"
+    trace = read_trace(text, "t")
+    assert trace.pages.tolist() == [1, 2, 5, 6]
+    rows = [(int(e >> 8) & 0xFFFFFF, int(e) & 7, int(e >> 32) + 1) for e in trace.events.tolist()]
+    assert rows == [(0, FETCH, 2), (2, READ, 2), (1, FETCH, 1), (3, READ, 1), (0, FETCH, 1)]
+    assert trace.accesses == 7, "the read at 0x5ffe is on both pages"
+
+
+@pytest.mark.parametrize("line", [b" X 1000,1", b" S zzz,1", b" S 1000", b"S 1000;1", b"\xff\xfe"])
+def test_a_line_that_is_no_access_is_named(line):
+    assert "has line 2," in refused(b" S 1000,1\n" + line + b"\n")
 
 
 # --- uploads

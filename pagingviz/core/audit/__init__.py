@@ -1,8 +1,8 @@
 """The audit: what must hold in a machine between two ticks, checked on its arrays. rules.py names each rule and its source.
 
 An audit changes nothing but the region tmp and the scratch of the walker. Source of the shadow rules: Xen mm/shadow/multi.c
-(sh_audit_*), shadow/common.c (sh_hash_audit_bucket), shadow/oos.c (sh_oos_audit), and what follows from the order in which
-Xen does things.
+(sh_audit_*), shadow/common.c (sh_hash_audit_bucket), shadow/oos.c (sh_oos_audit, master), and what follows from the order in
+which Xen does things.
 """
 
 from pagingviz.arch import xen

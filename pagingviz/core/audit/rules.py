@@ -71,7 +71,7 @@ NOT_EMPTY = _rule("NOT_EMPTY", "a guest entry is not present and its shadow entr
 OUT_OF_SYNC = _rule(
     "OUT_OF_SYNC",
     "an out-of-sync frame is not one L1 with one shadow in one place of one vCPU's table",
-    "S 13; shadow/oos.c: sh_oos_audit",
+    "S 13; shadow/oos.c: sh_oos_audit (master)",
 )
 FIXUPS = _rule("FIXUPS", "an out-of-sync frame has a writable mapping that is not remembered", "S 14")
 NEVER_OUT_OF_SYNC = _rule("NEVER_OUT_OF_SYNC", "a frame is out of sync although that is switched off", "S 15")

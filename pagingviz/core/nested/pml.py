@@ -29,7 +29,7 @@ def logged(s, vcpu):
 def flush(s, c, a, vcpu):
     """Mark dirty what the processor has logged for a vCPU, and let it be written freely from now on.
 
-    The newest entry comes first. There is one INVEPT for all of them. Source: p2m-ept.c: ept_vcpu_flush_pml_buffer.
+    The newest entry comes first. There is one INVEPT for all of them. Source: p2m-ept.c: ept_vcpu_flush_pml_buffer (master).
     """
     changed = False
     for k in range(s.pml_index[vcpu] + ONE, x86.PML_ENTRIES):

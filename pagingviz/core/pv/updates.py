@@ -240,7 +240,7 @@ def _put_entry(s, c, a, entry, level):
 def _write(s, c, a, gva, gfn, i, value, cause):
     """Store an entry of a table; while shadows are on it is propagated into them. No TLB is flushed: the guest must ask for it.
 
-    Source: pv/mm.h: paging_write_guest_entry.
+    Source: pv/mm.h: paging_write_guest_entry (master).
     """
     put_entry(s, a, FOUR, gfn, i, value)
     a[s.o_ver + gfn] += ONE

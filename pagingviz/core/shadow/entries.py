@@ -5,7 +5,7 @@ typecount of the frame that it maps. The typecount of a data frame is the number
 that map it.
 
 Source: Xen mm/shadow/set.c (shadow_set_l1e ... l4e), multi.c (shadow_l1_index, shadow_l2_index, sh_unhook_*_mappings), oos.c
-(oos_fixup_add).
+(oos_fixup_add, master).
 """
 
 from pagingviz.arch import x86, xen
@@ -119,7 +119,7 @@ def oos_slot(s, mfn):
 def _remember_fixup(s, c, a, mfn, page, off):
     """Remember a writable mapping of a table out of sync: entry `off` of page `page`.
 
-    Two are remembered; a third displaces the older one, which is stripped. Source: oos.c: oos_fixup_add.
+    Two are remembered; a third displaces the older one, which is stripped. Source: oos.c: oos_fixup_add (master).
     """
     s.shadow_oos_fixup_add += ONE
     slot = oos_slot(s, mfn)
@@ -196,7 +196,7 @@ def set_upper(s, c, a, at, new):
 def unhook(s, c, a, root, user_only):
     """Clear every present entry of a root, or with `user_only` those that give user mode access.
 
-    Source: multi.c: sh_unhook_l4_mappings, sh_unhook_l2_mappings.
+    Source: multi.c: sh_unhook_l4_mappings, sh_unhook_l2_mappings (master).
     """
     s.unhooks += ONE
     step = TWO if a[s.o_ptype + root] == xen.SH_L2_32 else ONE

@@ -94,7 +94,7 @@ def _resync(s, c, a, k):
     """Bring the table in slot `k` back into sync; the caller empties the slot.
 
     Afterwards no writable mapping of the table is left, every present entry of its shadow follows from the guest's entry as it
-    is now, and a store to the table faults again. Source: oos.c: _sh_resync.
+    is now, and a store to the table faults again. Source: oos.c: _sh_resync (master).
     """
     mfn = s.oos[k]
     gfn = gfn_of(s, a, mfn)
@@ -113,7 +113,7 @@ def _resync(s, c, a, k):
 
 @jit
 def resync(s, c, a, gfn):
-    """Bring the table in frame `gfn` back into sync, if it is out of sync. Source: oos.c: sh_resync."""
+    """Bring the table in frame `gfn` back into sync, if it is out of sync. Source: oos.c: sh_resync (master)."""
     if not is_oos(s, a, gfn):
         return
     k = oos_slot(s, a[s.o_p2m + gfn])
@@ -126,7 +126,7 @@ def resync(s, c, a, gfn):
 def unsync(s, c, a, gfn):
     """Let the table in frame `gfn` go out of sync. True if it has gone.
 
-    Only a table that is shadowed as one level-1 type, and as nothing else, may go. Source: oos.c: sh_unsync.
+    Only a table that is shadowed as one level-1 type, and as nothing else, may go. Source: oos.c: sh_unsync (master).
     """
     info = a[s.o_info + gfn]
     kinds = (info & xen.SHADOW_FLAGS) >> xen.SHADOW_FLAG_SHIFT
@@ -154,7 +154,7 @@ def _hash_add(s, c, a, mfn):
     """Give the table in machine frame `mfn` a slot of this vCPU, and fill its snapshot.
 
     Its own slot is number mfn % 3. A table that has the same own slot and stands in it moves on to the next one, with all that
-    belongs to it. Whatever table is in the slot that is then needed comes back into sync. Source: oos.c: oos_hash_add.
+    belongs to it. Whatever table is in the slot that is then needed comes back into sync. Source: oos.c: oos_hash_add (master).
     """
     first = c.id * _PAGES
     own = first + mfn % _PAGES
@@ -209,7 +209,7 @@ def resync_all(s, c, a, skip, this, others):
     """Bring the tables of this vCPU back into sync (`this`), and those of the other vCPUs (`others`).
 
     With `skip` the tables of the others stay out of sync. Their shadows are brought up to date, except where this vCPU cannot
-    use them. Source: oos.c: sh_resync_all.
+    use them. Source: oos.c: sh_resync_all (master).
     """
     if this:
         for k in range(c.id * _PAGES, (c.id + ONE) * _PAGES):

@@ -86,7 +86,7 @@ def _pae_root(s, c, i):
 
 @jit
 def detach(s, c, a, vcpu):
-    """Empty all four slots of a vCPU. Source: common.c: sh_detach_old_tables."""
+    """Empty all four slots of a vCPU. Source: common.c: sh_detach_old_tables (master)."""
     for slot in range(vcpu * _FOUR, vcpu * _FOUR + _FOUR):
         old = s.root[slot]
         s.root[slot] = NONE

@@ -190,7 +190,7 @@ def _strip_all(s, c, a, head, mfn, gfn):
 def _brute_force(s, c, a, mfn, gfn):
     """Search every level-1 shadow, in the order of the hash, until no writable mapping of the frame is left.
 
-    Source: common.c: hash_foreach.
+    Source: common.c: hash_foreach (master).
     """
     for b in range(xen.HASH_BUCKETS):
         page = a[s.o_hash + b]
