@@ -272,6 +272,16 @@ LEFT_OUT = (
         "The destination's memory is compared with the source's by the model itself, outside of the stream and at no cost.",
     ),
     _migration(
+        "what QEMU measures every 100 ms: the link's bandwidth, from which it knows what the downtime allows",
+        "QEMU migration/migration.c: migration_update_counters",
+        "The link has one bandwidth, and policy=qemu knows it from the first package of pages on.",
+    ),
+    _migration(
+        "QEMU's dirty-limit, and its bitmap readings every 5 s while it throttles",
+        "QEMU migration/ram.c: migration_dirty_limit_guest",
+        "Auto-converge slows the whole guest down, and judges when the loop reads the bitmap, at most once a second.",
+    ),
+    _migration(
         "the destination's own machine after the resume",
         "libs/guest/xg_sr_restore.c; libxl",
         "The guest goes on in the same machine, caches flushed; the destination's memory is compared at the resume.",

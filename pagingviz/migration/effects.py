@@ -2,7 +2,8 @@
 
 A step is a generator. It reads the situation, decides, and yields one effect after the other; it changes nothing itself. After
 each `yield` the effect has been carried out, and the step may read what has become of it. Two effects answer: Command and
-ReadBitmap. Frames are guest frames, int64[n] ascending; an index is the position of a frame's words in the regions by frame.
+ReadBitmap. Frames are guest frames, int64[n], ascending but in NextSet; an index is the position of a frame's words in the
+regions by frame.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pagingviz.migration.policy import Period
 from pagingviz.migration.state import Image
 
 
@@ -91,21 +93,22 @@ class NextIteration(LoopEffect):
 class Judged(LoopEffect):
     """What a reading says of the round before it: frames dirtied, and of them those whose last store was sent already.
 
-    throttle: percent that auto-converge takes from the guest from now on; hot: periods in a row that were too dirty.
+    period: what auto-converge knows from now on, and what it takes from the guest.
     """
 
     dirtied: int
     needless: int
-    throttle: int
-    hot: int
+    period: Period
 
 
 @dataclass(frozen=True)
 class NextSet(LoopEffect):
-    """These frames, int64[n], are sent next; None: all. with_deferred: what was left for the last round is among them."""
+    """These frames, int64[n], are sent next in this order; None: all. with_deferred: what was left for the last round is among
+    them. count: how many the policy is told; None: as many as the hypervisor said."""
 
     frames: np.ndarray | None
     with_deferred: bool = False
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,12 @@ class BeginRound(RoundEffect):
 
 @dataclass(frozen=True)
 class EndRound(RoundEffect):
-    """All of the round is sent, and the link has carried it."""
+    """The round is over, and the link has carried what was sent of it: all, but where a policy looks within a round."""
+
+
+@dataclass(frozen=True)
+class BeginPackage(RoundEffect):
+    """QEMU sends pages for a while from now on before it looks again at what is left."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ send_memory_live). Each policy here is asked the same two questions. It answers 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pagingviz.migration.wire import FREQUENCY, PAGE
 from pagingviz.scenario.scenario import Scenario
 
 CONTINUE, STOP = "CONTINUE", "STOP_AND_COPY"
@@ -15,8 +16,8 @@ XEN_TARGET, XEN_ROUNDS = 50, 5  # SPP_TARGET_DIRTY_COUNT, SPP_MAX_ITERATIONS
 LEGACY_ROUNDS, LEGACY_FACTOR = 29, 3  # DEF_MAX_ITERS, DEF_MAX_FACTOR of xc_domain_save (Xen <= 4.5)
 CLARK_LEFT = 64  # pages: 256 KB (NSDI 2005, 5.2)
 CLARK_LEAST, CLARK_STEP = 5, 10  # the first round has a fifth of the bandwidth, each later one a tenth more than was dirtied
-THROTTLE_FIRST, THROTTLE_STEP, THROTTLE_MOST = 20, 10, 99  # percent: cpu-throttle-initial, -increment, max-cpu-throttle
-THROTTLE_TRIGGER = 50  # percent of the bytes sent: throttle-trigger-threshold
+PACKAGE = 50_000  # µs that QEMU sends before it looks at what is left (migration/ram.c: MAX_WAIT)
+PERIOD = 1_000_000  # µs between two judgements of auto-converge, at least (migration/ram.c: migration_bitmap_sync)
 GIVES_UP = 100  # rounds after which a migration that does not converge is cancelled
 
 
@@ -54,6 +55,7 @@ class Policy:
     sends_on_stop: bool = True
     skips: bool = False
     limit: float = 0.0  # s, of the downtime
+    looks: bool = False  # within a round, too, at what is left of it
     most: int = 0  # MB/s
 
     def ask(self, s: Stats) -> tuple[str, str]:
@@ -103,10 +105,14 @@ class Policy:
         return int(s.dirty_rate) + max(1, self.most // CLARK_STEP)
 
     def _qemu(self, s: Stats) -> tuple[str, str]:
-        """Stop when what is left takes no longer than the downtime allowed (migration/migration.c: pending <= threshold)."""
-        if s.dirty_count >= 0 and s.iteration and s.seconds <= self.limit:
+        """Stop when what is left takes no longer than the downtime allowed (migration/migration.c: migration_iteration_run)."""
+        if s.dirty_count >= 0 and s.iteration and self.allows(s.seconds):
             return STOP, f"{s.dirty_count} pages take {s.seconds * 1e3:,.3f} ms <= {self.limit * 1e3:g} ms"
         return CONTINUE, ""
+
+    def allows(self, seconds: float) -> bool:
+        """Whether so long a pause is allowed; only a policy that looks within a round says how long one may be."""
+        return seconds <= self.limit
 
 
 def policy_of(scenario: Scenario) -> Policy:
@@ -117,20 +123,55 @@ def policy_of(scenario: Scenario) -> Policy:
     if name == "clark":
         return Policy(name, CLARK_LEFT, LEGACY_ROUNDS, sends_on_stop=False, skips=True, most=scenario.bandwidth)
     if name == "qemu":
-        return Policy(name, rounds=GIVES_UP, sends_on_stop=False, limit=scenario.downtime / 1e6)
+        return Policy(name, rounds=GIVES_UP, sends_on_stop=False, limit=scenario.downtime / 1e6, looks=True)
     if name == "numbers":
         return Policy(name, scenario.target, scenario.rounds, scenario.factor, skips=bool(scenario.skip))
     return Policy(name)
 
 
-def throttled(now: int, hot: int, dirtied: int, sent: int) -> tuple[int, int]:
-    """Auto-converge: (percent taken from the guest, periods in a row that were too dirty) after one more period.
+@dataclass(frozen=True)
+class Throttle:
+    """Numbers of auto-converge, in percent: what it takes from the guest first, what it adds, and what it takes at most (QEMU:
+    cpu-throttle-initial, cpu-throttle-increment, max-cpu-throttle); trigger: how much of what was sent may become dirty again
+    (throttle-trigger-threshold)."""
 
-    Source: QEMU migration/ram.c (mig_throttle_counter_reset, migration_trigger_throttle): twice more dirty than the trigger
-    allows, and the throttle goes up. `dirtied`, `sent`: bytes of the period.
+    initial: int = 20
+    increment: int = 10
+    most: int = 99
+    trigger: int = 50
+
+
+@dataclass(frozen=True)
+class Period:
+    """What auto-converge knows. began: time of its last judgement; bytes: what had been sent by then; pages: how many have
+    become dirty since; high: periods that were too dirty since it last throttled; percent: taken from the guest."""
+
+    began: int = 0
+    bytes: int = 0
+    pages: int = 0
+    high: int = 0
+    percent: int = 0
+
+
+def throttle_of(scenario: Scenario) -> Throttle:
+    """The numbers of auto-converge that a scenario asks for."""
+    s = scenario
+    return Throttle(s.throttle_initial, s.throttle_increment, s.throttle_max, s.throttle_trigger)
+
+
+def throttled(p: Period, fresh: int, now: int, sent: int, numbers: Throttle) -> Period:
+    """Auto-converge after one more reading of the bitmap, at the time `now`, when `sent` bytes have crossed in all.
+
+    `fresh`: pages that the reading found dirty and that did not wait to be sent anyhow. They are judged at most once a second.
+    When too much became dirty in two such periods the throttle goes up; a good period between the two changes nothing. Source:
+    QEMU migration/ram.c (migration_bitmap_sync, migration_trigger_throttle, mig_throttle_guest_down).
     """
-    if dirtied * 100 <= sent * THROTTLE_TRIGGER:
-        return now, hot
-    if hot + 1 < 2:
-        return now, hot + 1
-    return (min(now + THROTTLE_STEP, THROTTLE_MOST) if now else THROTTLE_FIRST), 0
+    pages = p.pages + fresh
+    if now <= p.began + PERIOD * FREQUENCY:
+        return replace(p, pages=pages)
+    high, percent = p.high, p.percent
+    if pages * PAGE > (sent - p.bytes) * numbers.trigger // 100:
+        high += 1
+        if high >= 2:
+            high, percent = 0, min(percent + numbers.increment, numbers.most) if percent else numbers.initial
+    return Period(now, sent, 0, high, percent)

@@ -60,7 +60,7 @@ def push(now: Situation) -> Step:
     planned = st.rounds[-1].planned
     while st.at < planned:
         upto = min(planned, st.at + wire.chunk(planned))
-        frames = entries(now, upto)
+        frames = entries(now, st.at, upto)
         yield Advance(upto)
         frames = frames[~_there(now, frames)]
         if frames.size:

@@ -28,7 +28,7 @@ from pagingviz.migration.ending import give_up, resume
 from pagingviz.migration.policy import CONTINUE, GIVES_UP, STOP, Stats
 from pagingviz.migration.postcopy import hand_over
 from pagingviz.migration.remus import checkpoint, seal
-from pagingviz.migration.rounds import begin_round, judged
+from pagingviz.migration.rounds import begin_round, entries, judged, package_over
 from pagingviz.migration.situation import Situation
 from pagingviz.migration.state import LIVE, Round
 
@@ -77,7 +77,7 @@ def decide(now: Situation) -> Step:
         return
     if st.todo is not None:
         yield Defer(st.todo)
-    yield from after_set(now)
+    yield from suspend(now, judge=False)
 
 
 def after_set(now: Situation) -> Step:
@@ -96,13 +96,37 @@ def after_set(now: Situation) -> Step:
     if dirty is None:
         yield from give_up(now, "CLEAN failed with ENOMEM: the pool had no page for the bitmap's tree, and bits may be lost.")
         return
-    if st.rounds:
-        yield judged(now, dirty)
+    left = entries(now, st.at, st.rounds[-1].planned)
+    yield judged(now, dirty, left)
     if st.iteration >= GIVES_UP:
         yield from give_up(now, f"It did not converge in {GIVES_UP} rounds and was cancelled.")
         return
-    yield NextSet(dirty)
+    if left.size:
+        dirty = np.union1d(dirty, left)
+    yield NextSet(_onwards(now, dirty), count=dirty.size if left.size else None)
     yield from decide(now)
+
+
+def switch_due(now: Situation) -> bool:
+    """Whether the round ends here, though pages of it are unsent: a package is sent, and what is left would be allowed.
+
+    Then the bitmap is read, and with what it says the policy decides (QEMU migration/migration.c: migration_iteration_run; what
+    is left by then is an estimate, ram.c: ram_state_pending_estimate).
+    """
+    st = now.state
+    if not now.policy.looks or st.phase != LIVE or now.scenario.migrate == "hybrid" or not package_over(now):
+        return False
+    return now.policy.allows(wire.seconds((st.rounds[-1].planned - st.at) * now.link.page))
+
+
+def _onwards(now: Situation, frames: np.ndarray) -> np.ndarray:
+    """The next set, int64[n], in the order in which it goes: QEMU's search goes on where it was and comes round (ram.c:
+    find_dirty_block), any other begins at frame 0."""
+    st = now.state
+    if not now.policy.looks or not st.at:
+        return frames
+    place = int(entries(now, st.at - 1, st.at)[0]) + 1
+    return np.concatenate([frames[frames >= place], frames[frames < place]])
 
 
 def round_over(now: Situation) -> Step:
@@ -119,8 +143,11 @@ def round_over(now: Situation) -> Step:
         yield from checkpoint(now) if remus else resume(now)
 
 
-def suspend(now: Situation) -> Step:
-    """The guest stops; what is dirty, what was deferred, and what others may still write goes with the last round."""
+def suspend(now: Situation, judge: bool = True) -> Step:
+    """The guest stops; what is dirty, what was deferred, and what others may still write goes with the last round.
+
+    judge: whether this reading is the first one after the last live round.
+    """
     st, m = now.state, now.machine
     yield Suspend()
     yield Event(ev.SUSPEND)
@@ -132,7 +159,8 @@ def suspend(now: Situation) -> Step:
             yield from give_up(now, "The last CLEAN failed with ENOMEM: bits may be lost, so nothing is handed over.")
             return
         left = np.union1d(dirty, st.deferred)
-        yield judged(now, left)
+        if judge:
+            yield judged(now, left, st.deferred)
         granted = m.modelled.frames()[np.flatnonzero(m.view("info") & xen.GRANTED)]
         left = np.union1d(left, granted).astype(np.int64)
     yield NextSet(left, with_deferred=True)

@@ -5,30 +5,39 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.migration import wire
 from pagingviz.migration.effects import BeginRound, Event, Judged, Step
-from pagingviz.migration.policy import throttled
+from pagingviz.migration.policy import PACKAGE, throttle_of, throttled
 from pagingviz.migration.situation import Situation
 
 
 def begin_round(now: Situation, kind: str) -> Step:
-    """Begin to send the set in hand."""
+    """Begin to send the set in hand, from its first frame on."""
     st = now.state
     planned = now.p2m_size if st.todo is None else int(st.todo.size)
     yield BeginRound(kind, planned)
     yield Event(ev.ROUND, planned, st.rounds[-1].number)
 
 
-def entries(now: Situation, upto: int) -> np.ndarray:
-    """The frames of the set from the next one to entry `upto`: int64[n]."""
-    st = now.state
-    return np.arange(st.at, upto) if st.todo is None else st.todo[st.at : upto]
+def entries(now: Situation, first: int, upto: int) -> np.ndarray:
+    """The frames of the set from entry `first` to before entry `upto`: int64[n]."""
+    todo = now.state.todo
+    return np.arange(first, upto) if todo is None else todo[first:upto]
 
 
-def judged(now: Situation, dirty: np.ndarray) -> Judged:
-    """What the dirty frames, int64[n], that were read after a round say about it; and QEMU's auto-converge, if wanted."""
+def package_over(now: Situation) -> bool:
+    """Whether QEMU has sent for as long as it does before it looks at what is left (migration/ram.c: ram_save_iterate)."""
+    return now.state.link - now.state.package >= PACKAGE * wire.FREQUENCY
+
+
+def judged(now: Situation, dirty: np.ndarray, left: np.ndarray) -> Judged:
+    """What the dirty frames, int64[n], that were read after a round say about it; and QEMU's auto-converge, if wanted.
+
+    left: frames, int64[m], that are still to be sent anyhow.
+    """
     st, last = now.state, now.state.rounds[-1]
     index = now.index_of(dirty)
     needless = int((now.destination.versions[index] == now.machine.view("ver")[index]).sum())
-    throttle, hot = st.throttle, st.hot
+    period = st.period
     if now.scenario.throttle and last.kind == "live":
-        throttle, hot = throttled(throttle, hot, int(dirty.size) * wire.PAGE, last.bytes)
-    return Judged(int(dirty.size), needless, throttle, hot)
+        fresh = int(np.setdiff1d(dirty, left).size)
+        period = throttled(period, fresh, now.time, st.bytes, throttle_of(now.scenario))
+    return Judged(int(dirty.size), needless, period)

@@ -18,7 +18,7 @@ from pagingviz.machine.event_record import last_event
 from pagingviz.migration import effects as ef
 from pagingviz.migration import wire
 from pagingviz.migration.ending import give_up
-from pagingviz.migration.policy import STOP
+from pagingviz.migration.policy import STOP, Period
 from pagingviz.migration.postcopy import demand
 from pagingviz.migration.situation import Situation
 from pagingviz.migration.state import ABORTED, DONE, FINAL, LIVE, MOST_ROUNDS, ROLLING, WAITING, Round, Saved
@@ -160,6 +160,7 @@ class Migration(Situation):
             case ef.Begin():
                 st.began = st.guest = st.link = self.time
                 st.dirty_count, st.phase = self.p2m_size, LIVE
+                st.period = Period(began=self.time)
             case ef.Asked(answer, reason, rate):
                 st.calls.append((st.iteration, st.total_written, st.dirty_count, answer))
                 st.answer, st.rate = answer, rate or st.rate
@@ -169,11 +170,12 @@ class Migration(Situation):
                 st.iteration += 1
                 st.total_written += max(st.dirty_count, 0)
                 st.dirty_count = -1
-            case ef.Judged(dirtied, needless, throttle, hot):
+            case ef.Judged(dirtied, needless, period):
                 st.rounds[-1].dirtied, st.rounds[-1].needless = dirtied, needless
-                st.throttle, st.hot = throttle, hot
-            case ef.NextSet(frames, with_deferred):
+                st.period, st.throttle = period, period.percent
+            case ef.NextSet(frames, with_deferred, count):
                 st.todo, st.deferred = frames, _NONE if with_deferred else st.deferred
+                st.dirty_count = st.dirty_count if count is None else count
             case ef.Defer(frames):
                 st.deferred = np.union1d(st.deferred, frames)
 
@@ -184,12 +186,14 @@ class Migration(Situation):
                 self._begin_round(kind, planned)
             case ef.EndRound():
                 st.rounds[-1].ended, st.rounds[-1].exits = self.time, self.clock.exits(st.since)
+            case ef.BeginPackage():
+                st.package = st.link
             case ef.BeginBatch(upto):
                 st.batch, st.skip, st.opened = upto, None, False
             case ef.Skip(frames):
                 st.skip = frames
             case ef.Advance(upto, skipped):
-                st.at = upto
+                st.at, st.flight = upto, st.at
                 st.rounds[-1].skipped += skipped
             case ef.OpenRecord():
                 self._transmit(wire.PAGE_DATA)
@@ -202,7 +206,8 @@ class Migration(Situation):
 
     def _begin_round(self, kind: str, planned: int) -> None:
         st = self.state
-        st.at, st.batch, st.skip = 0, 0, None
+        st.at, st.flight, st.batch, st.skip = 0, 0, 0, None
+        st.package = st.link
         if len(st.rounds) >= MOST_ROUNDS:
             st.rounds.pop(1)
         number = st.rounds[-1].number + 1 if st.rounds else 1

@@ -6,8 +6,8 @@ Source: Xen tools/libs/guest/xg_sr_save.c (add_to_batch, write_batch); zero page
 import numpy as np
 
 from pagingviz.migration import wire
-from pagingviz.migration.effects import Advance, BeginBatch, Command, OpenRecord, SendPages, Skip, Step
-from pagingviz.migration.rounds import entries
+from pagingviz.migration.effects import Advance, BeginBatch, BeginPackage, Command, OpenRecord, SendPages, Skip, Step
+from pagingviz.migration.rounds import entries, package_over
 from pagingviz.migration.situation import Situation
 from pagingviz.migration.state import LIVE, ROLLING
 from pagingviz.migration.xbzrle import differences
@@ -20,8 +20,12 @@ def send(now: Situation) -> Step:
     st, planned = now.state, now.state.rounds[-1].planned
     if st.at >= st.batch:
         yield from _begin_batch(now)
+    if package_over(now):
+        yield BeginPackage()
     upto = min(st.batch, st.at + wire.chunk(planned))
-    frames, skipped = entries(now, upto), 0
+    if now.policy.looks and st.total_sent < now.p2m_size:
+        upto = min(upto, st.at + now.p2m_size - st.total_sent)  # XBZRLE begins with the page after the last of memory
+    frames, skipped = entries(now, st.at, upto), 0
     if st.skip is not None:
         again = np.isin(frames, st.skip)
         skipped = int(again.sum())
@@ -60,9 +64,19 @@ def pages(now: Situation, frames: np.ndarray) -> SendPages:
     return SendPages(frames, index, deferred, whole + smaller, size, cached, now.image if rolling else None)
 
 
+def _first_pass(now: Situation) -> bool:
+    """Whether the search for pages has not come to the end of memory yet; up to then QEMU sends each page once, ascending."""
+    st = now.state
+    return st.total_sent < now.p2m_size if now.policy.looks else st.rounds[-1].number == 1
+
+
 def _as_differences(now: Situation, index: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """(pages that go as differences, their bytes, page numbers, int64[c], that the cache holds afterwards); XBZRLE."""
-    if not now.cache.gfn.size:
+    """(pages that go as differences, their bytes, page numbers, int64[c], that the cache holds afterwards); XBZRLE.
+
+    It begins after the first pass over memory, and its cache is empty then (QEMU migration/ram.c: find_dirty_block,
+    save_xbzrle_page): the second time that a page is sent it goes whole, and comes into the cache.
+    """
+    if not now.cache.gfn.size or _first_pass(now):
         return 0, 0, _NONE
     hits, cached = now.cache.lookup(now.machine.modelled.frames()[index], now.state.rounds[-1].number)
     return *differences(now.machine, now.destination, index[hits]), cached

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pagingviz.migration.policy import Period
+
 # Phases. The guest runs in LIVE (on the source), ROLLING and DONE (on the destination), and ABORTED (on the source).
 WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
     "waiting",
@@ -57,9 +59,9 @@ class Round:
 class State:
     """All of a migration that changes.
 
-    Frames, int64[n] ascending: todo, those of the round (None: all); skip; deferred. Counters that have a price, uint64[causes]
-    (Clock.counts): counts, since. By the index of a frame's words: sent_in and times, uint16[modelled]; arrived and fetched,
-    bool[modelled]; frozen, uint64[modelled].
+    Frames, int64[n]: todo, those of the round in the order in which they go (None: all, ascending); skip; deferred. Counters
+    that have a price, uint64[causes] (Clock.counts): counts, since. By the index of a frame's words: sent_in and times,
+    uint16[modelled]; arrived and fetched, bool[modelled]; frozen, uint64[modelled].
     """
 
     phase: str = WAITING
@@ -80,6 +82,8 @@ class State:
     total_sent: int = 0  # entries on the link, of all rounds
     todo: np.ndarray | None = None
     at: int = 0  # next of `todo`
+    flight: int = 0  # first of those of `todo` that were handed to the link last
+    package: int = 0  # time at which the package of pages began, for a policy that looks within a round
     batch: int = 0  # entries left in the record that is being written
     opened: bool = False  # the record has begun: its first page that is not skipped begins it
     skip: np.ndarray | None = None  # frames that were dirty again when the batch began
@@ -92,7 +96,7 @@ class State:
     bytes: int = 0
     rate: int = 0
     throttle: int = 0
-    hot: int = 0  # periods in a row in which too much was dirtied
+    period: Period = field(default_factory=Period)  # of auto-converge
     checkpoints: int = 0
     rounds: list[Round] = field(default_factory=list)
     calls: list[tuple[int, int, int, str]] = field(default_factory=list)  # (iteration, total_written, dirty_count, answer)

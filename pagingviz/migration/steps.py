@@ -23,7 +23,7 @@ def next_step(now: Situation) -> Step:
         return link_lost(now)
     if st.phase == ROLLING:
         return postcopy.push(now)
-    return send(now) if unsent else precopy.round_over(now)
+    return send(now) if unsent and not precopy.switch_due(now) else precopy.round_over(now)
 
 
 def link_lost(now: Situation) -> Step:

@@ -10,7 +10,6 @@ import numpy as np
 from pagingviz.migration.destination import InFlux
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import ABORTED, DONE, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
-from pagingviz.migration.wire import BATCH, chunk
 
 POSTCOPY = ("postcopy", "hybrid")  # the kinds of migration that fetch pages after the guest has gone
 _GUEST_GONE = (STATE, ROLLING, LOST)  # phases of them in which pages are still at the source
@@ -62,10 +61,8 @@ def in_flight(mig: Migration) -> np.ndarray:
     st = mig.state
     if st.phase not in (LIVE, FINAL, ROLLING) or not st.rounds or not st.at or st.state_sent:
         return np.zeros(st.times.size, bool)
-    step, batch = chunk(st.rounds[-1].planned), (st.at - 1) // BATCH * BATCH
-    first = batch + (st.at - 1 - batch) // step * step
     frames = mig.machine.modelled.frames()
-    now = (frames >= first) & (frames < st.at) if st.todo is None else _set(mig, st.todo[first : st.at])
+    now = (frames >= st.flight) & (frames < st.at) if st.todo is None else _set(mig, st.todo[st.flight : st.at])
     return now & (st.sent_in == st.rounds[-1].number)
 
 

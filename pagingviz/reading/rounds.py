@@ -41,11 +41,13 @@ def paces(mig: Migration) -> list[Pace]:
     read = [r for r in ended(mig) if r.kind == "live"]
     if mig.state.phase == LIVE and read and read[-1] is mig.state.rounds[-1]:
         read = read[:-1]  # its bitmap is not read yet
+    planned = {r.number: r.planned for r in mig.state.rounds}
     out = []
     for r in read:
         spent = max(1, r.ended - r.began) / wire.FREQUENCY
         dirtied = r.dirtied * (wire.PAGE + wire.ENTRY) / spent
-        out.append(Pace(r.number, r.bytes / spent, dirtied, r.dirtied, fixed(mig) + r.dirtied * mig.link.page))
+        left = planned.get(r.number + 1, r.dirtied)  # with what was unsent when QEMU read the bitmap
+        out.append(Pace(r.number, r.bytes / spent, dirtied, left, fixed(mig) + left * mig.link.page))
     return out
 
 

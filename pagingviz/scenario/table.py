@@ -268,8 +268,8 @@ class Settings:
     )
     downtime: int = declared(
         "int",
-        300,
-        "policy=qemu: microseconds that what is left may take.",
+        300_000,
+        "policy=qemu: microseconds that what is left may take; QEMU's downtime-limit is 300 ms.",
         "downtime allowed, µs",
         MIGRATION,
         bounds=(1, 10**9),
@@ -312,10 +312,27 @@ class Settings:
     throttle: int = declared(
         "choice",
         0,
-        "1: auto-converge, a guest that dirties too fast is slowed down.",
+        "1: auto-converge, a guest that dirties too fast is slowed down; judged at most once a second.",
         "auto-converge",
         MIGRATION,
         choices=(0, 1),
+    )
+    throttle_initial: int = declared(
+        "int", 20, "throttle=1: percent taken from the guest at first.", "auto-converge: first, %", MIGRATION, bounds=(1, 99)
+    )
+    throttle_increment: int = declared(
+        "int", 10, "throttle=1: percent more each further time.", "auto-converge: step, %", MIGRATION, bounds=(1, 99)
+    )
+    throttle_max: int = declared(
+        "int", 99, "throttle=1: percent taken at most.", "auto-converge: most, %", MIGRATION, bounds=(1, 99)
+    )
+    throttle_trigger: int = declared(
+        "int",
+        50,
+        "throttle=1: the guest is slowed down when more than so many percent of what was sent have become dirty again.",
+        "auto-converge: trigger, %",
+        MIGRATION,
+        bounds=(1, 100),
     )
     prefetch: int = declared(
         "int",

@@ -22,18 +22,19 @@ def test_form_11_auto_converge_throttles_until_the_rounds_shrink(rho):
     """Throttle p leaves (1 - p) rho, and is raised until that is below one half: p* = 100 (1 - 0.5 / rho) percent.
 
     20, 30, ...: 2 ceil((p* - 20) / 10 + 1) rounds are too dirty, two a step; after them every round shrinks by that factor.
+    At 1 MB/s a round of 4096 pages lasts 17 s: each of more than 244 pages is judged. A pause of 2 pages is allowed.
     """
-    sim = moved(frames=4096, pace=int(10 * rho), policy="qemu", throttle=1, downtime=100, **sweep(4000, 10))
+    sim = moved(frames=4096, pace=int(10 * rho), policy="qemu", throttle=1, bandwidth=1, downtime=10_000, **sweep(4000, 10))
     least = 100 * (1 - 0.5 / rho)
     steps = math.ceil((least - 20) / 10 + 1)
     rounds = live(sim)
-    hot = [r for r in rounds if r.dirtied > r.sent / 2]
+    hot = [r for r in rounds if r.dirtied > r.sent / 2 and r.sent > 244]
     last = 20 + (steps - 1) * 10
     assert len(hot) == 2 * steps and [r.number for r in hot] == list(range(1, 2 * steps + 1))
     assert [r.throttle for r in rounds[: 2 * steps]] == [0, 0, *np.repeat(np.arange(20, last, 10), 2)]
     assert {r.throttle for r in rounds[2 * steps :]} == {last}
     for r in rounds[2 * steps :]:
-        assert abs(r.dirtied - (1 - last / 100) * rho * r.sent) <= 2
+        assert abs(r.dirtied - (1 - last / 100) * rho * r.sent) <= 2 + 2
     assert sim.migration.state.equal
 
 
