@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from pagingviz.evidence.xen.compare import Report, compare, known_differences
+from pagingviz.evidence.xen.compare import Report, Texts, compare, known_differences
 from pagingviz.evidence.xen.model import scenario_of
 from pagingviz.scenario.fields import one_of
 from pagingviz.scenario.scenario import Scenario
@@ -39,11 +39,13 @@ class Recording:
     settings: dict[str, str] = field(default_factory=dict)
     about: str = ""
     road: str = "shadow"
+    hw: str = ""
+    dumps: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
         """Names of all files that belong to it."""
-        return tuple(name for name in (self.script, self.jsonl, self.csv, self.perf) if name)
+        return tuple(name for name in (self.script, self.jsonl, self.csv, self.perf, self.hw, self.dumps) if name)
 
     @property
     def scenario(self) -> Scenario:
@@ -202,8 +204,13 @@ def text(file: str) -> str:
     return (FOLDER / file).read_text(encoding="utf-8")
 
 
+def texts(r: Recording) -> Texts:
+    """The texts of its files."""
+    against, trace, perf, hw, dumps = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf, r.hw, r.dumps))
+    return Texts(against, trace, perf, hw, dumps, variant=Path(r.jsonl).stem.rpartition("_")[2])
+
+
 def comparison(name: str, progress: Callable[[int, int], None] | None = None) -> Report:
-    """The model held against a recording: seconds of work. `told` hears how far it is, see compare."""
+    """The model held against a recording: seconds of work. `progress` hears how far it is, see compare."""
     r = recording(name)
-    against, trace, perf = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf))
-    return compare(text(r.script), r.guest, r.scenario, against, trace, perf, known_differences(set(r.files)), progress)
+    return compare(text(r.script), r.guest, r.scenario, texts(r), known_differences(set(r.files)), progress)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from pagingviz.evidence.xen.compare import Report, Row, items_of
+from pagingviz.evidence.xen.compare import Report, Row, items_of, player_of
 from pagingviz.evidence.xen.guest import Row as GuestRow
-from pagingviz.evidence.xen.library import comparison, recording, text
+from pagingviz.evidence.xen.library import comparison, recording, text, texts
 from pagingviz.evidence.xen.match import Reading
 from pagingviz.evidence.xen.model import Model, RecordedWork
 from pagingviz.evidence.xen.play import Item, Played, Rehearsal
@@ -50,7 +50,10 @@ class Film:
 
     def work(self) -> Work:
         """The recorded guest with its whole program."""
-        return RecordedWork(guest_of(recording(self.name).guest), self.program, _aliases(self.name))
+        guest, scenario = guest_of(recording(self.name).guest, self.report.played.loop), recording(self.name).scenario
+        pools = [item.step.number for item in _items(self.name)[1] if item.step.name == "setpages"]
+        largest = max(scenario.pool, *pools) if pools else scenario.pool
+        return RecordedWork(guest, self.program, _aliases(self.name), scenario.frames, scenario.vcpus, largest)
 
 
 class _Tape(Model):
@@ -63,10 +66,10 @@ class _Tape(Model):
         self.tape = (self.tape, tuple(rows))
         super().run(rows)
 
-    def operation(self, name: str, number: int = 0) -> None:
+    def operation(self, name: str, number: int = 0) -> bool:
         """As Model.operation."""
         self.tape = (self.tape, (name, number))
-        super().operation(name, number)
+        return super().operation(name, number)
 
     def snapshot(self) -> tuple:
         """All state and the tape."""
@@ -83,21 +86,17 @@ class _Tape(Model):
         return int(self.machine.sys[0].tick)
 
 
-class _Camera(Rehearsal):
-    """Goes the way of a Played once more."""
-
-    model_type = _Tape
-
-    def film(self, played: Played) -> tuple[_Tape, list[int], list[tuple[Event, ...]]]:
-        """(the model at the end, the tick at which each item begins, the events of each item with their ticks)."""
-        model, _ = self.ready(played.start, played.loop)
-        assert isinstance(model, _Tape)
-        ticks, events = [model.tick], []
-        for way in self.ways(model, played, len(played.outcomes) - 1):
-            model.restore(way.state)
-            ticks.append(model.tick)
-            events.append(way.outcomes[-1].events)
-        return model, ticks[:-1], events
+def _again(player: Rehearsal, played: Played) -> tuple[_Tape, list[int], list[tuple[Event, ...]]]:
+    """The way of `played` gone once more: (the model at the end, the tick at which each item begins, its events with ticks)."""
+    player.model_type = _Tape
+    model, _ = player.ready(played.start, played.loop)
+    assert isinstance(model, _Tape)
+    ticks, events = [model.tick], []
+    for way in player.ways(model, played, len(played.outcomes) - 1):
+        model.restore(way.state)
+        ticks.append(model.tick)
+        events.append(way.outcomes[-1].events)
+    return model, ticks[:-1], events
 
 
 def _aliases(name: str) -> int:
@@ -108,16 +107,15 @@ def _aliases(name: str) -> int:
 @cache
 def _items(name: str) -> tuple[list[Event], list[Item]]:
     r = recording(name)
-    return items_of(parse(text(r.script)), text(r.jsonl) if r.jsonl else None, text(r.csv) if r.csv else None, r.scenario.road)
+    return items_of(parse(text(r.script)), texts(r), r.scenario)
 
 
 def film(name: str, progress: Callable[[int, int], None] | None = None) -> Film:
     """The film of a recording: seconds of work. `progress` hears how far the comparison is."""
     r, report = recording(name), comparison(name, progress)
     before, items = _items(name)
-    camera = _Camera(r.guest, r.scenario, before, items)
-    camera.traced = bool(r.csv)
-    model, ticks, events = camera.film(report.played)
+    player = player_of(r.guest, r.scenario, before, items, texts(r))
+    model, ticks, events = _again(player, report.played)
     program, commands = _cut(model.tape)
     scenario = r.scenario.replace(do=",".join(commands), sentence=f"{r.title}: {r.about}")
     return Film(name, report, scenario, program, tuple(_moments(report, items, ticks, events, commands)))
