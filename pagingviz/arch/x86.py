@@ -47,19 +47,13 @@ EPT_TYPE_SHIFT = U(52)
 EPT_TYPE_MASK = U(0x3F << 52)
 EPT_SVE = U(1 << 63)
 NPT_RECALC = US | A  # what a pending change takes from an NPT entry (Xen mm/p2m-pt.c: RECALC_FLAGS)
-HAPS = ("ept", "npt")
 PML_ENTRIES = U(512)  # of a vCPU's page-modification log; its index counts down from 511
 
 # ---- paging modes of the guest, and their levels
 GUESTS = ("hvm64", "pae", "hvm32")
 GUEST_LEVELS = (4, 3, 2)
 
-# ---- TLB: two levels, true LRU
-CORES = {  # core: sets and ways of both levels, for 4 KiB pages
-    "skylake": (16, 4, 128, 12),  # WikiChip and the optimisation manual; CPUID says 6 ways
-    "nehalem": (16, 4, 128, 4),  # Real World Technologies, "Inside Nehalem", April 2008
-    "zen": (1, 64, 128, 12),  # WikiChip: the first level fully associative, the second of 1536 entries; its ways are a guess
-}  # fmt: skip
+# ---- TLB: two levels, true LRU; their sizes stand in cores.py
 T1_SIZE, T2_SIZE = 64, 1536  # entries of the largest
 TLB_W, TLB_U, TLB_NX = U(1), U(2), U(4)  # TLB_W: anybody's store is allowed, and the leaf is dirty
 TLB_KW = U(8)  # the supervisor's store is allowed although RW is 0 (CR0.WP=0), and the leaf is dirty

@@ -40,7 +40,8 @@ def command(options: argparse.Namespace) -> int:
         row = field.describe()
         allowed = "..".join(map(str, row.get("bounds", ()))) or "|".join(map(str, row.get("choices", ())))
         notes = [allowed] if allowed else []
-        notes.append(f"default {field.default}" if field.default != "" else "default empty")
+        follows = f", else by {field.follows}" if field.follows else ""
+        notes.append(f"default {field.default}{follows}" if field.default != "" else "default empty")
         described.append((field.name, f"{field.help} [{', '.join(notes)}]"))
     _print_table(described)
     print(f"\nRecorded programs: {', '.join(shipped_traces())}\nGenerators: {', '.join(GENERATORS)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pagingviz.arch import x86, xen
+from pagingviz.arch.cores import CORES, HAPS
 from pagingviz.arch.words import NONE, ONE, U
 from pagingviz.machine import layout
 from pagingviz.scenario.frames import machine_frames, placing
@@ -42,10 +43,10 @@ def _processor(machine: Machine) -> None:
     """What the vCPUs can do, their TLBs, and the road."""
     s, sc, road = machine.sys[0], machine.scenario, road_of(machine.scenario)
     s.road, s.vcpus = road.code, sc.vcpus
-    s.pv, s.npt = road.paravirtual, x86.HAPS.index(sc.hap)
+    s.pv, s.npt = road.paravirtual, HAPS.index(sc.hap)
     s.pml, s.pml_index[:] = road.nested and sc.pml, x86.PML_ENTRIES - ONE
     s.gib_leaves = road.hardware_alone  # guest_can_use_l3_superpages: not on shadows
-    s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = x86.CORES[sc.core]
+    s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = CORES[sc.core].tlb
     s.tlb_gen[:] = s.psc_gen[:] = s.npt_gen[:] = 1
     machine.cpu["id"], machine.cpu["pair_va"] = np.arange(sc.vcpus), NONE
 

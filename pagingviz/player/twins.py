@@ -79,9 +79,8 @@ class Roads:
         """A machine of the same scenario but for its road; None when the scenario cannot have it: the reason is in _refused."""
         fields, _ = ROADS[board]
         own = self.sim.scenario
-        pml = own.pml if fields.get("hap", own.hap) == "ept" else 0
         try:
-            twin = Simulation(own.replace(**fields, pml=pml, do=self.sim.script(), migrate="no"), self.sim.files, keep=KEEP)
+            twin = Simulation(own.replace(**fields, do=self.sim.script(), migrate="no"), self.sim.files, keep=KEEP)
         except ScenarioError as error:
             self._refused[board] = str(error)
             return None

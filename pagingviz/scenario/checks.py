@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pagingviz.arch.cores import CORES
 from pagingviz.arch.linux import LOWMEM_FRAMES
 from pagingviz.scenario.fields import MAX_ENTRIES, MAX_FRAMES, ScenarioError, parse_do
 from pagingviz.scenario.roads import names_where, road_of
@@ -30,8 +31,7 @@ def check(scenario: Scenario) -> None:
         raise ScenarioError(f"A 32-bit guest maps at most {LOWMEM_FRAMES} frames (896 MiB), not {scenario.frames}.")
     if scenario.guest == "hvm32" and scenario.direct_map_pages == "large" and not scenario.pse:
         raise ScenarioError("direct_map_pages=large needs pse=1 with guest=hvm32.")
-    if road.nested and scenario.pml and scenario.hap != "ept":
-        raise ScenarioError("pml=1 needs hap=ept: a processor with NPT has no page-modification log.")
+    _check_core(scenario)
     if road.paravirtual and scenario.guest != "hvm64":
         raise ScenarioError(f"road={road.name} takes 64-bit guests only (guest=hvm64).")
     if scenario.frames > MAX_FRAMES:
@@ -43,6 +43,32 @@ def check(scenario: Scenario) -> None:
         raise ScenarioError(f"road={road.name} needs direct_map_pages=4k: Xen gives a PV guest no superpages.")
     if road.shadows and scenario.pool < scenario.least_pool:
         raise ScenarioError(f"pool must be at least {scenario.least_pool} for this guest, not {scenario.pool}.")
+
+
+def _check_core(scenario: Scenario) -> None:
+    """What the core has: its kind of nested tables, and what these can do."""
+    core, has = scenario.core, CORES[scenario.core]
+    if scenario.hap != has.hap:
+        raise ScenarioError(f"core={core} has hap={has.hap}: hap={scenario.hap} needs core={_cores_with('hap', scenario.hap)}.")
+    for name in ("ept_ad", "pml"):
+        if getattr(scenario, name) and not getattr(has, name):
+            raise ScenarioError(f"{name}=1 needs core={_cores_with(name, True)}: {_LACKS[name].format(core)}.")
+    if scenario.pml and not scenario.ept_ad:
+        raise ScenarioError("pml=1 needs ept_ad=1: what is logged is each D bit of EPT that the processor sets.")
+    if not scenario.exec_sp and has.hap != "ept":
+        raise ScenarioError(f"exec_sp=0 needs core={_cores_with('hap', 'ept')}: superpages of NPT are always executable.")
+    huge = {"superpages": 2, "direct_map_pages": "huge"}
+    for name, value in huge.items():
+        if getattr(scenario, name) == value and not has.gib_pages and road_of(scenario).hardware_alone:
+            raise ScenarioError(f"{name}={value} needs core={_cores_with('gib_pages', True)}: {core} has no 1 GiB pages.")
+
+
+_LACKS = {"ept_ad": "{} sets no A and D bits in EPT", "pml": "{} has no page-modification log"}
+
+
+def _cores_with(trait: str, value: object) -> str:
+    """The cores whose trait (an attribute of Core) has the value, as a sentence names them: `skylake or haswell`."""
+    return " or ".join(name for name, has in CORES.items() if getattr(has, trait) == value)
 
 
 def _check_large(scenario: Scenario) -> None:

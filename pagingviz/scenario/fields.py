@@ -223,7 +223,8 @@ class Field:
     help: what the field does. label: what stands beside its widget. words: for each of the choices the text that is shown.
     what: how an error calls a name, or what the bits are. section: where a viewer sets it, a section of the sidebar or a page;
     "": nowhere but in an address or a file. after: the field of the same section behind which it is shown, where that is not
-    the table's order. bits: {name: help} of the bits of a number that is a set of switches, from bit 0 on.
+    the table's order. bits: {name: help} of the bits of a number that is a set of switches, from bit 0 on. follows: the field
+    that decides the value where none is given (scenario/as_core.py); `default` is then that of a scenario given nothing.
     """
 
     name: str
@@ -238,6 +239,7 @@ class Field:
     section: str = ""
     after: str = ""
     bits: Mapping[str, str] = field(default_factory=dict)
+    follows: str = ""
 
     def parse(self, value: object, known: tuple[str, ...] = ()) -> Any:
         """Canonical value of the field; `known` are the names that another room knows: of shipped programs, of recordings."""
@@ -272,6 +274,8 @@ class Field:
             row["bounds"] = [self.low, self.high]
         elif self.kind == "choice":
             row["choices"], row["not_built_yet"] = list(self.choices), []  # part of the contract; everything is built
+        if self.follows:
+            row["follows"] = self.follows
         return row
 
     def _choice(self, value: object, _known: tuple[str, ...]) -> Any:

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 from pagingviz.arch import x86
 from pagingviz.arch.linux import DIRECT_MAPS, LOWMEM_BASE
+from pagingviz.scenario.as_core import FOLLOWING, completed, given
 from pagingviz.scenario.checks import check
 from pagingviz.scenario.fields import (
     GENERATORS,
@@ -91,7 +92,10 @@ class Scenario(Settings):
     def __post_init__(self) -> None:
         put = functools.partial(object.__setattr__, self)
         for field in FIELDS:
-            put(field.name, field.parse(getattr(self, field.name), shipped_traces()))
+            if not field.follows or getattr(self, field.name) is not None:
+                put(field.name, field.parse(getattr(self, field.name), shipped_traces()))
+        for key, value in completed(vars(self)).items():
+            put(key, value)
         name: object = self.name
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ScenarioError(f"name must be 1 to 32 small letters, digits and hyphens, first a letter, not {quote(name)}.")
@@ -153,11 +157,14 @@ class Scenario(Settings):
         return pool_cap(self.pool)
 
     def replace(self, **changes: Any) -> Scenario:
-        """A copy with some fields changed (typed or text), checked again; an unknown field is a ScenarioError."""
+        """A copy with some fields changed (typed or text), checked again; an unknown field is a ScenarioError.
+
+        Fields that follow the core do so (as_core.py).
+        """
         for key in changes:
             if key not in _ALL:
                 raise one_of("The field", key, _ALL)
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, **given(vars(self), changes))
 
     def to_query(self) -> dict[str, str]:
         """The `scenario` key and every field that differs from that library scenario, as a URL holds them.
@@ -165,8 +172,12 @@ class Scenario(Settings):
         A scenario that is not in the library is written against the home scenario. Inverse: `from_mapping`.
         """
         base = load(self.name if self.name in names() else HOME)
-        changed = (f for f in FIELDS if getattr(self, f.name) != getattr(base, f.name))
-        return {"scenario": base.name, **{f.name: f.text(getattr(self, f.name)) for f in changed}}
+        changed = {f.name: getattr(self, f.name) for f in FIELDS if getattr(self, f.name) != getattr(base, f.name)}
+        others = given(vars(base), {name: value for name, value in changed.items() if name not in FOLLOWING})
+        anyway = completed(vars(base) | others)  # what an address without the fields that follow the core would have
+        asked = [f for f in FIELDS if f.name in changed and f.name not in FOLLOWING]
+        asked += [f for f in FIELDS if f.name in FOLLOWING and getattr(self, f.name) != anyway[f.name]]
+        return {"scenario": base.name, **{f.name: f.text(getattr(self, f.name)) for f in asked}}
 
     def to_url(self) -> str:
         """`to_query` as the text behind the question mark, readable: commas, colons and @ stay as they are."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pagingviz.arch import x86, xen
+from pagingviz.arch.cores import CORES, HAPS
 from pagingviz.manual.chapters import CHAPTERS
+from pagingviz.scenario.as_core import FOLLOWING, completed
 from pagingviz.scenario.fields import MAX_FRAMES, MAX_TICK, MOST_FRAMES, POOL_HIGH, POOL_LOW, Field
 from pagingviz.scenario.roads import ROADS
 
@@ -29,12 +31,16 @@ SHOPT_HELP = {  # what each SHOPT bit does, in the order of xen.SHOPTS (Xen mm/s
 }
 
 
+_OWN = completed(dict.fromkeys(("core", *FOLLOWING)))  # of a scenario that gives none of them
+
+
 def declared(kind: str, default: Any, help: str, label: str = "", section: str = "", **rule: Any) -> Any:
     """One row of the table: an attribute of the classes below, with what fields.Field says about it.
 
-    Without a label its name is what stands beside it.
+    Without a label its name is what stands beside it. A row that follows another is None until scenario.Scenario completes it.
     """
-    return dataclasses.field(default=default, metadata={"kind": kind, "help": help, "label": label, "section": section, **rule})
+    words = {"kind": kind, "default": default, "help": help, "label": label, "section": section, **rule}
+    return dataclasses.field(default=None if "follows" in rule else default, metadata=words)
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,45 @@ class Settings:
     """Everything that decides a run. A value is checked by scenario.Scenario, which is made of these."""
 
     road: str = declared("choice", "shadow", "How guest memory is translated.", section=WORK, choices=tuple(ROADS))
-    hap: str = declared("choice", "ept", "Nested tables of the hap road.", "nested tables", WORK, choices=x86.HAPS)
+    core: str = declared(
+        "choice",
+        _OWN["core"],
+        "Processor: it fixes TLB sizes, nested tables (hap) and what they can do. hap=npt without a core: zen.",
+        "processor core",
+        WORK,
+        choices=tuple(CORES),
+        follows="hap",
+    )
+    hap: str = declared(
+        "choice", _OWN["hap"], "Nested tables of the hap road.", "nested tables", WORK, choices=HAPS, follows="core"
+    )
     pml: int = declared(
-        "choice", 0, "1: EPT's page-modification logging on the hap road.", "page-modification log (EPT)", WORK, choices=(0, 1)
+        "choice",
+        _OWN["pml"],
+        "1: EPT's page-modification logging on the hap road; on where the core has it.",
+        "page-modification log (EPT)",
+        WORK,
+        choices=(0, 1),
+        follows="core",
+    )
+    exec_sp: int = declared(
+        "choice",
+        _OWN["exec_sp"],
+        "1: superpage leaves of EPT may be executed (ept=exec-sp); 0, as on cores with the page-size-change erratum: a fetch "
+        "splits the leaf into 4 KiB ones.",
+        "executable superpages (EPT)",
+        WORK,
+        choices=(0, 1),
+        follows="core",
+    )
+    ept_ad: int = declared(
+        "choice",
+        _OWN["ept_ad"],
+        "Whether Xen uses the A and D bits of EPT (ept=ad); the page-modification log needs them.",
+        "A and D bits of EPT",
+        PAGING,
+        choices=(0, 1),
+        follows="core",
     )
     guest: str = declared(
         "choice",
@@ -73,7 +115,6 @@ class Settings:
         "choice", 1, "EFER.NXE: 1 lets pages forbid execution (not with guest=hvm32).", "EFER.NXE", PAGING, choices=(0, 1)
     )
     pse: int = declared("choice", 1, "CR4.PSE: with guest=hvm32 1 allows 4 MiB pages.", "CR4.PSE", PAGING, choices=(0, 1))
-    core: str = declared("choice", "skylake", "Processor whose TLB sizes the vCPUs have.", choices=tuple(x86.CORES))
     vcpus: int = declared(
         "int",
         1,
@@ -353,8 +394,7 @@ class View:
 
 def _rows(table: type) -> tuple[Field, ...]:
     return tuple(
-        Field(**{"name": f.name, "default": f.default, **f.metadata, "label": f.metadata["label"] or f.name})
-        for f in dataclasses.fields(table)
+        Field(**{"name": f.name, **f.metadata, "label": f.metadata["label"] or f.name}) for f in dataclasses.fields(table)
     )
 
 

@@ -6,7 +6,9 @@ import dataclasses
 
 import streamlit as st
 
+from pagingviz.arch.cores import CORES
 from pagingviz.manual import chapters
+from pagingviz.scenario import as_core
 from pagingviz.scenario.table import FIELD, FIELDS
 from pagingviz.ui import address, session
 from pagingviz.ui.page import machine_in_words
@@ -46,6 +48,19 @@ def manual_page(title: str) -> None:
     machine_in_words()
 
 
+def cores() -> list[dict[str, str]]:
+    """The table of cores (arch/cores.py), a row each: what the fields that follow the core are on it, and how its TLB is."""
+    rows = []
+    for name, core in CORES.items():
+        own = as_core.of_core(name)
+        row = {"core": name, **{field: str(own[field]) for field in as_core.FOLLOWING}}
+        row["1 GiB pages"] = "yes" if core.gib_pages else "no"
+        row["TLB, sets x ways"] = "{} x {}, {} x {}".format(*core.tlb)
+        row["its entries are tagged with"] = core.tag
+        rows.append(row)
+    return rows
+
+
 def _fields() -> None:
     """The table of all fields of a scenario, from the one place where they are declared."""
     st.subheader("All scenario fields")
@@ -53,5 +68,8 @@ def _fields() -> None:
     for field in FIELDS:
         row = field.describe()
         allowed = " to ".join(map(str, row.get("bounds", ()))) or ", ".join(map(str, row.get("choices", ())))
-        rows.append({"name": field.name, "default": str(field.default), "allowed": allowed, "what it does": field.help})
+        default = f"{field.default}, else by {field.follows}" if field.follows else str(field.default)
+        rows.append({"name": field.name, "default": default, "allowed": allowed, "what it does": field.help})
     st.table(rows)
+    st.subheader("Cores")
+    st.table(cores())

@@ -190,7 +190,7 @@ def test_audit_stops_at_the_first_broken_rule(cli, monkeypatch):
         (("run", "blackboard", "--set", "frames=128"), "needs 256 frames"),
         (("run", "blackboard", "--set", "pool=15"), "from 16 to 4096"),
         (("run", "blackboard", "--set", "road=pv", "--set", "guest=pae"), "64-bit guests only"),
-        (("run", "rounds", "--set", "pml=1", "--set", "hap=npt"), "pml=1 needs hap=ept"),
+        (("run", "rounds", "--set", "pml=1", "--set", "hap=npt"), "pml=1 needs core=skylake"),
         (("run", "blackboard", "--set", "hap=tdp"), "one of ept, npt"),
         (("run", "blackboard", "--set", "road=warp"), "one of bare, pv, shadow, hap"),
         (("run", "blackboard", "--set", "work=fork"), "form fork:PAGES"),

@@ -2,7 +2,7 @@
 
 import random
 
-from pagingviz.arch import x86
+from pagingviz.arch.cores import CORES
 from pagingviz.core.audit import audit
 from pagingviz.core.audit.rules import rule_of
 from tests.core.agree import build, command, differences, tick
@@ -95,7 +95,7 @@ def agree(road, examples, hap="ept", **fields):
     reached = set()
     for number in range(examples):
         shape, run = drawn(random.Random(number))
-        core = list(x86.CORES)[number % len(x86.CORES)]
+        core = list(CORES)[number % len(CORES)]
         machine, model = build(road=road, hap=hap, zone=ZONE, core=core, **shape, **fields)
         for step in play(machine, model, run):
             if model.crashed:  # the two leave off in the midst of different steps

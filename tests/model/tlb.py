@@ -71,7 +71,12 @@ class TlbLevel:
         }
 
 
-SHAPES = {"skylake": ((16, 4), (128, 12)), "nehalem": ((16, 4), (128, 4)), "zen": ((1, 64), (128, 12))}  # (sets, ways) twice
+SHAPES = {  # (sets, ways) twice
+    "skylake": ((16, 4), (128, 12)),
+    "haswell": ((16, 4), (128, 8)),
+    "nehalem": ((16, 4), (128, 4)),
+    "zen": ((1, 64), (128, 12)),
+}
 
 
 class Tlb:

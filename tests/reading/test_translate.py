@@ -8,6 +8,7 @@ import pytest
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
+from pagingviz.arch.cores import HAPS
 from pagingviz.arch.words import ZERO, U
 from pagingviz.boards import translate_words as words
 from pagingviz.boards.palette import CACHED, FILL_MASK
@@ -204,7 +205,7 @@ def test_accessed_and_dirty_bits_are_stores_that_may_exit_or_fill_the_log(warm, 
     assert (w.end.kind, w.end.update, w.end.at) == ("exit", not pml, nest.number if pml else leaf.number)
 
 
-@pytest.mark.parametrize("hap", x86.HAPS)
+@pytest.mark.parametrize("hap", HAPS)
 def test_nested_tables_full_of_oddities(warm, hap):
     """Entries on the way of an address are scrambled bit by bit, and made leaves of 2 MiB and 1 GiB."""
     sim = Simulation(load("rounds").replace(hap=hap))

@@ -1,6 +1,6 @@
 """The TLB: final translations only (no paging-structure caches, no global pages, no PCID).
 
-Two levels with true LRU, of the sizes of a named core (x86.CORES). An entry holds the virtual page number, tagged with the
+Two levels with true LRU, of the sizes of a named core (arch/cores.py). An entry holds the virtual page number, tagged with the
 generation of its vCPU (a flush is one increment), the gfn it reaches, and the rights the walk found. TLB_W is set only when a
 store needs nothing more from the tables: writable at every level and the leaf already dirty. A superpage is held in pieces of
 4 KiB, and INVLPG of any address in it drops them all (SDM vol. 3, 4.10.4.1).

@@ -15,6 +15,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
+from pagingviz.arch.cores import CORES
 from pagingviz.arch.state import CPU_DTYPE, SYS_DTYPE
 from pagingviz.arch.words import ONE, THREE, TWO, ZERO, U
 from pagingviz.evidence.mmu.cases import LEVELS, Cases
@@ -76,7 +77,7 @@ def _record(cases: Cases) -> tuple[np.recarray, np.recarray, list[Any]]:
     sys, cpu = np.zeros(1, SYS_DTYPE).view(np.recarray), np.zeros(1, CPU_DTYPE).view(np.recarray)
     s = sys[0]
     s.vcpus, s.gib_leaves, s.tlb_gen[:] = 1, 1, 1
-    s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = x86.CORES["skylake"]
+    s.t1_sets, s.t1_ways, s.t2_sets, s.t2_ways = CORES["skylake"].tlb
     s.guest_levels = cpu["levels"] = LEVELS[cases.mode]
     s.maxphys = cases.maxphyaddr
     kind = (cases.acc + ONE) % THREE  # read, write, fetch to layout's fetch, read, write

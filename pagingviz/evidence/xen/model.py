@@ -35,11 +35,11 @@ _NO_ROWS = ((NOP, 0, 0, 0),)
 def scenario_of(settings: Mapping[str, Any], road: str = "shadow") -> Scenario:
     """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields.
 
-    On the hap road the processor is AMD's unless `settings` say hap=ept: its tables are NPT, with 2 MiB leaves.
+    On the hap road the processor is AMD's unless `settings` name hap or core: its tables are NPT, with 2 MiB leaves.
     """
-    made = Scenario(road=road, hap="npt", superpages=1, frames=FRAMES, xen="4.17", floor=1, trace="", work="idle").replace(
-        **settings
-    )
+    processor = {"core": "zen"} if road == "hap" and not {"hap", "core"} & set(settings) else {}
+    base = Scenario(road=road, superpages=1, frames=FRAMES, xen="4.17", floor=1, trace="", work="idle")
+    made = base.replace(**processor | dict(settings))
     return made if "pool" in settings else made.replace(pool=pool_of(road, made.vcpus, made.frames))
 
 
