@@ -1,8 +1,8 @@
 """Dumps of all EPT leaves (Xen's debug key D), shortened: neighbours alike but for their frame are one line. And the model's.
 
-A line: first and last guest frame, number of leaves, their order (9: 2 MiB, 18: 1 GiB), rights, memory type, and a last sign: `?` a
-change of types waits in the leaf (then its memory type is `??`) or in a table above it, else `!` the type is the hypervisor's
-alone (ipat). Source: Xen mm/p2m-ept.c: ept_dump_p2m_table. Frames beyond the guest's RAM, which no model has, are left out.
+A line: first and last guest frame, number of leaves, their order (9: 2 MiB, 18: 1 GiB), rights, memory type, and a last sign:
+`?` a change of types waits in the leaf (then its memory type is `??`) or in a table above it, else `!` the type is the
+hypervisor's alone (ipat). Source: Xen mm/p2m-ept.c: ept_dump_p2m_table. Frames beyond the guest's RAM, which no model has, are left out.
 """
 
 from __future__ import annotations

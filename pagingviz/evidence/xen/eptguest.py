@@ -1,16 +1,17 @@
 """The second program of the recordings: it obeys the commands of the first, and seven more, and keeps its layout.
 
-It ran under Bochs, on EPT and on that emulator's NPT, and once more on QEMU's. Its idle loop, command 5 and the end of every command
-lie in page 0x103, all other commands in 0x104, the table of commands, read at each command but 5, in 0x105. Every command but 5
-is called, so its return address is stored on the stack. A second vCPU has a stack, a status page and a control page of its
-own. What follows was read off the recordings' instruction pointers and exits.
+It ran under Bochs, on EPT and on that emulator's NPT, and once more on QEMU's. Its idle loop, command 5 and the end of every
+command lie in page 0x103, all other commands in 0x104, the table of commands, read at each, in 0x105. Every command but 5 is
+called, so its return address is stored on the stack. A second vCPU has a stack, a status page and a control page of its own.
+What follows was read off the recordings' instruction pointers and exits.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from pagingviz.evidence.xen.guest import FETCH, READ, REGION, TABLE, WRITE, Guest, Row, Word
+from pagingviz.arch import x86
+from pagingviz.evidence.xen.guest import CR, FETCH, READ, REGION, TABLE, WRITE, Guest, Row, Word
 from pagingviz.evidence.xen.script import Step
 
 SECOND = 2  # as the build of a program (play.py: BUILDS): this one
@@ -62,6 +63,18 @@ class EptGuest(Guest):
         self._touch(READ, at.control)
         return rows + self._take()
 
+    def first_reference(self) -> list[Row]:
+        """The first thing that the processor reads when it goes on from a yield: the top entry of its tables.
+
+        It is read here as data, with paging off, since nothing else that a walk does has happened at its first exit.
+        """
+        at = self.at
+        first = at.root if at.levels == 4 else at.l2
+        self._row(CR, 0, self.cr)
+        self._touch(READ, first)
+        self._row(CR, 0, self.cr | int(x86.CR_PG))
+        return self._take()
+
     def _to_the_yield(self) -> list[Row]:
         self._fetch(self.loop)
         self._touch(WRITE, self.at.stack)
@@ -75,10 +88,10 @@ class EptGuest(Guest):
 
     def command(self, step: Step, word: Word) -> list[Row]:
         a, b, c, d, _ = step.args
+        self._read(self.dispatch << 12, self.loop)
         if step.number == 5:
             self._reload(self.loop)
             return self._take()
-        self._read(self.dispatch << 12, self.loop)
         self._touch(WRITE, self.at.stack)
         self._fetch(self.high)
         getattr(self, f"_command_{step.number}")(a, b, c, d, word)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
 from pagingviz.evidence.xen.guest import Guest
-from pagingviz.evidence.xen.hw import violation
+from pagingviz.evidence.xen.hw import KINDS, violation
 from pagingviz.evidence.xen.read import Event
 
-EXITS = {int(ev.CODES[name]): name for name in ("EPT_MISCONFIG", "EPT_VIOLATION", "PML_LOG", "PML_FULL")}
+EXITS = {int(ev.CODES[name]): name for name in KINDS if name in ev.CODES}
 _RIGHTS_SHIFT = 3  # of the exit qualification: what the entries gave
 
 
@@ -22,7 +22,7 @@ def exit_of(guest: Guest, kind: int, gva: int, gfn: int, qualification: int, tic
     name = EXITS[kind]
     if name == "PML_LOG":
         return Event(name, gfn=gfn, tick=tick)
-    if name == "PML_FULL":
+    if name in ("PML_FULL", "INVEPT"):
         return Event(name, tick=tick)
     if name == "EPT_MISCONFIG":  # has no qualification: the guest maps each frame at its own address, so it shows in that
         return Event(name, _gpa(guest, gva, gfn, gva >> 12 == gfn), gfn, tick=tick)

@@ -25,7 +25,8 @@ WAITS = {
     "went on": "it went round its loop after the operation, and waits again",
     "not yet": "it has not run since",
     "before": "it still went round its loop between the time stamp and the pause",
-    "exited": "it met exits up to its first store, and has not been entered again since",
+    "first exit": "it met the exit of its first reference to memory, and has not been entered again since",
+    "first store": "it met all exits up to its first store, and has not been entered again since",
     "between": "with two vCPUs: the other one went round its loop at the first exit of this command",
 }
 
@@ -37,7 +38,7 @@ class HwRehearsal(Rehearsal):
 
     def __init__(self, kind: str, scenario: Scenario, before: list[Event], items: list[Item]) -> None:
         super().__init__(kind, scenario, before, items)
-        self.guests: tuple[Guest, ...] = tuple(EptGuest(kind, vcpu) for vcpu in range(scenario.vcpus))
+        self.guests: tuple[EptGuest, ...] = tuple(EptGuest(kind, vcpu) for vcpu in range(scenario.vcpus))
         if scenario.vcpus > 1:
             self.stream = [*before, *(event for item in items if item.acts for event in item.events)]
         self.nobody = "+".join(["idle"] * scenario.vcpus)
@@ -61,7 +62,8 @@ class HwRehearsal(Rehearsal):
             outcome = replace(outcome, pool=model.pool_pages)
         elif item.step.name == "dump":
             outcome = replace(outcome, leaves=leaves_of(model.machine))
-        return [replace(old, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
+        cost = old.cost + self.unread(item, outcome)
+        return [replace(old, cost=cost, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
 
     def _done(self, model: Model, old: Candidate, item: Item, outcome: Outcome, state: tuple) -> Candidate:
         """The candidate that has gone one way through a step."""
@@ -91,10 +93,15 @@ class HwRehearsal(Rehearsal):
                 place = ", ".join(word for word in words if word) + self._named(late) + self._named(order)
                 yield Outcome(reading=reading, place=place, stands=after, refused=refused), model.snapshot()
             if searched and len(self.guests) == 1:
-                model.restore(state)
-                model.run(self._upto_store(waiting))
-                model.leave()
-                yield Outcome(reading=reading, place="exited", stands="call", refused=refused), model.snapshot()
+                for where, rows, at in (
+                    ("first exit", self.guests[0].first_reference(), waiting),
+                    ("first store", self._upto_store(waiting), "call"),
+                ):
+                    model.restore(state)
+                    model.run(rows)
+                    model.leave()
+                    words = ", ".join(["before"] * bool(late) + [where])
+                    yield Outcome(reading=reading, place=words, stands=at, refused=refused), model.snapshot()
 
     def _operate(self, model: Model, item: Item) -> tuple[Reading | None, bool]:
         """Do it. (what a PEEK or CLEAN read, or None; whether Xen refused): a CLEAN reads what a PEEK would at its place."""

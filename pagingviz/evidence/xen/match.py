@@ -8,10 +8,11 @@ and the address where the recording has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import accumulate
+from typing import Any
 
 from pagingviz.evidence.xen.hw import KINDS
 from pagingviz.evidence.xen.read import Event
@@ -98,6 +99,15 @@ def read_differences(recorded: Reading, model: Reading, faults: bool) -> list[st
     if faults and recorded.fault_count != model.fault_count:
         out.append(f"fault_count {recorded.fault_count}, the model has {model.fault_count}")
     return out
+
+
+def pool_differences(recorded: Mapping[str, Any], pages: int) -> list[str]:
+    """The pool's size beside the model's: in pages where Xen gave it (never of a PV guest), else in MiB, rounded up."""
+    if recorded.get("mempool_rc", 0) == 0:
+        recorded_pages = recorded.get("mempool_pages")
+        return [f"pool of {recorded_pages} pages, the model has {pages}"] if recorded_pages not in (None, pages) else []
+    recorded_mib, mib = recorded.get("shop_mb"), -(-pages // 256)
+    return [f"pool of {recorded_mib} MiB, the model has {mib}"] if recorded_mib not in (None, mib) else []
 
 
 def ranges(pages: frozenset[int] | set[int]) -> str:

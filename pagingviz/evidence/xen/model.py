@@ -132,7 +132,11 @@ class Model:
         code, value = (xen.CMD_POOL, number) if name == "setpages" else (_STEPS[name], 0)
         first = int(self._sys.ev_n)
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, U(value))
+        listed = len(self.events)
         self._collect(first, False)
+        if any(event.kind == "INVEPT" for event in self.events[listed:]):  # it is executed when the guest is entered next
+            self.events[listed:] = [event for event in self.events[listed:] if event.kind != "INVEPT"]
+            self.invept = True
         for key, count in self._counts().items():
             self._tool[key] = self._tool.get(key, 0) + count - before[key]
         return self._refusals > refusals

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pagingviz.evidence.xen.dumps import Leaves
 from pagingviz.evidence.xen.eptguest import SECOND
 from pagingviz.evidence.xen.guest import PAGES, WRITE, Guest, Row
-from pagingviz.evidence.xen.match import Reading, align, read_differences
+from pagingviz.evidence.xen.match import Reading, align, pool_differences, read_differences
 from pagingviz.evidence.xen.model import Model
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, Operation, pages
@@ -141,10 +141,14 @@ class Rehearsal:
                 candidates = list({c.stands: c for c in reversed(candidates)}.values())[::-1]
             if limit is not None and candidates[0].cost >= limit:
                 return None
-        best = candidates[0]
+        best = min(candidates, key=self._in_the_end)
         model.restore(best.state)
         counts = {key: count - base[key] for key, count in model.counters().items()}
         return Played(start, loop, best.cost, best.outcomes, counts, model.crashed, guest.where)
+
+    def _in_the_end(self, candidate: Candidate) -> int:
+        """Its cost; what is left of a stream of events is missing in the model."""
+        return candidate.cost + (len(self.stream) - candidate.seen if self.stream is not None and self.traced else 0)
 
     def replay(self, played: Played, upto: int) -> Model:
         """The model after item number `upto` (from 0) on the way that `played` went; -1: before the first."""
@@ -219,6 +223,7 @@ class Rehearsal:
             cost += self.unread(item, outcome)
         elif step.name == "pool":
             outcome = replace(outcome, pool=model.pool_pages)
+            cost += self.unread(item, outcome)
         return [replace(old, cost=cost, stands=stands, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
 
     def _hit(self, model: Model, guest: Guest, old: Candidate, item: Item, stay: bool, searched: bool) -> list[Candidate]:
@@ -273,10 +278,11 @@ class Rehearsal:
         return sum(not pair.equal for pair in align(expected, self.view(list(events)), guest.own)) if self.traced else 0
 
     def unread(self, item: Item, outcome: Outcome) -> int:
-        """How many differences the reading of a step has."""
+        """How many differences the reading of a step has, and the size of the pool after it."""
+        pool = 0 if outcome.pool is None else len(pool_differences(item.operation.fields, outcome.pool))
         if item.reading is None or outcome.reading is None:
-            return int((item.reading is None) != (outcome.reading is None))
-        return len(read_differences(item.reading, outcome.reading, item.faults))
+            return pool + int((item.reading is None) != (outcome.reading is None))
+        return pool + len(read_differences(item.reading, outcome.reading, item.faults))
 
     nobody = "idle"  # where the guest stands while it does not stand anywhere
     traced = True  # whether the recording has trace events at all
