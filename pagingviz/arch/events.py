@@ -81,6 +81,10 @@ SUSPEND = U(62)
 RESUME = U(63)
 # of walks that the machine does not make, but a copy of it (core/one_walk.py)
 REFERENCE = U(64)
+# nested tables again
+PML_LOG = U(65)  # the processor has logged a frame; detail: the slot
+INVEPT = U(66)
+P2M_SHATTER = U(67)  # a superpage leaf was split because of a fetch; the fields are those of P2M_SPLIT
 
 _WORDS = ("ZERO", "ONE", "TWO", "THREE")
 CODES = {name: value for name, value in globals().items() if isinstance(value, np.uint64) and name not in _WORDS}  # by name

@@ -82,9 +82,9 @@ OUR_COUNTERS = (
     "tlb_l1_hit", "tlb_l2_hit", "tlb_miss", "tlb_flush", "walks", "walk_refs",
     "guest_faults", "pte_stores", "cr3_loads", "context_switches", "invlpg", "forks", "exits", "cow_breaks",
     "frames_allocated", "frames_freed", "ad_updates", "prefetched", "exits_page_fault", "exits_cr3", "exits_invlpg",
-    "ept_misconfig", "ept_violation",
-    "npf_recalc", "npf_write", "p2m_split", "pml_full", "pml_logged", "pages_marked", "enables", "peeks", "cleans", "offs",
-    "blows",
+    "ept_misconfig", "ept_violation", "invept",
+    "npf_recalc", "npf_write", "p2m_split", "p2m_shatter", "pml_full", "pml_logged",
+    "pages_marked", "enables", "peeks", "cleans", "offs", "blows",
     "unhooks", "ignored", "refused", "toggles", "no_memory",
     # searches of L1 shadows for a frame, Xen's own and those of a CLEAN that revokes; frames_revoked: of the latter only
     "shadows_searched", "entries_searched", "entries_stripped", "frames_revoked", "device_writes",
@@ -97,7 +97,6 @@ ARENA = (  # name, meaning
     "tstack", "dstack", "roots", "uroots",  # guest kernel: free stacks, process roots (of a PV guest for its user mode, too)
     "sparse",  # n_sparse pairs (physical address of an 8-byte word, the word): tables outside the zone
     "ptype", "pkey", "pref", "pup", "phash", "pprev", "pnext", "ppin", "pstamp", "pepoch", "pmore",  # by pool page
-    "pml",  # by vCPU and slot: guest-physical addresses
     "hash", "tables", "pool", "prog", "ring", "tmp",  # prog (a raw guest's program) never changes; ring and tmp are not state
 )  # fmt: skip
 _u = [(name, "u8") for name in (
@@ -107,15 +106,17 @@ _u = [(name, "u8") for name in (
     "total_pages", "free_pages", "p2m_pages", "free_head", "free_tail", "pin_head", "pin_tail", "pool_used",
     "t1_sets", "t1_ways", "t2_sets", "t2_ways",
     "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
-    # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: the processor may log
-    # what becomes dirty; ept_ad: EPTP.AD, on while it does; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by
-    # host frame
+    # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: Xen uses the processor's
+    # log of what becomes dirty; ept_ad: EPTP.AD, on while it does; ad_bits: which of A and D Xen presets in EPT; exec_sp: EPT
+    # superpages are executable; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by host frame
     # modelled: how many frames have words in the regions by frame: all if spread is 0, else 2**run_bits of every 2**spread;
     # ram_*: where the machine frames lie (frames.py); kslots: L3 tables of the direct map
     "modelled", "spread", "run_bits", "ram_base", "ram_shift", "ram_whole", "kslots",
-    "pv", "npt", "pml", "ept_ad", "host_nxe", "by_host", "table_mask", "table_plain", "leaf_mask", "leaf_plain",
+    "pv", "npt", "pml", "ept_ad", "ad_bits", "exec_sp", "host_nxe", "by_host",
+    "table_mask", "table_plain", "leaf_mask", "leaf_plain",
     "shopt", "xen", "floor", "opt_l3", "foreign", "gt_version", "dying_op", "row", "skip_rows", "rows", "boot_p2m",
-    "log_dirty", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
+    # global_logdirty: what a pending change of types makes of a frame; invept_tick: of the last INVEPT by a command, plus 1
+    "log_dirty", "global_logdirty", "invept_tick", "dirty_round", "tree_root", "dirty_count", "fault_count", "failed_allocs",
 )]  # fmt: skip
 # Kernels that others call through an address in s.addresses (core/build/by_address.py), each after those that it calls.
 BY_ADDRESS = (
@@ -131,7 +132,7 @@ SYS_DTYPE = np.dtype(
     (np.record, [(f"o_{name}", "u8") for name in ARENA] + _u + [(name, "u8") for name in COUNTERS]
      + [(name, "u8", MAX_VCPUS) for name in (
          "cur", "cr3", "kroot", "uroot", "tlb_gen", "psc_gen", "npt_gen", "last_emul", "last_wr", "last_ok", "last_frame",
-         "last_mfn", "tflags", "event", "dying", "monitor", "pml_index")]
+         "last_mfn", "tflags", "event", "dying", "monitor", "pml_index", "pml_page")]
      + [("root", "u8", MAX_VCPUS * 4), ("oos", "u8", MAX_VCPUS * OOS_PAGES), ("oos_snap", "u8", MAX_VCPUS * OOS_PAGES),
         ("fix_page", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS), ("fix_off", "u8", MAX_VCPUS * OOS_PAGES * OOS_FIXUPS),
         ("fix_next", "u8", MAX_VCPUS * OOS_PAGES), ("vtlb_page", "u8", MAX_VCPUS * VTLB),
@@ -146,7 +147,7 @@ SYS_DTYPE = np.dtype(
 # (core/nested/walk.py).
 CPU_SCRATCH = ("w_tab", "w_ent", "w_leaf", "w_size", "w_rights", "w_missing", "w_rsvd", "w_l1e", "w_all", "w_any", "w_mask",
                "w_next", "w_err", "hw_err", "saved_flags", "pair_va", "pair_value", "pair_done",
-               "n_frame", "n_store", "n_column", "tlb_rights", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
+               "n_frame", "n_store", "n_exec", "n_column", "tlb_rights", "x_kind", "x_gpa", "x_info", "x_access")  # fmt: skip
 CPU_DTYPE = np.dtype(
     (np.record, [("id", "u8"), ("clock", "u8"), ("levels", "u8"), ("pdpte", "u8", 4), ("big_gen", "u8"),
                  ("w_tab", "u8", 4), ("w_ent", "u8", 4), ("n_at", "u8", 4), *[(name, "u8") for name in CPU_SCRATCH[2:]],

@@ -40,6 +40,7 @@ MAXPHYADDR_SERVER = U(46)  # where 1 TiB is not enough
 EPT_R, EPT_W, EPT_X, EPT_RWX = U(1), U(2), U(4), U(7)
 EPT_EMT = U(7 << 3)  # memory type; 7 (MTRR_NUM_TYPES) is Xen's poison: misconfigured on purpose
 EPT_WB = U(6 << 3)
+EPT_IPAT = U(1 << 6)  # the guest's own PAT does not count
 EPT_SP = U(1 << 7)
 EPT_A, EPT_D = U(1 << 8), U(1 << 9)
 EPT_RECALC = U(1 << 10)

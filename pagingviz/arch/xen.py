@@ -97,6 +97,7 @@ OOS, OOS_MAY_WRITE, DYING = U(1 << 48), U(1 << 49), U(1 << 50)  # SHF_out_of_syn
 PGT_SHIFT, PGT_TYPE, PGT_PINNED = U(52), U(7 << 52), U(1 << 55)
 PGT_NONE, PGT_L1, PGT_WRITABLE = U(0), U(1), U(5)  # 1 to 4: a table of that level
 HUNG = U(3)  # a value of s.crashed: the guest repeats one access for ever
+NOT_SHATTERED = U(4)  # another: no pages to split a superpage leaf in which the guest fetches, and Xen crashes the domain
 GRANTED = U(1 << 56)  # another domain holds a writable mapping: its stores are marked when it ends
 
 # ---- log-dirty tree (Xen mm/paging.c): leaf of 32768 bits, nodes of 512

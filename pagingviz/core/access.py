@@ -11,7 +11,7 @@ from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
 from pagingviz.core.frames import word_of
-from pagingviz.core.nested.p2m import handle_exit
+from pagingviz.core.nested.exits import handle_exit
 from pagingviz.core.nested.walk import attempt, reach
 from pagingviz.core.pv.roots import new_baseptr
 from pagingviz.core.pv.updates import mmu_update, ptwr
@@ -102,6 +102,8 @@ def walk_both(s, c, a, gva, kind, user):
     result = attempt(s, c, a, gva, kind, user)
     if result == ZERO:
         rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
+        if c.n_exec == ZERO:
+            rights |= x86.TLB_NX
         c.tlb_rights = rights if c.n_store != ZERO else rights & ~(x86.TLB_W | x86.TLB_KW)
     return result
 

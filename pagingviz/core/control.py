@@ -1,8 +1,9 @@
 """Hypervisor operations on the domain: log-dirty ENABLE, PEEK, CLEAN, OFF; blow; pool size; TLB flush.
 
-Source: Xen mm/paging.c (paging_log_dirty_enable, paging_log_dirty_op), shadow/common.c (sh_enable_log_dirty,
+Source: Xen mm/paging.c (paging_domctl, paging_log_dirty_enable, paging_log_dirty_op), shadow/common.c (sh_enable_log_dirty,
 sh_clean_dirty_bitmap, shadow_set_allocation), hap/hap.c. The domain is paused while an operation is carried out, so nothing
-else happens between its parts.
+else happens between its parts. Only a second ENABLE is refused: PEEK, CLEAN and OFF do what they do with log-dirty off as well,
+and level 1 of their events says that it was.
 """
 
 from pagingviz.arch import events as ev
@@ -11,7 +12,8 @@ from pagingviz.arch.words import NONE, ONE, ZERO, U
 from pagingviz.core import logdirty
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.nested.p2m import pml_flush_all, poison_root
+from pagingviz.core.nested import pml
+from pagingviz.core.nested.p2m import change_type_global
 from pagingviz.core.shadow import recycle, toplevel
 from pagingviz.core.shadow.oos import resync_all
 from pagingviz.core.shadow.pool import shadowing
@@ -53,18 +55,16 @@ def _carry_out(s, cpus, a, code, value):
         ignore(s, a, code)
     elif code == xen.CMD_ENABLE:
         _enable(s, cpus, a, code)
-    elif code == xen.CMD_PEEK or code == xen.CMD_CLEAN or code == xen.CMD_OFF:
-        if s.log_dirty == ZERO:
-            ignore(s, a, code)
-        elif code != xen.CMD_OFF and _bits_are_lost(s, cpus, a, code):
+    elif code == xen.CMD_OFF:
+        _off(s, cpus, a)
+    elif code == xen.CMD_PEEK or code == xen.CMD_CLEAN:
+        if _bits_are_lost(s, cpus, a, code):
             return
-        elif code == xen.CMD_PEEK:
-            s.peeks += ONE
-            emit(s, a, ev.PEEK, ZERO, ZERO, NONE, NONE, ZERO, s.dirty_count)
-        elif code == xen.CMD_CLEAN:
+        if code == xen.CMD_CLEAN:
             clean(s, cpus, a)
         else:
-            _off(s, cpus, a)
+            s.peeks += ONE
+            emit(s, a, ev.PEEK, ZERO, ZERO, NONE, NONE, s.log_dirty ^ ONE, s.dirty_count)
     elif code == xen.CMD_POOL and s.road == xen.HAP:
         recycle.hap_set_allocation(s, a, value)
         emit(s, a, ev.SET_ALLOCATION, ZERO, ZERO, NONE, NONE, ZERO, value)
@@ -101,7 +101,7 @@ def _modified_memory(s, c, a, first, n):
 @jit
 def _bits_are_lost(s, cpus, a, code):
     """PEEK and CLEAN flush the logs first. They fail (-ENOMEM) if the bitmap's tree ever lacked a page: returns True then."""
-    pml_flush_all(s, cpus, a)
+    pml.flush_all_logs(s, cpus, a)
     if s.failed_allocs == ZERO:
         return False
     s.no_memory += ONE
@@ -121,13 +121,13 @@ def _enable(s, cpus, a, code):
     """ENABLE_LOGDIRTY. Shadow: a blow, the mode bit, and every vCPU reloads its root. HAP: the root's entries are poisoned.
 
     PV: shadow paging begins here (shadow_one_bit_enable), in a pool as small as Xen allows. A pool below Xen's least size
-    (s.floor is 0) has the size that the scenario gives.
+    (s.floor is 0) has the size that the scenario gives. Level 1 of the event: Xen has a page-modification log, but no pages.
     """
     if s.log_dirty != ZERO:
         ignore(s, a, code)
         return
     s.enables += ONE
-    detail = ZERO
+    detail = without = ZERO
     if s.road == xen.PV:
         s.log_dirty = ONE
         recycle.set_allocation(s, cpus[0], a, ONE if s.floor != ZERO else s.pv_pool)
@@ -142,10 +142,12 @@ def _enable(s, cpus, a, code):
         for v in range(s.vcpus):
             toplevel.update_modes(s, cpus[v], a)
     else:
-        s.log_dirty, s.ept_ad = ONE, s.pml  # p2m_enable_hardware_log_dirty
-        detail = poison_root(s, a)
+        s.log_dirty = ONE
+        on = pml.enable(s, cpus, a)  # a new EPTP, so an INVEPT in any case
+        without = s.pml ^ s.ept_ad
+        detail = change_type_global(s, a, ONE, ONE if on else ZERO)
     logdirty.count_afresh(s, a)
-    emit(s, a, ev.ENABLE, ZERO, ZERO, NONE, NONE, ZERO, detail)
+    emit(s, a, ev.ENABLE, ZERO, ZERO, NONE, NONE, without, detail)
 
 
 @jit
@@ -154,31 +156,35 @@ def clean(s, cpus, a):
 
     What the processor has logged is in the bitmap by then. With clean=revoke (s.revoke) the shadows stay and are searched for
     writable entries. Tables that are out of sync are resynced before that, when the bits are zero already, so that nothing
-    they map is made writable again.
+    they map is made writable again. With log-dirty off all shadows go as well, or all types become ram_logdirty: that lasts
+    until log-dirty is switched on and off.
     """
     s.cleans += ONE
     had = s.dirty_count
     logdirty.clear(s, a)
     if s.road == xen.HAP:
-        poison_root(s, a)
-    elif s.revoke == ZERO:
+        change_type_global(s, a, ONE, ZERO)
+    elif s.revoke == ZERO or not shadowing(s):
         recycle.blow(s, cpus[0], a)
     else:
         resync_all(s, cpus[0], a, False, True, True)
         revoke_all(s, cpus[0], a)
-    emit(s, a, ev.CLEAN, ZERO, ZERO, NONE, NONE, ZERO, had)
+    emit(s, a, ev.CLEAN, ZERO, ZERO, NONE, NONE, s.log_dirty ^ ONE, had)
 
 
 @jit
 def _off(s, cpus, a):
-    """OFF: the mode bit is cleared and the bitmap's tree is freed.
+    """OFF: the mode bit is cleared and the bitmap's tree is freed. With log-dirty off nothing happens.
 
     Shadow: every vCPU reloads its root; entries that are read-only stay so until they fault. HAP: the root's entries are
-    poisoned, and what is found under them becomes writable. PV: shadow paging ends (shadow_one_bit_disable), and the pool
+    poisoned, and what is found under them becomes writable; what the processor has logged is not marked any more, since the
+    mode bit is cleared first (hap.c: hap_disable_log_dirty). PV: shadow paging ends (shadow_one_bit_disable), and the pool
     goes back to the host.
     """
     s.offs += ONE
-    pml_flush_all(s, cpus, a)
+    if s.log_dirty == ZERO:
+        emit(s, a, ev.OFF, ZERO, ZERO, NONE, NONE, ONE, ZERO)
+        return
     s.log_dirty = ZERO
     if s.road == xen.PV:
         for v in range(s.vcpus):
@@ -190,8 +196,9 @@ def _off(s, cpus, a):
         for v in range(s.vcpus):
             toplevel.update_modes(s, cpus[v], a)
     else:
-        s.ept_ad = ZERO  # p2m_disable_hardware_log_dirty
-        poison_root(s, a)
+        on = pml.disable(s, cpus, a)
+        change_type_global(s, a, ZERO, ONE if on else ZERO)
     logdirty.free_tree(s, a)
-    flush_all(s)
+    if s.road != xen.HAP:
+        flush_all(s)
     emit(s, a, ev.OFF, ZERO, ZERO, NONE, NONE, ZERO, ZERO)

@@ -158,6 +158,10 @@ def count_afresh(s, a):
 
 @jit
 def free_tree(s, a):
-    """Give every page of the tree back to the pool. Source: mm/paging.c: paging_free_log_dirty_bitmap."""
-    _each_leaf(s, a, True)
-    s.failed_allocs = ZERO
+    """Give every page of the tree back to the pool.
+
+    That pages were lacking is forgotten only if there is a tree. Source: mm/paging.c: paging_free_log_dirty_bitmap.
+    """
+    if s.tree_root != NONE:
+        _each_leaf(s, a, True)
+        s.failed_allocs = ZERO

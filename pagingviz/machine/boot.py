@@ -169,13 +169,16 @@ def nested(machine: Machine, sc: Scenario, small: Collection[int]) -> None:
     """
     s, pool, frames = machine.sys[0], machine.view("pool").reshape(-1, 512), sc.frames
     if sc.hap == "ept":
-        flags, table = x86.EPT_RWX | x86.EPT_WB | x86.EPT_A | x86.EPT_D | x86.EPT_SVE, x86.EPT_RWX | x86.EPT_A | x86.EPT_SVE
+        table = x86.EPT_RWX | x86.EPT_SVE | s.ad_bits & x86.EPT_A
+        small_leaf = x86.EPT_RWX | x86.EPT_SVE | x86.EPT_WB | x86.EPT_IPAT | s.ad_bits
+        large_leaf = (small_leaf if s.exec_sp else small_leaf & ~x86.EPT_X) | x86.EPT_SP
     else:
-        flags = table = x86.P | x86.RW | x86.US | x86.A | x86.D
+        table = small_leaf = x86.P | x86.RW | x86.US | x86.A | x86.D
+        large_leaf = table | x86.PSE
 
     def leaves(first: int, shift: int, n: int) -> np.ndarray:
         gfn = np.arange(first, first + (n << shift), 1 << shift, dtype=np.uint64)
-        return machine_frames(sc, gfn) << x86.PAGE_BITS | flags | (x86.EPT_SP if shift else ZERO)
+        return machine_frames(sc, gfn) << x86.PAGE_BITS | (large_leaf if shift else small_leaf)
 
     def new(first: int, level: int) -> tuple[int, np.uint64]:
         page = _take(machine, first, level)

@@ -48,7 +48,6 @@ def sizes(sc: Scenario, work: Work, modelled: Modelled) -> dict[str, int]:
         "hash": int(xen.HASH_BUCKETS),
         "tables": work.zone * _ENTRIES,
         "pool": pages * _ENTRIES,
-        "pml": sc.vcpus * int(x86.PML_ENTRIES) if road_of(sc).nested and sc.pml else 0,
         "prog": work.program.size,
         "ring": int(ev.RING * ev.RING_WORDS),
         "tmp": max(modelled.count, pages, int(CELLS)),

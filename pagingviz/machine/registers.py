@@ -8,7 +8,7 @@ import numpy as np
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.cores import CORES, HAPS
-from pagingviz.arch.words import NONE, ONE, U
+from pagingviz.arch.words import NONE, ONE, ZERO, U
 from pagingviz.machine import layout
 from pagingviz.scenario.frames import machine_frames, placing
 from pagingviz.scenario.roads import road_of
@@ -61,15 +61,16 @@ def _guest(machine: Machine) -> None:
 
 
 def _nested_entries(machine: Machine) -> None:
-    """What a usual entry of a nested table looks like, so that the walk knows it at once (core/nested/walk.py)."""
+    """What a usual entry of a nested table looks like, so that the walk knows it at once (core/nested/walk.py); Xen's options."""
     s = machine.sys[0]
     beyond = U((1 << 52) - (1 << int(s.maxphys)))
     if machine.scenario.hap == "ept":
         s.table_mask, s.table_plain = x86.EPT_RWX | U(0xF8) | beyond, x86.EPT_RWX
-        s.leaf_mask, s.leaf_plain = x86.EPT_R | x86.EPT_EMT | beyond, x86.EPT_R | x86.EPT_WB
+        s.leaf_mask, s.leaf_plain = x86.EPT_R | x86.EPT_X | x86.EPT_EMT | beyond, x86.EPT_R | x86.EPT_X | x86.EPT_WB
+        s.ad_bits, s.exec_sp = x86.EPT_A | x86.EPT_D if machine.scenario.ept_ad else ZERO, machine.scenario.exec_sp
     else:
         s.table_plain, s.leaf_plain = x86.P | x86.RW | x86.US | x86.A, x86.P | x86.US | x86.A
-        s.table_mask, s.leaf_mask = s.table_plain | x86.PSE | x86.NX | beyond, s.leaf_plain | beyond
+        s.table_mask, s.leaf_mask = s.table_plain | x86.PSE | x86.NX | beyond, s.leaf_plain | x86.NX | beyond
 
 
 def _hypervisor(machine: Machine, work: Work) -> None:
@@ -82,7 +83,19 @@ def _hypervisor(machine: Machine, work: Work) -> None:
     s.pv_pool, s.pool_cap = sc.pool, layout.pool_pages(sc, work)
     s.superpages, s.clean_every = sc.superpages, sc.clean_every
     s.free_head = s.free_tail = s.pin_head = s.pin_tail = s.tree_root = s.hap_root = NONE
-    for name in ("root", "kroot", "uroot", "last_emul", "last_wr", "monitor", "oos", "oos_snap", "fix_page", "vtlb_page"):
+    for name in (
+        "root",
+        "kroot",
+        "uroot",
+        "last_emul",
+        "last_wr",
+        "monitor",
+        "pml_page",
+        "oos",
+        "oos_snap",
+        "fix_page",
+        "vtlb_page",
+    ):
         s[name][:] = NONE
 
 

@@ -99,16 +99,16 @@ def machine_frames(scenario: Scenario, gfn: np.ndarray) -> np.ndarray:
 
 
 def hap_pages(scenario: Scenario, work: Demand) -> int:
-    """HAP pool: nested tables and log-dirty tree when the work has split and dirtied all that it can, rounded up to 8.
+    """HAP pool: nested tables, log-dirty tree and logs when the work has split and dirtied all that it can, rounded up to 8.
 
     Where every frame has state: every nested table if all leaves were 4 KiB.
     """
     if work.hap_pool:
         return work.hap_pool
-    frames, those = scenario.frames, modelled(scenario.frames, work)
+    frames, those, logs = scenario.frames, modelled(scenario.frames, work), scenario.vcpus if scenario.pml else 0
     l3, l2, l1, leaves = (-(-frames >> bits) for bits in (27, GIB_BITS, CHUNK_BITS, int(xen.LEAF_BITS)))
     if not those.spread:
-        return -(-(1 + l3 + l2 + l1 + 3 + leaves) // 8) * 8
+        return -(-(1 + l3 + l2 + l1 + 3 + leaves + logs) // 8) * 8
     runs = those.count >> those.bits
     chunks, gibs = (runs << max(those.bits - bits, 0) for bits in (CHUNK_BITS, GIB_BITS))
     split = chunks + bool(frames & 511)
@@ -116,7 +116,7 @@ def hap_pages(scenario: Scenario, work: Demand) -> int:
         l2 -= frames >> GIB_BITS
         split += gibs * 513 if scenario.hap == "ept" else gibs
     tree = 2 + min(runs, -(-frames >> 24)) + (runs << max(those.bits - int(xen.LEAF_BITS), 0))
-    return -(-(1 + l3 + l2 + split + tree) // 8) * 8
+    return -(-(1 + l3 + l2 + split + tree + logs) // 8) * 8
 
 
 # ---- the guest kernel's direct map

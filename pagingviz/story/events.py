@@ -3,7 +3,7 @@
 import numpy as np
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import xen
+from pagingviz.arch import x86, xen
 from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.arch.words import NONE
 
@@ -99,12 +99,15 @@ WORDS = {
     "REFUSED": "a hypercall is refused: {detail:#x} is not allowed there",
     "GRANT_UNMAP": "another domain gives up its writable mapping of gfn {gfn}",
     "EPT_MISCONFIG": "EPT misconfiguration at gfn {gfn}: {detail} entries recomputed",
-    "EPT_VIOLATION": "EPT violation: store to gfn {gfn}",
+    "EPT_VIOLATION": "EPT violation at gfn {gfn}: {how}",
     "NPF_RECALC": "NPF at gfn {gfn}: {detail} pending changes carried out",
     "HVM_NPF": "NPF: store to gfn {gfn}, guest-physical address {detail:#x}",
     "P2M_SPLIT": "the {size} leaf at gfn {gfn} is split: {detail} of the pool's pages",
     "PML_FULL": "page-modification log full: {detail} addresses are marked",
-    "PML_FLUSH": "{detail} addresses of a page-modification log are marked",
+    "PML_FLUSH": "a page-modification log with {detail} addresses is emptied",
+    "PML_LOG": "the processor logs gfn {gfn} in slot {detail}",
+    "INVEPT": "INVEPT: no TLB knows the guest's translations any more",
+    "P2M_SHATTER": "the {size} leaf at gfn {gfn} is not executable, and is split for a fetch: {detail} of the pool's pages",
     "MARK_DIRTY": "the dirty bit of gfn {gfn} is set: {mark}",
     "TREE_ALLOC": "the bitmap's tree grows by a level-{level} page",
     "ENABLE": "log-dirty on",
@@ -149,5 +152,6 @@ def event_text(e: np.void) -> str:
         shadow=TYPES.get(int(e["detail"]), ""),
         mark=MARKED_BY.get(int(e["level"]), ""),
         size=LEAF_SIZES.get(int(e["level"]), ""),
+        how="fetch" if int(e["level"]) & int(x86.EPT_X) else "store",
     )
     return f"{text} ({path_flags(e)})" if path_flags(e) else text

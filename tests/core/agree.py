@@ -17,6 +17,8 @@ FIELDS = {  # of a scenario, as small guests have them
     "road": "shadow",
     "hap": "ept",
     "pml": 0,
+    "exec_sp": 0,
+    "ept_ad": 1,
     "frames": 64,
     "pool": 24,
     "vcpus": 1,
@@ -43,6 +45,8 @@ _SHARED = (
     "road",
     "hap",
     "pml",
+    "exec_sp",
+    "ept_ad",
     "frames",
     "vcpus",
     "superpages",
@@ -124,6 +128,7 @@ def differences(machine, model):
         "npf_recalc",
         "npf_write",
         "pml_full",
+        "invept",
         "walks",
         "walk_refs",
         "refused",
@@ -136,6 +141,8 @@ def differences(machine, model):
     )
     if counters["p2m_split"] != want["counters"].get("splits", 0):
         out.append(("splits", counters["p2m_split"], want["counters"].get("splits", 0)))
+    if counters["p2m_shatter"] != want["counters"].get("shatters", 0):
+        out.append(("shatters", counters["p2m_shatter"], want["counters"].get("shatters", 0)))
     for name in XEN_COUNTERS + PV_COUNTERS + ours:
         if counters[name] != want["counters"].get(name, 0):
             out.append((f"counter {name}", counters[name], want["counters"].get(name, 0)))

@@ -44,7 +44,7 @@ def test_the_pool_of_a_hap_guest_is_set_at_its_free_list(hap):
 
 
 @HAPS
-def test_a_guest_with_small_leaves_runs_on_and_clean_fails_until_logging_begins_anew(hap):
+def test_a_guest_with_small_leaves_runs_on_and_clean_fails_until_a_tree_has_been_freed(hap):
     """No leaf needs splitting, so every store is let through; the bits that had no place make PEEK and CLEAN fail."""
     p = after(Pair("hap", hap=hap, frames=4096), VPN)
     used = int(p.s.p2m_pages)
@@ -55,6 +55,10 @@ def test_a_guest_with_small_leaves_runs_on_and_clean_fails_until_logging_begins_
     assert not p.dirty() and p.s.failed_allocs and p.s.crashed == 0 and p.m.log_dirty()["missing"] == 0
     assert p.do("clean") == {"no_memory": 1} and p.do("peek") == {"no_memory": 1}
     p.do("pool", used + 8)
+    p.do("off")
+    p.do("enable")
+    after(p, VPN, VPN + 1)
+    assert p.dirty() and p.do("clean") == {"no_memory": 1}, "OFF found no tree, so it has not forgotten that pages were lacking"
     p.do("off")
     p.do("enable")
     after(p, VPN, VPN + 1)

@@ -4,8 +4,8 @@ from .config import CR_WP, WRITE, D
 from .tlb import TlbEntry
 
 
-def tlb_entry(model, walk, gva, mfn, writable=True):
-    """The TLB entry for a guest walk whose A and D are set. `writable`: whether the nested tables let the frame be written."""
+def tlb_entry(model, walk, gva, mfn, writable=True, executable=True):
+    """The TLB entry for a guest walk whose A and D are set. `writable`, `executable`: what the nested tables let be done."""
     may_write, user_page, no_execute = walk.rights
     ready = bool(walk.leaf.entry & D and writable)
     kernel = ready and not may_write and not model.cr & CR_WP
@@ -14,7 +14,7 @@ def tlb_entry(model, walk, gva, mfn, writable=True):
         mfn,
         bool(may_write and ready),
         user_page,
-        no_execute,
+        no_execute or not executable,
         kernel_write=kernel,
         big=walk.big,
         tables={s.level: s.table for s in walk if s.table not in (None, model.identity)},

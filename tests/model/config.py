@@ -16,7 +16,7 @@ FETCH, READ, WRITE, FORK, EXIT, IDLE = 0, 1, 2, 4, 5, 6  # kinds of an operation
 RAW_STORE, RAW_CR3, RAW_INVLPG, RAW_XEN_WRITE, RAW_NOP, RAW_EVENT, RAW_DYING, RAW_CR = range(3, 11)
 RAW_UPDATE_VA, RAW_MMU_UPDATE, RAW_PIN, RAW_UNPIN, RAW_FLUSH, RAW_GRANT_WRITE, RAW_GRANT_UNMAP = range(11, 18)
 
-POOL_EMPTY, UNEXPECTED_FAULT, HUNG = 1, 2, 3  # values of Model.crashed
+POOL_EMPTY, UNEXPECTED_FAULT, HUNG, NOT_SHATTERED = 1, 2, 3, 4  # values of Model.crashed
 
 RAM_BASE = 0x10000  # first machine frame of guest RAM, above all pool frames
 
@@ -70,6 +70,8 @@ class Config:
     road: str = "bare"
     hap: str = "ept"
     pml: int = 0
+    exec_sp: int = 0
+    ept_ad: int = 1
     frames: int = 64
     zone: int = 24
     direct_map: int = 0xFFFF_8800_0000_0000

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .bare import tlb_entry
-from .config import HUNG, WRITE, MachineCrash
+from .config import FETCH, HUNG, NOT_SHATTERED, WRITE, MachineCrash
 
 RAM_RW, RAM_LOGDIRTY = 0, 2  # p2m types
 WRITE_BACK, POISON = 6, 7  # EPT memory types; 7 is reserved on purpose: "recompute me"
@@ -21,6 +21,7 @@ class Ept:
     w: int = 1
     x: int = 1
     emt: int = 0
+    ipat: int = 0
     sp: int = 0
     a: int = 1
     d: int = 0
@@ -29,29 +30,20 @@ class Ept:
 
     def raw(self):
         """The 64-bit word, with suppress_ve set."""
-        flags = self.r | self.w << 1 | self.x << 2 | self.emt << 3 | self.sp << 7 | self.a << 8 | self.d << 9
+        flags = self.r | self.w << 1 | self.x << 2 | self.emt << 3 | self.ipat << 6 | self.sp << 7 | self.a << 8 | self.d << 9
         return flags | self.recalc << 10 | self.mfn << 12 | self.type << 52 | 1 << 63
 
     def waits(self):
         """Whether its type, or that of what lies below, is to be computed anew."""
         return self.emt == POISON
 
-    def fits(self):
-        """Whether a leaf has the rights of its type."""
-        return self.w == self.d == int(self.type == RAM_RW)
-
-    def retype(self, kind):
-        """ept_p2m_type_to_flags: log-dirty means not writable and not dirty."""
-        self.type = kind
-        self.w = self.d = int(kind == RAM_RW)
-
 
 class EptExit(Exception):
-    """A VM exit: `reason` "misconfig" or "violation" at `gfn`."""
+    """A VM exit: `reason` "misconfig", "violation" or another at `gfn`; `fetch`: a violation by a fetch."""
 
-    def __init__(self, reason, gfn):
+    def __init__(self, reason, gfn, fetch=False):
         super().__init__(f"EPT {reason} at gfn {gfn:#x}")
-        self.reason, self.gfn = reason, gfn
+        self.reason, self.gfn, self.fetch = reason, gfn, fetch
 
 
 def slot_of(gfn, level):
@@ -105,10 +97,12 @@ class Hap:
         self.m = model
         frames = model.config.frames
         small = 2 + -(-frames // 2**18) + -(-frames // 512)  # root, L3, L2s, L1s if all were 4 KiB
-        self.size = -(-(small + 4 + -(-frames // 2**15) - 1) // 8) * 8  # + log-dirty tree, rounded up
+        logs = model.config.vcpus if model.config.pml else 0
+        self.size = -(-(small + 4 + -(-frames // 2**15) - 1 + logs) // 8) * 8  # + log-dirty tree and logs, rounded up
         self.free, self.out, self.most = list(range(self.size)), [], self.size
-        self.tree_pages = set()
-        self.global_logdirty = False
+        self.tree_pages, self.log_pages = set(), []
+        self.global_logdirty = False  # what becomes of a frame whose type is computed anew
+        self.logging = False  # whether the processor logs
         self.tables = {self.free.pop(0): Table()}
         gfn, sizes = 0, (1, 512, 512**2)[: model.config.superpages + 1]
         while gfn < frames:
@@ -129,17 +123,33 @@ class Hap:
 
     def leaf(self, mfn, sp):
         """What the domain builder writes."""
-        return Ept(mfn, emt=WRITE_BACK, sp=sp, d=1)
+        return self.give(Ept(mfn, emt=WRITE_BACK, ipat=1, sp=sp), RAM_RW)
 
     def pointer(self, page):
         """An entry that points to a table."""
-        return Ept(mfn=page)
+        return Ept(mfn=page, a=self.m.config.ept_ad)
+
+    def give(self, entry, kind):
+        """ept_p2m_type_to_flags: the rights of a type, A and D beforehand; a superpage may have no right to execute."""
+        entry.type, entry.a = kind, self.m.config.ept_ad
+        entry.w = int(kind == RAM_RW or (self.logging and not entry.sp))
+        entry.d = int(kind == RAM_RW and self.m.config.ept_ad)
+        entry.x = int(not entry.sp or self.m.config.exec_sp)
+        return entry
+
+    def fits(self, entry):
+        """Whether a leaf has rights that its type can have; a logged one may have been written to since its bit was set."""
+        if entry.x != int(not entry.sp or self.m.config.exec_sp) or not entry.ipat or entry.a != self.m.config.ept_ad:
+            return False
+        if entry.type == RAM_RW:
+            return entry.w == 1 and entry.d == self.m.config.ept_ad
+        return not entry.w or (self.logging and not entry.sp)
 
     # ---- the hardware's part ----
     reads_of_tables_write = False
 
-    def translate(self, gfn, write):
-        """(mfn, writable) of a guest frame, or EptExit.
+    def translate(self, gfn, write, fetch=False):
+        """(mfn, writable, executable) of a guest frame, or EptExit.
 
         On the way down a memory type that does not exist is found first, then at the leaf a right that is missing.
         """
@@ -151,9 +161,9 @@ class Hap:
             if level == 1 or entry.sp:
                 break
             table = entry.mfn
-        if write and not entry.w:
-            raise EptExit("violation", gfn)
-        return entry.mfn + inside(gfn, level), entry.w
+        if (write and not entry.w) or (fetch and not entry.x):
+            raise EptExit("violation", gfn, fetch)
+        return entry.mfn + inside(gfn, level), entry.w, entry.x
 
     def depth(self, gfn):
         """Level of the leaf of a frame, 0 where no memory is."""
@@ -190,8 +200,8 @@ class Hap:
         walk = self.m.guest_walk(self.m.cpu, gva, kind, user, read)
         self.m.set_accessed_dirty(walk, kind, before=lambda table: self.translate(table, True))
         self.writer = "store"
-        mfn, ept_writable = self.translate(walk.gfn, kind == WRITE)
-        return tlb_entry(self.m, walk, gva, mfn, ept_writable)
+        mfn, writable, executable = self.translate(walk.gfn, kind == WRITE, kind == FETCH)
+        return tlb_entry(self.m, walk, gva, mfn, writable, executable)
 
     def read(self, gfn):
         """The processor reads guest memory for itself: the four PDPTEs that MOV CR3 loads."""
@@ -213,20 +223,53 @@ class Hap:
         self.m.count(f"ept_{exit_.reason}")
         self.m.event(f"EPT_{exit_.reason.upper()}", gfn=exit_.gfn)
         if exit_.reason == "misconfig":
-            self.resolve_misconfig(exit_.gfn)
+            return self.resolve_misconfig(exit_.gfn)
+        if exit_.fetch:  # nothing is marked
+            self.split_at(exit_.gfn, NOT_SHATTERED)
+            self.m.count("shatters")
         else:
             self.m.log.mark(exit_.gfn, self.writer)
-            self.make_writable(exit_.gfn)
-            self.m.flush_tlbs()
+            if not self.make_writable(exit_.gfn):
+                return
+        self.invept()
 
-    def before(self, name):
-        """What precedes a command."""
+    def invept(self):
+        """All TLBs are flushed before the guest is entered again. A domain that is paused is entered once, so that it is one
+        INVEPT however often it is asked for meanwhile."""
+        self.m.flush_tlbs()
+        paused = self.m.current is None
+        if self.m.entered or not paused:
+            self.m.count("invept")
+            self.m.event("INVEPT")
+        if paused:
+            self.m.entered = False
+
+    def flush_logs(self):
+        """Without a page-modification log there is none."""
+
+    def start_logging(self):
+        """Whether the processor logs from now on: it cannot."""
+        return False
+
+    def stop_logging(self):
+        """Whether it did."""
+        return False
 
     def poison(self, table, recalc):
-        """ept_invalidate_emt_subtree: mark one table only; what lies below it is marked when an access comes there."""
-        for entry in self.tables[table].each():
+        """ept_invalidate_emt_subtree: mark one table only; what lies below it is marked when an access comes there. Whether
+        there was anything to mark."""
+        entries = self.tables[table].each()
+        news = any(entry.emt != POISON for entry in entries)
+        for entry in entries:
             entry.emt = POISON
             entry.recalc |= recalc
+        return news
+
+    def change_all(self, logged, anyway):
+        """p2m_change_entry_type_global."""
+        self.global_logdirty = logged
+        if self.poison(ROOT, 1) or anyway:
+            self.invept()
 
     def resolve_misconfig(self, gfn):
         """Push the mark down the path; at the bottom recompute a whole table of 512 entries, or one superpage."""
@@ -244,42 +287,59 @@ class Hap:
                 self.recompute(entry)
 
     def recompute(self, entry):
-        """p2m_recalc_type: only a marked entry changes its type, to the one that the global mode gives."""
-        if entry.recalc:
-            entry.retype(RAM_LOGDIRTY if self.global_logdirty else RAM_RW)
+        """p2m_recalc_type: only a marked entry changes its type, to the one that the global mode gives; if that is the one it
+        has, its rights stay as they are."""
+        kind = RAM_LOGDIRTY if self.global_logdirty else RAM_RW
+        if entry.recalc and entry.type != kind:
+            self.give(entry, kind)
         entry.emt, entry.recalc = WRITE_BACK, 0
 
     def make_writable(self, gfn):
-        """p2m_change_type_one(logdirty -> rw), always for 4 KiB: a superpage on the way is split first."""
+        """p2m_change_type_one(logdirty -> rw), always for 4 KiB: a superpage on the way is split first. Whether the type was
+        log-dirty. Without pages for a split the store is repeated for ever."""
+        self.resolve_misconfig(gfn)
+        if self.leaf_of(gfn).type != RAM_LOGDIRTY:
+            return False
+        self.split_at(gfn, HUNG)
+        self.give(self.leaf_of(gfn), RAM_RW)
+        return True
+
+    def leaf_of(self, gfn):
+        """The entry that maps a frame."""
+        table = ROOT
+        for level in (4, 3, 2, 1):
+            entry = self.tables[table][slot_of(gfn, level)]
+            if level == 1 or entry.sp:
+                return entry
+            table = entry.mfn
+
+    def split_at(self, gfn, code):
+        """The leaf of a frame becomes leaves of 4 KiB, if it is larger. `code`: what becomes of the domain without pages."""
         table = ROOT
         for level in (4, 3, 2):
             slot = slot_of(gfn, level)
             if self.tables[table][slot].sp:
-                self.split(table, slot, level)
+                return self.split(table, slot, level, code)
             table = self.tables[table][slot].mfn
-        self.tables[table][slot_of(gfn, 1)].retype(RAM_RW)
 
-    def split(self, table, slot, level):
-        """ept_split_super_page: leaves of 4 KiB of the same type for all of it, in new tables.
-
-        Without pages for them the store that needs the split is repeated for ever.
-        """
+    def split(self, table, slot, level, code):
+        """ept_split_super_page: leaves of 4 KiB of the same type for all of it, in new tables."""
         if len(self.free) < (1 if level == 2 else 513):
-            raise MachineCrash(HUNG)
+            raise MachineCrash(code)
         big, page = self.tables[table][slot], self.free.pop(0)
-        self.tables[table][slot] = Ept(mfn=page)
+        self.tables[table][slot] = self.pointer(page)
         if level == 2:
             self.tables[page] = self.small_leaves(big)
         else:
             self.tables[page] = Table()
             for i in range(512):
                 low = self.free.pop(0)
-                self.tables[page][i] = Ept(mfn=low)
+                self.tables[page][i] = self.pointer(low)
                 self.tables[low] = self.small_leaves(replace(big, mfn=big.mfn + 512 * i))
         self.m.count("splits")
 
     def small_leaves(self, big):
-        return Table(rest=replace(big, sp=0))
+        return Table(rest=self.give(replace(big, sp=0), big.type))
 
     # ---- pool, CR3, commands ----
     def new_tree_page(self):
@@ -313,27 +373,32 @@ class Hap:
         return "page"
 
     def command(self, name, argument):
-        """hap_enable_log_dirty, hap_clean_dirty_bitmap, hap_disable_log_dirty:
-        each poisons the root entries and flushes."""
+        """hap_enable_log_dirty, hap_clean_dirty_bitmap, hap_disable_log_dirty: each poisons the root entries.
+
+        A CLEAN does so with log-dirty off too, and then the types become log-dirty although nothing is marked.
+        """
         log = self.m.log
-        self.before(name)
         if name == "pool":
-            return self.resize(argument)
-        if name in ("peek", "clean") and log.failed:
-            return self.m.event("NO_MEMORY", detail=name)
-        if name == "peek":
-            return
-        if name not in ("enable", "clean", "off"):
-            return self.m.event("IGNORED", detail=name)
-        if name == "clean":
-            log.clean()
-        log.on = self.global_logdirty = name != "off"
-        self.poison(ROOT, 1)
-        if name == "off":
-            log.free_tree()
-        else:
+            self.resize(argument)
+        elif name == "enable":
+            log.on = True
+            self.change_all(True, anyway=self.start_logging())
             log.note_truth()
-        self.m.flush_tlbs()
+        elif name in ("peek", "clean"):
+            self.flush_logs()
+            if log.failed:
+                self.m.event("NO_MEMORY", detail=name)
+            elif name == "clean":
+                log.clean()
+                self.change_all(True, anyway=False)
+                log.note_truth()
+        elif name == "off":
+            if log.on:
+                log.on = False  # before the flush: nothing is marked
+                self.change_all(False, anyway=self.stop_logging())
+                log.free_tree()
+        else:
+            self.m.event("IGNORED", detail=name)
 
     def resize(self, pages):
         """hap_set_allocation: at the free list only. Pages taken out may come back, the lowest first."""
@@ -349,9 +414,10 @@ class Hap:
 
     def state(self):
         """`ept`: {pool page: the bytes of the table in it}."""
-        used = len(self.tables) + len(self.tree_pages)
+        used = len(self.tables) + len(self.tree_pages) + len(self.log_pages)
         types = {page: "free" for page in self.free} | {page: "out" for page in self.out}
         types |= {page: "ept" for page in self.tables} | {page: "tree" for page in self.tree_pages}
+        types |= {page: "log" for page in self.log_pages}
         ept = {page: table.words() for page, table in self.tables.items()}
         pool = {"types": types, "free": list(self.free), "total_pages": self.size - used, "p2m_pages": used}
         return {"shadows": {}, "ept": ept, "pml": [], "pool": pool}

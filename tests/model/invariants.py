@@ -151,8 +151,7 @@ def frames_to_check(m):
 
 def hap_rules(m):
     """No lost bit, rights by type, and every guest frame keeps its machine frame."""
-    logs = getattr(m.road, "logs", None)  # with PML: what the processor has logged and Xen has not read
-    waiting = {gfn for log in logs or () for gfn in log}
+    waiting = {gfn for log in getattr(m.road, "logs", ()) for gfn in log}  # what the processor has logged and Xen has not read
     for gfn in frames_to_check(m):
         table, poisoned = ROOT, False
         for level in (4, 3, 2, 1):
@@ -162,11 +161,12 @@ def hap_rules(m):
                 break
             table = entry.mfn
         yield entry.mfn + inside(gfn, level) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
-        logged = logs and not entry.sp and (not entry.d or gfn in waiting)
-        yield entry.fits() or logged, f"15: leaf of gfn {gfn} has rights of another type"
+        yield poisoned or m.road.fits(entry), f"15: leaf of gfn {gfn} has rights of another type"
+        stored = entry.type != RAM_RW and getattr(entry, "d", 0) and not poisoned
+        yield not stored or gfn in waiting, f"20: leaf of gfn {gfn} was stored to, and the store was not logged"
         trusted = entry.type == RAM_RW and not poisoned
         known = m.log.failed or gfn in m.log.bits
         yield not (m.log.on and trusted) or known, f"14: gfn {gfn} is effectively writable and not dirty"
     yield not set(m.log.missing()) - waiting, "2: a written frame is not marked"
-    used = len(m.road.tables) + len(m.road.tree_pages)
+    used = len(m.road.tables) + len(m.road.tree_pages) + len(m.road.log_pages)
     yield used + len(m.road.free) == m.road.size, "pool pages do not add up"

@@ -53,9 +53,9 @@ class LogDirty:
                 free(child)
             self.model.road.free_tree_page(self.tree.pop(path))
 
-        if self.tree:
+        if self.tree:  # what failed is forgotten with the tree
             free(())
-        self.failed = 0
+            self.failed = 0
         self.bits.clear()
 
     def note_truth(self):

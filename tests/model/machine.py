@@ -78,6 +78,7 @@ class Model(GuestMemory):
         self.cr = config.cr
         self.now = 0
         self.crashed = 0
+        self.entered = True  # whether the guest has run since the last INVEPT that a command asked for
         self.epoch = 0  # counts TLB flushes, to age freed pool pages
         self.counters = {}
         self.events = []  # (tick, name, vcpu, gva, gfn, level, detail)
@@ -113,6 +114,7 @@ class Model(GuestMemory):
                 self.command(name, argument)
         if self.crashed:
             return
+        self.entered = True
         self.count("n_ops")
         if op is not None and op.kind in MERGED:
             self.count(MERGED[op.kind], op.credit)
@@ -134,8 +136,8 @@ class Model(GuestMemory):
             self.flush_tlbs()
         elif name == "dm":
             self.guarded(self.device_writes, argument & 0xFFFF_FFFF, argument >> 32)
-        elif name in ("enable", "clean", "peek", "off") and self.log.on == (name == "enable"):
-            self.event("IGNORED", detail=name)  # -EINVAL: already on, or not on
+        elif name == "enable" and self.log.on:
+            self.event("IGNORED", detail=name)  # -EINVAL: already on
         else:
             self.event("COMMAND", detail=name)
             self.guarded(self.road.command, name, argument)

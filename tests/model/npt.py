@@ -27,10 +27,6 @@ class Npt:
         """Whether its type, or that of what lies below, is to be computed anew."""
         return not self.us
 
-    def fits(self):
-        """Whether a leaf has the rights of its type."""
-        return self.rw == int(self.type == RAM_RW)
-
     def mark(self):
         """set_recalc."""
         self.us = self.a = 0
@@ -51,8 +47,12 @@ class HapNpt(Hap):
 
     reads_of_tables_write = True
 
-    def translate(self, gfn, write):
-        """(mfn, writable) of a guest frame, or the exit: no US on the way, or a store without RW."""
+    def fits(self, entry):
+        """Whether a leaf has the rights of its type."""
+        return entry.rw == int(entry.type == RAM_RW)
+
+    def translate(self, gfn, write, fetch=False):
+        """(mfn, writable, executable) of a guest frame, or the exit: no US on the way, or a store without RW."""
         table, rw = ROOT, 1
         for level in (4, 3, 2, 1):
             entry = self.tables[table][slot_of(gfn, level)]
@@ -63,7 +63,7 @@ class HapNpt(Hap):
             table = entry.mfn
         if not entry.us or (write and not entry.rw):
             raise EptExit("npf", gfn)
-        return entry.mfn + inside(gfn, level), rw & entry.rw
+        return entry.mfn + inside(gfn, level), rw & entry.rw, True
 
     def handle(self, exit_):
         """VMEXIT_NPF: pending changes first; where there are none it is a store to a logged page."""
@@ -78,6 +78,12 @@ class HapNpt(Hap):
     def poison(self, table, recalc):
         for entry in self.tables[table].each():
             entry.mark()
+
+    def change_all(self, logged, anyway):
+        """p2m_change_entry_type_global; a new ASID flushes the guest's TLBs."""
+        self.global_logdirty = logged
+        self.poison(ROOT, 1)
+        self.m.flush_tlbs()
 
     def do_recalc(self, gfn):
         """Move the marks down the path, and carry out the change of this one leaf. Whether there was anything to do."""

@@ -279,11 +279,15 @@ class Pv(PageTypes, Shadow):
         elif name == "enable":
             self.enable()
         elif name == "off":
-            self.disable()
+            if log.on:
+                self.disable()
         elif name == "pool":
             self.set_allocation(argument)
         else:
             super().command(name, argument)
+
+    def without_shadows(self):
+        return not self.m.log.on
 
     def least(self):
         """sh_min_allocation of a PV guest: the floor, and a page for each MiB or the lent pages. A toy pool has none."""

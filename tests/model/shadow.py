@@ -323,6 +323,10 @@ class Shadow(Toplevel, Emulation, OutOfSync, Writers, Pool):
         """A frame that a device has written is most probably no page table any more."""
         self.remove_shadows(self.m.p2m[gfn], fast=True, must=False)
 
+    def without_shadows(self):
+        """Whether the guest runs on its own tables now."""
+        return False
+
     def command(self, name, argument):
         m, log = self.m, self.m.log
         if name == "enable":  # sh_enable_log_dirty
@@ -332,13 +336,13 @@ class Shadow(Toplevel, Emulation, OutOfSync, Writers, Pool):
             log.note_truth()
         elif name == "clean":  # sh_clean_dirty_bitmap
             log.clean()
-            if m.config.clean == "blow":
+            if m.config.clean == "blow" or self.without_shadows():
                 self.blow()
             else:
                 self.resync_all(m.vcpus[0], skip=False, this=True, others=True)
                 self.revoke_all()
             log.note_truth()
-        elif name == "off":  # paging_log_dirty_disable
+        elif name == "off" and log.on:  # paging_log_dirty_disable
             log.on = False
             self.update_paging_modes()
             log.free_tree()

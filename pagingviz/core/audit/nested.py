@@ -18,7 +18,8 @@ from pagingviz.core.walk.page_walk import frame
 def leaves(s, a):
     """Each frame's leaf maps its machine frame. A leaf of type ram_logdirty is not writable. A clean frame is not writable.
 
-    The last is asked of the leaf as it will be when the changes that wait on the way down have been carried out.
+    The second is asked where no change waits on the way down, the last of the leaf as it will be when those have been carried
+    out. A leaf that may be written with D clear is not writable while the page-modification log is on: a store is logged.
     """
     if s.npt != ZERO:
         return _npt_leaves(s, a)
@@ -37,15 +38,21 @@ def leaves(s, a):
         if (e & x86.EPT_RWX) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
             return broken(rules.NESTED_TARGET, gfn)
         logged = (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT == xen.P2M_RAM_LOGDIRTY
-        free = e & x86.EPT_W if s.pml == ZERO or level != ONE else e & x86.EPT_D  # with PML a store is free once D is set
-        if logged and free != ZERO and not in_pml(s, a, gfn):
+        if logged and recalc == ZERO and _free(s, e, level) and not in_pml(s, a, gfn):
             return broken(rules.LOGDIRTY_WRITABLE, gfn)
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)
-            free = now & x86.EPT_W if s.pml == ZERO or level != ONE else now & x86.EPT_D
-            if free != ZERO and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn) and not in_pml(s, a, gfn):
+            if _free(s, now, level) and s.failed_allocs == ZERO and not logdirty.is_dirty(s, a, gfn) and not in_pml(s, a, gfn):
                 return broken(rules.CLEAN_WRITABLE, gfn)
     return ZERO
+
+
+@jit
+def _free(s, entry, level):
+    """Whether a store through a leaf of EPT is neither an exit nor logged."""
+    if entry & x86.EPT_W == ZERO:
+        return False
+    return s.ept_ad == ZERO or level != ONE or entry & x86.EPT_D != ZERO
 
 
 @jit

@@ -4,6 +4,7 @@ from pagingviz.arch import x86
 from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core.audit import rules
 from pagingviz.core.build.jit import jit
+from pagingviz.core.shadow.pool import entry_at
 
 
 @jit
@@ -22,10 +23,10 @@ def clear_tmp(s, a, n):
 @jit
 def in_pml(s, a, gfn):
     """Whether some vCPU's page-modification log holds the frame: its bit is set when the log is flushed."""
-    if s.pml == ZERO:
+    if s.pml & s.ept_ad == ZERO:
         return False
     for v in range(s.vcpus):
         for k in range(s.pml_index[v] + ONE, x86.PML_ENTRIES):
-            if a[s.o_pml + U(v) * x86.PML_ENTRIES + U(k)] >> x86.PAGE_BITS == gfn:
+            if a[entry_at(s, s.pml_page[v], U(k))] >> x86.PAGE_BITS == gfn:
                 return True
     return False

@@ -8,6 +8,7 @@ Source: Xen mm/p2m-pt.c (p2m_type_to_flags, p2m_pt_change_entry_type_global, do_
 (p2m_change_type_one). Left out: p2m types other than ram_rw and ram_logdirty.
 """
 
+from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import ONE, TWO, ZERO, U
 from pagingviz.core.build.jit import jit
@@ -59,7 +60,7 @@ def recalculated(s, entry):
     """
     if not pending(entry):
         return entry
-    kind = xen.P2M_RAM_LOGDIRTY if s.log_dirty != ZERO else xen.P2M_RAM_RW
+    kind = xen.P2M_RAM_LOGDIRTY if s.global_logdirty != ZERO else xen.P2M_RAM_RW
     return entry | x86.NPT_RECALC if kind == kind_of(entry) else (entry & (x86.FRAME_MASK | x86.PSE)) | leaf_flags(kind)
 
 
@@ -115,11 +116,12 @@ def change_type_one(s, c, a, gfn):
     while a[at] & x86.PSE:
         entry, level = a[at], level_of(s, a, at)
         if not enough(s, ONE):
+            s.crashed = xen.HUNG  # the store that needs a page is repeated for ever
             return False
         child = entry & ~x86.PSE if level == TWO else entry  # the type and the rights remain
         page = table_of(s, c, a, child, level - ONE, first_frame(gfn, level))
         a[at] = (page << U(12)) | x86.P | x86.RW | x86.US | x86.A | x86.D
-        record_split(s, a, gfn, page, level, ONE)
+        record_split(s, a, ev.P2M_SPLIT, gfn, page, level, ONE)
         at = find_leaf(s, a, gfn)
     a[at] = (a[at] & x86.FRAME_MASK) | leaf_flags(xen.P2M_RAM_RW)
     return True

@@ -1,22 +1,18 @@
-"""EPT as the hypervisor keeps it: its entries, changes of type, exits, and the page-modification log. A domain has one EPT.
+"""EPT as the hypervisor keeps it: its entries, changes of type, and splits. A domain has one EPT.
 
 Log-dirty for all frames misconfigures the entries of the root on purpose ("poisons" them); the next access below each of them
-exits, and the change moves down one path. EPTP.AD is on while the page-modification log is: then a walk's references to guest
-tables count as writes. The processor's walk is in walk.py, AMD's tables are in npt.py.
+exits (exits.py), and the change moves down one path. The page-modification log is in pml.py, the processor's walk in walk.py,
+AMD's tables in npt.py.
 
 Source: Xen mm/p2m-ept.c (ept_invalidate_emt_subtree, resolve_misconfig, ept_split_super_page), mm/p2m.c
-(p2m_change_entry_type_global, p2m_change_type_one), hvm/hvm.c (hvm_hap_nested_page_fault). Left out: p2m types other than
-ram_rw and ram_logdirty.
+(p2m_change_entry_type_global, p2m_change_type_one). Left out: p2m types other than ram_rw and ram_logdirty.
 """
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core import logdirty
-from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
-from pagingviz.core.frames import mfn_of
 from pagingviz.core.nested import npt
 from pagingviz.core.nested.split import enough, first_frame, level_of, record_split, table_of
 from pagingviz.core.shadow.pool import entry_at
@@ -37,20 +33,25 @@ def index(gfn, level):
 def leaf_entry(s, mfn, kind, sp):
     """The word of an EPT leaf of p2m type `kind` that maps machine frame `mfn`; `sp` is x86.EPT_SP for a superpage, else 0.
 
-    ram_rw may be read, written and executed, and has A and D set; ram_logdirty may not be written, and has A set. With the
-    page-modification log on, a logged leaf of 4 KiB may be written with D clear, and the processor logs when it sets D. Source:
-    p2m-ept.c: ept_p2m_type_to_flags.
+    ram_rw may be read, written and executed, and has A and D set; ram_logdirty may not be written, and has A set. While the
+    page-modification log is on, a logged leaf of 4 KiB may be written with D clear, and the processor logs when it sets D.
+    Superpages are not executable unless s.exec_sp says so. A and D are left clear where Xen does not use them (s.ad_bits).
+    Source: p2m-ept.c: ept_p2m_type_to_flags, ept_set_entry.
     """
-    flags = x86.EPT_RWX | x86.EPT_A | x86.EPT_D if kind == xen.P2M_RAM_RW else x86.EPT_R | x86.EPT_X | x86.EPT_A
-    if kind != xen.P2M_RAM_RW and sp == ZERO and s.pml & s.ept_ad:
+    flags = x86.EPT_R | x86.EPT_X | (x86.EPT_A & s.ad_bits)
+    if kind == xen.P2M_RAM_RW:
+        flags |= x86.EPT_W | (x86.EPT_D & s.ad_bits)
+    elif sp == ZERO and s.ept_ad != ZERO:
         flags |= x86.EPT_W
-    return (mfn << x86.PAGE_BITS) | flags | x86.EPT_WB | sp | (kind << x86.EPT_TYPE_SHIFT) | x86.EPT_SVE
+    if sp != ZERO and s.exec_sp == ZERO:
+        flags &= ~x86.EPT_X
+    return (mfn << x86.PAGE_BITS) | flags | x86.EPT_WB | x86.EPT_IPAT | sp | (kind << x86.EPT_TYPE_SHIFT) | x86.EPT_SVE
 
 
 @jit
-def table_entry(page):
+def table_entry(s, page):
     """The word of an EPT entry that leads to the table in page `page`. Source: p2m-ept.c: ept_set_middle_entry."""
-    return (page << x86.PAGE_BITS) | x86.EPT_RWX | x86.EPT_A | x86.EPT_SVE
+    return (page << x86.PAGE_BITS) | x86.EPT_RWX | (x86.EPT_A & s.ad_bits) | x86.EPT_SVE
 
 
 @jit
@@ -76,25 +77,49 @@ def _poison(s, a, page):
 
 
 @jit
-def poison_root(s, a):
-    """Let all frames change their type: only entries of the root are written, one for each 512 GiB. Returns how many.
+def invept(s, a):
+    """The hypervisor has asked for an INVEPT, which is executed before the guest goes on: no TLB knows the guest any more.
 
-    It serves EPT and NPT. Source: p2m.c: p2m_change_entry_type_global.
+    What several parts of a command ask for, or several commands between two operations of the guest, is one INVEPT. It counts
+    once for the domain, not for each processor. Source: p2m-ept.c: ept_sync_domain; vmx.c: vmx_vmenter_helper.
     """
-    written = _poison(s, a, s.hap_root) if s.npt == ZERO else npt.postpone(s, a, s.hap_root)
     flush_all(s)
+    if s.foreign != ZERO:
+        if s.invept_tick == s.tick + ONE:
+            return
+        s.invept_tick = s.tick + ONE
+    s.invept += ONE
+    emit(s, a, ev.INVEPT, ZERO, ZERO, NONE, NONE, ZERO, ZERO)
+
+
+@jit
+def change_type_global(s, a, logged, flush):
+    """Let all frames become ram_logdirty (`logged` 1) or ram_rw (0): only root entries are written, one for each 512 GiB.
+
+    Returns how many. It serves EPT and NPT. With EPT an INVEPT follows if an entry was written, or with `flush` anyway; AMD's
+    processor gets a new ASID. Source: p2m.c: p2m_change_entry_type_global.
+    """
+    s.global_logdirty = logged
+    if s.npt != ZERO:
+        written = npt.postpone(s, a, s.hap_root)
+        flush_all(s)
+        return written
+    written = _poison(s, a, s.hap_root)
+    if written != ZERO or flush != ZERO:
+        invept(s, a)
     return written
 
 
 @jit
 def recalculated(s, entry):
-    """The word of a poisoned leaf with its type computed anew: ram_logdirty while all frames are logged, else ram_rw.
+    """The word of a poisoned leaf with its type computed anew: ram_logdirty while all frames shall be, else ram_rw.
 
-    Without x86.EPT_RECALC only its memory type is put right. Source: p2m-ept.c: resolve_misconfig; asm/p2m.h: p2m_recalc_type.
+    Without x86.EPT_RECALC only its memory type is put right, and its rights are computed only if its type changes. Source:
+    p2m-ept.c: resolve_misconfig; asm/p2m.h: p2m_recalc_type.
     """
     if (entry & x86.EPT_RECALC) == ZERO:
         return (entry & ~x86.EPT_EMT) | x86.EPT_WB
-    kind = xen.P2M_RAM_LOGDIRTY if s.log_dirty != ZERO else xen.P2M_RAM_RW
+    kind = xen.P2M_RAM_LOGDIRTY if s.global_logdirty != ZERO else xen.P2M_RAM_RW
     if kind == (entry & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT:
         return (entry & ~(x86.EPT_EMT | x86.EPT_RECALC)) | x86.EPT_WB
     return (entry & _KEEP) | leaf_entry(s, frame(entry), kind, entry & x86.EPT_SP)
@@ -151,11 +176,11 @@ def find_leaf(s, a, gfn):
 
 
 @jit
-def split(s, c, a, at, gfn):
+def split(s, c, a, at, gfn, event):
     """Split the superpage leaf at arena index `at` into leaves of 4 KiB of the same type, on the path of `gfn` and beside it.
 
-    A leaf of 1 GiB takes 1 + 512 pages at once. False when the pool does not have them; then nothing has changed. Source:
-    p2m-ept.c: ept_split_super_page.
+    A leaf of 1 GiB takes 1 + 512 pages at once. False when the pool does not have them; then nothing has changed. `event`: the
+    kind that is written, ev.P2M_SPLIT or ev.P2M_SHATTER. Source: p2m-ept.c: ept_split_super_page.
     """
     entry, level = a[at], level_of(s, a, at)
     pages = ONE if level == TWO else ONE + x86.ENTRIES
@@ -167,9 +192,9 @@ def split(s, c, a, at, gfn):
         for i in range(x86.ENTRIES):
             offset = U(i) * x86.SUPERPAGE_FRAMES
             child = leaf_entry(s, mfn + offset, kind, ZERO)
-            a[entry_at(s, page, U(i))] = table_entry(table_of(s, c, a, child, ONE, first + offset))
-    a[at] = table_entry(page)
-    record_split(s, a, gfn, page, level, pages)
+            a[entry_at(s, page, U(i))] = table_entry(s, table_of(s, c, a, child, ONE, first + offset))
+    a[at] = table_entry(s, page)
+    record_split(s, a, event, gfn, page, level, pages)
     return True
 
 
@@ -177,7 +202,8 @@ def split(s, c, a, at, gfn):
 def change_type_one(s, c, a, gfn):
     """Make one frame ram_rw if it is ram_logdirty, after pending changes; a superpage is split. True if its type has changed.
 
-    The caller then owes a TLB flush. Source: p2m.c: p2m_change_type_one.
+    The caller then owes an INVEPT. Without pages for the split the guest repeats its store for ever. Source: p2m.c:
+    p2m_change_type_one.
     """
     resolve_misconfig(s, a, gfn)
     at = find_leaf(s, a, gfn)
@@ -185,85 +211,9 @@ def change_type_one(s, c, a, gfn):
     if (entry & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT != xen.P2M_RAM_LOGDIRTY:
         return False
     if entry & x86.EPT_SP:
-        if not split(s, c, a, at, gfn):
+        if not split(s, c, a, at, gfn, ev.P2M_SPLIT):
+            s.crashed = xen.HUNG
             return False
         at = find_leaf(s, a, gfn)
     a[at] = leaf_entry(s, frame(a[at]), xen.P2M_RAM_RW, ZERO)
     return True
-
-
-# ---- page-modification logging
-
-
-@jit
-def pml_flush(s, c, a, vcpu):
-    """Mark dirty what the processor has logged for a vCPU, and let it be written freely from now on.
-
-    Returns how many entries the log had. There is one TLB flush for all of them (in Xen 4.17 one for each). Source: p2m-ept.c:
-    ept_vcpu_flush_pml_buffer.
-    """
-    first = s.pml_index[vcpu] + ONE  # the index has wrapped below slot 0 when the log is full
-    for k in range(first, x86.PML_ENTRIES):
-        gfn = a[s.o_pml + vcpu * x86.PML_ENTRIES + U(k)] >> x86.PAGE_BITS
-        change_type_one(s, c, a, gfn)
-        logdirty.mark(s, c, a, gfn, xen.MK_LOG)
-    s.pml_index[vcpu] = x86.PML_ENTRIES - ONE
-    if first != x86.PML_ENTRIES:
-        flush_all(s)
-    return x86.PML_ENTRIES - first
-
-
-@jit
-def pml_flush_all(s, cpus, a):
-    """Flush the log of every vCPU, as is done before the bitmap is read and before logging ends."""
-    if s.pml & s.ept_ad:
-        for vcpu in range(s.vcpus):
-            logged = pml_flush(s, cpus[vcpu], a, U(vcpu))
-            if logged != ZERO:
-                emit(s, a, ev.PML_FLUSH, U(vcpu), ZERO, NONE, NONE, ZERO, logged)
-
-
-@jit
-def _handle_npf(s, c, a, gva, gfn):
-    """Handle a nested page fault: carry out pending changes, or let a logged page be written. The guest then tries again.
-
-    `gfn` is the frame that was touched. Source: svm.c: svm_do_nested_pgfault.
-    """
-    written = npt.do_recalc(s, a, gfn) if c.x_info & x86.PF_P else ZERO
-    if written != ZERO:
-        s.npf_recalc += ONE
-        flush_all(s)
-        emit(s, a, ev.NPF_RECALC, c.id, gva, gfn, NONE, c.x_info, written)
-        return
-    s.npf_write += ONE
-    logdirty.mark(s, c, a, gfn, xen.MK_STORE if c.x_info & x86.NPF_FINAL else xen.MK_WALK)
-    changed = npt.change_type_one(s, c, a, gfn)
-    flush_all(s)
-    emit(s, a, ev.HVM_NPF, c.id, gva, gfn, mfn_of(s, a, gfn) if changed else NONE, c.x_info, c.x_gpa)
-
-
-@by_address
-def handle_exit(s, c, a, gva):
-    """Handle the exit that c.x_* describe; the access that caused it then starts again.
-
-    A full page-modification log is flushed (exit reason 62). An EPT misconfiguration (reason 49) carries out pending changes.
-    An EPT violation (reason 48) is a store to a page that is being logged. Source: hvm/hvm.c: hvm_hap_nested_page_fault.
-    """
-    gfn = c.x_gpa >> x86.PAGE_BITS
-    if c.x_kind == x86.X_NPF:
-        _handle_npf(s, c, a, gva, gfn)
-        return
-    if c.x_kind == x86.X_PML_FULL:  # the access has not happened
-        s.pml_full += ONE
-        emit(s, a, ev.PML_FULL, c.id, gva, gfn, NONE, ZERO, pml_flush(s, c, a, c.id))
-        return
-    if c.x_kind == x86.X_MISCONFIG:
-        s.ept_misconfig += ONE
-        written = resolve_misconfig(s, a, gfn)
-        emit(s, a, ev.EPT_MISCONFIG, c.id, gva, gfn, NONE, ZERO, written)
-        return
-    s.ept_violation += ONE
-    emit(s, a, ev.EPT_VIOLATION, c.id, gva, gfn, frame(a[find_leaf(s, a, gfn)]), c.x_info, c.x_access)
-    logdirty.mark(s, c, a, gfn, xen.MK_STORE if c.x_info & x86.EPT_FINAL else xen.MK_WALK)
-    if change_type_one(s, c, a, gfn):
-        flush_all(s)

@@ -6,7 +6,7 @@ Source: Xen mm/p2m-ept.c (ept_split_super_page), mm/p2m-pt.c (p2m_next_level).
 """
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import x86, xen
+from pagingviz.arch import x86
 from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core.build.jit import jit
 from pagingviz.core.events import emit
@@ -45,18 +45,18 @@ def first_frame(gfn, level):
 
 @jit
 def enough(s, pages):
-    """Whether the pool has `pages` free pages. If not the guest hangs: the store that needs them is repeated for ever."""
-    if s.free_pages >= pages:
-        return True
-    s.crashed = xen.HUNG
-    return False
+    """Whether the pool has `pages` free pages."""
+    return s.free_pages >= pages
 
 
 @jit
-def record_split(s, a, gfn, page, level, pages):
+def record_split(s, a, event, gfn, page, level, pages):
     """Count and report that the leaf of `level` around `gfn` has been split.
 
-    It took `pages` pages of the pool, the first of them `page`.
+    It took `pages` pages of the pool, the first of them `page`. `event`: ev.P2M_SHATTER if a fetch was the cause, else
+    ev.P2M_SPLIT.
     """
     s.p2m_split += ONE
-    emit(s, a, ev.P2M_SPLIT, ZERO, ZERO, first_frame(gfn, level), page, level, pages)
+    if event == ev.P2M_SHATTER:
+        s.p2m_shatter += ONE
+    emit(s, a, event, ZERO, ZERO, first_frame(gfn, level), page, level, pages)

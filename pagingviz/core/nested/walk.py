@@ -2,7 +2,7 @@
 
 Each guest table is reached through the nested tables before its entry is read. Then the guest's own rights are judged, A and D
 of the guest's entries are set from the top down, and at last the page itself is translated. Exits are not handled here: one is
-returned as x86.VM_EXIT, and c.x_* describe it (p2m.py: handle_exit).
+returned as x86.VM_EXIT, and c.x_* describe it (exits.py).
 
 Source: SDM vol. 3, 29.3 (EPT: entries, misconfigurations, violations, accessed and dirty flags); APM vol. 2, 15.25 (nested
 paging). Left out: mode-based execute control, sub-page rights, paging-write, #VE.
@@ -10,10 +10,10 @@ paging). Left out: mode-based execute control, sub-page rights, paging-write, #V
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86
-from pagingviz.arch.words import ONE, THREE, TWO, ZERO, U
+from pagingviz.arch.words import NONE, ONE, THREE, TWO, ZERO, U
 from pagingviz.core.build.by_address import by_address
 from pagingviz.core.build.jit import jit
-from pagingviz.core.events import refer
+from pagingviz.core.events import emit, refer
 from pagingviz.core.shadow.pool import entry_at
 from pagingviz.core.walk.page_walk import (
     FOUR,
@@ -125,14 +125,15 @@ def _exit(s, c, gpa, kind, need, final, present, malformed, rights):
 def _log(s, c, a, gpa):
     """Enter the address of a leaf whose D is about to be set into the vCPU's page-modification log. False when the log is full.
 
-    Source: SDM vol. 3, 29.3.6.
+    Each entry is an event PML_LOG: gfn, and in detail the slot. Source: SDM vol. 3, 29.3.6.
     """
     slot = s.pml_index[c.id]
     if slot >= x86.PML_ENTRIES:
         return False
-    a[s.o_pml + c.id * x86.PML_ENTRIES + slot] = gpa & ~_OFFSET
+    a[entry_at(s, s.pml_page[c.id], slot)] = gpa & ~_OFFSET
     s.pml_index[c.id] = slot - ONE
     s.pml_logged += ONE
+    emit(s, a, ev.PML_LOG, c.id, ZERO, gpa >> x86.PAGE_BITS, NONE, ZERO, slot)
     return True
 
 
@@ -157,8 +158,8 @@ def second(s, c, a, gpa, kind, final):
     """One guest-physical access of `kind`: to data (`final` 1), or to an entry of a guest table (0). Returns 0 or VM_EXIT.
 
     `gpa`: address in bytes. With NPT, and with EPTP.AD, a READ of a guest table counts as a write. c.n_frame is then the host's
-    frame, and c.n_store whether a later store needs no walk. A, and D for a write, are set where the processor sets them, and D
-    is logged while the page-modification log is on.
+    frame, c.n_store whether a later store needs no walk, and c.n_exec whether a later fetch does not exit. A, and D for a
+    write, are set where the processor sets them, and D is logged while the page-modification log is on.
     """
     gfn = gpa >> x86.PAGE_BITS
     ad = s.npt | s.ept_ad
@@ -201,6 +202,7 @@ def second(s, c, a, gpa, kind, final):
             a[at] |= d_bit
         entry = a[at]
     c.n_store = ONE if (rights & x86.EPT_W) != ZERO and (ad == ZERO or (entry & d_bit) != ZERO) else ZERO
+    c.n_exec = rights & x86.EPT_X
     return ZERO
 
 
@@ -212,14 +214,14 @@ def reach(s, c, a, gpa, kind, final):
     """As `second`, for a machine whose memory ends at frame s.frames: an access beyond it does not exit, and reads 0."""
     if gpa >> x86.PAGE_BITS < s.frames:
         return second(s, c, a, gpa, kind, final)
-    c.n_frame, c.n_store = gpa >> x86.PAGE_BITS, ONE
+    c.n_frame, c.n_store, c.n_exec = gpa >> x86.PAGE_BITS, ONE, ONE
     return ZERO
 
 
 @jit
 def _usual(s, a, gfn):
-    """The leaf of `gfn` when its walk is a usual one: three tables that give every right, then a well-formed 4 KiB entry. Else
-    0.
+    """The leaf of `gfn` when its walk is a usual one: three tables that give every right, then a well-formed 4 KiB entry that
+    may be executed. Else 0.
 
     Which bits a usual entry has stands in s.table_mask, table_plain, leaf_mask and leaf_plain: one comparison for each level.
     """
@@ -241,19 +243,14 @@ def _swift(s, c, a, gpa, kind, final):
     if gfn < s.frames and s.by_host == ZERO:
         entry = _usual(s, a, gfn)
         if entry != ZERO:
-            if s.ept_ad != ZERO:  # in a usual entry A is set
-                store = entry & x86.EPT_W if entry & x86.EPT_D else ZERO
-                fine = store != ZERO or (
-                    final != ZERO and kind != x86.WRITE and (entry & (x86.EPT_R if kind == x86.READ else x86.EPT_X)) != ZERO
-                )
-            elif s.npt == ZERO:
-                need = x86.EPT_R if final == ZERO or kind == x86.READ else (x86.EPT_W if kind == x86.WRITE else x86.EPT_X)
-                fine, store = (entry & need) != ZERO, entry & x86.EPT_W
-            else:
-                store = entry & x86.RW if entry & x86.D else ZERO
-                fine = store != ZERO or (final != ZERO and kind != x86.WRITE and (kind == x86.READ or (entry & x86.NX) == ZERO))
+            if s.npt | s.ept_ad == ZERO:
+                store = entry & x86.EPT_W
+                fine = kind != x86.WRITE or store != ZERO
+            else:  # a reference to a guest table counts as a store; in a usual entry A is set, and RW is EPT's W
+                store = entry & x86.EPT_W if entry & (x86.D if s.npt != ZERO else x86.EPT_D) else ZERO
+                fine = store != ZERO or (final != ZERO and kind != x86.WRITE)
             if fine:
-                c.n_frame, c.n_store = frame(entry), store
+                c.n_frame, c.n_store, c.n_exec = frame(entry), store, x86.EPT_X
                 return ZERO
     return reach(s, c, a, gpa, kind, final)
 
@@ -321,7 +318,8 @@ def _mark(s, c, a, gva, kind):
 def attempt(s, c, a, gva, kind, user):
     """One guest access from its first table to its data. Returns 0, x86.FAULT | the error code of the page fault, or VM_EXIT.
 
-    With 0, c.w_leaf is the guest's frame and c.n_frame the host's, and c.n_store is whether the TLB may serve a later store.
+    With 0, c.w_leaf is the guest's frame and c.n_frame the host's, and c.n_store and c.n_exec are whether the TLB may serve a
+    later store or fetch.
     When an exit has been handled the whole walk starts again.
     """
     usual = c.levels == FOUR and s.by_host == ZERO and plain(s, c, a, gva)

@@ -69,10 +69,10 @@ def head_of(s, a, page):
 def _take(s, a, key):
     """Take one page from the head of the free list, zeroed, for a shadow with key `key`.
 
-    A page freed since the last TLB flush may still be in a TLB: taking it costs a flush.
+    A page freed since the last TLB flush may still be in a TLB: taking it for a shadow costs a flush.
     """
     page = free_pop(s, a)
-    if a[s.o_pepoch + page] == s.flush_epoch:
+    if s.road != xen.HAP and a[s.o_pepoch + page] == s.flush_epoch:
         s.shadow_alloc_tlbflush += ONE
         flush_all(s)
     if page >= s.pool_used:  # of a large guest's pool only what has ever been used is state
