@@ -25,7 +25,7 @@ from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario, shipped_traces
 from pagingviz.work import generators as kernels
 from pagingviz.work.tracefile import Trace, open_trace, read_trace
-from pagingviz.work.work import ProcessSpec, Shown
+from pagingviz.work.work import ANY_GIBS, ProcessSpec, Shown
 
 FIRST_VPN = 0x10000  # first page of every generator's memory
 _FOLDER = Path(__file__).parent / "traces"
@@ -77,7 +77,7 @@ class Programs:
 
     # What a guest given entry by entry has in their stead (raw_guest.RawWork).
     program: np.ndarray = np.empty((0, 3), np.uint64)
-    p2m_pages, hap_pool = 0, 0
+    p2m_pages, hap_pool, gib_leaves = 0, 0, ANY_GIBS
     shown: tuple[Shown, ...] | None = None
     small_chunks: Collection[int] = ()
 

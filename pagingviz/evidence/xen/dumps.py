@@ -2,7 +2,8 @@
 
 A line: first and last guest frame, number of leaves, their order (9: 2 MiB, 18: 1 GiB), rights, memory type, and a last sign:
 `?` a change of types waits in the leaf (then its memory type is `??`) or in a table above it, else `!` the type is the
-hypervisor's alone (ipat). Source: Xen mm/p2m-ept.c: ept_dump_p2m_table. Frames beyond the guest's RAM, which no model has, are left out.
+hypervisor's alone (ipat). Source: Xen mm/p2m-ept.c: ept_dump_p2m_table. Frames beyond the guest's RAM, which no model has, are
+left out.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def leaves_of(machine: Machine) -> tuple[Leaves, ...]:
 def _every(machine: Machine) -> Iterator[tuple[int, int, str, str]]:
     """(first frame, order, rights, memory) of every leaf, ascending."""
     pool = machine.view("pool").reshape(-1, 512)
-    rwx, emt, ipat, sp = int(x86.EPT_RWX), int(x86.EPT_EMT), 1 << 6, int(x86.EPT_SP)
+    rwx, emt, ipat, sp = int(x86.EPT_RWX), int(x86.EPT_EMT), int(x86.EPT_IPAT), int(x86.EPT_SP)
 
     def below(page: int, level: int, first: int, waits: bool) -> Iterator[tuple[int, int, str, str]]:
         for i, entry in enumerate(pool[page].tolist()):

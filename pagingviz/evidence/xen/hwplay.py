@@ -100,8 +100,8 @@ class HwRehearsal(Rehearsal):
                     model.restore(state)
                     model.run(rows)
                     model.leave()
-                    words = ", ".join(["before"] * bool(late) + [where])
-                    yield Outcome(reading=reading, place=words, stands=at, refused=refused), model.snapshot()
+                    told = ", ".join(["before"] * bool(late) + [where])
+                    yield Outcome(reading=reading, place=told, stands=at, refused=refused), model.snapshot()
 
     def _operate(self, model: Model, item: Item) -> tuple[Reading | None, bool]:
         """Do it. (what a PEEK or CLEAN read, or None; whether Xen refused): a CLEAN reads what a PEEK would at its place."""

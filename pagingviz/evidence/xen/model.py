@@ -38,7 +38,9 @@ def scenario_of(settings: Mapping[str, Any], road: str = "shadow") -> Scenario:
     On the hap road the processor is AMD's unless `settings` name hap or core: its tables are NPT, with 2 MiB leaves.
     """
     processor = {"core": "zen"} if road == "hap" and not {"hap", "core"} & set(settings) else {}
-    base = Scenario(road=road, superpages=1, frames=FRAMES, xen="4.17", floor=1, trace="", work="idle")
+    base = Scenario(
+        road=road, superpages=1, frames=FRAMES, xen="4.17", floor=1, trace="", work="idle", direct_map_pages="large"
+    )
     made = base.replace(**processor | dict(settings))
     return made if "pool" in settings else made.replace(pool=pool_of(road, made.vcpus, made.frames))
 
@@ -65,6 +67,7 @@ class RecordedWork(RawWork):
         hap_pool: int = pool_of("hap"),
     ) -> None:
         self._guest, self._aliases, self.small_chunks, self.hap_pool = guest, aliases, guest.small_chunks, hap_pool
+        self.gib_leaves = guest.gib_leaves
         super().__init__(
             levels=guest.at.levels,
             zone=guest.zone(aliases),
