@@ -37,6 +37,7 @@ class Row:
     pairs: tuple[Pair, ...] = ()
     place: str = ""
     reading: tuple = ()  # (recorded Reading, model Reading) of a PEEK or CLEAN
+    told: tuple[str, str] | None = None  # (recorded, model) what else a step told: the size of the pool, lines of a dump
 
 
 @dataclass
@@ -236,7 +237,7 @@ def _report(player: Rehearsal, played: Played, counts: dict[str, int]) -> Report
         where = f"line {item.step.line}, {item.step.words}"
         pairs = tuple(align(item.events, player.view(list(outcome.events)), own)) if player.traced and item.acts else ()
         both = (item.reading, outcome.reading) if item.reading and outcome.reading else ()
-        rows.append(Row(item.step.line, item.step.words, pairs, outcome.place, both))
+        rows.append(Row(item.step.line, item.step.words, pairs, outcome.place, both, _told(item, outcome)))
         if both:
             readings += 1
             differences += [f"{where}: {text}" for text in read_differences(*both, item.faults)]
@@ -255,6 +256,14 @@ def _report(player: Rehearsal, played: Played, counts: dict[str, int]) -> Report
     differences += [f"counter {name}: {r}, the model has {m}" for name, (r, m) in counters.items() if r != m]
     percent = round(100 * equal / total, 2) if total else (100.0 if player.traced else None)
     return Report(rows, differences, played, total, percent, None, 0, readings, counters, notes, sought=player.sought)
+
+
+def _told(item: Item, outcome: Outcome) -> tuple[str, str] | None:
+    """What a step told beside events and a reading, in words, by the recording and by the model."""
+    if item.leaves is not None:
+        return f"{len(item.leaves)} kinds of leaves", f"{len(outcome.leaves)} kinds of leaves"
+    pages = item.operation.fields.get("mempool_pages")
+    return None if outcome.pool is None or pages is None else (f"{pages} pages", f"{outcome.pool} pages")
 
 
 def _differs(item: Item, outcome: Outcome, own: Own) -> list[str]:
@@ -277,7 +286,7 @@ def text(report: Report, title: str) -> str:
     """The report for a terminal: what was searched, what was equal, then one line a difference."""
     played = report.played
     lines = [title, f"  searched: start: {played.start} (one of: {'; '.join(STARTS)})", f"  {played.where}"]
-    lines += [f"  {sentence}" for sentence in report.sought]
+    lines += [f"  {'' if n == 0 else '  '}{sentence}" for n, sentence in enumerate(report.sought)]
     lines += [f"    line {row.line:>3} {row.words:<12} {row.place}" for row in report.rows if row.place]
     if report.percent is not None:
         lines += [

@@ -1,4 +1,4 @@
-"""The model's events on EPT as the recordings of the processor have them (hw.py): exits, the log, with guest-physical addresses."""
+"""The model's events on EPT as the recordings of the processor have them (hw.py), with guest-physical addresses."""
 
 from __future__ import annotations
 

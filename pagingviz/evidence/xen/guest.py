@@ -67,8 +67,8 @@ class Guest:
     rows: list[Row] = field(default_factory=list)
 
     dispatch, region = DISPATCH, REGION
-    # CR bits, pages of the pool that the p2m held (recorded: "p2m=8") and further ones for each vCPU but the first, and the 2 MiB
-    # chunks that had 4 KiB leaves on the hap road when the recordings began.
+    # CR bits, pages of the pool that the p2m held (recorded: "p2m=8") and further ones for each vCPU but the first, and the
+    # 2 MiB chunks that had 4 KiB leaves on the hap road when the recordings began.
     cr, p2m_pages, pages_per_vcpu = int(x86.CR_WP | x86.CR_PSE), 8, 0
     small_chunks: ClassVar[tuple[int, ...]] = (0,)
     gib_leaves = 1  # of a guest of several GiB: the host had no second one in one piece

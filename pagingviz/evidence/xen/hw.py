@@ -1,8 +1,8 @@
 """The processor's own events beside a recording (`hw_*.csv`): exits of EPT, the page-modification log, INVEPT.
 
-The emulator under that Xen wrote them down, in time order with the tool's operations. A row stands for one event, or for a run of
-events that are alike but for their frame: these come out as single events, in the order in which they happened. What is not
-compared (time stamps, rip, the raw qualification) is checked for its form and dropped.
+The emulator under that Xen wrote them down, in time order with the tool's operations. A row stands for one event, or for a run
+of events that are alike but for their frame: these come out as single events, in the order in which they happened. What is not
+compared is dropped: rip, the raw qualification, and time stamps, which must only be in order.
 """
 
 from __future__ import annotations

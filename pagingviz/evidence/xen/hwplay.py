@@ -1,8 +1,8 @@
 """Play a script beside what the processor itself recorded on EPT, and search the little that such a recording leaves open.
 
-The row of an operation stands where the tool asked for it. Left open is what each vCPU, which waits in its loop, did about then:
-WAITS. No rule here looks at which recording is compared. Of a guest with two vCPUs nobody recorded whose an event was, so its
-events are one stream, of which each step takes as many as the model has there.
+The row of an operation stands where the tool asked for it. Left open is what each vCPU, which waits in its loop, did about
+then: WAITS. No rule here looks at which recording is compared. Of a guest with two vCPUs nobody recorded whose an event was, so
+its events are one stream, of which each step takes as many as the model has there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ WAITS = {
 class HwRehearsal(Rehearsal):
     """As Rehearsal, of a guest on EPT. A candidate's `stands` has one word a vCPU: idle, or where in its loop it stands."""
 
-    sought = ("what a waiting vCPU did about each operation, one of:", *(f"  {w}: {what};" for w, what in WAITS.items()))
+    sought = (
+        "What the guest, waiting in its loop, did about each operation, one of:",
+        *(f"{w}: {what};" for w, what in WAITS.items()),
+    )
 
     def __init__(self, kind: str, scenario: Scenario, before: list[Event], items: list[Item]) -> None:
         super().__init__(kind, scenario, before, items)

@@ -38,9 +38,9 @@ def scenario_of(settings: Mapping[str, Any], road: str = "shadow") -> Scenario:
     On the hap road the processor is AMD's unless `settings` name hap or core: its tables are NPT, with 2 MiB leaves.
     """
     processor = {"core": "zen"} if road == "hap" and not {"hap", "core"} & set(settings) else {}
-    base = Scenario(
-        road=road, superpages=1, frames=FRAMES, xen="4.17", floor=1, trace="", work="idle", direct_map_pages="large"
-    )
+    if road == "hap":  # the recorded guest has tables of its own, but a guest of more than a GiB must say so
+        processor["direct_map_pages"] = "large"
+    base = Scenario(road=road, superpages=1, frames=FRAMES, xen="4.17", floor=1, trace="", work="idle")
     made = base.replace(**processor | dict(settings))
     return made if "pool" in settings else made.replace(pool=pool_of(road, made.vcpus, made.frames))
 
@@ -90,7 +90,7 @@ class Model:
         self.guest = guest
         self.events: list[Event] = []
         self.ept = scenario.road == "hap" and scenario.hap == "ept"
-        self.invept = False  # EPT has changed since the guest ran: Xen invalidates before its next entry
+        self.invept: int | None = None  # when EPT changed while the guest did not run: Xen invalidates before its next entry
         self._tool: dict[str, int] = {}  # what the operations counted, by counter
         wanted = scenario.pool
         if largest > pool_cap(wanted):
@@ -109,9 +109,9 @@ class Model:
     def run(self, rows: list[Row]) -> None:
         """The guest carries out `rows`. Its trace events are appended to self.events."""
         first = 0
-        if rows and self.invept:
-            self.events.append(Event("INVEPT", tick=int(self._sys.tick)))
-            self.invept = False
+        if rows and self.invept is not None:
+            self.events.append(Event("INVEPT", tick=self.invept))
+            self.invept = None
         while first < len(rows):
             part = rows[first : first + CHUNK]
             while part[-1][0] == STORE and first + len(part) < len(rows):
@@ -139,7 +139,7 @@ class Model:
         self._collect(first, False)
         if any(event.kind == "INVEPT" for event in self.events[listed:]):  # it is executed when the guest is entered next
             self.events[listed:] = [event for event in self.events[listed:] if event.kind != "INVEPT"]
-            self.invept = True
+            self.invept = int(self._sys.tick)
         for key, count in self._counts().items():
             self._tool[key] = self._tool.get(key, 0) + count - before[key]
         return self._refusals > refusals
@@ -147,8 +147,7 @@ class Model:
     def leave(self) -> None:
         """The guest has not been entered again after its last exit: what that owed is still owed."""
         if self.events and self.events[-1].kind == "INVEPT":
-            self.events.pop()
-            self.invept = True
+            self.invept = self.events.pop().tick
 
     def snapshot(self) -> tuple:
         """All state, to go back to. Events not yet taken belong to it."""

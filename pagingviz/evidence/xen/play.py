@@ -28,9 +28,11 @@ STARTS = {
 }
 # How the program was built: the page of the idle loop, 0x104 in the rebuilt 64-bit one; of the PV one the region's first page.
 LOOPS = {"hvm64": (0x103, 0x104), "pae": (0x103,), "pv64": (0x110, 0x112)}
-# Where an operation found the guest: in the loop, waiting; behind its yield in the hypercall page; right after a command
-# and before the last word of its status page is written.
-PLACES = ("loop", "yield", "status")
+PLACES = {  # where an operation found the guest
+    "loop": "waiting in its loop",
+    "yield": "behind its yield, in the hypercall page",
+    "status": "right after a command, whose last word in the status page was not yet written",
+}
 # What it did then: it ran; or the next operation came while it still stood there, or after some instructions that stored
 # nothing yet.
 RAN, STILL, BEGUN = "", "still there at the next step", "no store before the next step"
@@ -233,7 +235,7 @@ class Rehearsal:
         model.operation(name, item.step.number)
         outcome = Outcome(reading=reading, pool=model.pool_pages if name == "setpages" else None)
         cost = old.cost + self.unread(item, outcome)
-        places = (PLACES[:2] if searched else PLACES[:1]) if old.stands == "idle" else (old.stands,)
+        places = (("loop", "yield") if searched else ("loop",)) if old.stands == "idle" else (old.stands,)
         forks = [(ran, place) for ran in ((RAN, STILL, BEGUN) if stay else (RAN,)) for place in places]
         return self._fork(model, guest, old, item, outcome, forks, cost)
 
@@ -286,7 +288,10 @@ class Rehearsal:
 
     nobody = "idle"  # where the guest stands while it does not stand anywhere
     traced = True  # whether the recording has trace events at all
-    sought: tuple[str, ...] = (f"place (one of: {', '.join(PLACES)}) at which each of {', '.join(HITS)} found the guest:",)
+    sought: tuple[str, ...] = (  # what is searched at each step, in words
+        f"Where each of {', '.join(HITS)} found the guest, one of:",
+        *(f"{place}: {what};" for place, what in PLACES.items()),
+    )
     view: Callable[[list[Event]], list[Event]] = staticmethod(lambda events: events)  # what of them the recording can show
 
 

@@ -1,6 +1,7 @@
 """Files of a recording: operations (`.jsonl`), operations and trace events in one timeline (`.csv`), counters (`perf_*.txt`).
 
-What the processor itself did is read by hw.py. Every reader takes text and gives plain data; anything unexpected is one sentence (ScenarioError). Times are not read.
+What the processor itself did is read by hw.py. Every reader takes text and gives plain data; anything unexpected is one
+sentence (ScenarioError). Times are not read.
 """
 
 from __future__ import annotations

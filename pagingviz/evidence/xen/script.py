@@ -1,8 +1,8 @@
 """Scripts of the recordings (`.ld`): one operation a line, in the order the tool carried them out. Pure text, no machine.
 
-A line is `note TEXT`, `cmd N a b c d e` (missing numbers: a=0, b=0, c=1, d=1, e=0; `cmd1`: vCPU 1 is to do it), `sh .../dump.sh
-NAME` (Xen's debug key D: all EPT leaves at this point), or an operation of the tool around the guest. Blank lines and lines that
-begin with # are skipped.
+A line is `note TEXT`, `cmd N a b c d e` (missing numbers: a=0, b=0, c=1, d=1, e=0; `cmd1`: vCPU 1 is to do it),
+`sh .../dump.sh NAME` (Xen's debug key D: all EPT leaves at this point), or an operation of the tool around the guest. Blank
+lines and lines that begin with # are skipped.
 """
 
 from __future__ import annotations
