@@ -13,7 +13,8 @@ from pagingviz.scenario.fields import ScenarioError, one_of, quote
 
 GUESTS = ("hvm64", "pae", "pv64")
 ROADS = ("shadow", "hap", "pv")
-SETTINGS = ("oos", "shopt", "xen", "pool", "floor")  # scenario fields that say how the recorded domain was made
+# Scenario fields that say how the recorded domain, its processor and its Xen were made.
+SETTINGS = ("oos", "shopt", "xen", "pool", "floor", "hap", "core", "pml", "exec_sp", "ept_ad", "vcpus", "frames", "superpages")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--road", required=True, metavar="|".join(ROADS), help="how its memory was translated")
     parser.add_argument("--against", metavar="RECORDING.jsonl", help="operations: PEEK, CLEAN and pool sizes are compared")
     parser.add_argument("--trace", metavar="RECORDING.csv", help="its trace: events of each command are compared")
+    parser.add_argument(
+        "--hw", metavar="EVENTS.csv", help="the processor's events on EPT: exits, the page-modification log, INVEPT"
+    )
+    parser.add_argument(
+        "--dumps",
+        metavar="DUMPS.txt",
+        help="EPT leaves at each `sh .../dump.sh NAME` of the script; of several guests those "
+        "whose name ends the recording's (NAME_VARIANT.jsonl)",
+    )
     parser.add_argument("--perf", metavar="PERF.txt", help="its performance counters: the guest's CPU is compared")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"of {', '.join(SETTINGS)}")
 
@@ -34,16 +44,22 @@ def run(options: argparse.Namespace) -> int:
             raise one_of(what, value, allowed)
     if (options.guest == "pv64") != (options.road == "pv"):
         raise ScenarioError("--guest pv64 and --road pv belong together.")
-    if options.against is None and options.trace is None:
-        raise ScenarioError("check xen needs --against RECORDING.jsonl or --trace RECORDING.csv to compare with.")
+    if options.against is None and options.trace is None and options.hw is None:
+        raise ScenarioError(
+            "check xen needs --against RECORDING.jsonl, --trace RECORDING.csv or --hw EVENTS.csv to compare with."
+        )
     settings = dict(map(_setting, options.set))
+    if options.hw is not None:
+        settings.setdefault("hap", "ept")
     script = _text(options.script)
-    against, trace, perf = (name and _text(name) for name in (options.against, options.trace, options.perf))
+    files = {what: getattr(options, what) for what in ("against", "trace", "perf", "hw", "dumps")}
+    found = {what: name and _text(name) for what, name in files.items()}
     from pagingviz.evidence.xen import compare, model  # loads numba: not before the options are known to be good
 
-    names = {Path(name).name for name in (options.against, options.trace, options.perf) if name is not None}
+    names = {Path(name).name for name in files.values() if name is not None}
     known = compare.known_differences(names)
-    report = compare.compare(script, options.guest, model.scenario_of(settings, options.road), against, trace, perf, known)
+    texts = compare.Texts(**found, variant=Path(options.against or options.hw or "").stem.rpartition("_")[2])
+    report = compare.compare(script, options.guest, model.scenario_of(settings, options.road), texts, known)
     title = f"{Path(options.script).name} on the model, {options.guest}, {options.road}, beside {', '.join(sorted(names))}"
     if options.json:
         head: dict[str, Any] = {"schema": SCHEMA, "script": options.script, "guest": options.guest, "road": options.road}

@@ -25,12 +25,12 @@ def command(options: argparse.Namespace) -> int:
     from pagingviz.experiments import migrations
     from pagingviz.work.programs import Programs
 
-    told = list(Programs(described, files).told)
+    notices = list(Programs(described, files).notices)
     if options.compare:
         rows = migrations.side_by_side(described, files)
-        report = {"schema": SCHEMA, "told": told, "roads": rows}
-        print(json.dumps(report, indent=1) if options.json else "\n".join([*told, *migrations.compared(rows)]))
+        report = {"schema": SCHEMA, "notices": notices, "roads": rows}
+        print(json.dumps(report, indent=1) if options.json else "\n".join([*notices, *migrations.compared(rows)]))
         return 0 if all(row.get("destination_equals_source", True) for row in rows) else 1
-    report = {"schema": SCHEMA, "told": told, **migrations.report(migrations.migrate(described, files))}
-    print(json.dumps(report, indent=1) if options.json else "\n".join([*told, *migrations.lines(report)]))
+    report = {"schema": SCHEMA, "notices": notices, **migrations.report(migrations.migrate(described, files))}
+    print(json.dumps(report, indent=1) if options.json else "\n".join([*notices, *migrations.lines(report)]))
     return 0 if report["destination_equals_source"] else 1

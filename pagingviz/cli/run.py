@@ -61,7 +61,7 @@ def _report(simulation: Any) -> dict[str, Any]:
         "road": ran.road,
         "seed": ran.seed,
         "ticks": simulation.tick,
-        "told": list(simulation.work.told),
+        "notices": list(simulation.work.notices),
         "crashed": simulation.crashed,
         "counters": simulation.counters(),
         "digest": machine.digest(),
@@ -73,7 +73,7 @@ def _report(simulation: Any) -> dict[str, Any]:
 def _text(report: dict[str, Any]) -> str:
     """The report for people; counters that are zero are left out."""
     lines = [f"{report['scenario']}: road {report['road']}, seed {report['seed']}, {report['ticks']} ticks"]
-    lines += [f"  {sentence}" for sentence in report["told"]]
+    lines += [f"  {sentence}" for sentence in report["notices"]]
     if report["crashed"]:
         lines += [f"  the domain is at its end: {ENDS[report['crashed']]}"]
     lines += [f"  {name:<32}{value:>16}" for name, value in report["counters"].items() if value]

@@ -5,10 +5,8 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.sizes import LEAF_SIZES
-from pagingviz.story.events import count_of, first_of
+from pagingviz.story.events import Sentence, count_of, first_of
 from pagingviz.timeline.simulation import Simulation
-
-Sentence = tuple[str, str]  # a sentence, and the function that its rule comes from
 
 _FAULT = "hvm.c: hvm_hap_nested_page_fault"
 ENDS = {  # by the value of Simulation.crashed: how the want of a page for a split ends a guest
@@ -54,7 +52,8 @@ def turn(sim: Simulation, events: np.ndarray, what: str) -> Sentence | None:
     bit = f"bit {int(e['gfn'])} is set" if sim.machine.sys[0].log_dirty else "log-dirty is off, so no bit is set"
     if kind == "PML_FULL":
         text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"
-        return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer (master)"
+        text = f"{text}; the store itself has not happened yet, and is tried again."
+        return text, "p2m-ept.c: ept_vcpu_flush_pml_buffer (master)"
     if kind == "EPT_VIOLATION":
         more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
         text = f"{what} hits a read-only EPT leaf: exit, {bit}, the leaf is writable again"

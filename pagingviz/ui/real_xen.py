@@ -10,6 +10,7 @@ from pagingviz.boards.registry import HOME
 from pagingviz.evidence.xen import library, saves
 from pagingviz.evidence.xen.moments import Film, Moment
 from pagingviz.evidence.xen.moments import film as film_of
+from pagingviz.evidence.xen.recording import Recording
 from pagingviz.player.message import Display
 from pagingviz.player.player import Player
 from pagingviz.scenario.table import FIELD
@@ -21,7 +22,6 @@ from pagingviz.ui.page import machine_in_words
 from pagingviz.ui.rows import chosen_row, rows
 
 SIDES, MAPS, COUNTS, DIFFERS, LOOPS = VIEWS = ("Row by row", "Maps", "Counts", "What differs", "Pre-copy")
-SHORT = "Recorded from a real Xen 4.17.5 under QEMU's emulation of an AMD processor: orders and counts are real, times are not."
 _TABLE, _BOARD = "xen-rows", "board-real-xen"
 
 
@@ -50,7 +50,7 @@ def real_xen_page(title: str) -> None:
     if finished(making, "The model goes through the same script, along every way that the recording leaves open …", "film"):
         _shown(visit, making.result, recording)
     elif not making.error:
-        st.caption(SHORT)
+        st.caption(recording.family.short)
 
 
 def _choose(visit: session.Visit, name: str) -> None:
@@ -60,12 +60,12 @@ def _choose(visit: session.Visit, name: str) -> None:
         visit.view = dataclasses.replace(visit.view, recording=name, row=None)
 
 
-def _shown(visit: session.Visit, film: Film, recording: library.Recording) -> None:
+def _shown(visit: session.Visit, film: Film, recording: Recording) -> None:
     """The page once the film is there."""
     moment = _moment(visit, film)
     with st.container(key="xen-summary"):
         st.markdown(_summary(film))
-        st.caption(f"{SHORT} {recording.about}")
+        st.caption(f"{recording.family.short} {recording.about}")
     with st.container(key="xen-read-aloud"):
         st.markdown(f"Row {moment.number} of {len(film.moments) - 1}: {_sides(moment)}")
     view = st.session_state.get("xen-view", SIDES)
@@ -154,7 +154,7 @@ def _maps(film: Film, moment: Moment, compact: bool) -> None:
     board(player.answer(asked(_BOARD), display), _BOARD)
 
 
-def _counts(film: Film, recording: library.Recording) -> None:
+def _counts(film: Film, recording: Recording) -> None:
     """Xen's performance counters beside the model's."""
     counters = film.report.counters
     if not counters:
@@ -168,7 +168,7 @@ def _counts(film: Film, recording: library.Recording) -> None:
     st.dataframe(data, height=480, hide_index=True, key="xen-counts")
 
 
-def _differs(film: Film, recording: library.Recording) -> None:
+def _differs(film: Film, recording: Recording) -> None:
     """What remains different, what was searched, and what the recordings are."""
     report = film.report
     if not report.differences:
@@ -180,16 +180,13 @@ def _differs(film: Film, recording: library.Recording) -> None:
     places = [{"line": row.line, "operation": row.words, "found the guest": row.place} for row in report.rows if row.place]
     if places:
         st.dataframe(places, hide_index=True, height=min(320, 38 + 35 * len(places)), key="xen-places")
-        st.caption(
-            "loop: waiting in its loop; yield: behind its yield, in the hypercall page; status: a command was done, but "
-            "its last word not yet written."
-        )
+        st.caption(" ".join(report.sought))
     if report.plain_percent is not None:
         st.markdown(f"With nothing searched {report.plain_percent:g} % of the events are equal.")
     for note in report.notes:
         st.caption(note)
     st.subheader("What the recordings are, and are not")
-    st.markdown(library.WHAT_THEY_ARE)
+    st.markdown(recording.family.what)
     st.caption(f"Files: {', '.join(recording.files)}. The same check without a screen: `python -m pagingviz check xen`.")
 
 

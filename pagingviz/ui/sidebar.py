@@ -112,7 +112,7 @@ def _upload(visit: Visit) -> None:
         "stays on this server only while you visit."
     )
     st.file_uploader("Your own program (.npz, or lackey's text)", key=key, on_change=take, help=about)
-    for sentence in visit.player.sim.work.told if visit.player else ():
+    for sentence in visit.player.sim.work.notices if visit.player else ():
         st.caption(sentence)
 
 

@@ -23,9 +23,9 @@ from pagingviz.scenario.frames import kernel_tables
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario, shipped_traces
 from pagingviz.work import generators as kernels
-from pagingviz.work.placing import place
+from pagingviz.work.below_3_gib import fit
 from pagingviz.work.tracefile import Trace, open_trace, read_trace
-from pagingviz.work.work import ProcessSpec, Shown
+from pagingviz.work.work import ANY_GIBS, ProcessSpec, Shown
 
 FIRST_VPN = 0x10000  # first page of every generator's memory
 _FOLDER = Path(__file__).parent / "traces"
@@ -62,20 +62,20 @@ def _zone(tables: int) -> int:
 class Programs:
     """The operations of `scenario` (a Work); `files` holds the bytes of uploaded traces by sha256.
 
-    told: sentences about what of the recorded programs was left out or lies at other addresses than recorded.
+    notices: sentences about what of the recorded programs was left out or lies at other addresses than recorded.
     Raises ScenarioError when a trace is missing or bad, or when the guest has too few frames for all pages.
     """
 
     # What a guest given entry by entry has in their stead (raw_guest.RawWork).
     program: np.ndarray = np.empty((0, 3), np.uint64)
-    p2m_pages, hap_pool = 0, 0
+    p2m_pages, hap_pool, gib_leaves = 0, 0, ANY_GIBS
     shown: tuple[Shown, ...] | None = None
     small_chunks: Collection[int] = ()
 
     def __init__(self, scenario: Scenario, files: Mapping[str, bytes] | None = None) -> None:
         self.scenario, self.levels = scenario, scenario.guest_levels
         self.processes: list[ProcessSpec] = []
-        self.told: tuple[str, ...] = ()
+        self.notices: tuple[str, ...] = ()
         self._entries: list[_Entry] = []
         vcpus = scenario.vcpus
         self._turns = [[entry for entry in scenario.turns if entry % vcpus == vcpu] for vcpu in range(vcpus)]
@@ -139,8 +139,8 @@ class Programs:
 
     def _add_trace(self, name: str, trace: Trace) -> None:
         slot = len(self.processes)
-        pages, moved = (trace.pages, "") if self.scenario.guest == "hvm64" else place(trace.pages, trace.name)
-        self.told += tuple(text for text in (trace.told, moved) if text)
+        pages, moved = (trace.pages, "") if self.scenario.guest == "hvm64" else fit(trace.pages, trace.name)
+        self.notices += tuple(text for text in (trace.notice, moved) if text)
         self.processes.append(ProcessSpec(trace.name, name, pages, trace.writable, trace.executable, trace.events.size, True))
         page_op = pages << operation.OP_VPN_SHIFT | U(slot) << operation.OP_PROC_SHIFT
         page_op |= trace.writable * operation.OP_VMA_W | trace.executable * operation.OP_VMA_X

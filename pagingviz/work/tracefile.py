@@ -29,7 +29,7 @@ class Trace:
     """A recorded program. Arrays are read-only.
 
     pages: u64 (n,), ascending virtual page numbers; writable, executable: bool (n,), whether ever written or fetched;
-    events: u64 (m,), (count-1)<<32 | index into pages<<8 | kind, in order; accesses: sum of the counts; told: the sentence
+    events: u64 (m,), (count-1)<<32 | index into pages<<8 | kind, in order; accesses: sum of the counts; notice: the sentence
     about what of the file was left out, "" when it is all there.
     """
 
@@ -39,7 +39,7 @@ class Trace:
     executable: np.ndarray
     events: np.ndarray
     accesses: int
-    told: str = ""
+    notice: str = ""
 
 
 def fingerprint(data: bytes) -> str:
@@ -66,7 +66,7 @@ def open_trace(data: bytes, label: str) -> Trace:
 def read_trace(data: bytes, label: str) -> Trace:
     """Check and unpack the bytes of an .npz or of a text by lackey, called `label` in errors.
 
-    Accesses outside the user half of the address space, as to the vsyscall page, are left out: `told` says how many. Raises
+    Accesses outside the user half of the address space, as to the vsyscall page, are left out: `notice` says how many. Raises
     ScenarioError when the bytes are no trace.
     """
     bad = f"The trace file {quote(label)}"
@@ -81,17 +81,17 @@ def read_trace(data: bytes, label: str) -> Trace:
     given = meta.get("name")
     name = given if isinstance(given, str) and given.isprintable() and 0 < len(given) <= 32 else label[:32]
     stay = int(np.searchsorted(pages, np.uint64(MAX_VPN)))
-    told = ""
+    notice = ""
     if stay < pages.size:
-        told = _left_out(name, pages[stay:], count[page >= stay], int(count.sum(dtype=np.uint64)))
+        notice = _left_out(name, pages[stay:], count[page >= stay], int(count.sum(dtype=np.uint64)))
         inside = page < stay
         if not inside.any():
             raise ScenarioError(f"{bad} has no access in a program's half of the address space.")
         pages, page, kind, count = pages[:stay], page[inside], kind[inside], count[inside]
-    return _packed(name, pages, page, kind, count, told)
+    return _packed(name, pages, page, kind, count, notice)
 
 
-def _packed(name: str, pages: np.ndarray, page: np.ndarray, kind: np.ndarray, count: np.ndarray, told: str) -> Trace:
+def _packed(name: str, pages: np.ndarray, page: np.ndarray, kind: np.ndarray, count: np.ndarray, notice: str) -> Trace:
     """The checked arrays as a Trace."""
     events = count.astype(np.uint64)
     accesses = int(events.sum())
@@ -103,7 +103,7 @@ def _packed(name: str, pages: np.ndarray, page: np.ndarray, kind: np.ndarray, co
     flags = np.zeros((3, pages.size), bool)
     for value in range(3):
         flags[value, page[kind == value]] = True
-    trace = Trace(name, pages.copy(), flags[2].copy(), flags[0].copy(), events, accesses, told)
+    trace = Trace(name, pages.copy(), flags[2].copy(), flags[0].copy(), events, accesses, notice)
     for read_only in (trace.pages, trace.writable, trace.executable, trace.events):
         read_only.flags.writeable = False
     return trace

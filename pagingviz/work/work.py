@@ -13,6 +13,8 @@ import numpy as np
 
 from pagingviz.scenario.frames import Demand
 
+ANY_GIBS = 1 << 20  # of gib_leaves: more than any guest has
+
 
 @dataclass(frozen=True, eq=False)
 class ProcessSpec:
@@ -50,7 +52,7 @@ class Work(Demand, Protocol):
         """The process slots; none in a guest given entry by entry."""
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """Sentences: what of the recorded programs was left out, or lies at other addresses than recorded."""
 
     @property
@@ -72,6 +74,10 @@ class Work(Demand, Protocol):
     @property
     def small_chunks(self) -> Collection[int]:
         """Numbers of the 2 MiB chunks that the hap road maps by 4 KiB leaves whatever the scenario says."""
+
+    @property
+    def gib_leaves(self) -> int:
+        """How many GiBs from frame 0 on the hap road may map by one leaf each where the scenario allows it."""
 
     @property
     def shown(self) -> tuple[Shown, ...] | None:

@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE
 
 TRACES = Path(pagingviz.__file__).parent / "work/traces"
 ROOT = Path(__file__).parents[2]
-KEYS = {"schema", "scenario", "road", "seed", "ticks", "told", "crashed", "counters", "digest", "guest", "log_dirty"}
+KEYS = {"schema", "scenario", "road", "seed", "ticks", "notices", "crashed", "counters", "digest", "guest", "log_dirty"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pagingviz.core import run as kernels
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.frames import hap_pages
 from pagingviz.work.programs import Programs
+from pagingviz.work.work import ANY_GIBS
 from tests.model import Config, Model, Op
 
 FIELDS = {  # of a scenario, as small guests have them
@@ -40,7 +41,9 @@ FIELDS = {  # of a scenario, as small guests have them
 }
 
 
-ROUGH = SimpleNamespace(small_chunks=(), hap_pool=0, need_frames=0)  # of a work that says no more about its guest
+ROUGH = SimpleNamespace(
+    small_chunks=(), gib_leaves=ANY_GIBS, hap_pool=0, need_frames=0
+)  # of a work that says no more about its guest
 _SHARED = (
     "road",
     "hap",

@@ -176,7 +176,8 @@ def fault_bits(mode, kind, user):
 def guest_walk(mode, root, pdptes, gva, kind, user, read):
     """The walk of an access the guest's own tables allow; else PageFault or GeneralProtection.
 
-    `read(table, slot)` gives a guest entry; `pdptes` are the PAE registers, None where a walk reads these from memory. Rights are judged only after the leaf is found."""
+    `read(table, slot)` gives a guest entry; `pdptes` are the PAE registers, None where a walk reads these from memory. Rights
+    are judged only after the leaf is found."""
     if not canonical(mode.levels, gva):
         raise GeneralProtection
     error, steps, table = fault_bits(mode, kind, user), [], root

@@ -11,12 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pagingviz.evidence.xen.match import Pair, align, read_differences, spread
+from pagingviz.arch.state import PV_COUNTERS
+from pagingviz.evidence.xen.dumps import read_dumps, within
+from pagingviz.evidence.xen.exits import shown_in_trace
+from pagingviz.evidence.xen.hw import read_hw
+from pagingviz.evidence.xen.hwplay import HwRehearsal
+from pagingviz.evidence.xen.match import Own, Pair, align, pool_differences, read_differences, spread
 from pagingviz.evidence.xen.perf import NOT_COMPARED, read_perf
-from pagingviz.evidence.xen.play import HITS, LOOPS, PLACES, STARTS, Item, Played, Rehearsal, recorded_reading
+from pagingviz.evidence.xen.play import EPT_HITS, HITS, STARTS, Item, Outcome, Played, Rehearsal, builds, recorded_reading
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, Operation, read_csv, read_jsonl
-from pagingviz.evidence.xen.script import Step, parse
+from pagingviz.evidence.xen.script import UNRECORDED, Step, parse
 from pagingviz.scenario.fields import ScenarioError, quote
 from pagingviz.scenario.scenario import Scenario
 
@@ -32,6 +37,7 @@ class Row:
     pairs: tuple[Pair, ...] = ()
     place: str = ""
     reading: tuple = ()  # (recorded Reading, model Reading) of a PEEK or CLEAN
+    told: tuple[str, str] | None = None  # (recorded, model) what else a step told: the size of the pool, lines of a dump
 
 
 @dataclass
@@ -49,6 +55,7 @@ class Report:
     counters: dict[str, tuple[int, int]]  # name -> (recorded, model)
     notes: list[str] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)  # difference -> cause
+    sought: tuple[str, ...] = ()  # what was searched beside the start, one sentence each
 
     def plain_data(self) -> dict[str, Any]:
         """For JSON."""
@@ -56,6 +63,7 @@ class Report:
             "searched": {
                 "start": self.played.start,
                 "built": self.played.where,
+                "sought": list(self.sought),
                 "places": [{"line": r.line, "step": r.words, "place": r.place} for r in self.rows if r.place],
             },
             "readings": self.readings,
@@ -68,49 +76,71 @@ class Report:
         }
 
 
+@dataclass(frozen=True)
+class Texts:
+    """The texts of the files of one recording; None where there is none. `variant`: which guest of the dumps it is."""
+
+    against: str | None = None  # operations (`.jsonl`)
+    trace: str | None = None  # xentrace (`.csv`)
+    perf: str | None = None  # performance counters
+    hw: str | None = None  # the processor's events (`hw_*.csv`)
+    dumps: str | None = None  # EPT leaves
+    variant: str = ""
+
+
 def compare(
     script: str,
     guest: str,
     scenario: Scenario,
-    against: str | None,
-    trace: str | None = None,
-    perf: str | None = None,
+    texts: Texts,
     known: dict[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Compare texts of files (recording `.jsonl`, trace `.csv`, perf `.txt`) with the model. Raises ScenarioError.
+    """Compare the files of a recording with the model. Raises ScenarioError.
 
     `progress`, if given, is called before each way that is tried: (ways tried, ways there are).
     """
-    if against is None and trace is None:
-        raise ScenarioError("There is nothing to compare with: give a recording or a trace.")
-    before, items = items_of(parse(script), against, trace, scenario.road)
-    counts = read_perf(perf) if perf is not None else {}
+    if texts.against is None and texts.trace is None and texts.hw is None:
+        raise ScenarioError("There is nothing to compare with: give a recording, a trace, or the processor's events.")
+    before, items = items_of(parse(script), texts, scenario)
+    counts = read_perf(texts.perf) if texts.perf is not None else {}
     best: Report | None = None
     plain: Played | None = None
-    for s, start in enumerate(STARTS):
-        for n, loop in enumerate(LOOPS[guest]):
-            if progress:
-                progress(s * len(LOOPS[guest]) + n, len(STARTS) * len(LOOPS[guest]))
-            player = Rehearsal(guest, scenario, before, items)
-            player.traced = trace is not None
-            if plain is None:
-                plain = player.play(start, loop, False)
-            played = player.play(start, loop, True, len(best.differences) if best else None)
-            if played is None:
-                continue
-            report = _report(guest, before, items, played, counts, trace is not None)
-            if best is None or len(report.differences) < len(best.differences):
-                best = report
-            if not best.differences:
-                break
-        if best and not best.differences:
+    programs = builds(guest, scenario, [item.step for item in items])
+    ways = [(start, loop) for start in STARTS for loop in programs]
+    for n, (start, loop) in enumerate(ways):
+        if progress:
+            progress(n, len(ways))
+        player = player_of(guest, scenario, before, items, texts)
+        if plain is None:
+            plain = player.play(start, loop, False)
+        played = player.play(start, loop, True, len(best.differences) if best else None)
+        if played is None:
+            continue
+        report = _report(player, played, counts)
+        if best is None or len(report.differences) < len(best.differences):
+            best = report
+        if not best.differences:
             break
     assert best and plain  # the first way that is tried has no limit
-    without = _report(guest, before, items, plain, counts, trace is not None)
+    without = _report(player, plain, counts)
     best.plain_percent, best.plain_differences = without.percent, len(without.differences)
     best.known = {text: cause for text, cause in (known or {}).items() if text in best.differences}
     return best
+
+
+def player_of(guest: str, scenario: Scenario, before: list[Event], items: list[Item], texts: Texts) -> Rehearsal:
+    """Who plays this recording: on EPT the search is another one."""
+    player = (HwRehearsal if on_ept(scenario) else Rehearsal)(guest, scenario, before, items)
+    player.traced = texts.trace is not None or texts.hw is not None
+    if on_ept(scenario) and texts.hw is None:
+        player.view = shown_in_trace
+    return player
+
+
+def on_ept(scenario: Scenario) -> bool:
+    """Whether the recorded domain had EPT."""
+    return scenario.road == "hap" and scenario.hap == "ept"
 
 
 def known_differences(recordings: set[str], path: Path = KNOWN) -> dict[str, str]:
@@ -124,25 +154,56 @@ def known_differences(recordings: set[str], path: Path = KNOWN) -> dict[str, str
         raise ScenarioError(f"The list of known differences {path} cannot be used: {quote(str(error), 80)}.") from None
 
 
-def items_of(steps: list[Step], against: str | None, trace: str | None, road: str = "shadow") -> tuple[list[Event], list[Item]]:
+def items_of(steps: list[Step], texts: Texts, scenario: Scenario) -> tuple[list[Event], list[Item]]:
     """Steps beside what was recorded of them. Events belong to the last step that acts before them."""
-    steps = [step for step in steps if step.name != "sleep"]
-    before, traced = read_csv(trace, road) if trace is not None else ([], None)
-    listed = read_jsonl(against) if against is not None else None
-    for what, operations in (("recording", listed), ("trace", traced)):
+    ept = on_ept(scenario)
+    _possible(steps, texts, scenario)
+    before: list[Event] = []
+    traced = exits = None
+    if texts.trace is not None:
+        before, traced = read_csv(texts.trace, "ept" if ept else scenario.road)
+    if texts.hw is not None:
+        exits, (before, traced) = traced, read_hw(texts.hw)
+    listed = read_jsonl(texts.against) if texts.against is not None else None
+    dumps = read_dumps(texts.dumps, texts.variant) if texts.dumps is not None else {}
+    rows = [step for step in steps if step.name not in UNRECORDED]
+    found = {"recording": listed, "processor's events" if texts.hw is not None else "trace": traced, "trace": exits or traced}
+    for what, operations in found.items():
         if operations is not None:
-            _fits(what, steps, operations)
+            operations[:] = [operation for operation in operations if operation.name not in UNRECORDED]
+            _fits(what, rows, operations)
     items: list[Item] = []
-    group, cleaned = before, False
-    for step, operation, also in zip(steps, listed or traced or [], traced or listed or [], strict=True):
-        item = Item(step, operation, reading=recorded_reading(operation), faults=cleaned)
+    group, exit_group, cleaned, number = before, [], False, 0
+    for step in steps:
+        if step.name in UNRECORDED:
+            if step.text in dumps:
+                items.append(Item(step, Operation("dump"), leaves=within(dumps[step.text], scenario.frames)))
+            continue
+        operation, also, shown = ((x or listed or traced or [])[number] for x in (listed, traced, exits))
+        number += 1
+        item = Item(step, operation, [], recorded_reading(operation), cleaned, EPT_HITS if ept else HITS)
         if traced is not None:
             if item.acts:
-                group = item.events
+                group, exit_group = item.events, item.exits
             group += also.events
+            exit_group += shown.events if exits is not None else []
         cleaned = cleaned or step.name == "clean"
         items.append(item)
     return before, items
+
+
+def _possible(steps: list[Step], texts: Texts, scenario: Scenario) -> None:
+    """What a script or a file needs of the domain."""
+    ept = on_ept(scenario)
+    if texts.hw is not None and not ept:
+        raise ScenarioError("The processor's events are those of EPT: they need road=hap and hap=ept.")
+    if texts.dumps is not None and not ept:
+        raise ScenarioError("Dumps of leaves are those of EPT: they need road=hap and hap=ept.")
+    if scenario.vcpus > 1 and not ept:
+        raise ScenarioError("A guest with more than one vCPU can be compared on EPT only (road=hap and hap=ept).")
+    for step in steps:
+        if step.vcpu >= scenario.vcpus:
+            raise ScenarioError(f"cmd1 in line {step.line} of the script needs a guest with two vCPUs (vcpus=2).")
 
 
 def _fits(what: str, steps: list[Step], operations: list[Operation]) -> None:
@@ -153,7 +214,7 @@ def _fits(what: str, steps: list[Step], operations: list[Operation]) -> None:
         row = operations[number].fields
         same = operations[number].name == step.name
         if step.name == "cmd" and same:
-            same = (step.number, *step.args[:4]) == tuple(row.get(key) for key in ("cmd", "a", "b", "c", "d"))
+            same = (step.number, *step.args[:4], step.vcpu) == (*map(row.get, ("cmd", "a", "b", "c", "d")), row.get("vcpu", 0))
         if not same:
             has = " ".join(str(v) for v in (operations[number].name, *(row.get(k, "") for k in ("cmd", "a", "b", "c", "d"))))
             line = f"line {step.line} of the script is {quote(step.words)}"
@@ -162,12 +223,11 @@ def _fits(what: str, steps: list[Step], operations: list[Operation]) -> None:
         raise ScenarioError(f"The {what} goes on after the last line of the script, with {quote(operations[len(steps)].name)}.")
 
 
-def _report(kind: str, before: list[Event], items: list[Item], played: Played, counts: dict[str, int], traced: bool) -> Report:
-    own = guest_of(kind, played.loop).own
-    if kind == "pv64" and traced:
-        recorded = [*before, *(event for item in items if item.acts for event in item.events)]
+def _report(player: Rehearsal, played: Played, counts: dict[str, int]) -> Report:
+    before, items, own = player.before, player.items, guest_of(player.kind, played.loop).own
+    if player.stream is not None and player.traced:
         acting = [n for n, item in enumerate(items) if item.acts]
-        dealt = dict(zip(acting, spread(recorded, [played.outcomes[n].events for n in acting], own), strict=True))
+        dealt = dict(zip(acting, spread(player.stream, [played.outcomes[n].events for n in acting], own), strict=True))
         items = [replace(item, events=dealt.get(n, [])) for n, item in enumerate(items)]
         before = []
     rows, differences, notes, total, equal, readings = [], [], [], 0, 0, 0
@@ -175,9 +235,9 @@ def _report(kind: str, before: list[Event], items: list[Item], played: Played, c
         rows.append(Row(0, "before the first step", tuple(align(before, [], own))))
     for item, outcome in zip(items, played.outcomes, strict=True):
         where = f"line {item.step.line}, {item.step.words}"
-        pairs = tuple(align(item.events, list(outcome.events), own)) if traced and item.acts else ()
+        pairs = tuple(align(item.events, player.view(list(outcome.events)), own)) if player.traced and item.acts else ()
         both = (item.reading, outcome.reading) if item.reading and outcome.reading else ()
-        rows.append(Row(item.step.line, item.step.words, pairs, outcome.place, both))
+        rows.append(Row(item.step.line, item.step.words, pairs, outcome.place, both, _told(item, outcome)))
         if both:
             readings += 1
             differences += [f"{where}: {text}" for text in read_differences(*both, item.faults)]
@@ -186,32 +246,47 @@ def _report(kind: str, before: list[Event], items: list[Item], played: Played, c
                     f"{where}: fault_count {both[0].fault_count} counts from the building of the domain and is "
                     f"not compared; the model has {both[1].fault_count}"
                 )
-        if outcome.pool is not None:
-            differences += [f"{where}: {text}" for text in _pool_differs(item.operation.fields, outcome.pool)]
+        differences += [f"{where}: {text}" for text in _differs(item, outcome, own)]
     for row in rows:
         total += len(row.pairs)
         equal += sum(pair.equal for pair in row.pairs)
         differences += [f"line {row.line}, {row.words}: {pair.words}" for pair in row.pairs if not pair.equal]
-    counters = {name: (count, played.counters.get(name, 0)) for name, count in counts.items() if name not in NOT_COMPARED}
+    skipped = NOT_COMPARED | set(PV_COUNTERS if player.scenario.road == "hap" else ())  # the tool's domain counts them, too
+    counters = {name: (count, played.counters.get(name, 0)) for name, count in counts.items() if name not in skipped}
     differences += [f"counter {name}: {r}, the model has {m}" for name, (r, m) in counters.items() if r != m]
-    percent = round(100 * equal / total, 2) if total else (100.0 if traced else None)
-    return Report(rows, differences, played, total, percent, None, 0, readings, counters, notes)
+    percent = round(100 * equal / total, 2) if total else (100.0 if player.traced else None)
+    return Report(rows, differences, played, total, percent, None, 0, readings, counters, notes, sought=player.sought)
 
 
-def _pool_differs(recorded: dict[str, Any], pages: int) -> list[str]:
-    """The pool's size beside the model's: in pages where Xen gave it (never of a PV guest), else in MiB, rounded up."""
-    if recorded.get("mempool_rc", 0) == 0:
-        recorded_pages = recorded.get("mempool_pages")
-        return [f"pool of {recorded_pages} pages, the model has {pages}"] if recorded_pages not in (None, pages) else []
-    recorded_mib, mib = recorded.get("shop_mb"), -(-pages // 256)
-    return [f"pool of {recorded_mib} MiB, the model has {mib}"] if recorded_mib not in (None, mib) else []
+def _told(item: Item, outcome: Outcome) -> tuple[str, str] | None:
+    """What a step told beside events and a reading, in words, by the recording and by the model."""
+    if item.leaves is not None:
+        return f"{len(item.leaves)} kinds of leaves", f"{len(outcome.leaves)} kinds of leaves"
+    pages = item.operation.fields.get("mempool_pages")
+    return None if outcome.pool is None or pages is None else (f"{pages} pages", f"{outcome.pool} pages")
+
+
+def _differs(item: Item, outcome: Outcome, own: Own) -> list[str]:
+    """What of a step differs beside its events and its reading: pool, leaves, refusal, exits of a second trace."""
+    out = [] if outcome.pool is None else pool_differences(item.operation.fields, outcome.pool)
+    if item.step.name in item.hits and EPT_HITS == item.hits:
+        refused = int(item.operation.fields.get("rc", 0)) < 0
+        if refused != outcome.refused:
+            out.append(f"Xen {'refused' if refused else 'did'} it, the model {'did not' if refused else 'did'} refuse it")
+    if item.leaves is not None and item.leaves != outcome.leaves:
+        for side, other, what in ((item.leaves, outcome.leaves, "recording"), (outcome.leaves, item.leaves, "model")):
+            out += [f"only the {what} has leaves {row.words}" for row in side if row not in other]
+    if item.exits:
+        pairs = align(item.exits, shown_in_trace(list(outcome.events)), own)
+        out += [f"in the trace of Xen {pair.words}" for pair in pairs if not pair.equal]
+    return out
 
 
 def text(report: Report, title: str) -> str:
     """The report for a terminal: what was searched, what was equal, then one line a difference."""
     played = report.played
     lines = [title, f"  searched: start: {played.start} (one of: {'; '.join(STARTS)})", f"  {played.where}"]
-    lines += [f"  place (one of: {', '.join(PLACES)}) at which each of {', '.join(HITS)} found the guest:"]
+    lines += [f"  {'' if n == 0 else '  '}{sentence}" for n, sentence in enumerate(report.sought)]
     lines += [f"    line {row.line:>3} {row.words:<12} {row.place}" for row in report.rows if row.place]
     if report.percent is not None:
         lines += [

@@ -27,7 +27,7 @@ REGION, PAGES = 0x1000, 1024
 ALIAS, ALIAS_WORDS, ALIAS_VA = 0x1400, 8, 128 << 20
 P_RW_A_D, TABLE, BIG = 0x63, 0x67, 0xE7  # flags as the recordings show them (gl1e)
 RW, ACCESSED_DIRTY, BIT_9 = 0x2, 0x60, 0x200
-Row = tuple[int, int, int, int]
+Row = tuple[int, ...]  # code, va, value, size, and of another vCPU than 0 also user and vcpu
 Word = Callable[[int, int], int]  # (table frame, index) -> the 8-byte entry in the guest's memory now
 
 
@@ -67,10 +67,11 @@ class Guest:
     rows: list[Row] = field(default_factory=list)
 
     dispatch, region = DISPATCH, REGION
-    # CR bits, pages of the pool that the p2m held (recorded: "p2m=8"), and the 2 MiB chunks that had 4 KiB leaves on the hap
-    # road when the recordings began.
-    cr, p2m_pages = int(x86.CR_WP | x86.CR_PSE), 8
+    # CR bits, pages of the pool that the p2m held (recorded: "p2m=8") and further ones for each vCPU but the first, and the
+    # 2 MiB chunks that had 4 KiB leaves on the hap road when the recordings began.
+    cr, p2m_pages, pages_per_vcpu = int(x86.CR_WP | x86.CR_PSE), 8, 0
     small_chunks: ClassVar[tuple[int, ...]] = (0,)
+    gib_leaves = 1  # of a guest of several GiB: the host had no second one in one piece
 
     def __post_init__(self) -> None:
         self.at = LAYOUTS[self.kind]
@@ -124,6 +125,12 @@ class Guest:
         at = self.at
         return gfn in OWN or gfn in (at.hypercall, at.stack, at.status, at.control)
 
+    def level_of(self, gfn: int) -> int:
+        """Level of the guest's table in frame `gfn`, of those that stand at the start; 0 for any other frame."""
+        at = self.at
+        upper = {at.root: at.levels, at.l3: 3} if at.levels == 4 else {at.root: 3}
+        return {at.l1: 1, **dict.fromkeys(at.split, 1), **dict.fromkeys(range(at.l2, at.l2 + 4), 2), **upper}.get(gfn, 0)
+
     # ---- what it does
 
     def boot(self) -> list[Row]:
@@ -158,6 +165,10 @@ class Guest:
             if not again:
                 self._touch(WRITE, at.stack)
         return self._take()
+
+    def resume(self, place: str) -> list[Row]:
+        """From where an operation found it, as in idle, up to where it takes up a command."""
+        return self.idle(place)
 
     def visits(self, pages: int) -> list[Row]:
         """The work of the recorded pre-copy loops, once over `pages` pages of the region: store to one, wait, to the next.

@@ -1,57 +1,21 @@
 """The recordings that come with the package (pagingviz/evidence/recordings/), and the model held against each, computed once.
 
-What they are and are not is told by WHAT_THEY_ARE, which the page shows as it stands.
+What one is, and what its family is and is not, stands in recording.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from pagingviz.evidence.xen.compare import Report, compare, known_differences
-from pagingviz.evidence.xen.model import scenario_of
+from pagingviz.evidence.xen.compare import Report, Texts, compare, known_differences
+from pagingviz.evidence.xen.on_bochs import ON_BOCHS
+from pagingviz.evidence.xen.recording import Recording
 from pagingviz.scenario.fields import one_of
-from pagingviz.scenario.scenario import Scenario
 
 FOLDER = Path(__file__).resolve().parents[1] / "recordings"
-WHAT_THEY_ARE = (
-    "A real Xen 4.17.5, rebuilt with shadow paging and performance counters on, ran a small guest and wrote down what it did. "
-    "The computer under it was QEMU's software emulation of an AMD processor (SVM), so every order, count and bitmap is Xen's "
-    "own, but the times are not real and are not shown. There is one vCPU and 32 MiB. Two things a recording does not tell "
-    "are searched, each over a short written list: where in its idle loop an operation found the guest, and what was shadowed "
-    "when the recording began."
-)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One recording: `name` as in the URL, `title` for the reader, files of FOLDER ("" where there is none), Xen's settings."""
-
-    name: str
-    title: str
-    script: str
-    guest: str
-    jsonl: str = ""
-    csv: str = ""
-    perf: str = ""
-    settings: dict[str, str] = field(default_factory=dict)
-    about: str = ""
-    road: str = "shadow"
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Names of all files that belong to it."""
-        return tuple(name for name in (self.script, self.jsonl, self.csv, self.perf) if name)
-
-    @property
-    def scenario(self) -> Scenario:
-        """The model's scenario of the recorded domain."""
-        return scenario_of(self.settings, self.road)
-
-
-RECORDINGS = (
+_ON_QEMU = (
     Recording(
         "pt",
         "Page-table writes, 64-bit",
@@ -186,6 +150,7 @@ RECORDINGS = (
         road="hap",
     ),
 )
+RECORDINGS = _ON_QEMU + ON_BOCHS
 NAMES = tuple(recording.name for recording in RECORDINGS)
 
 
@@ -202,8 +167,15 @@ def text(file: str) -> str:
     return (FOLDER / file).read_text(encoding="utf-8")
 
 
+def texts(r: Recording) -> Texts:
+    """The texts of its files."""
+    against, trace, perf, hw, dumps = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf, r.hw, r.dumps))
+    return Texts(against, trace, perf, hw, dumps, variant=Path(r.jsonl).stem.rpartition("_")[2])
+
+
 def comparison(name: str, progress: Callable[[int, int], None] | None = None) -> Report:
-    """The model held against a recording: seconds of work. `told` hears how far it is, see compare."""
+    """The model held against a recording: seconds of work. `progress` hears how far it is, see compare."""
     r = recording(name)
-    against, trace, perf = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf))
-    return compare(text(r.script), r.guest, r.scenario, against, trace, perf, known_differences(set(r.files)), progress)
+    return compare(
+        text(r.script), r.guest, r.scenario, texts(r), known_differences({Path(file).name for file in r.files}), progress
+    )

@@ -2,16 +2,19 @@
 
 Compared are kind, address and path flags, in order. Addresses of tables and of the region count exactly, those of the
 guest's own code, stack, status and control pages by page. The flags of a fast emulation are stale in Xen and not
-compared: the model marks such an event with flags None.
+compared: the model marks such an event with flags None. Of a processor's event the frame and what is said of a violation count,
+and the address where the recording has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import accumulate
+from typing import Any
 
+from pagingviz.evidence.xen.hw import KINDS
 from pagingviz.evidence.xen.read import Event
 
 Own = Callable[[int], bool]
@@ -44,10 +47,11 @@ class Reading:
 
 
 def kind_and_address(event: Event, own: Own) -> tuple[str, int | None]:
-    """Kind and address of an event as far as they are compared."""
-    if event.va is None:
-        return event.kind, event.gfn
-    return event.kind, event.va & ~0xFFF if own(event.va >> 12) else event.va
+    """Kind and address of an event as far as they are compared; a processor's event has its frame."""
+    kind = f"{event.kind} {event.detail}"
+    if event.va is None or event.kind in KINDS:
+        return kind, event.gfn
+    return kind, event.va & ~0xFFF if own(event.va >> 12) else event.va
 
 
 def align(recorded: list[Event], model: list[Event], own: Own) -> list[Pair]:
@@ -58,6 +62,8 @@ def align(recorded: list[Event], model: list[Event], own: Own) -> list[Pair]:
         if tag == "equal":
             for r, m in zip(recorded[a0:a1], model[b0:b1], strict=True):
                 same = m.flags is None or r.flags is None or m.flags == r.flags
+                if r.kind in KINDS and r.va is not None and m.va is not None and not own(r.va >> 12):
+                    same = r.va == m.va
                 pairs.append(Pair(r, m, same))
             continue
         lonely, alone = recorded[a0:a1], model[b0:b1]
@@ -93,6 +99,15 @@ def read_differences(recorded: Reading, model: Reading, faults: bool) -> list[st
     if faults and recorded.fault_count != model.fault_count:
         out.append(f"fault_count {recorded.fault_count}, the model has {model.fault_count}")
     return out
+
+
+def pool_differences(recorded: Mapping[str, Any], pages: int) -> list[str]:
+    """The pool's size beside the model's: in pages where Xen gave it (never of a PV guest), else in MiB, rounded up."""
+    if recorded.get("mempool_rc", 0) == 0:
+        recorded_pages = recorded.get("mempool_pages")
+        return [f"pool of {recorded_pages} pages, the model has {pages}"] if recorded_pages not in (None, pages) else []
+    recorded_mib, mib = recorded.get("shop_mb"), -(-pages // 256)
+    return [f"pool of {recorded_mib} MiB, the model has {mib}"] if recorded_mib not in (None, mib) else []
 
 
 def ranges(pages: frozenset[int] | set[int]) -> str:

@@ -16,6 +16,7 @@ from pagingviz.arch import operation, xen
 from pagingviz.arch.state import PV_COUNTERS, XEN_COUNTERS
 from pagingviz.arch.words import NONE, U
 from pagingviz.core import run as kernels
+from pagingviz.evidence.xen.exits import EXITS, exit_of
 from pagingviz.evidence.xen.guest import FRAMES, NOP, STORE, Guest, Row
 from pagingviz.evidence.xen.read import BY_GFN, KINDS, Event
 from pagingviz.machine.event_record import events_between
@@ -26,7 +27,6 @@ from pagingviz.work.raw_guest import RawWork
 from pagingviz.work.work import Shown
 
 CHUNK = 32  # rows between two looks at the event ring, which holds events.RING events
-DEFAULT_POOL = {"shadow": 320, "hap": 288, "pv": 161}  # libxl: 256 a vCPU + 2 (hap: 1) a MiB; PV: Xen's own, at ENABLE
 KIND = {int(ev.CODES[name]): name for name in KINDS if name in ev.CODES}
 _STEPS = {"enable": xen.CMD_ENABLE, "clean": xen.CMD_CLEAN, "off": xen.CMD_OFF, "peek": xen.CMD_PEEK}
 _NO_ROWS = ((NOP, 0, 0, 0),)
@@ -35,29 +35,48 @@ _NO_ROWS = ((NOP, 0, 0, 0),)
 def scenario_of(settings: Mapping[str, Any], road: str = "shadow") -> Scenario:
     """The scenario of a recorded domain: 32 MiB, one vCPU, libxl's pool, Xen 4.17; `settings` changes fields.
 
-    On the hap road the processor was AMD's unless they name a core: its tables are NPT, with 2 MiB leaves.
+    On the hap road the processor is AMD's unless `settings` name hap or core: its tables are NPT, with 2 MiB leaves.
     """
-    base = Scenario(road=road, superpages=1, frames=FRAMES, pool=DEFAULT_POOL[road], xen="4.17", floor=1, trace="", work="idle")
-    core = {"core": "zen"} if road == "hap" else {}
-    return base.replace(**core | dict(settings))
+    processor = {"core": "zen"} if road == "hap" and not {"hap", "core"} & set(settings) else {}
+    if road == "hap":  # the recorded guest has tables of its own, but a guest of more than a GiB must say so
+        processor["direct_map_pages"] = "large"
+    base = Scenario(road=road, superpages=1, frames=FRAMES, xen="4.17", floor=1, trace="", work="idle")
+    made = base.replace(**processor | dict(settings))
+    return made if "pool" in settings else made.replace(pool=pool_of(road, made.vcpus, made.frames))
+
+
+def pool_of(road: str, vcpus: int = 1, frames: int = FRAMES) -> int:
+    """Pages of the pool of a domain: libxl's 256 a vCPU and 2 (hap: 1) a MiB; of a PV guest Xen's own, at ENABLE."""
+    mib = frames >> 8
+    return {"shadow": 256 * vcpus + 2 * mib, "hap": 256 * vcpus + mib}.get(road, 161)
 
 
 class RecordedWork(RawWork):
-    """The recordings' guest with a program, and room for `aliases` alias tables. The map of guest tables shows what it uses."""
+    """The recordings' guest with a program, and room for `aliases` alias tables. The map of guest tables shows what it uses.
 
-    hap_pool = DEFAULT_POOL["hap"]
+    `frames`, `vcpus`: of the domain; `hap_pool`: the largest pool, in pages, that it will have on the hap road.
+    """
 
-    def __init__(self, guest: Guest, program: Iterable[tuple], aliases: int) -> None:
-        self._guest, self._aliases, self.small_chunks = guest, aliases, guest.small_chunks
+    def __init__(
+        self,
+        guest: Guest,
+        program: Iterable[tuple],
+        aliases: int,
+        frames: int = FRAMES,
+        vcpus: int = 1,
+        hap_pool: int = pool_of("hap"),
+    ) -> None:
+        self._guest, self._aliases, self.small_chunks, self.hap_pool = guest, aliases, guest.small_chunks, hap_pool
+        self.gib_leaves = guest.gib_leaves
         super().__init__(
             levels=guest.at.levels,
             zone=guest.zone(aliases),
-            frames=FRAMES,
+            frames=frames,
             cr3=guest.at.root,
             tables=guest.tables(aliases),
             program=program,
             cr=guest.cr,
-            p2m_pages=guest.p2m_pages,
+            p2m_pages=guest.p2m_pages + guest.pages_per_vcpu * (vcpus - 1),
         )
 
     def _found(self) -> tuple[Shown, ...]:
@@ -70,11 +89,16 @@ class Model:
     def __init__(self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0) -> None:
         self.guest = guest
         self.events: list[Event] = []
+        self.ept = scenario.road == "hap" and scenario.hap == "ept"
+        self.invept: int | None = None  # when EPT changed while the guest did not run: Xen invalidates before its next entry
         self._tool: dict[str, int] = {}  # what the operations counted, by counter
         wanted = scenario.pool
         if largest > pool_cap(wanted):
             scenario = scenario.replace(pool=largest)
-        self.machine = Machine(scenario, RecordedWork(guest, _NO_ROWS * (CHUNK + 8), aliases))
+        work = RecordedWork(
+            guest, _NO_ROWS * (CHUNK + 8), aliases, scenario.frames, scenario.vcpus, max(scenario.pool, largest)
+        )
+        self.machine = Machine(scenario, work)
         self._ops = np.arange(CHUNK + 8, dtype=np.uint64) << operation.OP_VPN_SHIFT | operation.RAW
         self._credits = np.zeros(CHUNK + 8, np.uint32)
         if scenario.pool != wanted:
@@ -85,6 +109,9 @@ class Model:
     def run(self, rows: list[Row]) -> None:
         """The guest carries out `rows`. Its trace events are appended to self.events."""
         first = 0
+        if rows and self.invept is not None:
+            self.events.append(Event("INVEPT", tick=self.invept))
+            self.invept = None
         while first < len(rows):
             part = rows[first : first + CHUNK]
             while part[-1][0] == STORE and first + len(part) < len(rows):
@@ -102,23 +129,33 @@ class Model:
                 i = stop + 1
             first += len(part)
 
-    def operation(self, name: str, number: int = 0) -> None:
-        """A tool operation on the domain: enable, clean, peek, off, or setpages to `number` pages."""
-        before = self._counts()
+    def operation(self, name: str, number: int = 0) -> bool:
+        """A tool operation on the domain: enable, clean, peek, off, or setpages to `number` pages. Whether Xen refused it."""
+        before, refusals = self._counts(), self._refusals
         code, value = (xen.CMD_POOL, number) if name == "setpages" else (_STEPS[name], 0)
         first = int(self._sys.ev_n)
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, U(value))
+        listed = len(self.events)
         self._collect(first, False)
+        if any(event.kind == "INVEPT" for event in self.events[listed:]):  # it is executed when the guest is entered next
+            self.events[listed:] = [event for event in self.events[listed:] if event.kind != "INVEPT"]
+            self.invept = int(self._sys.tick)
         for key, count in self._counts().items():
             self._tool[key] = self._tool.get(key, 0) + count - before[key]
+        return self._refusals > refusals
+
+    def leave(self) -> None:
+        """The guest has not been entered again after its last exit: what that owed is still owed."""
+        if self.events and self.events[-1].kind == "INVEPT":
+            self.invept = self.events.pop().tick
 
     def snapshot(self) -> tuple:
         """All state, to go back to. Events not yet taken belong to it."""
-        return self.machine.snapshot(), list(self.events), dict(self._tool)
+        return self.machine.snapshot(), list(self.events), dict(self._tool), self.invept
 
     def restore(self, state: tuple) -> None:
         """Back to a snapshot."""
-        machine, events, tool = state
+        machine, events, tool, self.invept = state
         self.machine.restore(machine)
         self.events, self._tool = list(events), dict(tool)
 
@@ -164,6 +201,11 @@ class Model:
     # ---- inside
 
     @property
+    def _refusals(self) -> int:
+        """Operations that Xen refused or could not carry out."""
+        return int(self._sys.ignored + self._sys.no_memory)
+
+    @property
     def _sys(self) -> Any:
         return self.machine.sys[0]
 
@@ -172,7 +214,7 @@ class Model:
 
     def _load(self, rows: list[Row]) -> None:
         """Put `rows` where the engine reads its program (core/raw.py)."""
-        words = np.array([(code | size << 24, va, value) for code, va, value, size in rows], np.uint64)
+        words = np.array([(row[0] | row[3] << 24 | (row[5] << 8 if row[5:] else 0), row[1], row[2]) for row in rows], np.uint64)
         self.machine.view("prog")[: words.size] = words.reshape(-1)
         self._sys.rows = len(rows)
 
@@ -193,6 +235,8 @@ class Model:
             name = KIND.get(kind)
             if kind == ev.NPF_RECALC or kind == ev.HVM_NPF:
                 self._exit(tick, kind, gfn, mfn, detail)
+            elif self.ept and kind in EXITS:
+                self.events.append(exit_of(self.guest, kind, gva, gfn, level, tick))
             if name is None:
                 continue
             if name in BY_GFN:

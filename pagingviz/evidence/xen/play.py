@@ -7,15 +7,17 @@ rule here looks at which recording is compared. `play(..., searched=False)` take
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from pagingviz.evidence.xen.dumps import Leaves
+from pagingviz.evidence.xen.eptguest import SECOND
 from pagingviz.evidence.xen.guest import PAGES, WRITE, Guest, Row
-from pagingviz.evidence.xen.match import Reading, align, read_differences
+from pagingviz.evidence.xen.match import Reading, align, pool_differences, read_differences
 from pagingviz.evidence.xen.model import Model
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, Operation, pages
-from pagingviz.evidence.xen.script import Step
+from pagingviz.evidence.xen.script import Step, of_the_second
 from pagingviz.scenario.scenario import Scenario
 
 # ---- the sets that are searched
@@ -26,14 +28,17 @@ STARTS = {
 }
 # How the program was built: the page of the idle loop, 0x104 in the rebuilt 64-bit one; of the PV one the region's first page.
 LOOPS = {"hvm64": (0x103, 0x104), "pae": (0x103,), "pv64": (0x110, 0x112)}
-# Where an operation found the guest: in the loop, waiting; behind its yield in the hypercall page; right after a command
-# and before the last word of its status page is written.
-PLACES = ("loop", "yield", "status")
+PLACES = {  # where an operation found the guest
+    "loop": "waiting in its loop",
+    "yield": "behind its yield, in the hypercall page",
+    "status": "right after a command, whose last word in the status page was not yet written",
+}
 # What it did then: it ran; or the next operation came while it still stood there, or after some instructions that stored
 # nothing yet.
 RAN, STILL, BEGUN = "", "still there at the next step", "no store before the next step"
 
 HITS = ("enable", "clean", "off", "setpages")  # operations that change shadows
+EPT_HITS = ("enable", "clean", "off", "peek")  # on EPT: that change its entries, or empty the page-modification log
 _KEEP = 24  # candidates followed at a time
 
 
@@ -46,26 +51,33 @@ class Item:
     events: list[Event] = field(default_factory=list)
     reading: Reading | None = None
     faults: bool = True  # whether the fault_count of the reading is compared
+    hits: tuple[str, ...] = HITS  # operations that act
+    leaves: tuple[Leaves, ...] | None = None  # of a dump
+    exits: list[Event] = field(default_factory=list)  # what xentrace has of them, beside the processor's own events
 
     @property
     def acts(self) -> bool:
-        """A command or an operation that changes shadows: it begins a new group of events."""
-        return self.step.name == "cmd" or self.step.name in HITS
+        """A command or an operation that changes what the guest meets: it begins a new group of events."""
+        return self.step.name == "cmd" or self.step.name in self.hits
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the model did at one step: its events, its reading, its pool, and where an operation found the guest."""
+    """What the model did at one step: its events, its reading, its pool, its leaves, and where an operation found the guest."""
 
     events: tuple[Event, ...] = ()
     reading: Reading | None = None
     pool: int | None = None
+    leaves: tuple[Leaves, ...] = ()
+    refused: bool = False  # whether Xen refused the operation
     place: str = ""
-    stands: str = "idle"  # where the guest stands at the end of the step
+    stands: str = "idle"  # where the guest stands at the end of the step; of several vCPUs one word each, with + between
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
+    """One way up to some step: `cost` differences so far."""
+
     cost: int
     stands: str  # "idle", "status" (a command is not quite done), or the place of PLACES where it still stands
     state: tuple
@@ -87,10 +99,17 @@ class Played:
     where: str
 
 
+def builds(kind: str, scenario: Scenario, steps: list[Step]) -> tuple[int, ...]:
+    """The programs that may have run: on EPT, and of a script with its commands, the second one only; on NPT either."""
+    if kind == "pv64" or scenario.road != "hap":
+        return LOOPS[kind]
+    return (SECOND,) if scenario.hap == "ept" or any(map(of_the_second, steps)) else (*LOOPS[kind], SECOND)
+
+
 def recorded_reading(operation: Operation) -> Reading | None:
     """The reading a PEEK or CLEAN of a recording gave, None when it failed."""
     row = operation.fields
-    if operation.name not in ("peek", "clean") or "ranges" not in row:
+    if operation.name not in ("peek", "clean") or "ranges" not in row or int(row.get("rc", 0)) < 0:
         return None
     return Reading(pages(str(row["ranges"])), int(row["dirty_count"]), int(row["fault_count"]))
 
@@ -114,7 +133,7 @@ class Rehearsal:
         model, guest = self.ready(start, loop)
         base = model.counters()
         cost = 0 if self.stream is not None else len(self.before)
-        candidates = [_Candidate(cost, "idle", model.snapshot())]
+        candidates = [Candidate(cost, self.nobody, model.snapshot())]
         for number, item in enumerate(self.items):
             if item.step.name == "clean":
                 candidates = self._tell_apart(model, candidates, item)
@@ -124,10 +143,14 @@ class Rehearsal:
                 candidates = list({c.stands: c for c in reversed(candidates)}.values())[::-1]
             if limit is not None and candidates[0].cost >= limit:
                 return None
-        best = candidates[0]
+        best = min(candidates, key=self._in_the_end)
         model.restore(best.state)
         counts = {key: count - base[key] for key, count in model.counters().items()}
         return Played(start, loop, best.cost, best.outcomes, counts, model.crashed, guest.where)
+
+    def _in_the_end(self, candidate: Candidate) -> int:
+        """Its cost; what is left of a stream of events is missing in the model."""
+        return candidate.cost + (len(self.stream) - candidate.seen if self.stream is not None and self.traced else 0)
 
     def replay(self, played: Played, upto: int) -> Model:
         """The model after item number `upto` (from 0) on the way that `played` went; -1: before the first."""
@@ -136,9 +159,9 @@ class Rehearsal:
             model.restore(way.state)
         return model
 
-    def ways(self, model: Model, played: Played, upto: int) -> Iterator[_Candidate]:
+    def ways(self, model: Model, played: Played, upto: int) -> Iterator[Candidate]:
         """From where `model` is ready, the way of `played` after each of its items up to number `upto`."""
-        guest, candidate = guest_of(self.kind, played.loop), _Candidate(0, "idle", model.snapshot())
+        guest, candidate = guest_of(self.kind, played.loop), Candidate(0, self.nobody, model.snapshot())
         for number in range(upto + 1):
             wanted = played.outcomes[number]
             for searched in (False, True):
@@ -155,21 +178,29 @@ class Rehearsal:
         """A model at one of STARTS."""
         guest = guest_of(self.kind, loop)
         model = self.model_type(guest, self.scenario, min(self.aliases, PAGES), self.largest)
-        _begin(model, guest, start)
+        self.begin(model, guest, start)
         model.take()
         return model, guest
 
-    def _tell_apart(self, model: Model, candidates: list[_Candidate], item: Item) -> list[_Candidate]:
+    def begin(self, model: Model, guest: Guest, start: str) -> None:
+        """Bring the model to one of STARTS."""
+        model.run(guest.boot() + guest.idle())
+        for name in {"booted": (), "after a log-dirty session": ("enable", "clean", "off"), "empty": ("enable", "off")}[start]:
+            model.operation(name)
+            if start != "empty":
+                model.run(guest.idle("loop"))
+
+    def _tell_apart(self, model: Model, candidates: list[Candidate], item: Item) -> list[Candidate]:
         """Before a CLEAN, which reads the counts: the best candidate for each place where the guest may stand."""
-        best: dict[str, tuple[int, _Candidate]] = {}
+        best: dict[str, tuple[int, Candidate]] = {}
         for candidate in candidates:
             model.restore(candidate.state)
-            cost = candidate.cost + self._unread(item, Outcome(reading=_read(model)))
+            cost = candidate.cost + self.unread(item, Outcome(reading=read_now(model)))
             if candidate.stands not in best or cost < best[candidate.stands][0]:
                 best[candidate.stands] = cost, candidate
         return [candidate for _, candidate in best.values()]
 
-    def _step(self, model: Model, guest: Guest, old: _Candidate, number: int, searched: bool) -> list[_Candidate]:
+    def _step(self, model: Model, guest: Guest, old: Candidate, number: int, searched: bool) -> list[Candidate]:
         """The candidates that one step makes of one candidate."""
         item = self.items[number]
         step, cost = item.step, old.cost
@@ -180,7 +211,8 @@ class Rehearsal:
         if step.name in HITS:
             return self._hit(model, guest, old, item, stay, searched)
         if step.name in ("cmd", "peek") and old.stands != "idle":
-            model.run(_resume(guest, old.stands))
+            taken_up = step.name == "cmd" and old.stands != "status"
+            model.run(guest.resume(old.stands) if taken_up else _resume(guest, old.stands))
         stands = "idle" if step.name in ("cmd", "peek") else old.stands
         outcome = Outcome(stands=stands)
         if step.name == "cmd":
@@ -189,20 +221,21 @@ class Rehearsal:
             return self._fork(model, guest, old, item, outcome, forks, cost)
         if step.name == "peek":
             model.operation("peek")
-            outcome = replace(outcome, reading=_read(model))
-            cost += self._unread(item, outcome)
+            outcome = replace(outcome, reading=read_now(model))
+            cost += self.unread(item, outcome)
         elif step.name == "pool":
             outcome = replace(outcome, pool=model.pool_pages)
+            cost += self.unread(item, outcome)
         return [replace(old, cost=cost, stands=stands, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
 
-    def _hit(self, model: Model, guest: Guest, old: _Candidate, item: Item, stay: bool, searched: bool) -> list[_Candidate]:
+    def _hit(self, model: Model, guest: Guest, old: Candidate, item: Item, stay: bool, searched: bool) -> list[Candidate]:
         """An operation finds the guest at a place; then the guest goes on, or still stands there at the next step."""
         name = item.step.name
-        reading = _read(model) if name == "clean" else None
+        reading = read_now(model) if name == "clean" else None
         model.operation(name, item.step.number)
         outcome = Outcome(reading=reading, pool=model.pool_pages if name == "setpages" else None)
-        cost = old.cost + self._unread(item, outcome)
-        places = (PLACES[:2] if searched else PLACES[:1]) if old.stands == "idle" else (old.stands,)
+        cost = old.cost + self.unread(item, outcome)
+        places = (("loop", "yield") if searched else ("loop",)) if old.stands == "idle" else (old.stands,)
         forks = [(ran, place) for ran in ((RAN, STILL, BEGUN) if stay else (RAN,)) for place in places]
         return self._fork(model, guest, old, item, outcome, forks, cost)
 
@@ -210,12 +243,12 @@ class Rehearsal:
         self,
         model: Model,
         guest: Guest,
-        old: _Candidate,
+        old: Candidate,
         item: Item,
         outcome: Outcome,
         forks: list[tuple[str, str]],
         cost: int,
-    ) -> list[_Candidate]:
+    ) -> list[Candidate]:
         """One candidate for each of `forks`: (what it did, place). The events of the step are complete then."""
         state, out = model.snapshot(), []
         for ran, place in forks:
@@ -235,22 +268,34 @@ class Rehearsal:
             events = tuple(model.take())
             seen = old.seen + len(events)
             expected = item.events if self.stream is None else self.stream[old.seen : seen]
-            wrong = sum(not pair.equal for pair in align(expected, list(events), guest.own)) if self.traced else 0
+            wrong = self.wrong(expected, events, guest)
             where = "" if item.step.name == "cmd" else ", ".join(part for part in (place, ran) if part)
             done = replace(outcome, events=events, place=where, stands=stands)
             counts = model.dirty_count, model.fault_count
-            out.append(_Candidate(cost + wrong, stands, model.snapshot(), (*old.outcomes, done), counts, seen))
+            out.append(Candidate(cost + wrong, stands, model.snapshot(), (*old.outcomes, done), counts, seen))
         return out
 
-    def _unread(self, item: Item, outcome: Outcome) -> int:
+    def wrong(self, expected: list[Event], events: tuple[Event, ...], guest: Guest) -> int:
+        """How many rows of the two columns differ."""
+        return sum(not pair.equal for pair in align(expected, self.view(list(events)), guest.own)) if self.traced else 0
+
+    def unread(self, item: Item, outcome: Outcome) -> int:
+        """How many differences the reading of a step has, and the size of the pool after it."""
+        pool = 0 if outcome.pool is None else len(pool_differences(item.operation.fields, outcome.pool))
         if item.reading is None or outcome.reading is None:
-            return int((item.reading is None) != (outcome.reading is None))
-        return len(read_differences(item.reading, outcome.reading, item.faults))
+            return pool + int((item.reading is None) != (outcome.reading is None))
+        return pool + len(read_differences(item.reading, outcome.reading, item.faults))
 
+    nobody = "idle"  # where the guest stands while it does not stand anywhere
     traced = True  # whether the recording has trace events at all
+    sought: tuple[str, ...] = (  # what is searched at each step, in words
+        f"Where each of {', '.join(HITS)} found the guest, one of:",
+        *(f"{place}: {what};" for place, what in PLACES.items()),
+    )
+    view: Callable[[list[Event]], list[Event]] = staticmethod(lambda events: events)  # what of them the recording can show
 
 
-def _best(found: list[_Candidate]) -> list[_Candidate]:
+def _best(found: list[Candidate]) -> list[Candidate]:
     """The best of them; of equally good ones first one of each kind of standing, since which is right may show only later."""
     alike: dict[tuple, int] = {}
     ranked = []
@@ -261,16 +306,7 @@ def _best(found: list[_Candidate]) -> list[_Candidate]:
     return [candidate for _, _, candidate in sorted(ranked, key=lambda row: row[:2])][:_KEEP]
 
 
-def _begin(model: Model, guest: Guest, start: str) -> None:
-    """Bring the model to one of STARTS."""
-    model.run(guest.boot() + guest.idle())
-    for name in {"booted": (), "after a log-dirty session": ("enable", "clean", "off"), "empty": ("enable", "off")}[start]:
-        model.operation(name)
-        if start != "empty":
-            model.run(guest.idle("loop"))
-
-
-def _read(model: Model) -> Reading:
+def read_now(model: Model) -> Reading:
     """What a PEEK would give now."""
     return Reading(model.dirty(), model.dirty_count, model.fault_count)
 

@@ -9,6 +9,7 @@ to 15 change nothing there (no entry is written, no page dirtied).
 from __future__ import annotations
 
 from pagingviz.arch import operation, x86
+from pagingviz.evidence.xen.eptguest import SECOND, EptGuest
 from pagingviz.evidence.xen.guest import BIT_9, PAGES, READ, WRITE, XEN_WRITE, Guest, Layout, Row, Word
 from pagingviz.work.work import Shown
 
@@ -109,5 +110,7 @@ class PvGuest(Guest):
 
 
 def guest_of(kind: str, loop: int = 0) -> Guest:
-    """The program of one kind of guest whose idle loop (PV: its region) begins at page `loop`; 0: as first built."""
+    """The program of one kind of guest, of one build of play.py: BUILDS; 0: as first built."""
+    if loop == SECOND:
+        return EptGuest(kind)
     return PvGuest(kind, loop or FIRST) if kind == "pv64" else Guest(kind, loop or 0x103)

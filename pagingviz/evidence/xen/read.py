@@ -1,6 +1,7 @@
 """Files of a recording: operations (`.jsonl`), operations and trace events in one timeline (`.csv`), counters (`perf_*.txt`).
 
-Every reader takes text and gives plain data; anything unexpected is one sentence (ScenarioError). Times are not read.
+What the processor itself did is read by hw.py. Every reader takes text and gives plain data; anything unexpected is one
+sentence (ScenarioError). Times are not read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ BY_GFN = ("WRMAP_BF", "PREALLOC_UNPIN", "RESYNC_FULL", "RESYNC_ONLY")  # payload
 BY_PAGE = ("EMULATE_UNSHADOW_USER", "EMULATE_UNSHADOW_EVTINJ", "EMULATE_UNSHADOW_UNHANDLED")  # payload: gfn, va
 # Of a HAP guest: every NPF exit, the change of the p2m that it led to, and (HVM_NPF) the guest-physical address.
 NESTED = ("NPF", "MEM_SET_P2M_ENTRY", "HVM_NPF")
+# Of a guest on EPT: its exits. The address of a violation is in the HVM_NPF record after it.
+EPT_EXITS = ("EPT_MISCONFIG", "EPT_VIOLATION", "PML_FULL")
 KINDS = (
     "NOT_SHADOW",
     "FAST_PROPAGATE",
@@ -45,20 +48,30 @@ MAX_FILE = 16 << 20
 
 @dataclass(frozen=True)
 class Event:
-    """One shadow trace event. kind: of KINDS; va or gfn; flags: path flags or None where the record has none."""
+    """One event. kind: of KINDS, of NESTED, or of hw.KINDS; va or gfn; flags: path flags or None where the record has none.
+
+    Of a processor's event va is the guest-physical address, None where only the frame is recorded.
+    """
 
     kind: str
     va: int | None = None
     gfn: int | None = None
     flags: int | None = None
     value: int | None = None  # what an EMULATE stored
+    detail: str = ""  # of an EPT violation: access, rights of the entry, and of which walk
     tick: int = field(default=0, compare=False)  # of the model's machine
 
     @property
     def words(self) -> str:
         """The event in one short line."""
-        place = f"va {self.va:#x}" if self.va is not None else f"gfn {self.gfn:#x}" if self.gfn is not None else ""
-        return " ".join(part for part in (self.kind, place, flag_names(self.flags)) if part)
+        return " ".join(part for part in (self.kind, self.place, flag_names(self.flags), self.detail) if part)
+
+    @property
+    def place(self) -> str:
+        """Its address or frame, in words; of an exit of EPT the guest-physical one."""
+        if self.va is None:
+            return f"gfn {self.gfn:#x}" if self.gfn is not None else ""
+        return f"{'gpa' if self.kind in EPT_EXITS else 'va'} {self.va:#x}"
 
 
 @dataclass
@@ -68,6 +81,7 @@ class Operation:
     name: str
     fields: dict = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    read_back: bool = False  # whether `fields` hold what the tool read back afterwards
 
 
 def flag_names(flags: int | None) -> str:
@@ -106,14 +120,14 @@ def read_jsonl(text: str) -> list[Operation]:
             continue
         if not isinstance(row, dict) or not isinstance(row.get("op"), str):
             raise ScenarioError(f"Line {number} of the recording names no operation: {quote(line)}.")
-        _add(operations, Operation(row.pop("op"), row))
+        add_operation(operations, Operation(row.pop("op"), row))
     return operations
 
 
 def read_csv(text: str, road: str = "shadow") -> tuple[list[Event], list[Operation]]:
     """(events before the first operation, operations with the events that follow each) of a trace recording.
 
-    Of a shadow or PV guest the events of the shadow code are taken, of a HAP guest those of NESTED.
+    Of a shadow or PV guest the events of the shadow code are taken, of a HAP guest those of NESTED, on EPT ("ept") EPT_EXITS.
     """
     before: list[Event] = []
     operations: list[Operation] = []
@@ -123,15 +137,19 @@ def read_csv(text: str, road: str = "shadow") -> tuple[list[Event], list[Operati
         if name is None or fields is None:
             raise ScenarioError(f"Line {number} of the trace does not have the columns name and fields.")
         if name.startswith("OP_"):
-            _add(operations, Operation(name[3:], _fields(fields, name == "OP_note")))
+            add_operation(operations, Operation(name[3:], fields_of(fields, name == "OP_note")))
         else:
-            found = _fields(fields, False)
+            found = fields_of(fields, False)
             if road in ("shadow", "pv") and name.startswith("SHADOW_"):
                 event = _event(number, name.removeprefix("SHADOW_"), found)
                 if road == "pv" and event.va is not None and isinstance(found.get("gl1e"), int):
                     chunks[(found["gl1e"] & int(x86.FRAME_MASK)) >> 21] = event.va >> 21
             elif road == "hap" and (name in NESTED or (name == "VMEXIT" and found.get("reason") == "NPF")):
                 event = Event("NPF" if name == "VMEXIT" else name, va=found.get("gpa"), gfn=found.get("gfn"))
+            elif road == "ept" and name == "HVM_NPF" and isinstance(found.get("gpa"), int):
+                event = Event("EPT_VIOLATION", found["gpa"], found["gpa"] >> 12)
+            elif road == "ept" and name == "VMEXIT" and found.get("reason") in ("EPT_MISCONFIG", "PML_FULL"):
+                event = Event(found["reason"])
             else:
                 continue
             (operations[-1].events if operations else before).append(event)
@@ -151,15 +169,26 @@ def _by_pfn(event: Event, chunks: dict[int, int]) -> Event:
     return replace(event, gfn=chunks[event.gfn >> 9] << 9 | event.gfn & 511)
 
 
-def _add(operations: list[Operation], operation: Operation) -> None:
-    """Append an operation; what the tool read back afterwards (`after-...`) belongs to the one before."""
-    if operation.name.startswith("after-") and operations:
-        operations[-1].fields.update(operation.fields)
-    else:
-        operations.append(operation)
+def add_operation(operations: list[Operation], operation: Operation) -> None:
+    """Append an operation. What the tool read back afterwards (`after-...`) belongs to the operation of that name before it.
+
+    A trace has no row of a setpages, only of what was read back: that row then stands for the operation. A `cmd1` is a command
+    of vCPU 1.
+    """
+    name = operation.name.removeprefix("after-")
+    if name != operation.name:
+        last = operations[-1] if operations else None
+        if last and last.name == name and not last.read_back:
+            last.fields.update(operation.fields)
+            last.read_back = True
+            return
+        operation = Operation(name, operation.fields, read_back=True)
+    if name == "cmd1":
+        operation = Operation("cmd", operation.fields | {"vcpu": 1})
+    operations.append(operation)
 
 
-def _fields(text: str, note: bool) -> dict:
+def fields_of(text: str, note: bool) -> dict:
     """`cmd=1 a=0 ranges=119 11e` to a dict: numbers become int, what follows ranges= or text= stays whole."""
     out: dict = {}
     if note:

@@ -12,7 +12,7 @@ _END = LOWMEM_BASE >> 12  # first page that is the 32-bit kernel's
 _NEAR, _UNIT = U(2048), U(1024)  # pages: gaps below the first are kept, longer ones shrink by whole pieces of 4 MiB
 
 
-def place(pages: np.ndarray, name: str) -> tuple[np.ndarray, str]:
+def fit(pages: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """(vpns below 3 GiB of a program's ascending vpns, the sentence that says what was moved, "" when nothing was).
 
     pages: u64 (n,), of the program called `name`. A page below 3 GiB stays at its own address. The pages above, usually the

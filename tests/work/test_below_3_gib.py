@@ -6,7 +6,7 @@ import pytest
 from pagingviz.reading.translate import translate
 from pagingviz.scenario.scenario import Scenario, ScenarioError, load, shipped_traces
 from pagingviz.timeline.simulation import Simulation
-from pagingviz.work.placing import place
+from pagingviz.work.below_3_gib import fit
 from pagingviz.work.programs import Programs
 from pagingviz.work.tracefile import fingerprint
 from tests.core.agree import build, differences, tick
@@ -37,7 +37,7 @@ def test_second_reading_15_a_program_that_fits_below_3_gib_keeps_its_addresses(w
     data = two_pages()
     scenario = load("blackboard").replace(guest=guest, trace=fingerprint(data), order="")
     sim = Simulation(scenario, {fingerprint(data): data})
-    assert sim.work.processes[0].pages.tolist() == [0x8048, 0xBFF05] and sim.work.told == ()
+    assert sim.work.processes[0].pages.tolist() == [0x8048, 0xBFF05] and sim.work.notices == ()
     sim.seek(4)
     for gva in (0x08048034, 0xBFF05E7C):
         walk = translate(sim.machine, 0, gva, READ, 1)
@@ -66,30 +66,30 @@ def test_second_reading_15_what_moves_is_said_with_numbers(name):
     old, new = wide.processes[0].pages, narrow.processes[0].pages
     moved = old != new
     assert (moved == (old >= END)).all() and (new < END).all() and (np.diff(new.astype(np.int64)) > 0).all()
-    assert wide.told == ()
+    assert wide.notices == ()
     if not moved.any():
-        assert narrow.told == ()
+        assert narrow.notices == ()
         return
     n, first = int(moved.sum()), int(np.flatnonzero(moved)[0])
-    [said] = narrow.told
+    [said] = narrow.notices
     assert f"{n:,} of its {old.size:,} pages" in said and f"the other {old.size - n:,} keep" in said
     assert f"page {int(old[first]):#x} lies at {int(new[first]):#x}" in said
 
 
 def test_neighbours_stay_neighbours_and_share_tables_as_before():
     old = u64(0x400, 0x1FFEFFE, 0x1FFEFFF, 0x1FFF000)
-    new, said = place(old, "x")
+    new, said = fit(old, "x")
     assert new.tolist() == [0x400, 0xBFBFE, 0xBFBFF, 0xBFC00]
     assert said.startswith("x: the memory of a 32-bit process ends at 3 GiB, so 3 of its 4 pages lie elsewhere")
 
 
 def test_a_stack_that_would_run_into_pages_that_stay_moves_everything():
-    new, said = place(u64(0x400, 0xBFFFF, 0x1FFEFFF), "x")
+    new, said = fit(u64(0x400, 0xBFFFF, 0x1FFEFFF), "x")
     assert new.tolist() == [0x400, 0x400 + 1024 + (0xBFFFF - 0x400) % 1024, new[1] + 1024 + (0x1FFEFFF - 0xBFFFF) % 1024]
     assert "2 of its 3 pages" in said and "do not fit beside the others" in said
 
 
 def test_a_program_larger_than_3_gib_is_refused():
     with pytest.raises(ScenarioError, match="too large for the 3 GiB"):
-        place(np.arange(0, END + 1, dtype=np.uint64), "x")
-    assert place(np.arange(0, END, dtype=np.uint64), "x")[1] == ""
+        fit(np.arange(0, END + 1, dtype=np.uint64), "x")
+    assert fit(np.arange(0, END, dtype=np.uint64), "x")[1] == ""
