@@ -37,7 +37,7 @@ ROADS = {"bare": Bare, "pv": Pv, "shadow": Shadow, "hap": Hap}
 
 class Vcpu:
     """levels: of the paging mode it is in, 2 while paging is off; cr3: guest frame of the loaded root; pdptes: the four
-    registers of a PAE guest, None with NPT. The rest is used on the shadow road only, under Xen's names (struct shadow_vcpu)."""
+    registers of a PAE guest, None with NPT. The rest is used on the shadow road only, by Xen's names (struct shadow_vcpu)."""
 
     def __init__(self, number, levels, core):
         self.number, self.levels = number, levels

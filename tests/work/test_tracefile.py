@@ -279,12 +279,12 @@ def test_second_reading_16_accesses_outside_the_user_half_are_left_out_counted_a
     trace = read_trace(data, "x")
     assert trace.pages.tolist() == [0x400, 0x401] and trace.accesses == 70006
     assert trace.events.tolist() == [4 << 32, 1 << 8 | 1, 69999 << 32 | 1 << 8 | 1]
-    assert trace.told == (
+    assert trace.notice == (
         f"tiny: 2 of 70,008 accesses are left out: they lie outside the user half of the address space (page {outer:#x})."
     )
     key = fingerprint(data)
-    assert Programs(Scenario(trace=key, frames=64), {key: data}).told == (trace.told,)
-    assert read_trace(npz(), "x").told == ""
+    assert Programs(Scenario(trace=key, frames=64), {key: data}).notices == (trace.notice,)
+    assert read_trace(npz(), "x").notice == ""
 
 
 # --- lackey's text
@@ -299,7 +299,7 @@ def test_second_reading_16_one_line_of_lackey_is_taken():
 def test_second_reading_16_a_text_of_lackey_tells_of_the_vsyscall_page():
     trace = read_trace(b"==7== Lackey\n\nI  04000a30,3\r\n L ffffffffff600010,8\n M 1ffefff000,4\n", "t")
     assert trace.pages.tolist() == [0x4000, 0x1FFEFFF]
-    assert trace.told.startswith("t: 1 of 3 accesses is left out: it lies outside the user half")
+    assert trace.notice.startswith("t: 1 of 3 accesses is left out: it lies outside the user half")
 
 
 def test_runs_of_lackeys_text_are_merged_by_kind_and_ordered_by_their_first_access():
