@@ -6,7 +6,7 @@ import numpy as np
 
 from pagingviz.boards.board import Card, Plan
 from pagingviz.migration.run import Migration
-from pagingviz.migration.state import ABORTED, DONE, EPOCH, LIVE, LOST, ROLLING, STATE
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, LIVE, LOST, ROLLING, STATE
 from pagingviz.reading import migration_frames as frames
 from pagingviz.reading.guest_frames import machine_frame
 from pagingviz.timeline.simulation import Simulation
@@ -63,7 +63,7 @@ def _why(mig: Migration, at: int) -> str:
         )
         return f"Left for later: {how}."
     if frames.waiting(mig)[at]:
-        if st.phase in (ROLLING, STATE, LOST):
+        if st.phase in (ROLLING, STATE, BROKEN, LOST):
             return "It has not been pushed yet: when the guest touches it over there, it must wait for it."
         again = " It has been written again already, so this sending will be in vain." if dirty else ""
         return f"It is in this round's set and its turn comes, lowest frame first.{again if st.phase == LIVE else ''}"

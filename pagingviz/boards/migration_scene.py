@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pagingviz.boards.scene import Scene
-from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 from pagingviz.story import migration
 from pagingviz.story.migration import duration
 from pagingviz.story.sentences import sentence
@@ -16,6 +16,7 @@ _PHASES = {
     FINAL: "guest suspended",
     STATE: "guest suspended",
     ROLLING: "guest is there, pages follow",
+    BROKEN: "link lost, both sides wait",
     EPOCH: "checkpoint {c}",
     DONE: "done",
     ABORTED: "given up",

@@ -8,7 +8,7 @@ from pagingviz.boards.board import LegendRow, Plan
 from pagingviz.boards.migration_map import MigrationBoard, Words
 from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, PENDING, TABLE, WRITABLE
 from pagingviz.migration.run import Migration
-from pagingviz.migration.state import ABORTED, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
+from pagingviz.migration.state import ABORTED, BROKEN, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 from pagingviz.reading import migration_frames as frames
 
 _NOT_SENT: LegendRow = (".", FREE, "not sent")
@@ -62,6 +62,7 @@ class Source(MigrationBoard):
             STATE: f"the guest is suspended · {waits:,} wait to be sent",
             EPOCH: f"the guest runs here · {bits:,} dirty bits",
             ROLLING: f"the guest has gone · {waits:,} of its pages are still here",
+            BROKEN: f"the link is lost · {waits:,} of the guest's pages are here",
             LOST: f"cut off with {waits:,} pages of the guest",
             ABORTED: "the guest goes on here",
         }.get(st.phase, gone)

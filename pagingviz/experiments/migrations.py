@@ -8,11 +8,12 @@ from typing import Any
 
 from pagingviz.arch import costs
 from pagingviz.migration.run import NEVER, Migration
-from pagingviz.migration.state import DONE, Round
+from pagingviz.migration.state import ABORTED, DONE, Round
 from pagingviz.migration.wire import FREQUENCY
 from pagingviz.scenario.fields import MAX_TICK, ScenarioError, format_do
 from pagingviz.scenario.roads import ROADS
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.story.migration import given_up
 from pagingviz.story.text_table import text_table
 from pagingviz.timeline.simulation import Simulation
 
@@ -82,6 +83,7 @@ def report(sim: Simulation) -> dict[str, Any]:
         "total": us(st.ended - st.began),
         "checkpoints": st.checkpoints,
         "faults": sum(r.faults for r in st.rounds),
+        "left": {"pages": st.left, "time": us(st.left * mig.link.page), "text": given_up(sim)} if st.phase == ABORTED else None,
         "destination_equals_source": st.phase == DONE and bool(st.equal),
         "frames": mig.frames,
     }
@@ -152,7 +154,7 @@ COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (  # of the t
     ("total ms", lambda r: f"{r['total'] / 1e3:,.2f}"),
     ("downtime ms", lambda r: f"{r['downtime'] / 1e3:,.3f}"),
     ("stopped because", lambda r: r["stop"] or r["why"]),
-    ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO"),
+    ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO" if r["outcome"] == DONE else "given up"),
 )
 
 
@@ -178,8 +180,16 @@ def lines(r: dict[str, Any]) -> list[str]:
     out += [f"  {what}" for what in (r["stop"] and f"stopped: {r['stop']}", r["why"]) if what]
     took = f"total {r['total'] / 1e3:,.3f} ms, downtime {r['downtime'] / 1e3:,.3f} ms"
     out.append(f"  {r['pages']:,} pages, {r['bytes']:,} bytes; {took}")
-    out.append("  the destination " + ("equals the source" if r["destination_equals_source"] else "IS NOT THE SOURCE"))
-    return out
+    return [*out, f"  {_end(r)}"]
+
+
+def _end(r: dict[str, Any]) -> str:
+    """How the two hosts compare at the end; nobody compares a destination that was given up."""
+    if r["left"]:
+        return f"given up, and the destination thrown away: {r['left']['text']}"
+    if r["outcome"] != DONE:
+        return "neither host has all of the guest: nothing is compared"
+    return "the destination " + ("equals the source" if r["destination_equals_source"] else "IS NOT THE SOURCE")
 
 
 def compared(rows: list[dict[str, Any]]) -> list[str]:

@@ -247,6 +247,16 @@ LEFT_OUT = (
         "A page is copied in one instant; in Xen the guest may write while it is copied, and the bit brings it again.",
     ),
     _first_touches(
+        "a guest whose link is lost in post-copy runs on until it touches a page that is not there",
+        "QEMU docs/devel/migration/postcopy.rst",
+        "It stands still from the loss to the recovery, as both sides of the migration do.",
+    ),
+    _migration(
+        "Remus' buffers of the network and the disks, and COLO",
+        "libxl_remus.c: remus_checkpoint_stream_written",
+        "What the guest sends out is not modelled, so nothing is held back until the backup has confirmed.",
+    ),
+    _first_touches(
         "post-copy's waits at the very access that waits",
         "QEMU docs/devel/migration/postcopy.rst; userfaultfd",
         "What a stretch of the guest's work touched is fetched at its end, and the waits are added up there.",

@@ -166,6 +166,21 @@ class Advance(RoundEffect):
 
 
 @dataclass(frozen=True)
+class Pass(RoundEffect):
+    """Post-copy's search has passed the entries of the set from `first` to before `upto`, and goes on there."""
+
+    first: int
+    upto: int
+
+
+@dataclass(frozen=True)
+class SearchFrom(RoundEffect):
+    """Post-copy's search goes on at this entry of the set, and comes round."""
+
+    entry: int
+
+
+@dataclass(frozen=True)
 class OpenRecord(RoundEffect):
     """The header of a record of pages goes onto the link."""
 
@@ -228,9 +243,27 @@ class Compared(TurnEffect):
 
 @dataclass(frozen=True)
 class GiveUp(TurnEffect):
-    """The migration fails for this reason, one sentence: the round under way ends, and a guest that was stopped goes on."""
+    """The migration fails for this reason, one sentence: the round under way ends, and a guest that was stopped goes on.
+
+    left: frames that were still to be sent.
+    """
 
     why: str
+    left: int
+
+
+@dataclass(frozen=True)
+class LinkLost(TurnEffect):
+    """Post-copy's link is gone: both sides wait, for the reason `why`, one sentence."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class LinkBack(TurnEffect):
+    """It is back after so many cycles, and the guest goes on where it was."""
+
+    cycles: int
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ Source: Xen tools/libs/guest/xg_sr_save.c (cleanup).
 
 from pagingviz.arch import events as ev
 from pagingviz.migration.effects import Command, Compared, Event, Finish, GiveUp, Resumed, Step
+from pagingviz.migration.rounds import left_over
 from pagingviz.migration.situation import Situation
-from pagingviz.migration.state import ABORTED, DONE, LOST
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, LOST
 
-_LEVEL = {DONE: 0, ABORTED: 1, LOST: 2}  # of the event RESUME
+_LEVEL = {DONE: 0, ABORTED: 1, LOST: 2, BROKEN: 5}  # of the event RESUME
 
 
 def finish(now: Situation, phase: str) -> Step:
@@ -21,7 +22,7 @@ def finish(now: Situation, phase: str) -> Step:
 
 def give_up(now: Situation, why: str, phase: str = ABORTED) -> Step:
     """The source goes on as if nothing had been, or with LOST nobody does; what the destination has is thrown away."""
-    yield GiveUp(why)
+    yield GiveUp(why, left_over(now))
     yield from finish(now, phase)
 
 

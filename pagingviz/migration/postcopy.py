@@ -8,7 +8,6 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.migration import wire
 from pagingviz.migration.effects import (
-    Advance,
     Busy,
     Command,
     Compared,
@@ -18,7 +17,11 @@ from pagingviz.migration.effects import (
     Event,
     Fault,
     HandOver,
+    LinkBack,
+    LinkLost,
+    Pass,
     Resumed,
+    SearchFrom,
     SendBytes,
     Step,
 )
@@ -26,7 +29,7 @@ from pagingviz.migration.ending import finish
 from pagingviz.migration.rounds import begin_round, entries
 from pagingviz.migration.send import pages
 from pagingviz.migration.situation import Situation
-from pagingviz.migration.state import DONE, ROLLING, STATE
+from pagingviz.migration.state import BROKEN, DONE, ROLLING, STATE
 from pagingviz.migration.touch import touched
 
 
@@ -57,11 +60,11 @@ def go_on(now: Situation) -> Step:
 def push(now: Situation) -> Step:
     """Push the next pages in the background; those that a fault has brought are passed over."""
     st = now.state
-    planned = st.rounds[-1].planned
-    while st.at < planned:
-        upto = min(planned, st.at + wire.chunk(planned))
-        frames = entries(now, st.at, upto)
-        yield Advance(upto)
+    while st.gaps:
+        first, end = next(((max(a, st.search), b) for a, b in st.gaps if b > st.search), st.gaps[0])
+        upto = min(end, first + wire.chunk(st.rounds[-1].planned))
+        frames = entries(now, first, upto)
+        yield Pass(first, upto)
         frames = frames[~_there(now, frames)]
         if frames.size:
             yield pages(now, frames)
@@ -70,6 +73,26 @@ def push(now: Situation) -> Step:
     assert now.image
     yield Compared(now.destination.differs(*now.image).size == 0)
     yield from finish(now, DONE)
+
+
+def interrupted(now: Situation, lost: str) -> Step:
+    """The link is gone. Each host has a part of the memory, so both wait; it can be recovered, by the scenario or not at all.
+
+    lost: the beginning of a sentence.
+    """
+    recover = now.scenario.recover
+    what = f"they go on when it is recovered after {recover:,} µs" if recover else "nobody recovers it"
+    yield LinkLost(f"{lost}: both sides wait with what they have, and {what}.")
+    if recover:
+        yield Busy(recover * wire.FREQUENCY)
+    else:
+        yield from finish(now, BROKEN)
+
+
+def recovered(now: Situation) -> Step:
+    """A new link: both sides agree on what has arrived, and go on where they were."""
+    yield LinkBack(now.scenario.recover * wire.FREQUENCY)
+    yield Event(ev.RESUME, 1, 6)
 
 
 def _there(now: Situation, frames: np.ndarray) -> np.ndarray:
@@ -82,17 +105,22 @@ def _there(now: Situation, frames: np.ndarray) -> np.ndarray:
 def demand(now: Situation, ticks: int) -> Step:
     """The guest has run for `ticks` on the destination: each page it touched that was not there was a fault, and a wait.
 
-    A fault asks over the link (a round trip) and the page overtakes the background; the frames after it come along.
+    A fault asks over the link (a round trip), the frames after it come along, and the background goes on from there. The page
+    overtakes what is on the link with preempt=1 only; else it goes behind that.
     """
     st, m = now.state, now.machine
     op, credit = np.empty(ticks, np.uint64), np.empty(ticks, np.uint32)
     now.work.fill(op, credit, st.settled - st.paused)
-    wanted = touched(m, op, st.frozen).tolist()
+    wanted, when = touched(m, op, st.frozen)
     yield CountTouches(m.view("ver").copy())
-    for index in wanted:
+    for index, at in zip(wanted.tolist(), when.tolist(), strict=True):
         if st.arrived[index]:
             continue
         near = np.arange(index, min(index + now.scenario.prefetch + 1, st.arrived.size))
         near = near[~st.arrived[near]]
-        yield Fault(2 * now.link.latency + now.link.page, near)
-        yield pages(now, m.modelled.frames()[near])
+        asked = st.guest - (ticks - at) * st.pace + now.link.latency
+        behind = 0 if now.scenario.preempt else max(0, st.link - asked)
+        yield Fault(2 * now.link.latency + now.link.page + behind, near)
+        frames = m.modelled.frames()[near]
+        yield pages(now, frames)
+        yield SearchFrom(int(frames[0] if st.todo is None else np.searchsorted(st.todo, frames[0])))

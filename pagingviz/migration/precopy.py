@@ -98,12 +98,12 @@ def after_set(now: Situation) -> Step:
         return
     left = entries(now, st.at, st.rounds[-1].planned)
     yield judged(now, dirty, left)
-    if st.iteration >= GIVES_UP:
-        yield from give_up(now, f"It did not converge in {GIVES_UP} rounds and was cancelled.")
-        return
     if left.size:
         dirty = np.union1d(dirty, left)
     yield NextSet(_onwards(now, dirty), count=dirty.size if left.size else None)
+    if st.iteration >= GIVES_UP:
+        yield from give_up(now, f"It did not converge in {GIVES_UP} rounds and was cancelled.")
+        return
     yield from decide(now)
 
 
@@ -138,7 +138,7 @@ def round_over(now: Situation) -> Step:
         yield from after_set(now)
     elif not st.state_sent:
         yield SendState(wire.STATE[now.scenario.road] + (wire.CHECKPOINT if remus else 0))
-        yield Busy(now.link.latency + now.table["resume"])
+        yield Busy(now.table["resume"] + (0 if remus else now.link.latency))  # a primary waits for nobody
     else:
         yield from checkpoint(now) if remus else resume(now)
 

@@ -16,7 +16,11 @@ def seal(now: Situation) -> Seal:
 
 
 def checkpoint(now: Situation) -> Step:
-    """All of this round is in force at once on the backup. The primary goes on for an epoch; after the last one it fails."""
+    """All of the checkpoint is written to the link, and on the backup it is in force at once when its record is there.
+
+    The primary goes on without an answer (libxl_remus.c: libxl__remus_domain_resume_callback), for an epoch; after the last one
+    it fails. What makes that safe is that its output is held back until the backup has confirmed.
+    """
     yield Resumed()
     yield Checkpoint()
     if now.state.checkpoints >= now.scenario.epochs:

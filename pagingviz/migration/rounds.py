@@ -23,6 +23,19 @@ def entries(now: Situation, first: int, upto: int) -> np.ndarray:
     return np.arange(first, upto) if todo is None else todo[first:upto]
 
 
+def left_over(now: Situation) -> int:
+    """How many frames are still to be sent: of the round, deferred, or dirty since they were sent."""
+    st, m = now.state, now.machine
+    if not st.rounds:
+        return now.p2m_size
+    rest = st.rounds[-1].planned - st.at
+    dirty = np.union1d(m.dirty_frames(), m.logged_frames()) if m.sys[0].log_dirty else np.zeros(0, np.int64)
+    more = np.union1d(dirty, st.deferred)
+    if st.todo is None:
+        return rest + int((more < st.at).sum())
+    return int(np.union1d(more, st.todo[st.at :]).size)
+
+
 def package_over(now: Situation) -> bool:
     """Whether QEMU has sent for as long as it does before it looks at what is left (migration/ram.c: ram_save_iterate)."""
     return now.state.link - now.state.package >= PACKAGE * wire.FREQUENCY

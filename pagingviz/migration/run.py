@@ -21,7 +21,7 @@ from pagingviz.migration.ending import give_up
 from pagingviz.migration.policy import STOP, Period
 from pagingviz.migration.postcopy import demand
 from pagingviz.migration.situation import Situation
-from pagingviz.migration.state import ABORTED, DONE, FINAL, LIVE, MOST_ROUNDS, ROLLING, WAITING, Round, Saved
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, FINAL, LIVE, MOST_ROUNDS, ROLLING, WAITING, Round, Saved
 from pagingviz.migration.steps import next_step
 from pagingviz.scenario.fields import MAX_TICK
 
@@ -174,7 +174,7 @@ class Migration(Situation):
                 st.rounds[-1].dirtied, st.rounds[-1].needless = dirtied, needless
                 st.period, st.throttle = period, period.percent
             case ef.NextSet(frames, with_deferred, count):
-                st.todo, st.deferred = frames, _NONE if with_deferred else st.deferred
+                st.todo, st.at, st.deferred = frames, 0, _NONE if with_deferred else st.deferred
                 st.dirty_count = st.dirty_count if count is None else count
             case ef.Defer(frames):
                 st.deferred = np.union1d(st.deferred, frames)
@@ -193,8 +193,15 @@ class Migration(Situation):
             case ef.Skip(frames):
                 st.skip = frames
             case ef.Advance(upto, skipped):
-                st.at, st.flight = upto, st.at
+                st.at, st.flight = upto, (st.at, upto)
                 st.rounds[-1].skipped += skipped
+            case ef.Pass(first, upto):
+                k = next(k for k, (a, b) in enumerate(st.gaps) if a <= first < b)
+                a, b = st.gaps[k]
+                st.gaps[k : k + 1] = [gap for gap in ((a, first), (upto, b)) if gap[0] < gap[1]]
+                st.at, st.search, st.flight = st.at + upto - first, upto, (first, upto)
+            case ef.SearchFrom(entry):
+                st.search = entry
             case ef.OpenRecord():
                 self._transmit(wire.PAGE_DATA)
                 st.opened = True
@@ -206,7 +213,8 @@ class Migration(Situation):
 
     def _begin_round(self, kind: str, planned: int) -> None:
         st = self.state
-        st.at, st.flight, st.batch, st.skip = 0, 0, 0, None
+        st.at, st.flight, st.batch, st.skip = 0, (0, 0), 0, None
+        st.gaps, st.search = [(0, planned)], 0
         st.package = st.link
         if len(st.rounds) >= MOST_ROUNDS:
             st.rounds.pop(1)
@@ -247,8 +255,13 @@ class Migration(Situation):
                 st.phase = phase
             case ef.Compared(equal):
                 st.equal = equal
-            case ef.GiveUp(why):
-                st.why = why
+            case ef.LinkLost(why):
+                st.why, st.phase, st.link, st.guest = why, BROKEN, self.time, self.time
+            case ef.LinkBack(cycles):
+                st.why, st.phase, st.repaired = "", ROLLING, True
+                st.rounds[-1].stall += cycles
+            case ef.GiveUp(why, left):
+                st.why, st.left = why, left
                 if st.rounds and not st.rounds[-1].ended:
                     st.rounds[-1] = replace(st.rounds[-1], ended=self.time, exits=self.clock.exits(st.since))
                 if self.paused:

@@ -39,12 +39,24 @@ def send(now: Situation) -> Step:
 
 
 def _begin_batch(now: Situation) -> Step:
-    """A new PAGE_DATA record; where pages that are dirty again are skipped, a PEEK says which (legacy xc_domain_save)."""
-    r = now.state.rounds[-1]
-    yield BeginBatch(min(now.state.at + wire.BATCH, r.planned))
-    if now.policy.skips and r.kind == "live":
-        yield Command("peek")
-        yield Skip(now.machine.dirty_frames())
+    """A new PAGE_DATA record: the next 1,024 entries.
+
+    Where pages that are dirty again are skipped, a PEEK says which, and they do not count (xc_domain_save of Xen 4.5).
+    """
+    st, planned = now.state, now.state.rounds[-1].planned
+    if not now.policy.skips or st.rounds[-1].kind != "live":
+        yield BeginBatch(min(st.at + wire.BATCH, planned))
+        return
+    yield Command("peek")
+    again = now.machine.dirty_frames()
+    upto = first = st.at
+    missing = wire.BATCH
+    while missing and upto < planned:
+        upto = min(upto + missing, planned)
+        missing -= upto - first - int(np.isin(entries(now, first, upto), again).sum())
+        first = upto
+    yield BeginBatch(upto)
+    yield Skip(again)
 
 
 def pages(now: Situation, frames: np.ndarray) -> SendPages:

@@ -14,18 +14,19 @@ import numpy as np
 from pagingviz.migration.policy import Period
 
 # Phases. The guest runs in LIVE (on the source), ROLLING and DONE (on the destination), and ABORTED (on the source).
-WAITING, LIVE, FINAL, STATE, ROLLING, EPOCH, DONE, ABORTED, LOST = (
+WAITING, LIVE, FINAL, STATE, ROLLING, BROKEN, EPOCH, DONE, ABORTED, LOST = (
     "waiting",
     "live",
     "final",
     "state",
     "rolling",
+    "broken",
     "epoch",
     "done",
     "aborted",
     "lost",
 )
-PAUSED = (FINAL, STATE, LOST)  # the guest is suspended
+PAUSED = (FINAL, STATE, BROKEN, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
 Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[modelled], tables uint64[zone, 512]) of a host's memory
 
@@ -82,7 +83,11 @@ class State:
     total_sent: int = 0  # entries on the link, of all rounds
     todo: np.ndarray | None = None
     at: int = 0  # next of `todo`
-    flight: int = 0  # first of those of `todo` that were handed to the link last
+    flight: tuple[int, int] = (0, 0)  # those of `todo` that were handed to the link last: first, and one beyond
+    gaps: list[tuple[int, int]] = field(default_factory=list)  # post-copy: stretches of `todo` to which its search has not come
+    search: int = 0  # post-copy: where in `todo` the background goes on
+    repaired: bool = False  # the link was lost, and is back
+    left: int = 0  # frames that a migration that was given up had still to send
     package: int = 0  # time at which the package of pages began, for a policy that looks within a round
     batch: int = 0  # entries left in the record that is being written
     opened: bool = False  # the record has begun: its first page that is not skipped begins it

@@ -40,19 +40,25 @@ def ways(machine: Machine, proc: np.ndarray, vpn: np.ndarray) -> np.ndarray:
     return np.stack(out)
 
 
-def touched(machine: Machine, op: np.ndarray, versions: np.ndarray) -> np.ndarray:
-    """Index, int64[n], of the frames that the operations `op`, uint64[ticks], have touched, in the order of the first touch.
+def touched(machine: Machine, op: np.ndarray, versions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(index, int64[n], of the frames that the operations `op`, uint64[ticks], have touched; at which of them first, int64[n]).
 
+    In the order of the first touch; of a frame that was only stored to, by the kernel, it counts as the last operation.
     `versions`: uint64[modelled], those before the operations.
     """
     kind = op & operation.OP_KIND
-    seen = op[kind <= x86.WRITE]
-    key, first = np.unique(seen & ~operation.OP_KIND, return_index=True)
-    key = key[np.argsort(first)]
+    tick = np.flatnonzero(kind <= x86.WRITE)
+    key, first = np.unique(op[tick] & ~operation.OP_KIND, return_index=True)
+    order = np.argsort(first)
+    key, tick = key[order], tick[first[order]]
     found = ways(machine, key >> operation.OP_PROC_SHIFT & operation.OP_PROC_MASK, key >> operation.OP_VPN_SHIFT)
-    gfn = found.T.reshape(-1)
+    gfn, when = found.T.reshape(-1), np.repeat(tick, len(found))
+    real = (gfn >= 0) & (gfn < int(machine.sys[0].frames))
+    index, when = machine.modelled.index(gfn[real]), when[real]
+    known = index < machine.modelled.count
     stored = np.flatnonzero(machine.view("ver") != versions)
-    index = machine.modelled.index(gfn[(gfn >= 0) & (gfn < int(machine.sys[0].frames))])
-    both = np.concatenate([index[index < machine.modelled.count], stored])
+    both = np.concatenate([index[known], stored])
+    when = np.concatenate([when[known], np.full(stored.size, op.size - 1)])
     _, first = np.unique(both, return_index=True)
-    return both[np.sort(first)]
+    first = np.sort(first)
+    return both[first], when[first]

@@ -9,10 +9,10 @@ import numpy as np
 
 from pagingviz.migration.destination import InFlux
 from pagingviz.migration.run import Migration
-from pagingviz.migration.state import ABORTED, DONE, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 
 POSTCOPY = ("postcopy", "hybrid")  # the kinds of migration that fetch pages after the guest has gone
-_GUEST_GONE = (STATE, ROLLING, LOST)  # phases of them in which pages are still at the source
+_GUEST_GONE = (STATE, ROLLING, BROKEN, LOST)  # phases of them in which pages are still at the source
 
 
 def _set(mig: Migration, frames: np.ndarray) -> np.ndarray:
@@ -62,7 +62,8 @@ def in_flight(mig: Migration) -> np.ndarray:
     if st.phase not in (LIVE, FINAL, ROLLING) or not st.rounds or not st.at or st.state_sent:
         return np.zeros(st.times.size, bool)
     frames = mig.machine.modelled.frames()
-    now = (frames >= st.flight) & (frames < st.at) if st.todo is None else _set(mig, st.todo[st.flight : st.at])
+    first, end = st.flight
+    now = (frames >= first) & (frames < end) if st.todo is None else _set(mig, st.todo[first:end])
     return now & (st.sent_in == st.rounds[-1].number)
 
 
@@ -77,7 +78,7 @@ def outdated(mig: Migration) -> np.ndarray:
     """bool[n]: the destination has another version than the source (once the guest runs there: than it had at the suspend)."""
     st, d = mig.state, mig.destination
     out = np.zeros(st.times.size, bool)
-    if st.phase in (ROLLING, LOST):
+    if st.phase in (ROLLING, BROKEN, LOST):
         image = mig.image
     elif st.phase == DONE:
         image = mig.image if mig.scenario.migrate in POSTCOPY else mig.checked
@@ -102,4 +103,6 @@ def frames_passed(mig: Migration) -> int:
     st = mig.state
     if not st.rounds or st.phase == ABORTED:
         return 0
-    return st.at if st.todo is None else mig.frames
+    if st.todo is not None:
+        return mig.frames
+    return st.gaps[0][0] if st.gaps and st.phase in (ROLLING, BROKEN) else st.at

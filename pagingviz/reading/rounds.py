@@ -33,7 +33,8 @@ def ended(mig: Migration) -> list[Round]:
 def fixed(mig: Migration) -> int:
     """Cycles of a pause in which no page is sent: suspend, state, latency of the link, resume."""
     size = wire.STATE[mig.scenario.road]
-    return mig.table["suspend"] + mig.table["resume"] + mig.link.latency + mig.link.cycles(size)
+    latency = 0 if mig.scenario.migrate == "remus" else mig.link.latency
+    return mig.table["suspend"] + mig.table["resume"] + latency + mig.link.cycles(size)
 
 
 def paces(mig: Migration) -> list[Pace]:

@@ -6,6 +6,7 @@ Every parser takes what a URL, a TOML file, JSON or a Python caller may hold, re
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import itertools
 import re
@@ -22,7 +23,7 @@ MOST_FRAMES = 268435456  # 1 TiB: of one that the hardware alone translates for
 MAX_ENTRIES = 16  # programs and generators of one scenario: with two slots a fork, at most state.MAX_PROCESSES slots
 MAX_COMMANDS = 256
 MOST_NAMES = 32  # in one sentence
-FAILURES = ("link", "p2m", "flux")  # of a migration
+FAILURES = ("link", "host", "p2m", "flux")  # of a migration
 POOL_LOW, POOL_HIGH = 16, 4096
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _HEX = re.compile(r"(0x)?[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
@@ -211,6 +212,15 @@ def _hundredths(what: str, text: str, parameter: Parameter) -> int:
 # --- fields ---------------------------------------------------------------------------------------------------------
 
 SWITCH = {"0": False, "1": True}
+
+
+def declared(kind: str, default: Any, help: str, label: str = "", section: str = "", **rule: Any) -> Any:
+    """One row of the table: an attribute of the classes of table.py, with what fields.Field says about it.
+
+    Without a label its name is what stands beside it. A row that follows another is None until scenario.Scenario completes it.
+    """
+    words = {"kind": kind, "default": default, "help": help, "label": label, "section": section, **rule}
+    return dataclasses.field(default=None if "follows" in rule else default, metadata=words)
 
 
 @dataclass(frozen=True)

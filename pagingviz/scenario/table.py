@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.cores import CORES, HAPS
 from pagingviz.manual.chapters import CHAPTERS
 from pagingviz.scenario.as_core import FOLLOWING, completed
-from pagingviz.scenario.fields import MAX_FRAMES, MAX_TICK, MOST_FRAMES, POOL_HIGH, POOL_LOW, Field
+from pagingviz.scenario.fields import MAX_FRAMES, MAX_TICK, MOST_FRAMES, POOL_HIGH, POOL_LOW, Field, declared
+from pagingviz.scenario.migration_fields import MIGRATION, Moving
 from pagingviz.scenario.roads import ROADS
 
-WORK, PAGING, MIGRATION = "Machine and work", "Paging and Xen", "Migration"  # sections of the sidebar
+__all__ = ["FIELD", "FIELDS", "MIGRATION", "PAGING", "SHOPT_HELP", "VIEW_FIELDS", "WORK", "Settings", "View", "of_section"]
+
+WORK, PAGING = "Machine and work", "Paging and Xen"  # sections of the sidebar, and MIGRATION
 SHOPT_HELP = {  # what each SHOPT bit does, in the order of xen.SHOPTS (Xen mm/shadow/private.h)
     "writable_heuristic": "guess where known systems map their page tables before searching everywhere (h_1 to h_6)",
     "early_unshadow": "two zero stores in a row mean that the table is being torn down",
@@ -34,18 +36,9 @@ SHOPT_HELP = {  # what each SHOPT bit does, in the order of xen.SHOPTS (Xen mm/s
 _OWN = completed(dict.fromkeys(("core", *FOLLOWING)))  # of a scenario that gives none of them
 
 
-def declared(kind: str, default: Any, help: str, label: str = "", section: str = "", **rule: Any) -> Any:
-    """One row of the table: an attribute of the classes below, with what fields.Field says about it.
-
-    Without a label its name is what stands beside it. A row that follows another is None until scenario.Scenario completes it.
-    """
-    words = {"kind": kind, "default": default, "help": help, "label": label, "section": section, **rule}
-    return dataclasses.field(default=None if "follows" in rule else default, metadata=words)
-
-
 @dataclass(frozen=True)
-class Settings:
-    """Everything that decides a run. A value is checked by scenario.Scenario, which is made of these."""
+class Machine:
+    """The machine, its guest and its work."""
 
     road: str = declared("choice", "shadow", "How guest memory is translated.", section=WORK, choices=tuple(ROADS))
     core: str = declared(
@@ -226,136 +219,11 @@ class Settings:
         "Commands at ticks: enable, clean, peek, off, blow, pool:N, flush, and dm:GFN[:N], a device that writes N "
         "frames from GFN on; e.g. enable@300,pool:64@1200.",
     )
-    migrate: str = declared(
-        "choice",
-        "no",
-        "How the guest is moved to another host: precopy, as Xen does; stop: suspended, then copied; postcopy: "
-        "moved first, copied then; hybrid: one round live, the rest as postcopy; remus: checkpoint after checkpoint.",
-        choices=("no", "precopy", "stop", "postcopy", "hybrid", "remus"),
-        words=("no migration", "pre-copy", "stop-and-copy", "post-copy", "hybrid", "Remus"),
-    )
-    migrate_at: int = declared(
-        "int", 1000, "Tick at which the migration begins.", "begins at tick", MIGRATION, bounds=(0, MAX_TICK)
-    )
-    policy: str = declared(
-        "choice",
-        "xen",
-        "When pre-copy stops: xen (fewer than 50 pages, or 5 rounds), legacy (29 rounds, 3 times the guest, "
-        "pages dirty again are skipped), clark (rate-adaptive), qemu (downtime), numbers (target, rounds, factor, skip).",
-        "when to stop",
-        MIGRATION,
-        choices=("xen", "legacy", "clark", "qemu", "numbers"),
-    )
-    target: int = declared(
-        "int", 50, "policy=numbers: stop below so many dirty pages.", "stop below pages", MIGRATION, bounds=(1, MOST_FRAMES)
-    )
-    rounds: int = declared("int", 5, "policy=numbers: stop after so many rounds.", "most rounds", MIGRATION, bounds=(1, 100))
-    factor: int = declared(
-        "int",
-        0,
-        "policy=numbers: stop when so many times the guest are sent; 0: never.",
-        "most times the guest",
-        MIGRATION,
-        bounds=(0, 100),
-    )
-    skip: int = declared(
-        "choice",
-        0,
-        "policy=numbers: 1 skips pages dirty again when their batch begins.",
-        "skip what is dirty again",
-        MIGRATION,
-        choices=(0, 1),
-    )
-    downtime: int = declared(
-        "int",
-        300_000,
-        "policy=qemu: microseconds that what is left may take; QEMU's downtime-limit is 300 ms.",
-        "downtime allowed, µs",
-        MIGRATION,
-        bounds=(1, 10**9),
-    )
-    bandwidth: int = declared(
-        "int", 1250, "Of the link between the hosts, MB a second (1250: 10 Gb/s).", "link, MB/s", MIGRATION, bounds=(1, 10**6)
-    )
-    latency: int = declared("int", 50, "Of the link, one way, microseconds.", "latency, µs", MIGRATION, bounds=(0, 10**6))
-    page_overhead: int = declared(
-        "int", 0, "Nanoseconds that each page costs beside its bytes.", "overhead of a page, ns", MIGRATION, bounds=(0, 10**6)
-    )
-    pace: int = declared(
-        "int",
-        20,
-        "Guest speed against link speed: ticks while one page goes over the wire, exits aside.",
-        "guest: ticks a page on the wire",
-        MIGRATION,
-        bounds=(1, 10**6),
-        after="downtime",
-    )
-    tracking: str = declared(
-        "choice",
-        "costs",
-        "costs: exits take time by the table of costs; free: only the guest's own work does.",
-        "price of tracking",
-        MIGRATION,
-        choices=("costs", "free"),
-    )
-    zeros: int = declared(
-        "choice", 0, "1: pages never written go as one byte.", "zero pages as a byte", MIGRATION, choices=(0, 1)
-    )
-    xbzrle: int = declared(
-        "int",
-        0,
-        "Pages of a cache of what was sent: those go as what differs; 0: none.",
-        "XBZRLE cache, pages",
-        MIGRATION,
-        bounds=(0, 10**6),
-    )
-    throttle: int = declared(
-        "choice",
-        0,
-        "1: auto-converge, a guest that dirties too fast is slowed down; judged at most once a second.",
-        "auto-converge",
-        MIGRATION,
-        choices=(0, 1),
-    )
-    throttle_initial: int = declared(
-        "int", 20, "throttle=1: percent taken from the guest at first.", "auto-converge: first, %", MIGRATION, bounds=(1, 99)
-    )
-    throttle_increment: int = declared(
-        "int", 10, "throttle=1: percent more each further time.", "auto-converge: step, %", MIGRATION, bounds=(1, 99)
-    )
-    throttle_max: int = declared(
-        "int", 99, "throttle=1: percent taken at most.", "auto-converge: most, %", MIGRATION, bounds=(1, 99)
-    )
-    throttle_trigger: int = declared(
-        "int",
-        50,
-        "throttle=1: the guest is slowed down when more than so many percent of what was sent have become dirty again.",
-        "auto-converge: trigger, %",
-        MIGRATION,
-        bounds=(1, 100),
-    )
-    prefetch: int = declared(
-        "int",
-        0,
-        "postcopy, hybrid: pages after a wanted one that come along with it.",
-        "pages with a wanted one",
-        MIGRATION,
-        bounds=(0, 1023),
-    )
-    epoch: int = declared(
-        "int", 2000, "remus: ticks between two checkpoints.", "Remus: ticks an epoch", MIGRATION, bounds=(1, 10**6)
-    )
-    epochs: int = declared(
-        "int", 10, "remus: checkpoints until the primary stops.", "Remus: epochs", MIGRATION, bounds=(1, 500)
-    )
-    fail: str = declared(
-        "fail",
-        "",
-        "What goes wrong: link:N, the link is lost after N pages; p2m:N, a PV guest changes its list of frames "
-        "after N pages; flux:GFN, that PV table cannot be sent while the guest runs.",
-        "what goes wrong",
-        MIGRATION,
-    )
+
+
+@dataclass(frozen=True)
+class Settings(Moving, Machine):
+    """Everything that decides a run. A value is checked by scenario.Scenario, which is made of these."""
 
 
 @dataclass(frozen=True)

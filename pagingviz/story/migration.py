@@ -4,11 +4,12 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.migration import wire
-from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING, State
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING, State
 from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.timeline.simulation import Simulation
 
 LOOP, LAST = "xg_sr_save.c: send_memory_live", "xg_sr_save.c: suspend_and_send_dirty"
+REMUS = "xg_sr_save.c: save, Remus' loop; libxl_remus.c"
 _POSTCOPY = "QEMU, docs/devel/migration/postcopy.rst"
 
 
@@ -38,7 +39,7 @@ def turn(sim: Simulation, events: np.ndarray) -> tuple[str, str] | None:
     st = mig.state
     if int(ev.RESUME) in kinds:
         return _ended(sim, st)
-    if st.phase == LOST:
+    if st.phase in (LOST, BROKEN):
         return st.why, _POSTCOPY
     if int(ev.SUSPEND) in kinds:
         return _suspended(sim, st)
@@ -47,20 +48,39 @@ def turn(sim: Simulation, events: np.ndarray) -> tuple[str, str] | None:
     return at_work(sim) if mig.paused else None
 
 
+def given_up(sim: Simulation) -> str:
+    """What was left when a migration was given up, against what would have been allowed: one sentence."""
+    mig = sim.migration
+    assert mig
+    st, policy = mig.state, mig.policy
+    if not st.rounds:
+        return "Nothing had been sent."
+    left = f"{_pages(st.left)} were still to be sent, {duration(st.left * mig.link.page)} on this link"
+    if policy.looks:
+        return f"{left}; a pause of {duration(policy.limit * 1e6 * wire.FREQUENCY)} was allowed."
+    return f"{left}; the policy stops at fewer than {policy.target:,}."
+
+
 def _ended(sim: Simulation, st: State) -> tuple[str, str]:
     road = sim.scenario.road
     if st.phase == ABORTED:
-        return st.why, LOOP
-    if st.phase == LOST:
+        return f"{st.why} {given_up(sim)}", LOOP
+    if st.phase in (LOST, BROKEN):
         return st.why, _POSTCOPY
+    if st.phase == ROLLING and st.repaired:
+        stood = duration(sim.scenario.recover * wire.FREQUENCY)
+        text = (
+            f"The link is back after {stood}: both sides agree on what has arrived, and the guest goes on on the destination."
+        )
+        return text, _POSTCOPY
     if st.phase == ROLLING:
         r = st.rounds[-1]
         text = f"The guest goes on on the destination after {duration(st.downtime)}; {_pages(r.planned)} are not there yet"
         return f"{text}: those it touches are fetched, the rest is pushed.", _POSTCOPY
     if st.phase == EPOCH:
         stood = duration(st.rounds[-1].stall)
-        text = f"Checkpoint {st.checkpoints} is complete on the backup; the primary goes on after {stood}."
-        return text, "xg_sr_save.c: save, Remus' loop"
+        text = f"Checkpoint {st.checkpoints} is written to the link, and the primary goes on after {stood} without an answer"
+        return f"{text}: what it sends out is held back until the backup has confirmed.", REMUS
     if st.why:
         return st.why, "xg_sr_restore.c: a broken stream means failover"
     same = "its memory equals the source's, page by page" if st.equal else "ITS MEMORY DIFFERS FROM THE SOURCE'S"
@@ -74,7 +94,7 @@ def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
     if st.checkpoints:
         text = f"The epoch is over: the primary is suspended for checkpoint {st.checkpoints + 1}"
         planned = _pages(st.rounds[-1].planned)
-        return f"{text}, for which {planned} have become dirty.", "xg_sr_save.c: save, Remus' loop"
+        return f"{text}, for which {planned} have become dirty.", REMUS
     why = f" ({st.stop})" if st.stop else ""
     if sim.scenario.migrate == "stop":
         return "The guest is suspended: all of its memory is copied while it stands still.", LAST
@@ -113,7 +133,7 @@ def at_work(sim: Simulation) -> tuple[str, str]:
         same = "found equal to the source's" if st.equal else "UNEQUAL to the source's"
         text = f"The guest runs on the destination, its pages {same}. It stood still for {duration(st.downtime)}."
         return text, _POSTCOPY if sim.scenario.migrate in ("postcopy", "hybrid") else LAST
-    if st.phase in (DONE, ABORTED, LOST):
+    if st.phase in (DONE, ABORTED, LOST, BROKEN):
         return _ended(sim, st)
     if st.phase == STATE or (st.phase == FINAL and st.state_sent):
         return "The guest is suspended: vCPU and platform state are on their way.", LAST

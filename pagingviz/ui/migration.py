@@ -9,12 +9,12 @@ import streamlit as st
 
 from pagingviz.experiments.migrations import with_migration
 from pagingviz.migration import Migration
-from pagingviz.migration.state import ABORTED, DONE, LOST, WAITING
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, LOST, WAITING
 from pagingviz.reading import rounds as numbers
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.table import FIELD
 from pagingviz.story import rounds as story
-from pagingviz.story.migration import duration
+from pagingviz.story.migration import duration, given_up
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 
@@ -111,7 +111,7 @@ def details(sim: Simulation, theme: str) -> None:
     from pagingviz.ui import figures_migration as charts
 
     config = figures.config
-    _outcome(mig)
+    _outcome(sim)
     st.plotly_chart(
         charts.time_line(numbers.stretches(sim), numbers.now(sim) - mig.state.began, theme),
         theme=None,
@@ -131,8 +131,10 @@ def details(sim: Simulation, theme: str) -> None:
         st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}", config=config(names[0]))
 
 
-def _outcome(mig: Migration) -> None:
+def _outcome(sim: Simulation) -> None:
     """How it ended, loudly; else the rule that will end it."""
+    mig = sim.migration
+    assert mig
     state = mig.state
     if state.phase == DONE and state.equal and state.checkpoints:
         st.success(
@@ -148,7 +150,9 @@ def _outcome(mig: Migration) -> None:
         )
     elif state.phase == DONE:
         st.error("**The destination's memory DIFFERS from the source's.**")
-    elif state.phase in (ABORTED, LOST):
+    elif state.phase == ABORTED:
+        st.warning(f"{state.why} {given_up(sim)}")
+    elif state.phase in (BROKEN, LOST):
         st.warning(state.why)
 
 

@@ -64,7 +64,9 @@ def test_its_own_readings_of_the_bitmap_give_way():
     ("options", "code", "words"),
     [
         (["--set", "fail=link:100"], 1, "The link was lost after 100 pages: the source goes on"),
-        (["--set", "migrate=postcopy", "--set", "fail=link:100"], 1, "neither host has all of its memory"),
+        (["--set", "migrate=postcopy", "--set", "fail=link:100"], 1, "neither host has all of the guest"),
+        (["--set", "migrate=postcopy", "--set", "fail=host:100"], 1, "no host has all of its memory"),
+        (["--set", "migrate=postcopy", "--set", "fail=link:100", "--set", "recover=9"], 0, "equals the source"),
         (["--set", "migrate=remus", "--set", "fail=link:500"], 0, "the backup goes on from checkpoint"),
         (["--set", "road=bare"], 1, "No hypervisor, no migration"),
     ],
@@ -72,6 +74,24 @@ def test_its_own_readings_of_the_bitmap_give_way():
 def test_what_goes_wrong_is_one_sentence(options, code, words, capsys):
     assert main(["migrate", "moving", *options]) == code
     assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["fail=link:200"], "the policy stops at fewer than 50"),
+        (["policy=qemu", "downtime=1", "work=hotcold:100:100", "trace=", "pace=500"], "a pause of 1 µs was allowed"),
+    ],
+)
+def test_second_reading_24_what_was_given_up_is_compared_with_what_was_allowed_and_not_with_the_source(options, words, capsys):
+    """Nobody compares a destination that was given up: what counts is how much was left."""
+    settings = [part for option in options for part in ("--set", option)]
+    assert main(["migrate", "moving", *settings]) == 1
+    out = capsys.readouterr().out
+    assert "IS NOT THE SOURCE" not in out and "pages were still to be sent" in out and words in out
+    assert main(["migrate", "moving", *settings, "--json"]) == 1
+    left = json.loads(capsys.readouterr().out)["left"]
+    assert 0 < left["pages"] <= 192 and left["time"] > 0 and words in left["text"]
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,10 @@ def test_38_zero_pages_and_differences_change_the_bytes_and_not_the_image():
         moved(**small("ept", **fields)).migration.state for fields in ({}, {"xbzrle": 256}, {"xbzrle": 256, "zeros": 1})
     )
     assert plain.equal and less.equal and both.equal
-    assert plain.rounds[0].bytes == less.rounds[0].bytes and plain.rounds[1].planned == less.rounds[1].planned
-    assert less.rounds[1].bytes < plain.rounds[1].bytes / 4 and less.rounds[1].data == plain.rounds[1].data
+    for k in (0, 1):  # XBZRLE begins after the first round, with an empty cache
+        assert plain.rounds[k].bytes == less.rounds[k].bytes
+    assert plain.rounds[2].planned == less.rounds[2].planned and less.rounds[2].data == plain.rounds[2].data
+    assert less.rounds[2].bytes < plain.rounds[2].bytes / 2
     assert both.bytes < less.bytes
 
 

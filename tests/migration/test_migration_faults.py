@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pagingviz.migration.effects import ReadBitmap, Resumed
+from pagingviz.migration.wire import FREQUENCY
 from pagingviz.timeline.simulation import Simulation
 from tests.migration.finished import ROADS, guest, intercept, live, moved, never_moved, scenario, small, to_the_end
 
@@ -62,12 +63,35 @@ def test_a_link_lost_in_the_last_round_resumes_the_source(road):
 
 
 @pytest.mark.parametrize("kind", ["postcopy", "hybrid"])
-def test_a_link_lost_in_post_copy_loses_the_guest(kind):
-    sim = moved(**small("ept", migrate=kind, fail="link:270" if kind == "hybrid" else "link:100"))
+@pytest.mark.parametrize(("what", "phase"), [("link", "broken"), ("host", "lost")])
+def test_second_reading_13_a_lost_link_makes_both_sides_wait_and_a_lost_host_loses_the_guest(what, phase, kind):
+    sim = moved(**small("ept", migrate=kind, fail=f"{what}:270" if kind == "hybrid" else f"{what}:100"))
     st, ops = sim.migration.state, int(sim.machine.sys[0].ops)
-    assert st.phase == "lost" and a_sentence(st.why)
+    assert st.phase == phase and a_sentence(st.why) and ("both sides wait" in st.why) == (what == "link")
     sim.run(1000)
     assert int(sim.machine.sys[0].ops) == ops
+
+
+@pytest.mark.parametrize("kind", ["postcopy", "hybrid"])
+@pytest.mark.parametrize("road", ["shadow", "pv", "ept"])
+def test_second_reading_13_a_lost_link_can_be_recovered(road, kind):
+    """Nothing is sent twice, the guest has lost nothing, and it stood still for as long as the link was away."""
+    fields = small(road, migrate=kind, tracking="free", preempt=1, fail="link:270" if kind == "hybrid" else "link:100")
+    sim, whole = moved(**fields, recover=5000), moved(**fields | {"fail": ""})
+    st, r = sim.migration.state, sim.migration.state.rounds[-1]
+    assert (st.phase, st.equal, st.why) == ("done", True, "") and r.sent == r.planned
+    stall = 2 * sim.migration.link.latency + sim.migration.link.page
+    assert r.stall - r.faults * stall == 5000 * FREQUENCY
+    assert st.ended - st.began > whole.migration.state.ended - whole.migration.state.began + 4500 * FREQUENCY
+    assert guest(sim) == guest(never_moved(sim))
+
+
+@pytest.mark.parametrize("kind", ["precopy", "stop"])
+def test_a_source_host_that_is_lost_takes_its_guest_with_it(kind):
+    st = moved(**small("ept", migrate=kind, fail="host:100")).migration.state
+    assert st.phase == "lost" and "the guest with it" in st.why
+    sent = moved(**small("ept", migrate="remus", epochs=3)).migration.state.total_sent
+    assert moved(**small("ept", migrate="remus", fail=f"host:{sent - 2}", epochs=3)).migration.state.phase == "done"
 
 
 def test_a_pv_guest_that_changes_its_list_of_frames_is_not_moved():
