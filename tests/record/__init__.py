@@ -1,1 +1,0 @@
-"""What must not change: the machine's state, the pages, the addresses."""
