@@ -6,7 +6,6 @@ Every parser takes what a URL, a TOML file, JSON or a Python caller may hold, re
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import itertools
 import re
@@ -212,15 +211,6 @@ def _hundredths(what: str, text: str, parameter: Parameter) -> int:
 # --- fields ---------------------------------------------------------------------------------------------------------
 
 SWITCH = {"0": False, "1": True}
-
-
-def declared(kind: str, default: Any, help: str, label: str = "", section: str = "", **rule: Any) -> Any:
-    """One row of the table: an attribute of the classes of table.py, with what fields.Field says about it.
-
-    Without a label its name is what stands beside it. A row that follows another is None until scenario.Scenario completes it.
-    """
-    words = {"kind": kind, "default": default, "help": help, "label": label, "section": section, **rule}
-    return dataclasses.field(default=None if "follows" in rule else default, metadata=words)
 
 
 @dataclass(frozen=True)

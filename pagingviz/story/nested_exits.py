@@ -22,7 +22,7 @@ ENDS = {  # by the value of Simulation.crashed: how the want of a page for a spl
 
 
 def shatter(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    """A superpage leaf that was split because the guest fetched in it."""
+    """A superpage leaf that was split because the guest fetched in it, or None. events: EVENT_DTYPE[n] of the tick."""
     e = first_of(events, "P2M_SHATTER")
     if e is None:
         return None
@@ -43,7 +43,10 @@ def _is_fetch(e: np.void) -> bool:
 
 
 def turn(sim: Simulation, events: np.ndarray, what: str) -> Sentence | None:
-    """An exit because of EPT or NPT; of those of one tick the one that matters most. what: the access in words."""
+    """An exit because of EPT or NPT, of those of one tick the one that matters most; or None.
+
+    events: EVENT_DTYPE[n] of the tick; what: the access in words.
+    """
     e = first_of(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
     if e is None:
         return None

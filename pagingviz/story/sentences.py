@@ -80,17 +80,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     freed = first_of(events, "BLOW")
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
-        logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
-        before = f"{logged} logged pages are marked first, " if logged else ""
-        how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
-        if e["level"]:
-            return nested_exits.clean_while_off(n, hap, how), "paging.c: paging_log_dirty_op"
-        search = first_of(events, "REVOKE")
-        if search is not None:
-            taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
-            how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
-            return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
-        return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
+        return _tell_clean(events, e, hap, freed)
     if kind == "ENABLE" and road_of(sim.scenario).paravirtual:
         pages = shadows.pool_size(sim.machine)
         text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
@@ -130,6 +120,22 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     if kind == "TLB_FLUSH":
         return "The TLB is flushed.", "flushtlb.c: guest_flush_tlb_mask"
     return f"{xen.COMMANDS[n]} is refused here and changes nothing.", "-EINVAL"
+
+
+def _tell_clean(events: np.ndarray, e: np.void, hap: str, freed: int) -> Sentence:
+    """The CLEAN `e`. hap: EPT, NPT or ""; freed: pages that the blow has freed."""
+    n = int(e["detail"])
+    logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
+    before = f"{logged} logged pages are marked first, " if logged else ""
+    how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
+    if e["level"]:
+        return nested_exits.clean_while_off(n, hap, how), "paging.c: paging_log_dirty_op"
+    search = first_of(events, "REVOKE")
+    if search is not None:
+        taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
+        how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
+        return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
+    return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
 
 
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:

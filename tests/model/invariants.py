@@ -6,7 +6,7 @@ Each text begins with the number of its rule in pagingviz/manual/rules.md: S n o
 from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
-from .hap import RAM_RW, ROOT, inside, slot_of
+from .ept import RAM_RW, ROOT, inside, slot_of
 from .kinds import FL1S, FREE, L1S, L2_32, L2S, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
 from .pvtypes import WRITABLE
 from .walk import is_leaf
