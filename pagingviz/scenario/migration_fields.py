@@ -77,6 +77,14 @@ class Moving:
         bounds=(1, 10**6),
         after="downtime",
     )
+    state_size: int = declared(
+        "int",
+        0,
+        "Bytes of the vCPUs' and the platform's state, which cross in the pause; 0: as in a recorded stream of that road.",
+        "state of vCPUs and platform, bytes",
+        MIGRATION,
+        bounds=(0, 10**9),
+    )
     tracking: str = declared(
         "choice",
         "costs",

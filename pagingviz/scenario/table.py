@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pagingviz.arch import x86, xen
 from pagingviz.manual.chapters import CHAPTERS
+from pagingviz.scenario.cost_fields import Priced
 from pagingviz.scenario.fields import MAX_FRAMES, MAX_TICK, MOST_FRAMES, POOL_HIGH, POOL_LOW, Field, declared
 from pagingviz.scenario.migration_fields import MIGRATION, Moving
 from pagingviz.scenario.roads import ROADS
@@ -182,7 +183,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Settings(Moving, Machine):
+class Settings(Priced, Moving, Machine):
     """Everything that decides a run. A value is checked by scenario.Scenario, which is made of these."""
 
 
