@@ -10,6 +10,7 @@ from pagingviz.arch import costs
 from pagingviz.migration.run import NEVER, Migration
 from pagingviz.migration.state import ABORTED, DONE, Round
 from pagingviz.migration.wire import FREQUENCY
+from pagingviz.reading.rounds import parts
 from pagingviz.scenario.fields import MAX_TICK, ScenarioError, format_do
 from pagingviz.scenario.roads import ROADS
 from pagingviz.scenario.scenario import Scenario
@@ -80,6 +81,7 @@ def report(sim: Simulation) -> dict[str, Any]:
         "guest_ticks": sum(r.ticks for r in st.rounds),
         "slowdown": slowdown(sim),
         "downtime": us(st.downtime),
+        "pause": {part: us(cycles) for part, cycles in parts(mig).items()},
         "total": us(st.ended - st.began),
         "checkpoints": st.checkpoints,
         "faults": sum(r.faults for r in st.rounds),
@@ -180,6 +182,8 @@ def lines(r: dict[str, Any]) -> list[str]:
     out += [f"  {what}" for what in (r["stop"] and f"stopped: {r['stop']}", r["why"]) if what]
     took = f"total {r['total'] / 1e3:,.3f} ms, downtime {r['downtime'] / 1e3:,.3f} ms"
     out.append(f"  {r['pages']:,} pages, {r['bytes']:,} bytes; {took}")
+    if r["pause"]:
+        out.append("  of the downtime, ms: " + ", ".join(f"{part} {time / 1e3:,.3f}" for part, time in r["pause"].items()))
     return [*out, f"  {_end(r)}"]
 
 

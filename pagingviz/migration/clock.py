@@ -28,6 +28,7 @@ class Clock:
         self.op = op
         each = [0 if free else costs.cycles(price, table) for _, _, price in _CAUSES]
         self._running = np.array(each[:_RUNNING] + [0] * len(costs.PAUSES), np.int64)
+        self._table = {key: 0 for key in table} if free else dict(table)
         self._pausing = np.array([0] * _RUNNING + each[_RUNNING:], np.int64)
 
     def counts(self) -> np.ndarray:
@@ -45,6 +46,10 @@ class Clock:
     def paused(self, since: np.ndarray) -> int:
         """Cycles that a command took while the domain was paused; since: counts before it, uint64[causes]."""
         return int((self.counts() - since).astype(np.int64) @ self._pausing)
+
+    def price(self, counts: Mapping[str, int]) -> int:
+        """Cycles of what tracking costs beside exits; `counts` by key of costs.COSTS."""
+        return costs.cycles(counts, self._table)
 
     def exits(self, since: np.ndarray) -> dict[str, int]:
         """How often each cause of costs.CAUSES came since those counts (uint64[causes]); those that never came are left out."""

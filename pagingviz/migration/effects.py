@@ -58,9 +58,10 @@ class SendBytes(Effect):
 
 @dataclass(frozen=True)
 class Busy(Effect):
-    """Nothing more can be sent for so many cycles after what is on the link."""
+    """Nothing more can be sent for so many cycles after what is on the link. part: of a pause, one of state.PARTS."""
 
     cycles: int
+    part: str = ""
 
 
 # ---- the live part

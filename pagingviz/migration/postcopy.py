@@ -42,8 +42,9 @@ def hand_over(now: Situation) -> Step:
     yield HandOver(now.destination.image(), arrived)
     if stale is not None:
         yield SendBytes(-(-now.frames // 8))
-    yield SendBytes(wire.STATE[now.scenario.road])
-    yield Busy(now.link.latency + now.table["resume"])
+    yield SendBytes(now.state_size)
+    yield Busy(now.link.latency, "latency")
+    yield Busy(now.table["resume"], "resume")
     yield Enter(STATE)
 
 

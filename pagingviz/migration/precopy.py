@@ -137,8 +137,10 @@ def round_over(now: Situation) -> Step:
     if st.phase == LIVE:
         yield from after_set(now)
     elif not st.state_sent:
-        yield SendState(wire.STATE[now.scenario.road] + (wire.CHECKPOINT if remus else 0))
-        yield Busy(now.table["resume"] + (0 if remus else now.link.latency))  # a primary waits for nobody
+        yield SendState(now.state_size + (wire.CHECKPOINT if remus else 0))
+        if not remus:  # a primary waits for nobody
+            yield Busy(now.link.latency, "latency")
+        yield Busy(now.table["resume"], "resume")
     else:
         yield from checkpoint(now) if remus else resume(now)
 
@@ -151,7 +153,7 @@ def suspend(now: Situation, judge: bool = True) -> Step:
     st, m = now.state, now.machine
     yield Suspend()
     yield Event(ev.SUSPEND)
-    yield Busy(now.table["suspend"])
+    yield Busy(now.table["suspend"], "suspend")
     left = None
     if st.rounds:
         dirty = yield ReadBitmap()

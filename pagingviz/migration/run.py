@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pagingviz.arch import xen
+from pagingviz.arch import costs, xen
 from pagingviz.arch.words import ZERO, U
 from pagingviz.core import run as kernels
 from pagingviz.machine.event_record import last_event
@@ -21,7 +21,7 @@ from pagingviz.migration.ending import give_up
 from pagingviz.migration.policy import STOP, Period
 from pagingviz.migration.postcopy import demand
 from pagingviz.migration.situation import Situation
-from pagingviz.migration.state import ABORTED, BROKEN, DONE, FINAL, LIVE, MOST_ROUNDS, ROLLING, WAITING, Round, Saved
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, FINAL, LIVE, MOST_ROUNDS, ROLLING, STATE, WAITING, Round, Saved
 from pagingviz.migration.steps import next_step
 from pagingviz.scenario.fields import MAX_TICK
 
@@ -115,9 +115,9 @@ class Migration(Situation):
             case ef.Event(kind, detail, level):
                 kernels.migration_event(self.machine.sys, self.machine.mem, kind, U(level), U(detail))
             case ef.SendBytes(size):
-                self._transmit(size)
-            case ef.Busy(cycles):
-                self.state.link += cycles
+                self._transmit(size, part="state")
+            case ef.Busy(cycles, part):
+                self._busy(cycles, part)
             case ef.LoopEffect():
                 self._loop(effect)
             case ef.RoundEffect():
@@ -128,13 +128,26 @@ class Migration(Situation):
                 self._set_aside(effect)
         return None
 
+    def _busy(self, cycles: int, part: str) -> None:
+        """The link is busy, or waited for, so much longer; while the guest is suspended that is this part of its pause."""
+        st = self.state
+        st.link += cycles
+        if st.phase in (FINAL, STATE):
+            st.pause[part] = st.pause.get(part, 0) + cycles
+
     def _command(self, name: str) -> bool:
         """A command of the toolstack; the guest is paused meanwhile. False when Xen refused it for want of memory."""
         st, m = self.state, self.machine
         failed, before = int(m.sys[0].no_memory), self.clock.counts()
         kernels.command(m.sys, m.cpu, m.mem, U(xen.COMMANDS.index(name)), ZERO)
-        st.guest += self.clock.paused(before)
-        st.link = max(st.link, st.guest)
+        shadows = self.clock.paused(before)
+        bitmap = self.clock.price(costs.bitmap_read(self.p2m_size)) if name in ("clean", "peek") else 0
+        if self.paused:
+            self._busy(shadows, "shadows")
+            self._busy(bitmap, "bitmap")
+        else:
+            st.guest += shadows + bitmap
+            st.link = max(st.link, st.guest)
         st.counts = self.clock.counts()
         return int(m.sys[0].no_memory) == failed
 
@@ -146,10 +159,10 @@ class Migration(Situation):
         self.state.dirty_count = int(last_event(self.machine)["detail"])
         return dirty
 
-    def _transmit(self, size: int, pages: int = 0) -> None:
+    def _transmit(self, size: int, pages: int = 0, part: str = "pages") -> None:
         """Bytes go onto the link, with `pages` pages among them; those of a round that is not over are its own."""
         st = self.state
-        st.link += self.link.cycles(size, pages, st.rate)
+        self._busy(self.link.cycles(size, pages, st.rate), part)
         st.bytes += size
         if st.rounds and not st.rounds[-1].ended:
             st.rounds[-1].bytes += size
@@ -209,7 +222,7 @@ class Migration(Situation):
                 self._send_pages(effect)
             case ef.SendState(size):
                 st.state_sent = True
-                self._transmit(size)
+                self._transmit(size, part="state")
 
     def _begin_round(self, kind: str, planned: int) -> None:
         st = self.state
@@ -221,7 +234,10 @@ class Migration(Situation):
         number = st.rounds[-1].number + 1 if st.rounds else 1
         st.since = self.clock.counts()
         rate = st.rate or self.link.bandwidth
-        st.rounds.append(Round(number, kind, planned, self.time, self.machine.tick, rate=rate, throttle=st.throttle))
+        round_ = Round(number, kind, planned, self.time, self.machine.tick, st.suspended, rate=rate, throttle=st.throttle)
+        st.rounds.append(round_)
+        if kind != "pushed":
+            self._busy(self.clock.price(costs.bitmap_tested(self.p2m_size)), "scan")
 
     def _send_pages(self, sent: ef.SendPages) -> None:
         st, r = self.state, self.state.rounds[-1]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pagingviz.arch import costs
 from pagingviz.machine.machine import Machine
 from pagingviz.migration import wire
 from pagingviz.migration.clock import Clock
@@ -21,7 +20,8 @@ class Situation:
     """One machine, its destination, the link between them, and the state of the migration.
 
     `p2m_size`: entries of the first round where that is not the guest's memory (a PVH guest's are 1,044,480, whatever it has);
-    `policy`, `link`: others than the scenario's; `table`: cycles by key of costs.COSTS.
+    `policy`, `link`: others than the scenario's; `table`: cycles by key of costs.COSTS, else the scenario's too. state_size:
+    bytes of the vCPUs' and the platform's state.
     """
 
     def __init__(
@@ -31,14 +31,16 @@ class Situation:
         p2m_size: int | None = None,
         policy: Policy | None = None,
         link: wire.Link | None = None,
-        table: Mapping[str, int] = costs.DEFAULT,
+        table: Mapping[str, int] | None = None,
     ) -> None:
         sc = machine.scenario
         self.machine, self.work, self.scenario = machine, work, sc
         self.policy, self.link = policy or policy_of(sc), link or wire.link_of(sc)
         self.frames, self.p2m_size = sc.frames, p2m_size or sc.frames
         self.op = max(1, self.link.page // sc.pace)  # cycles of one operation of the guest
-        self.clock, self.table = Clock(machine, self.op, sc.tracking == "free", table), table
+        self.table = table or sc.costs
+        self.clock = Clock(machine, self.op, sc.tracking == "free", self.table)
+        self.state_size = sc.state_size or wire.STATE[sc.road]
         self.fail = tuple(sc.fail.split(":")) if sc.fail else ("", "0")
         self.destination = Destination(machine)
         self.image: Image | None = None  # post-copy: the source at the suspend; Remus: the backup at the last checkpoint

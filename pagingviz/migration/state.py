@@ -26,6 +26,7 @@ WAITING, LIVE, FINAL, STATE, ROLLING, BROKEN, EPOCH, DONE, ABORTED, LOST = (
     "aborted",
     "lost",
 )
+PARTS = ("suspend", "bitmap", "shadows", "scan", "pages", "state", "latency", "resume")  # of a pause, in their order
 PAUSED = (FINAL, STATE, BROKEN, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
 Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[modelled], tables uint64[zone, 512]) of a host's memory
@@ -41,6 +42,7 @@ class Round:
     planned: int  # frames in the set
     began: int
     tick: int
+    suspended: int = 0  # when the guest was, for this round
     sent: int = 0  # entries on the link
     data: int = 0  # of them with a page behind, whole or as a difference
     skipped: int = 0  # of the set, not sent: dirty again already, or in flux
@@ -97,6 +99,7 @@ class State:
     suspended: int = 0  # time at which the guest last stopped
     resumed: int = 0  # time at which it went on
     downtime: int = 0
+    pause: dict[str, int] = field(default_factory=dict)  # what the downtime is made of: cycles by PARTS, of all pauses together
     ended: int = 0
     bytes: int = 0
     rate: int = 0
@@ -123,8 +126,8 @@ class State:
                 changed[f.name] = value.copy()
             elif f.name == "rounds":
                 changed[f.name] = [*value[:-1], *(dataclasses.replace(r, exits=dict(r.exits)) for r in value[-1:])]
-            elif isinstance(value, list):
-                changed[f.name] = list(value)
+            elif isinstance(value, list | dict):
+                changed[f.name] = value.copy()
         return dataclasses.replace(self, **changed)
 
     @property

@@ -5,9 +5,10 @@ Times are in cycles (migration/wire.py: FREQUENCY in a microsecond); MB/s are by
 
 from dataclasses import dataclass
 
+from pagingviz.arch import costs
 from pagingviz.migration import wire
 from pagingviz.migration.run import Migration
-from pagingviz.migration.state import DONE, LIVE, LOST, ROLLING, WAITING, Round
+from pagingviz.migration.state import DONE, LIVE, LOST, PARTS, ROLLING, WAITING, Round
 from pagingviz.timeline.simulation import Simulation
 
 AFTER = 5  # a time line shows what came after the migration for a fifth of its length
@@ -31,10 +32,15 @@ def ended(mig: Migration) -> list[Round]:
 
 
 def fixed(mig: Migration) -> int:
-    """Cycles of a pause in which no page is sent: suspend, state, latency of the link, resume."""
-    size = wire.STATE[mig.scenario.road]
+    """Cycles of a pause in which no page is sent: suspend, bitmap read and tested, state, latency of the link, resume."""
     latency = 0 if mig.scenario.migrate == "remus" else mig.link.latency
-    return mig.table["suspend"] + mig.table["resume"] + latency + mig.link.cycles(size)
+    bitmap = mig.clock.price(costs.bitmap_read(mig.p2m_size)) + mig.clock.price(costs.bitmap_tested(mig.p2m_size))
+    return mig.table["suspend"] + mig.table["resume"] + bitmap + latency + mig.link.cycles(mig.state_size)
+
+
+def parts(mig: Migration) -> dict[str, int]:
+    """What the downtime so far is made of: cycles by state.PARTS, in their order; those that were 0 are left out."""
+    return {part: mig.state.pause[part] for part in PARTS if mig.state.pause.get(part)}
 
 
 def paces(mig: Migration) -> list[Pace]:
@@ -111,7 +117,7 @@ def pauses(mig: Migration) -> list[tuple[int, int]]:
     out = []
     for r in st.rounds:
         if r.kind in ("final", "checkpoint"):
-            out.append((r.began - mig.table["suspend"], r.began - mig.table["suspend"] + r.stall if r.stall else 0))
+            out.append((r.suspended, r.suspended + r.stall if r.stall else 0))
     return out
 
 

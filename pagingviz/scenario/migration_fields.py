@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pagingviz.scenario.fields import MAX_TICK, MOST_FRAMES, declared
+from pagingviz.scenario.declare import declared
+from pagingviz.scenario.fields import MAX_TICK, MOST_FRAMES
 
 MIGRATION = "Migration"  # the section of the sidebar
 
@@ -76,6 +77,14 @@ class Moving:
         MIGRATION,
         bounds=(1, 10**6),
         after="downtime",
+    )
+    state_size: int = declared(
+        "int",
+        0,
+        "Bytes of the vCPUs' and the platform's state, which cross in the pause; 0: as in a recorded stream of that road.",
+        "state of vCPUs and platform, bytes",
+        MIGRATION,
+        bounds=(0, 10**9),
     )
     tracking: str = declared(
         "choice",

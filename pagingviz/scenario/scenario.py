@@ -18,9 +18,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pagingviz.arch import x86
+from pagingviz.arch.costs import COSTS
 from pagingviz.arch.linux import DIRECT_MAPS, LOWMEM_BASE
 from pagingviz.scenario.as_core import FOLLOWING, completed, given
 from pagingviz.scenario.checks import check
+from pagingviz.scenario.cost_fields import name_of
 from pagingviz.scenario.fields import (
     GENERATORS,
     MAX_TICK,
@@ -133,6 +135,11 @@ class Scenario(Settings):
         if self.order:
             return tuple(int(item) for item in self.order.split(","))
         return tuple(range(len(self.traces) + len(self.generators)))
+
+    @property
+    def costs(self) -> dict[str, int]:
+        """Cycles by key of costs.COSTS."""
+        return {cost.key: getattr(self, name_of(cost.key)) for cost in COSTS}
 
     @property
     def commands(self) -> tuple[Command, ...]:

@@ -12,6 +12,7 @@ from pagingviz.arch import x86, xen
 from pagingviz.arch.cores import CORES, HAPS
 from pagingviz.manual.chapters import CHAPTERS
 from pagingviz.scenario.as_core import FOLLOWING, completed
+from pagingviz.scenario.cost_fields import Priced
 from pagingviz.scenario.declare import declared, rows_of
 from pagingviz.scenario.fields import MAX_FRAMES, MAX_TICK, MOST_FRAMES, POOL_HIGH, POOL_LOW, Field
 from pagingviz.scenario.migration_fields import MIGRATION, Moving
@@ -211,7 +212,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Settings(Moving, Machine):
+class Settings(Priced, Moving, Machine):
     """Everything that decides a run. A value is checked by scenario.Scenario, which is made of these."""
 
 

@@ -3,7 +3,7 @@
 from pagingviz.migration import wire
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import LIVE
-from pagingviz.reading.rounds import exits, fixed, paces, working_set
+from pagingviz.reading.rounds import exits, fixed, paces, parts, working_set
 
 
 def causes(found: dict[str, int]) -> str:
@@ -40,6 +40,32 @@ def rows(mig: Migration) -> list[dict[str, object]]:
             row |= {"fetched": r.faults, "waited, µs": round(r.stall / wire.FREQUENCY, 1)}
         out.append(row)
     return out
+
+
+PARTS = {
+    "suspend": "the guest suspends itself",
+    "bitmap": "CLEAN copies the whole bitmap to the toolstack: one bit for each frame, set or not",
+    "shadows": "CLEAN throws all shadows away",
+    "scan": "the sender tests every bit",
+    "pages": "what is still dirty crosses the link",
+    "state": "the vCPUs' and the platform's state crosses",
+    "latency": "the last byte is on its way",
+    "resume": "the guest goes on",
+}  # what happens in each part of a pause (state.PARTS)
+
+
+def pause(mig: Migration) -> list[dict[str, object]]:
+    """What the downtime is made of: one dict a part."""
+    found, whole = parts(mig), max(1, sum(parts(mig).values()))
+    return [
+        {
+            "part": part,
+            "µs": round(cycles / wire.FREQUENCY, 1),
+            "%": round(100 * cycles / whole, 1),
+            "what happens": PARTS[part],
+        }
+        for part, cycles in found.items()
+    ]
 
 
 def convergence(mig: Migration) -> list[str]:

@@ -122,6 +122,9 @@ def details(sim: Simulation, theme: str) -> None:
         _charts(mig, theme)
         st.subheader("Rounds")
         st.dataframe(story.rows(mig), hide_index=True, key="rounds", height="content" if len(mig.state.rounds) < 12 else 420)
+    if mig.state.downtime:
+        st.subheader("What the pause was made of")
+        st.dataframe(story.pause(mig), hide_index=True, key="pause", height="content")
     st.subheader("What it costs the guest")
     st.markdown(_storm(sim))
     marks = numbers.starts(mig)

@@ -21,6 +21,7 @@ from pagingviz.player.message import Display
 from pagingviz.player.twins import Roads
 from pagingviz.reading.caches import average, filled, tlb_entry
 from pagingviz.reading.translate import KINDS, Walk, translate
+from pagingviz.scenario.cost_fields import name_of
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.table import FIELD
 from pagingviz.story.sentences import process_name, sentence
@@ -259,7 +260,7 @@ def _slow(worth_knowing: tuple[str, ...]) -> None:
         st.table([_held(name, walk) for name, walk in walks.items()])
         _caches(walks)
         st.subheader("What it costs")
-        _cost(walks)
+        _cost(visit, walks)
         st.markdown("\n".join(f"- {sentence}" for sentence in worth_knowing))
         st.caption("The model leaves out here: " + "; ".join(item.what for item in left_out("translation")) + ".")
         manual_link(visit)
@@ -316,27 +317,24 @@ def _caches(walks: Mapping[str, Walk | str]) -> None:
         )
 
 
-def _cost(walks: Mapping[str, Walk | str]) -> None:
-    """Cycles of each walk, from a table of single costs that the viewer may edit; it is kept for the visit."""
-    state = st.session_state
-    if "cost-editor" not in state:  # placed anew: it begins with what the viewer had when the page was left
-        state["cost-base"] = state.get("costs", costs.DEFAULT)
-    table = state["cost-base"]
+def _cost(visit: session.Visit, walks: Mapping[str, Walk | str]) -> None:
+    """Cycles of each walk, from the scenario's table of single costs, which the viewer may edit."""
+    table, key = visit.scenario.costs, f"cost-editor-{visit.revision}"
     above = st.container()
     number = st.column_config.NumberColumn(min_value=0, max_value=10**9, step=1, required=True)
     rows = [{"key": cost.key, "what": cost.what, "cycles": table[cost.key], "source": cost.source} for cost in costs.COSTS]
-    edited = st.data_editor(
+    st.data_editor(
         rows,
         hide_index=True,
-        key="cost-editor",
+        key=key,
+        on_change=lambda: _put_costs(visit, key),
         disabled=("what", "source"),
         height=422,
         column_config={"key": None, "cycles": number},
     )
-    table = state["costs"] = {row["key"]: int(row["cycles"] or 0) for row in edited}
     st.caption(
-        "Cycles decide nothing in the model: they are counted afterwards. Double-click a number to change it. Where the "
-        "source says so, it is a guess."
+        "Double-click a number to change it: it becomes part of the scenario, and of the address (`cost_exit=2000`). Where "
+        "the source says so, it is a guess. Cycles decide how far a guest gets while it is migrated, and nothing else."
     )
     with above:
         st.table(
@@ -345,8 +343,14 @@ def _cost(walks: Mapping[str, Walk | str]) -> None:
         st.caption("Cycles of this one walk with the exit that it ends in, not of what the guest's kernel does at a #PF.")
 
 
+def _put_costs(visit: session.Visit, key: str) -> None:
+    """What the viewer has written into the table of costs becomes the scenario's."""
+    rows = st.session_state[key]["edited_rows"]
+    visit.change(**{name_of(costs.COSTS[int(k)].key): int(row["cycles"] or 0) for k, row in rows.items() if "cycles" in row})
+
+
 def counts(walk: Walk) -> dict[str, int]:
-    """How often each row of the table of costs (pagingviz/costs.py) is paid by a walk."""
+    """How often each row of the table of costs (arch/costs.py) is paid by a walk."""
     out = {"reference": len(walk.references) - walk.cached, "cached": walk.cached}
     if walk.end.kind == "exit":
         stores = walk.end.name in ("EPT violation", "NPF") and not any(words.pending(walk, ref) for ref in walk.references)
