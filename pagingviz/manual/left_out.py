@@ -58,7 +58,6 @@ _wire = _at("migration/wire", "source")
 _first_touches = _at("migration/touch", "source")
 _guest_memory = _at("scenario/frames", "ept-npt", "source")
 _remus = _at("migration/remus", "source")
-_policy = _at("migration/policy", "source")
 
 LEFT_OUT = (
     _page_walk(
@@ -261,11 +260,6 @@ LEFT_OUT = (
         "QEMU docs/devel/migration/postcopy.rst",
         "It stands still from the loss to the recovery, as both sides of the migration do.",
     ),
-    _migration(
-        "Remus' buffers of the network and the disks, and COLO",
-        "libxl_remus.c: remus_checkpoint_stream_written",
-        "What the guest sends out is not modelled, so nothing is held back until the backup has confirmed.",
-    ),
     _first_touches(
         "post-copy's waits at the very access that waits",
         "QEMU docs/devel/migration/postcopy.rst; userfaultfd",
@@ -281,11 +275,6 @@ LEFT_OUT = (
         "light/libxl_colo_save.c: libxl__colo_save_setup",
         "The backup never runs beside the primary, and checkpoints come at fixed intervals.",
     ),
-    _policy(
-        "QEMU's dirty limit, which slows down each vCPU to a page rate of its own",
-        "QEMU system/dirtylimit.c",
-        "Auto-converge takes the same share of time from all vCPUs, also from those that dirty nothing.",
-    ),
     _migration(
         "the second sending of all memory that tests the first (xl migrate --debug)",
         "xg_sr_save.c: verify_frames",
@@ -297,8 +286,8 @@ LEFT_OUT = (
         "The link has one bandwidth, and policy=qemu knows it from the first package of pages on.",
     ),
     _migration(
-        "QEMU's dirty-limit, and its bitmap readings every 5 s while it throttles",
-        "QEMU migration/ram.c: migration_dirty_limit_guest",
+        "QEMU's dirty limit, which gives each vCPU a page rate of its own, and its bitmap readings every 5 s while it throttles",
+        "QEMU migration/ram.c: migration_dirty_limit_guest; system/dirtylimit.c",
         "Auto-converge slows the whole guest down, and judges when the loop reads the bitmap, at most once a second.",
     ),
     _migration(

@@ -40,7 +40,7 @@ class Situation:
         self.op = max(1, self.link.page // sc.pace)  # cycles of one operation of the guest
         self.table = table or sc.costs
         self.clock = Clock(machine, self.op, sc.tracking == "free", self.table)
-        self.state_size = sc.state_size or wire.STATE[sc.road]
+        self.state_size = sc.state_size or wire.STATE.get(sc.road, 0)  # without a hypervisor nothing is sent
         self.fail = tuple(sc.fail.split(":")) if sc.fail else ("", "0")
         self.destination = Destination(machine)
         self.image: Image | None = None  # post-copy: the source at the suspend; Remus: the backup at the last checkpoint
