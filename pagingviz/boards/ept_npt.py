@@ -37,13 +37,14 @@ _BY_RIGHTS = np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS])  # reading.shad
 
 
 @lru_cache(maxsize=256)
-def _plan(road: str, frames: int, superpages: int) -> Plan:
+def _plan(road: str, frames: int, superpages: int, executable: bool) -> Plan:
     if ROADS[road].nested:
+        runs = "" if executable else ", not executable"
         legend = (
             ("W", WRITABLE, "ram_rw"),
             ("R", READ_ONLY, "ram_logdirty: no write unseen"),
-            ("S", SUPERPAGE, "2 MiB leaf"),
-            *((("G", SUPERPAGE, "1 GiB leaf"),) if superpages == 2 else ()),
+            ("S", SUPERPAGE, "2 MiB leaf" + runs),
+            *((("G", SUPERPAGE, "1 GiB leaf" + runs),) if superpages == 2 else ()),
             ("?", PENDING, "recalculation pending"),
         )
     else:
@@ -78,7 +79,7 @@ class EptNpt:
     id = "ept-npt"
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
-        return _plan(scenario.road, scenario.frames, scenario.superpages)
+        return _plan(scenario.road, scenario.frames, scenario.superpages, bool(scenario.exec_sp))
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         if not road_of(plan).hypervisor:
@@ -95,7 +96,8 @@ class EptNpt:
             return f"NPF exits: {int(s.npf_write):,} by stores · {int(s.npf_recalc):,} by pending changes"
         if road_of(plan).nested:
             full = f" · log full {int(s.pml_full):,}" if s.pml else ""
-            return f"EPT violations {int(s.ept_violation):,} · misconfigurations {int(s.ept_misconfig):,}{full}"
+            fetched = f" ({int(s.p2m_shatter):,} by fetches)" if s.p2m_shatter else ""
+            return f"EPT violations {int(s.ept_violation):,}{fetched} · misconfigurations {int(s.ept_misconfig):,}{full}"
         if not shadows.in_use(scene.sim.machine):
             return "no EPT on this road, and no shadows now: the types of the guest's frames"
         return "no EPT on this road: how the shadows map each frame"

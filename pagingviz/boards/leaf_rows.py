@@ -28,8 +28,9 @@ def cost_rows(m: Machine, gfn: int) -> list[tuple[str, str]]:
     who = ", vCPU 0" if m.scenario.vcpus > 1 else ""
     return [
         *rows,
-        ("a read now" + who, nested.next_access_words(m, gfn, False)),
-        ("a store now" + who, nested.next_access_words(m, gfn, True)),
+        ("a fetch now" + who, nested.next_access_words(m, gfn, x86.FETCH)),
+        ("a read now" + who, nested.next_access_words(m, gfn, x86.READ)),
+        ("a store now" + who, nested.next_access_words(m, gfn, x86.WRITE)),
     ]
 
 
@@ -45,8 +46,8 @@ def pml_text(m: Machine, gfn: int, steps: list[nested.Step]) -> str:
     if holders:
         return f"logged: waits in the log of vCPU {holders[0]}"
     if not s.ept_ad:
-        return "off: no A/D bits while nothing is logged"
-    if nested.next_access(m, gfn, True)["pml_logged"]:
+        return "off: the pool lacks a page for each vCPU" if s.log_dirty else "off: no A/D bits while nothing is logged"
+    if nested.next_access(m, gfn, x86.WRITE)["pml_logged"]:
         return "D clear: the next store is logged"
     if nested.writable(leaf.entry) and leaf.entry & x86.EPT_D and not nested.waiting(m, steps):
         return "D set: no store is logged any more"

@@ -54,7 +54,7 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card | None:
     chain = [f"L{s.level}[{s.index}] of page {s.page:#x}" for s in steps]
     rows, lit = _covers(m, gfn, level), _lit(m, plan, cell, gfn, level, per)
     if not there:
-        why = f"No entry: the {LEAF_SIZES[step.level]} leaf at L{step.level} maps this, until a logged store splits it."
+        why = f"No entry: the {LEAF_SIZES[step.level]} leaf at L{step.level} maps this, until {_splits(m)} splits it."
         return Card(title, chain, rows, why, lit=lit)
     rows += [("table page", f"{step.page:#x} of the pool, entry {step.index}"), *_bits(m, level, step.entry)]
     rows.append(("recalculation", _recalculation(m, steps)))
@@ -67,6 +67,11 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card | None:
         rows.append(("leaves below", f"{n['leaves']:,}: " + ", ".join(f"{n[what]:,} {what}" for what in _BELOW)))
     why, tick = why_entry(sim, level, gfn, steps)
     return Card(title, chain, rows, why, tick, lit)
+
+
+def _splits(m: Machine) -> str:
+    """What splits a superpage leaf of this machine."""
+    return "a logged store" if m.sys[0].npt or m.sys[0].exec_sp else "a logged store or a fetch"
 
 
 def _covers(m: Machine, gfn: int, level: int) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ def _instead(road: Road) -> str:
 
 
 @lru_cache(maxsize=256)
-def _plan(board: str, road: str, frames: int, hap: str, superpages: bool, pml: bool) -> Plan:
+def _plan(board: str, road: str, frames: int, hap: str, superpages: bool, pml: bool, executable: bool) -> Plan:
     """The cell of an entry follows from the frames that it covers: a table that is made later finds its cells there."""
     if not ROADS[road].nested:
         unit = NO_HYPERVISOR_UNIT if not ROADS[road].hypervisor else f"no nested tables on the {road} road"
@@ -56,7 +56,7 @@ def _plan(board: str, road: str, frames: int, hap: str, superpages: bool, pml: b
         ("T", TABLE, "leads to a table"),
         ("W", WRITABLE, "leaf, writable; thick: D set" + (", else PML logs the next store" if pml else "")),
         ("R", READ_ONLY, "leaf, read-only"),
-        *((("S", SUPERPAGE, "superpage leaf"),) if superpages else ()),
+        *((("S", SUPERPAGE, "superpage leaf" + ("" if executable else ", not executable")),) if superpages else ()),
         ("?", PENDING, "recalculation waits in it"),
         *(((".", FREE, "no entry: a larger leaf maps it"),) if superpages else ()),
     )
@@ -90,8 +90,8 @@ class NestedTables:
     id = "nested-tables"
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
-        superpages, pml = bool(scenario.superpages), bool(scenario.pml)
-        return _plan(self.id, scenario.road, scenario.frames, scenario.hap, superpages, pml)
+        superpages, pml, executable = bool(scenario.superpages), bool(scenario.pml), bool(scenario.exec_sp)
+        return _plan(self.id, scenario.road, scenario.frames, scenario.hap, superpages, pml, executable)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         grid = _cells(scene.sim.machine, plan) if road_of(plan).nested else np.full(plan.key.size, HATCHED)

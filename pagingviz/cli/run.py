@@ -10,7 +10,12 @@ from pagingviz.cli.options import SCHEMA, add_json, add_scenario, scenario
 from pagingviz.scenario.fields import MAX_TICK, integer
 
 DEFAULT_TICKS = 100_000
-ENDS = {1: "crashed, no page for a shadow", 2: "guest kernel bug", 3: "it hangs, too few pages to split a superpage"}
+ENDS = {
+    1: "crashed, no page for a shadow",
+    2: "guest kernel bug",
+    3: "it hangs, too few pages to split a superpage",
+    4: "crashed, too few pages to split a superpage for a fetch",
+}
 
 
 def add(commands: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import x86, xen
+from pagingviz.arch import xen
 from pagingviz.arch.state import ARENA, CELLS, MAX_PROCESSES
 from pagingviz.scenario.frames import Modelled, hap_pages
 from pagingviz.scenario.roads import road_of

@@ -61,7 +61,7 @@ def _guest(machine: Machine) -> None:
 
 
 def _nested_entries(machine: Machine) -> None:
-    """What a usual entry of a nested table looks like, so that the walk knows it at once (core/nested/walk.py); Xen's options."""
+    """What a usual entry of a nested table looks like, so that the walk knows it at once (core/nested/walk.py), and options."""
     s = machine.sys[0]
     beyond = U((1 << 52) - (1 << int(s.maxphys)))
     if machine.scenario.hap == "ept":

@@ -118,6 +118,16 @@ LEFT_OUT = (
         "SDM vol. 3, 29.3; p2m-ept.c: ept_p2m_type_to_flags",
         "An EPT entry grants read, write and execute to user and supervisor alike, and every EPT fault is an exit.",
     ),
+    _p2m(
+        "two processors that resolve one misconfiguration at once, and one INVEPT for each processor",
+        "mm/p2m-ept.c: resolve_misconfig; vmx.c: vmx_vmenter_helper",
+        "An exit is handled before another begins (no ept_spurious_misconfig), and invept counts once for the domain.",
+    ),
+    _p2m(
+        "a retry of the split that lacks pages, page by page, and devices that share the tables",
+        "mm/p2m-ept.c: ept_split_super_page, ept_set_entry",
+        "A split takes all its pages or none; the pages that Xen would take and give back keep their order in the free list.",
+    ),
     _npt(
         "a TLB flush for every NPT entry that is written",
         "mm/p2m-pt.c: p2m_pt_set_entry",
@@ -166,7 +176,7 @@ LEFT_OUT = (
     _guest_kernel(
         "the guest kernel's own fetches, and its reads of page tables",
         "a real guest kernel",
-        "Of the kernel's work only its stores, and its reads of pages that it copies, are accesses.",
+        "Of the kernel's work only its stores and its reads of pages that it copies are accesses; its code splits no superpage.",
     ),
     _guest_kernel(
         "contents of data pages",

@@ -186,15 +186,16 @@ def waiting(m: Machine, steps: Sequence[Step]) -> list[Step]:
 
 
 def effective(m: Machine, steps: Sequence[Step]) -> int:
-    """p2m type that a reader computes for a path's leaf: log-dirty decides if a mark waits on it (p2m_recalc_type)."""
+    """p2m type that a reader computes for a path's leaf: what all shall become, if a mark waits on it (p2m_recalc_type)."""
     if waiting(m, steps):
-        return int(xen.P2M_RAM_LOGDIRTY if m.sys[0].log_dirty else xen.P2M_RAM_RW)
+        return int(xen.P2M_RAM_LOGDIRTY if m.sys[0].global_logdirty else xen.P2M_RAM_RW)
     return kind(steps[-1].entry)
 
 
-def next_access(m: Machine, gfn: int, write: bool, vcpu: int = 0) -> Counter[str]:
+def next_access(m: Machine, gfn: int, access: np.uint64, vcpu: int = 0) -> Counter[str]:
     """Exits that the next access of a frame's data would take, and leaves that it would split: Counter by name of counter.
 
+    access: x86.FETCH, READ or WRITE.
     Of the access itself only: the walk's own references to guest tables come before it, and may exit for their frames.
     "pml_logged": 1 if the processor writes the address into its log.
     """
@@ -203,12 +204,14 @@ def next_access(m: Machine, gfn: int, write: bool, vcpu: int = 0) -> Counter[str
     npt, waits, logging = bool(s.npt), bool(waiting(m, steps)), bool(s.pml & s.ept_ad)
     if waits:
         out["npf_recalc" if npt else "ept_misconfig"] = 1
-    if not write:
+    if access == x86.FETCH and not npt and leaf.level > 1 and not s.exec_sp:
+        out["ept_violation"] = out["p2m_split"] = out["p2m_shatter"] = 1
+    if access != x86.WRITE:
         return out
     may, d = bool(writable(leaf.entry)), bool(leaf.entry & dirty_bit(m))
     if waits and effective(m, steps) != kind(leaf.entry):  # the leaf is made anew (ept_p2m_type_to_flags, p2m_type_to_flags)
-        may = not s.log_dirty or (logging and leaf.level == 1)
-        d = npt or not s.log_dirty
+        may = not s.global_logdirty or (logging and leaf.level == 1)
+        d = npt or not s.global_logdirty
     if not may:
         out["npf_write" if npt else "ept_violation"] = 1
         out["p2m_split"] = leaf.level - 1 if npt else int(leaf.level > 1)  # EPT splits a 1 GiB leaf into 4 KiB ones at once
@@ -227,15 +230,15 @@ _EXITS = (
 )
 
 
-def next_access_words(m: Machine, gfn: int, write: bool) -> str:
+def next_access_words(m: Machine, gfn: int, access: np.uint64) -> str:
     """`next_access` in words: "1 EPT misconfiguration, 1 EPT violation, a split"; "no exit"."""
-    found = next_access(m, gfn, write)
+    found = next_access(m, gfn, access)
     parts = [f"{found[name]} {words}" for name, words in _EXITS if found[name]] or ["no exit"]
     if found["p2m_split"]:
         parts.append("a split" if found["p2m_split"] == 1 else f"{found['p2m_split']} splits")
         pages = 1 if m.sys[0].npt else (0, 0, 1, 513)[path(m, gfn)[-1].level]
         if m.sys[0].free_pages < pages:
-            parts.append("and the pool has no page for it: the guest hangs")
+            parts.append(f"and the pool has no page for it: the guest {'hangs' if access == x86.WRITE else 'crashes'}")
     if found["pml_logged"]:
         parts.append("logged by PML")
     return ", ".join(parts)
@@ -245,8 +248,9 @@ def next_access_words(m: Machine, gfn: int, write: bool) -> str:
 
 
 _POISON, _RESOLVE = ("ENABLE", "CLEAN", "OFF"), ("EPT_MISCONFIG", "NPF_RECALC")
-_STORE, _SPLIT, _MARK = ("EPT_VIOLATION", "HVM_NPF"), ("P2M_SPLIT",), ("MARK_DIRTY",)
-TELLING = _POISON + _RESOLVE + _STORE + _SPLIT + _MARK
+_STORE, _SPLIT, _MARK = ("EPT_VIOLATION", "HVM_NPF"), ("P2M_SPLIT", "P2M_SHATTER"), ("MARK_DIRTY",)
+_LOG = ("PML_LOG",)
+TELLING = _POISON + _RESOLVE + _STORE + _SPLIT + _MARK + _LOG
 
 
 def writes(events: np.ndarray, level: int, gfn: int, leaf_level: int, npt: bool) -> list[np.void]:
@@ -254,25 +258,32 @@ def writes(events: np.ndarray, level: int, gfn: int, leaf_level: int, npt: bool)
 
     events: EVENT_DTYPE[n] in order; the result is a list of such rows. leaf_level: of the leaf of `gfn` now. Marks are
     followed down the path: root entries get them at ENABLE, CLEAN and OFF, and an exit for a pending change moves those on its
-    own way down, to whole tables. Nothing is marked where the record begins.
+    own way down, to whole tables. Nothing is marked where the record begins. A leaf whose frame is in a vCPU's log becomes
+    ram_rw when the log is flushed: its MARK_DIRTY tells that, but at OFF nothing is marked.
     """
     out: list[np.void] = []
-    marked = dict.fromkeys(LEVELS, False)
+    marked, logged = dict.fromkeys(LEVELS, False), False
     named = {int(ev.CODES[name]): name for name in TELLING}
     events = events[np.isin(events["kind"], list(named))]
     splits = [
         e
         for e in events
-        if named[int(e["kind"])] == "P2M_SPLIT"
-        and int(e["gfn"]) >> 9 * (int(e["level"]) - 1) == gfn >> 9 * (int(e["level"]) - 1)
+        if named[int(e["kind"])] in _SPLIT and int(e["gfn"]) >> 9 * (int(e["level"]) - 1) == gfn >> 9 * (int(e["level"]) - 1)
     ]
     leaf_level = max([leaf_level, *(int(e["level"]) for e in splits)])
     for e in events:
         name, other = named[int(e["kind"])], int(e["gfn"])
         wrote = set()
-        if name in _POISON:
+        if (name == "OFF" and e["level"]) or (name == "EPT_VIOLATION" and int(e["level"]) & int(x86.EPT_X)):
+            continue  # OFF with log-dirty off does nothing; a fetch that exits is told by the split
+        if name in _LOG:
+            logged |= other == gfn
+        elif name in _POISON:
             wrote = set() if marked[4] else {4}
             marked[4] = True
+            if name == "OFF" and logged and leaf_level == 1:
+                wrote.add(1)
+            logged &= name == "ENABLE"
         elif name in _RESOLVE:
             wrote = _resolved(marked, gfn, other, leaf_level, npt)
         elif name in _SPLIT:

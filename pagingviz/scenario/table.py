@@ -6,41 +6,21 @@ headings of pages and the manual have them from here: a new field is one more ro
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.cores import CORES, HAPS
 from pagingviz.manual.chapters import CHAPTERS
 from pagingviz.scenario.as_core import FOLLOWING, completed
+from pagingviz.scenario.declare import declared, rows_of
 from pagingviz.scenario.fields import MAX_FRAMES, MAX_TICK, MOST_FRAMES, POOL_HIGH, POOL_LOW, Field
 from pagingviz.scenario.roads import ROADS
+from pagingviz.scenario.shopt import SHOPT_HELP
 
 WORK, PAGING, MIGRATION = "Machine and work", "Paging and Xen", "Migration"  # sections of the sidebar
-SHOPT_HELP = {  # what each SHOPT bit does, in the order of xen.SHOPTS (Xen mm/shadow/private.h)
-    "writable_heuristic": "guess where known systems map their page tables before searching everywhere (h_1 to h_6)",
-    "early_unshadow": "two zero stores in a row mean that the table is being torn down",
-    "fast_fault_path": "magic entries for holes and devices: without effect here, since all memory is RAM",
-    "prefetch": "fill up to 31 neighbours with every entry",
-    "linux_l3_toplevel": "pin L3 tables as if they were roots, for early 64-bit Linux",
-    "skip_verify": "a store of one not-present entry over another needs no validation",
-    "virtual_tlb": "remember guest walks for the emulator",
-    "fast_emulation": "emulate the next store to the same page without a walk",
-    "out_of_sync": "let L1 tables be written freely until the next flush",
-}
 
 
 _OWN = completed(dict.fromkeys(("core", *FOLLOWING)))  # of a scenario that gives none of them
-
-
-def declared(kind: str, default: Any, help: str, label: str = "", section: str = "", **rule: Any) -> Any:
-    """One row of the table: an attribute of the classes below, with what fields.Field says about it.
-
-    Without a label its name is what stands beside it. A row that follows another is None until scenario.Scenario completes it.
-    """
-    words = {"kind": kind, "default": default, "help": help, "label": label, "section": section, **rule}
-    return dataclasses.field(default=None if "follows" in rule else default, metadata=words)
 
 
 @dataclass(frozen=True)
@@ -72,8 +52,7 @@ class Settings:
     exec_sp: int = declared(
         "choice",
         _OWN["exec_sp"],
-        "1: superpage leaves of EPT may be executed (ept=exec-sp); 0, as on cores with the page-size-change erratum: a fetch "
-        "splits the leaf into 4 KiB ones.",
+        "1: EPT's superpages are executable (ept=exec-sp); 0: a fetch splits them, as Xen has it on cores with the erratum.",
         "executable superpages (EPT)",
         WORK,
         choices=(0, 1),
@@ -392,14 +371,8 @@ class View:
     theme: str = declared("name", "", "colours; without it those of your browser", choices=("light", "dark"), what="The theme")
 
 
-def _rows(table: type) -> tuple[Field, ...]:
-    return tuple(
-        Field(**{"name": f.name, **f.metadata, "label": f.metadata["label"] or f.name}) for f in dataclasses.fields(table)
-    )
-
-
-FIELDS = _rows(Settings)
-VIEW_FIELDS = _rows(View)
+FIELDS = rows_of(Settings)
+VIEW_FIELDS = rows_of(View)
 FIELD: dict[str, Field] = {field.name: field for field in (*FIELDS, *VIEW_FIELDS)}
 
 

@@ -17,7 +17,14 @@ _X86 = (
     (x86.COW, "COW"),
     (x86.NX, "NX"),
 )
-_EPT = ((x86.EPT_SP, "sp"), (x86.EPT_A, "a"), (x86.EPT_D, "d"), (x86.EPT_RECALC, "recalc"), (x86.EPT_SVE, "sve"))
+_EPT = (
+    (x86.EPT_IPAT, "ipat"),
+    (x86.EPT_SP, "sp"),
+    (x86.EPT_A, "a"),
+    (x86.EPT_D, "d"),
+    (x86.EPT_RECALC, "recalc"),
+    (x86.EPT_SVE, "sve"),
+)
 _EMT = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB", 7: "poison"}
 
 

@@ -1,5 +1,7 @@
 """Single events of the record in words, and the path flags that Xen's trace events carry."""
 
+from typing import Any
+
 import numpy as np
 
 from pagingviz.arch import events as ev
@@ -41,6 +43,20 @@ TRACED = (
     "EMULATE_UNSHADOW_UNHANDLED",
 )
 _LOW = (1 << int(xen.FLAGS_SHIFT)) - 1
+
+
+def first(events: np.ndarray, *kinds: str) -> Any:
+    """The first event of any of the kinds, in the order asked for, or None. events: EVENT_DTYPE[n]."""
+    for kind in kinds:
+        found = events[events["kind"] == ev.CODES[kind]]
+        if found.size:
+            return found[0]
+    return None
+
+
+def count(events: np.ndarray, kind: str) -> int:
+    """How many of the events, EVENT_DTYPE[n], are of the kind."""
+    return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
 
 
 def frame_text(x: int) -> str:

@@ -16,6 +16,7 @@ EVENT_KINDS = (
     ("HVM_NPF", "NPF: store to a logged page"),
     ("NPF_RECALC", "NPF: pending change"),
     ("P2M_SPLIT", "superpage split"),
+    ("P2M_SHATTER", "superpage split by a fetch"),
     ("MARK_DIRTY", "dirty bit set"),
     ("CLEAN", "CLEAN"),
     ("CR3_LOAD", "CR3 load"),

@@ -41,13 +41,17 @@ def why_entry(sim: Simulation, level: int, gfn: int, steps: list[nested.Step]) -
 def _written_by(e: np.void, level: int, entry: np.uint64, pending: bool, npt: bool) -> str:
     """What the event `e` did to the entry of `level`, which it wrote last."""
     name, other = ev.NAMES[int(e["kind"])], int(e["gfn"]) if e["gfn"] != NONE else -1
+    if name == "OFF" and level == 1:
+        return "Its address was in the log: OFF flushed the log, made it ram_rw and set no bit (hap_disable_log_dirty)."
     if name in ("ENABLE", "CLEAN", "OFF"):
         return _root_marked(name, npt)
     if name in ("EPT_MISCONFIG", "NPF_RECALC"):
         return _resolved_at(other, level, entry, pending, npt)
-    if name == "P2M_SPLIT":
+    if name in ("P2M_SPLIT", "P2M_SHATTER"):
         made = "It is a piece of the leaf that was split here" if level < int(e["level"]) else "Its leaf was split"
         source = "p2m_next_level" if npt else "ept_split_super_page"
+        if name == "P2M_SHATTER":
+            return f"{made}: a fetch needs a leaf that is executable, and superpages are not ({source})."
         return f"{made}: a store to a logged frame needs a 4 KiB leaf ({source})."
     if name == "MARK_DIRTY":
         return "Its address was in the log: the flush set its bit and made it ram_rw (ept_vcpu_flush_pml_buffer)."
@@ -78,9 +82,11 @@ def _root_marked(name: str, npt: bool) -> str:
 
 _EPT_CAUSES = (  # counter, cause, what the hypervisor does
     ("ept_misconfig", "EPT misconfiguration (49)", "carries out what is pending on the way, of a 4 KiB table all 512 leaves"),
-    ("ept_violation", "EPT violation (48)", "marks the frame dirty, makes its leaf ram_rw"),
+    ("ept_violation", "EPT violation (48)", "store: marks the frame dirty, makes its leaf ram_rw; fetch: splits the superpage"),
     ("pml_full", "page-modification log full (62)", "marks the 512 frames of the log"),
     ("p2m_split", "superpages split", "within a violation: log-dirty works on 4 KiB"),
+    ("p2m_shatter", "of these by a fetch", "superpages are not executable (CVE-2018-12207)"),
+    ("invept", "INVEPT", "before the guest goes on: no TLB knows its translations any more"),
 )
 _NPT_CAUSES = (
     ("npf_recalc", "NPF, change pending", "carries out what is pending on the way, of the leaves only this one"),
@@ -111,8 +117,11 @@ def exits_and_pages(sim: Simulation) -> list[tuple[str, list[dict[str, str]], st
         }
         for level, (pages, n, waits) in found.items()
     ]
-    tree = int(s.p2m_pages) - sum(pages for pages, _, _ in found.values())
-    note = f"The log-dirty bitmap's tree takes {tree:,} more; {int(s.free_pages):,} pages of the pool are free."
+    logs = sim.scenario.vcpus if s.pml and s.ept_ad else 0
+    tree = int(s.p2m_pages) - sum(pages for pages, _, _ in found.values()) - logs
+    more = f", the vCPUs' logs take {logs}" if logs else ""
+    note = f"The log-dirty bitmap's tree takes {tree:,} more{more}; "
+    note += f"{int(s.free_pages):,} pages of the pool are free."
     return [("Exits by cause", exits, _entries_written(sim, found)), ("Pages of the HAP pool, by level", levels, note)]
 
 

@@ -8,8 +8,8 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.reading import shadows
 from pagingviz.scenario.roads import road_of
-from pagingviz.story import migration
-from pagingviz.story.events import TYPES, event_text, frame_text, path_flags
+from pagingviz.story import migration, nested_exits
+from pagingviz.story.events import TYPES, count, event_text, first, frame_text, path_flags
 from pagingviz.timeline.simulation import Simulation
 
 _ACCESS = ("fetch from", "read of", "store to")
@@ -21,19 +21,6 @@ Sentence = tuple[str, str]  # a sentence, and the function or chapter that its r
 
 def _gva(x: Any) -> str:
     return f"{int(x):#x}"
-
-
-def _first(events: np.ndarray, *kinds: str) -> Any:
-    """The first event of any of the kinds, in the order asked for, or None."""
-    for kind in kinds:
-        found = events[events["kind"] == ev.CODES[kind]]
-        if found.size:
-            return found[0]
-    return None
-
-
-def _count(events: np.ndarray, kind: str) -> int:
-    return int(np.count_nonzero(events["kind"] == ev.CODES[kind]))
 
 
 def process_name(sim: Simulation, slot: int) -> str:
@@ -62,9 +49,8 @@ def who_runs(sim: Simulation, vcpu: int) -> str:
 
 def sentence(sim: Simulation) -> tuple[str, str]:
     """(what happened in this tick, where the rule comes from): plain words from the event record."""
-    if sim.crashed == xen.HUNG and not _count(sim.events(), "NO_MEMORY"):
-        text = "The guest hangs: its store needs a leaf split, and the pool lacks the pages; it is repeated for ever."
-        return text, "p2m-ept.c: ept_split_super_page"
+    if sim.crashed in nested_exits.ENDS and not count(sim.events(), "NO_MEMORY"):
+        return nested_exits.ENDS[sim.crashed]
     if sim.crashed and sim.crashed != xen.HUNG:
         return ("The domain has crashed: no page could be had for a shadow.", "shadow/common.c: shadow_prealloc")
     if sim.opened:
@@ -75,7 +61,7 @@ def sentence(sim: Simulation) -> tuple[str, str]:
         return found
     if not events.size:
         return (sim.scenario.sentence, "") if sim.tick == 0 else ("The guest is idle.", "HLT")
-    for tell in (_tell_command, _tell_recycling, _tell_process, _tell_fault, _tell_exit):
+    for tell in (_tell_command, _tell_recycling, _tell_process, nested_exits.shatter, _tell_fault, _tell_exit):
         found = tell(sim, events)
         if found:
             return found
@@ -84,32 +70,27 @@ def sentence(sim: Simulation) -> tuple[str, str]:
 
 def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """Operations of the hypervisor outrank whatever the guest did in the same tick."""
-    e = _first(events, "NO_MEMORY")
+    e = first(events, "NO_MEMORY")
     if e is not None:
         what = {"peek": "PEEK", "clean": "CLEAN"}[xen.COMMANDS[int(e["detail"])]]
         text = f"{what} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so."
         return text, "paging.c: paging_log_dirty_op"
-    e = _first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
+    e = first(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
     if e is None:
         return None
     kind, n = ev.NAMES[int(e["kind"])], int(e["detail"])
     hap = sim.scenario.hap.upper() if road_of(sim.scenario).nested else ""
-    freed = _first(events, "BLOW")
+    freed = first(events, "BLOW")
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
-        logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
-        before = f"{logged} logged pages are marked first, " if logged else ""
-        how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
-        search = _first(events, "REVOKE")
-        if search is not None:
-            taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
-            how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
-            return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
-        return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
+        return _tell_clean(events, e, hap, freed)
     if kind == "ENABLE" and road_of(sim.scenario).paravirtual:
         pages = shadows.pool_size(sim.machine)
         text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
         return text, "shadow/common.c: shadow_one_bit_enable"
+    if kind in ("OFF", "PEEK") and e["level"]:
+        left = f"; dirty_count, {n}, is left over" if n else ""
+        return f"{kind} with log-dirty off: nothing changes{left}.", "paging.c: paging_domctl"
     if kind == "OFF" and road_of(sim.scenario).paravirtual:
         text = "Log-dirty off: shadow paging ends, its pool goes back, and CR3 points to the guest's own table again."
         return text, "shadow/common.c: shadow_one_bit_disable"
@@ -119,7 +100,8 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
             how = f"{n} root entry of {hap} is poisoned, whatever the size of RAM"
         if hap and n > 1:
             how = f"{n} root entries of {hap} are poisoned, one for each 512 GiB"
-        return f"Log-dirty on: {how}; nothing can be written unseen.", "paging.c: paging_log_dirty_enable"
+        log = nested_exits.log_at_enable(sim, bool(e["level"]))
+        return f"Log-dirty on: {how}{log}; nothing can be written unseen.", "paging.c: paging_log_dirty_enable"
     if kind == "OFF":
         return "Log-dirty off: the bitmap's tree goes back to the pool.", "paging.c: paging_log_dirty_disable"
     if kind == "PEEK":
@@ -143,12 +125,28 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     return f"{xen.COMMANDS[n]} is refused here and changes nothing.", "-EINVAL"
 
 
+def _tell_clean(events: np.ndarray, e: np.void, hap: str, freed: int) -> Sentence:
+    """The CLEAN `e`. hap: EPT, NPT or ""; freed: pages that the blow has freed."""
+    n = int(e["detail"])
+    logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
+    before = f"{logged} logged pages are marked first, " if logged else ""
+    how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
+    if e["level"]:
+        return nested_exits.clean_while_off(n, hap, how), "paging.c: paging_log_dirty_op"
+    search = first(events, "REVOKE")
+    if search is not None:
+        taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
+        how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
+        return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
+    return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
+
+
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = _first(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
+    e = first(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
     if e is None:
         return None
     unhook = e["kind"] == ev.CODES["PREALLOC_UNHOOK"]
-    freed = _count(events, "DEMOTE")
+    freed = count(events, "DEMOTE")
     what = (
         f"the loaded root gfn {frame_text(e['gfn'])} is unhooked"
         if unhook
@@ -158,22 +156,22 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = _first(events, "FORK")
+    e = first(events, "FORK")
     if e is not None:
-        stores = _count(events, "PTE_STORE")
+        stores = count(events, "PTE_STORE")
         return (
             f"fork: the child gets its own tables by {stores} table stores; writable pages become copy-on-write.",
             "guest kernel: copy_page_range",
         )
-    e = _first(events, "EXIT")
+    e = first(events, "EXIT")
     if e is not None:
-        early = _count(events, "EARLY_UNSHADOW")
+        early = count(events, "EARLY_UNSHADOW")
         tail = f"; {early} of its tables are unshadowed at their second zero store" if early else ""
         return (
             f"{process_name(sim, int(e['detail']))} exits: its entries are zeroed and its frames freed{tail}.",
             "guest kernel: zap_pte_range",
         )
-    e = _first(events, "COW_BREAK")
+    e = first(events, "COW_BREAK")
     if e is not None:
         copied = int(e["detail"]) != int(e["gfn"])
         how = f"gets its own copy, gfn {frame_text(e['detail'])}" if copied else "is the last user and may write again"
@@ -182,13 +180,13 @@ def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = _first(events, "GP")
+    e = first(events, "GP")
     if e is not None:
         if e["gva"]:
             return f"#GP(0): {_gva(e['gva'])} is no canonical address.", "SDM 3.3.7.1: canonical addressing"
         text = f"#GP(0): an entry of the PAE table at gfn {frame_text(e['gfn'])} has a reserved bit set; CR3 keeps its value."
         return text, "SDM 4.4.1: PDPTE registers"
-    e = _first(events, "GUEST_PF")
+    e = first(events, "GUEST_PF")
     if e is None:
         return None
     who = who_runs(sim, e["vcpu"])
@@ -201,10 +199,10 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
     )
     if made:
         text += f" and makes {made} page table{'s' if made > 1 else ''}"
-    emulated = _count(events, "EMULATE")
+    emulated = count(events, "EMULATE")
     if emulated:
         text += f"; {emulated} table store{'s are' if emulated > 1 else ' is'} emulated"
-    stale = _first(events, "UNSYNC")
+    stale = first(events, "UNSYNC")
     if stale is not None:
         text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
     shadowed = road_of(sim.scenario).always_shadows
@@ -213,26 +211,26 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """The exits that the hypervisor handles behind the guest's back."""
-    access = _first(events, "ACCESS")
+    access = first(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
     found = _tell_hypercall(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
     if found:
         return found
-    return _tell_fixup(events, what) or _tell_nested_exit(events, what) or _tell_protection(events)
+    return _tell_fixup(events, what) or nested_exits.turn(sim, events, what) or _tell_protection(events)
 
 
 def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
     """A shadow entry that is filled in. what: the access in words."""
-    e = _first(events, "FIXUP")
+    e = first(events, "FIXUP")
     if e is None:
         return None
-    made = _count(events, "PROMOTE")
-    dirty = _first(events, "MARK_DIRTY")
+    made = count(events, "PROMOTE")
+    dirty = first(events, "MARK_DIRTY")
     tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
     splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
     if splinters:
-        kind, first = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
-        tail += f", one of them {kind} for the superpage at gfn {first}"
+        kind, gfn = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
+        tail += f", one of them {kind} for the superpage at gfn {gfn}"
     if dirty is not None and dirty["gfn"] == e["gfn"]:
         tail += "; its dirty bit is set"
     right = "writable" if int(e["detail"]) & 2 else "read-only"
@@ -240,51 +238,13 @@ def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
     return text, _with_path("shadow/multi.c: sh_page_fault", e)
 
 
-def _tell_nested_exit(events: np.ndarray, what: str) -> Sentence | None:
-    """An exit because of EPT or NPT; of those of one tick the one that matters most. what: the access in words."""
-    e = _first(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
-    if e is None:
-        return None
-    kind, detail = ev.NAMES[int(e["kind"])], int(e["detail"])
-    n, again = _count(events, kind), _count(events, "NPF_RECALC")
-    if kind == "PML_FULL":
-        text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"
-        return f"{text}; the store itself has not happened yet, and is tried again.", "p2m-ept.c: ept_vcpu_flush_pml_buffer"
-    if kind == "EPT_VIOLATION":
-        more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
-        text = f"{what} hits a read-only EPT leaf: exit, bit {int(e['gfn'])} is set, the leaf is writable again"
-        return f"{text}{_split(events)}{more}.", "hvm.c: hvm_hap_nested_page_fault"
-    if kind == "EPT_MISCONFIG":
-        text = f"{what} meets a poisoned EPT entry: the mark is pushed down, {detail} entries recomputed."
-        return text, "p2m-ept.c: resolve_misconfig"
-    if kind == "HVM_NPF":
-        more = f"; {n} frames so far, as reading a guest table counts as a store to it" if n > 1 else ""
-        before = f", after {again} exit{'s' if again > 1 else ''} for pending changes" if again else ""
-        text = f"{what} hits a read-only NPT leaf: NPF, bit {int(e['gfn'])} is set, the leaf is writable again"
-        return f"{text}{_split(events)}{before}{more}.", "svm.c: svm_do_nested_pgfault"
-    entries = f"entr{'ies change' if detail > 1 else 'y changes'}"
-    text = f"{what} meets an NPT entry without its US bit: NPF, {detail} {entries}, of the leaves only this one."
-    return text, "p2m-pt.c: do_recalc"
-
-
 def _tell_protection(events: np.ndarray) -> Sentence | None:
     """A table whose writable mapping is taken away."""
-    e = _first(events, "WRMAP")
+    e = first(events, "WRMAP")
     if e is None:
         return None
     text = f"Table gfn {frame_text(e['gfn'])} loses its writable mapping, found by {_HOW[int(e['detail'])]}."
     return text, "common.c: sh_remove_write_access"
-
-
-def _split(events: np.ndarray) -> str:
-    """What became of the superpage leaf in the way of a store, "" when there was none."""
-    split = events[events["kind"] == ev.CODES["P2M_SPLIT"]]
-    if not split.size:
-        return ""
-    if split["level"].max() < 3:
-        return "; the 2 MiB leaf is split"
-    how = "into 4 KiB leaves, all of it" if split["level"].min() == 3 else "on the way to this frame"
-    return f"; the 1 GiB leaf is split {how}: {int(split['detail'].sum())} pages of the pool"
 
 
 _PIN = (
@@ -295,7 +255,7 @@ _PIN = (
 
 def _tell_hypercall(events: np.ndarray) -> Sentence | None:
     """What a PV guest asks for, and a store to its table that is carried out for it."""
-    e = _first(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
+    e = first(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
     if e is None:
         return None
     kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
@@ -307,7 +267,7 @@ def _tell_hypercall(events: np.ndarray) -> Sentence | None:
         return text, "x86/mm.c: get_page_type"
     if kind == "PIN":
         return f"Hypercall: {_PIN[int(e['detail'])].format(gfn)}.", "x86/mm.c: do_mmuext_op"
-    follow = "; its shadow follows" if _first(events, "VALIDATE") is not None else ""
+    follow = "; its shadow follows" if first(events, "VALIDATE") is not None else ""
     if kind == "PTWR":
         text = f"Store to L1 table gfn {gfn}, which is mapped read-only: validated and carried out by the hypervisor{follow}."
         return text, "pv/ro-page-fault.c: ptwr_emulated_update"
@@ -328,7 +288,7 @@ _UNSHADOWED = {
 
 def _tell_unshadow(events: np.ndarray) -> Sentence | None:
     """A store to a shadowed table that is not emulated: the shadows of the table go instead."""
-    e = _first(events, *_UNSHADOWED)
+    e = first(events, *_UNSHADOWED)
     if e is None:
         return None
     text = _UNSHADOWED[ev.NAMES[int(e["kind"])]].format(frame_text(e["gfn"]))
@@ -337,10 +297,10 @@ def _tell_unshadow(events: np.ndarray) -> Sentence | None:
 
 def _tell_unsync(events: np.ndarray) -> Sentence | None:
     """An L1 table goes out of sync."""
-    e, fix = _first(events, "UNSYNC"), _first(events, "FIXUP")
+    e, fix = first(events, "UNSYNC"), first(events, "FIXUP")
     if e is None:
         return None
-    back = _count(events, "RESYNC_FULL")
+    back = count(events, "RESYNC_FULL")
     tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
     text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
     return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync", fix if fix is not None else e)
@@ -348,17 +308,17 @@ def _tell_unsync(events: np.ndarray) -> Sentence | None:
 
 def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """A store that the hypervisor carries out itself: slow, fast, or because CR0.WP is 0."""
-    e = _first(events, "EMULATE")
+    e = first(events, "EMULATE")
     if e is None:
         return None
     s = sim.machine.sys[0]
-    early = _first(events, "EARLY_UNSHADOW")
+    early = first(events, "EARLY_UNSHADOW")
     tail = f"; the second zero in a row: gfn {frame_text(early['gfn'])} is unshadowed early" if early is not None else ""
     gfn = int(e["gfn"])
-    if not s.cr & x86.CR_WP and _first(events, "VALIDATE", "EARLY_UNSHADOW") is None:
+    if not s.cr & x86.CR_WP and first(events, "VALIDATE", "EARLY_UNSHADOW") is None:
         text = f"CR0.WP is 0: the kernel's store to the read-only page gfn {gfn:#x} is emulated, the mapping stays read-only."
         return text, _with_path("shadow/multi.c: sh_page_fault, shadow_fault_emulate_wp", e)
-    if _first(events, "SHADOW_FAULT") is not None and _first(events, "GUEST_WALK") is None:
+    if first(events, "SHADOW_FAULT") is not None and first(events, "GUEST_WALK") is None:
         text = f"Another store to table gfn {gfn:#x}, in the page of the last: emulated at once, without a guest walk{tail}."
         return text, _with_path("shadow/multi.c: sh_page_fault, SHOPT_FAST_EMULATION", e)
     text = f"The guest's store to its page table gfn {gfn:#x} is trapped and emulated{tail}."
@@ -366,10 +326,10 @@ def _tell_emulation(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
-    cr3 = _first(events, "CR3_LOAD")
-    access = _first(events, "ACCESS")
+    cr3 = first(events, "CR3_LOAD")
+    access = first(events, "ACCESS")
     who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
-    back = _count(events, "RESYNC_FULL") + _count(events, "RESYNC_ONLY")
+    back = count(events, "RESYNC_FULL") + count(events, "RESYNC_ONLY")
     if back and cr3 is not None:
         what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
         return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all"
@@ -379,7 +339,7 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
         return f"The guest switches to {who}: CR3 = gfn {frame_text(cr3['gfn'])}, {how}.", source
     if access is None:
         return "The guest does nothing visible.", ""
-    how = "the hardware walks the tables" if _first(events, "TLB_MISS") is not None else "the TLB knows it"
+    how = "the hardware walks the tables" if first(events, "TLB_MISS") is not None else "the TLB knows it"
     return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
 
 

@@ -89,7 +89,8 @@ class Simulation:
 
     @property
     def crashed(self) -> int:
-        """0, 1 the domain crashed (no page for a shadow), 2 a bug of the guest kernel, 3 it hangs (a leaf cannot be split)."""
+        """0, 1 the domain crashed (no page for a shadow), 2 a bug of the guest kernel, 3 it hangs (a leaf cannot be split),
+        4 it crashed (a leaf cannot be split for a fetch)."""
         return int(self.machine.sys[0].crashed)
 
     def counters(self) -> dict[str, int]:

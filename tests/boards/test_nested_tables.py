@@ -26,7 +26,7 @@ from pagingviz.boards.palette import (
 )
 from pagingviz.boards.registry import make_plan
 from pagingviz.core.build.jit import from_python
-from pagingviz.core.nested.p2m import handle_exit
+from pagingviz.core.nested.exits import handle_exit
 from pagingviz.core.nested.walk import second
 from pagingviz.reading import nested
 from pagingviz.reading.root_writes import root_writes
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.slow
 
 HAPS = pytest.mark.parametrize("hap, pml", [("ept", 0), ("ept", 1), ("npt", 0)])
 BIG = pytest.mark.parametrize("superpages", [0, 1])
-COUNTERS = "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full", "p2m_split", "pml_logged"
+COUNTERS = "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full", "p2m_split", "p2m_shatter", "pml_logged"
 DO = "enable@60,clean@150,off@260,enable@280,clean@400"
 P, RW, US, PSE = 1, 2, 4, 0x80
 
@@ -158,13 +158,13 @@ def test_what_lies_below_an_entry_is_counted(warm, hap, pml, superpages):
 # ---- what an access costs
 
 
-def perform(sim, gfn, write):
+def perform(sim, gfn, kind):
     """Do the access as the hardware does, exits handled, and take it back. Counters that it moved."""
     m = sim.machine
     before, state = m.counters(), m.snapshot()
     walk, handle = from_python(second), from_python(handle_exit)
     s, c = m.sys[0], m.cpu[0]
-    gpa, kind = U(gfn << 12), x86.WRITE if write else x86.READ
+    gpa = U(gfn << 12)
     while walk(s, c, m.mem, gpa, kind, ONE) != ZERO:
         assert m.tick >= 0 and not s.crashed
         handle(s, c, m.mem, ZERO)
@@ -181,12 +181,13 @@ def test_the_exits_foretold_are_those_that_come(warm, hap, pml, superpages, fram
     for tick in sorted(dice.sample(range(520), 9)) + [60, 150, 260, 280]:
         sim.seek(tick)
         for gfn in dice.sample(range(frames), 20):
-            for write in (False, True):
-                told = dict(nested.next_access(sim.machine, gfn, write))
-                assert told == perform(sim, gfn, write), (tick, hex(gfn), write)
+            for kind in (x86.FETCH, x86.READ, x86.WRITE):
+                told = dict(nested.next_access(sim.machine, gfn, kind))
+                assert told == perform(sim, gfn, kind), (tick, hex(gfn), kind)
                 seen |= told.keys()
     assert seen >= ({"npf_recalc", "npf_write"} if hap == "npt" else {"ept_misconfig"})
     assert "p2m_split" in seen or not (superpages and frames >= 512)
+    assert ("p2m_shatter" in seen) == bool(hap == "ept" and superpages and frames >= 512)
     assert ("pml_logged" in seen) == bool(pml)
 
 
@@ -204,27 +205,27 @@ def test_a_full_log_is_foretold(warm, superpages):
     assert len(m.pml()[0]) == 512
     full = 0
     for gfn in range(0, 2048, 5):
-        for write in (False, True):
-            told = dict(nested.next_access(m, gfn, write))
-            assert told == perform(sim, gfn, write), (hex(gfn), write)
+        for kind in (x86.FETCH, x86.READ, x86.WRITE):
+            told = dict(nested.next_access(m, gfn, kind))
+            assert told == perform(sim, gfn, kind), (hex(gfn), kind)
             full += "pml_full" in told
-            assert ("1 full log" in nested.next_access_words(m, gfn, write)) == ("pml_full" in told)
+            assert ("1 full log" in nested.next_access_words(m, gfn, kind)) == ("pml_full" in told)
     assert full
 
 
 def test_the_words_of_an_access():
     sim = machine("ept", 0, 1)
     sim.seek(60)
-    assert nested.next_access_words(sim.machine, 700, False) == "1 EPT misconfiguration"
-    assert nested.next_access_words(sim.machine, 700, True) == "1 EPT misconfiguration, 1 EPT violation, a split"
+    assert nested.next_access_words(sim.machine, 700, x86.READ) == "1 EPT misconfiguration"
+    assert nested.next_access_words(sim.machine, 700, x86.WRITE) == "1 EPT misconfiguration, 1 EPT violation, a split"
     state = sim.machine.snapshot()
     sim.machine.sys[0].free_pages = 0
-    assert "the guest hangs" in nested.next_access_words(sim.machine, 700, True)
+    assert "the guest hangs" in nested.next_access_words(sim.machine, 700, x86.WRITE)
     sim.machine.restore(state)
     rows = dict(leaf_rows(sim.machine, 700))
     assert rows["p2m type"] == "ram_logdirty (p2m_recalc_type), stored ram_rw" and rows["recalculation"] == "pending at L4"
     sim.seek(59)
-    assert nested.next_access_words(sim.machine, 700, True) == "no exit"
+    assert nested.next_access_words(sim.machine, 700, x86.WRITE) == "no exit"
 
 
 # ---- why
@@ -304,7 +305,7 @@ def test_entries_written_do_not_grow_with_memory(warm, frames):
 
 @pytest.mark.parametrize("frames, hap", [(256, "ept"), (16384, "npt"), (1 << 24, "ept"), (1 << 28, "npt")])
 def test_a_plan_of_any_size_fits_and_names_its_cells(frames, hap):
-    scenario = SimpleNamespace(road="hap", frames=frames, hap=hap, superpages=1, pml=0)
+    scenario = SimpleNamespace(road="hap", frames=frames, hap=hap, superpages=1, pml=0, exec_sp=1)
     plan = make_plan("nested-tables", scenario, None)
     assert plan.key.size == plan.width * plan.height <= LARGEST and plan is make_plan("nested-tables", scenario, None)
     for (level, at, n, per), (row, label) in zip(plan.levels, plan.labels, strict=True):

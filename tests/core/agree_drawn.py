@@ -96,7 +96,8 @@ def agree(road, examples, hap="ept", **fields):
     for number in range(examples):
         shape, run = drawn(random.Random(number))
         core = list(CORES)[number % len(CORES)]
-        machine, model = build(road=road, hap=hap, zone=ZONE, core=core, **shape, **fields)
+        options = {"exec_sp": number // 2 % 2, "ept_ad": number // 4 % 2 or fields.get("pml", 0)}
+        machine, model = build(road=road, hap=hap, zone=ZONE, core=core, **options, **shape, **fields)
         for step in play(machine, model, run):
             if model.crashed:  # the two leave off in the midst of different steps
                 assert machine.sys[0].crashed == model.crashed

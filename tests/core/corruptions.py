@@ -20,7 +20,7 @@ class Broken:
 
     def __init__(self, road):
         work = "idle" if road == "pv" else "fork:8,hotcold:40"
-        two = {"trace": "", "work": work, "order": "", "quantum": 50, "oos": 0}
+        two = {"trace": "", "work": work, "order": "", "quantum": 50, "oos": 0, "pml": 0}
         self.sim = Simulation(load("blackboard").replace(**two, frames=256, pool=40, road=road, do="enable@150,clean@245"))
         self.sim.run(300)
         self.m = self.sim.machine

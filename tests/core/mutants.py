@@ -9,9 +9,9 @@ import sys
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import ONE, U
-from pagingviz.core import control, guest, logdirty
+from pagingviz.core import access, control, guest, logdirty
 from pagingviz.core.build.jit import PLAIN
-from pagingviz.core.nested import npt, p2m, walk
+from pagingviz.core.nested import exits, npt, p2m, pml, walk
 from pagingviz.core.pv import roots, updates
 from pagingviz.core.shadow import (
     emulate,
@@ -29,7 +29,15 @@ from pagingviz.core.shadow import (
 from pagingviz.core.walk import page_walk
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
-from tests.core import test_gib, test_pml, test_properties, test_properties_pool
+from tests.core import (
+    test_ept_leaves,
+    test_executable_superpages,
+    test_gib,
+    test_log_dirty_off,
+    test_pml,
+    test_properties,
+    test_properties_pool,
+)
 from tests.core import test_properties_in_time as in_time
 from tests.core.mutations import (
     FOUR,
@@ -43,16 +51,21 @@ from tests.core.mutations import (
     broken,
     counted_twice,
     destroyed_though_loaded,
+    executable_anyway,
     first_shadow_only,
     given,
     head_only,
     less_than_everything,
     loaded_roots_first,
+    logging_hardware_first,
+    one_page_for_all,
     only_the_way,
+    only_while_logging,
     other_switches,
     reference_for_each_pin,
     refuse,
     result,
+    retyped_anyway,
     same,
     second_reference,
     shadow_the_child,
@@ -60,6 +73,8 @@ from tests.core.mutations import (
     uncounted,
     unless_pinned,
     upgrade,
+    with_register,
+    with_what_there_is,
     without,
 )
 
@@ -110,16 +125,51 @@ OF_PML = {  # the test that must fail and its arguments, then what is broken
     "log not flushed before CLEAN": (
         test_pml.test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log,
         {"superpages": 0},
-        control,
-        "pml_flush_all",
+        pml,
+        "flush_all_logs",
         skip,
     ),
     "log emptied and not marked": (
         test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks,
         {},
-        p2m,
-        "pml_flush",
+        pml,
+        "flush",
         without(logdirty, "mark"),
+    ),
+    "marked at OFF": (
+        test_pml.test_second_reading_6_off_loses_what_is_logged,
+        {},
+        control,
+        "_off",
+        logging_hardware_first,
+    ),
+    "one page for all logs": (
+        test_pml.test_second_reading_6_the_log_takes_a_page_of_the_pool_for_each_vcpu,
+        {"vcpus": 2},
+        pml,
+        "enable",
+        one_page_for_all,
+    ),
+    "pages of the log kept": (
+        test_pml.test_second_reading_6_the_log_takes_a_page_of_the_pool_for_each_vcpu,
+        {"vcpus": 2},
+        pml,
+        "_free",
+        skip,
+    ),
+    "a log without a page": (
+        test_pml.test_second_reading_6_without_a_page_for_every_vcpu_there_is_write_protection,
+        {"left": 1},
+        pml,
+        "enable",
+        with_what_there_is,
+    ),
+    "rights computed anew though the type stays": (
+        test_pml.test_second_reading_6_leaves_made_read_only_stay_so_when_the_log_comes_back,
+        {},
+        p2m,
+        "recalculated",
+        retyped_anyway,
     ),
     "walks that only read": (
         test_pml.test_h22_a_guest_that_only_reads_dirties_the_tables_it_walks,
@@ -127,6 +177,74 @@ OF_PML = {  # the test that must fail and its arguments, then what is broken
         walk,
         "_reach_tables",
         as_if_not_logging_hardware,
+    ),
+}
+
+_FETCH = test_executable_superpages.test_second_reading_1_a_fetch_while_log_dirty_is_on
+OF_EPT = {  # the same, for superpages that are not executable, for entries, INVEPT, and commands with log-dirty off
+    "superpages executable": (_FETCH, {"pml": 0}, p2m, "leaf_entry", with_register("exec_sp", ONE)),
+    "only the leaf of the fetch": (
+        test_executable_superpages.test_second_reading_1_a_gib_goes_wholly_to_4_kib_leaves,
+        {},
+        p2m,
+        "split",
+        only_the_way,
+    ),
+    "a fetch marks the page": (
+        _FETCH,
+        {"pml": 0},
+        exits,
+        "_shatter",
+        beforehand(lambda s, c, a, gfn: logdirty.mark(s, c, a, gfn, xen.MK_STORE)),
+    ),
+    "the TLB lets a fetch through": (
+        test_executable_superpages.test_second_reading_1_what_the_tlb_knows_of_a_superpage_is_not_executable,
+        {},
+        access,
+        "attempt",
+        executable_anyway,
+    ),
+    "a fetch without pages hangs": (
+        test_executable_superpages.test_second_reading_1_without_pages_for_the_split_xen_crashes_the_domain,
+        {},
+        exits,
+        "_shatter",
+        afterwards(lambda s, *_: s.__setitem__("crashed", xen.HUNG)),
+    ),
+    "guest memory types": (
+        test_ept_leaves.test_second_reading_8_ipat_is_set_in_every_leaf_of_ram_and_in_no_other_entry,
+        {"pml": 0},
+        p2m,
+        "leaf_entry",
+        result(lambda e: e & ~x86.EPT_IPAT),
+    ),
+    "A and D preset": (
+        test_ept_leaves.test_second_reading_8_a_and_d_are_never_set_without_them,
+        {},
+        p2m,
+        "leaf_entry",
+        with_register("ad_bits", x86.EPT_A | x86.EPT_D),
+    ),
+    "an INVEPT after a misconfiguration": (
+        test_ept_leaves.test_an_invept_follows_what_takes_rights_away_or_splits_and_no_misconfiguration,
+        {"pml": 0},
+        p2m,
+        "resolve_misconfig",
+        afterwards(lambda s, a, gfn: p2m.invept(s, a)),
+    ),
+    "a CLEAN while off is refused": (
+        test_log_dirty_off.test_second_reading_5_a_clean_while_off_still_blows_all_shadows,
+        {},
+        control,
+        "clean",
+        only_while_logging,
+    ),
+    "an OFF while off changes the types": (
+        test_log_dirty_off.test_second_reading_5_on_hap_all_types_become_log_dirty_and_off_does_not_undo_it,
+        {"hap": "ept"},
+        control,
+        "_off",
+        beforehand(lambda s, cpus, a: s.__setitem__("log_dirty", ONE)),
     ),
 }
 
@@ -164,13 +282,13 @@ SMALL = load("blackboard").replace(
 LOOKS = (19, 27, 45, 70, 80, 100, 110, 140)  # audits as plain Python are slow
 ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "none, shadow": ("shadow", control, "clean", same),
-    "none, hap": ("hap", control, "clean", same),
+    "none, hap": ("hap ept", control, "clean", same),
     "no flush after CLEAN, shadow": ("shadow", recycle, "blow", without(recycle, "flush_all")),
-    "no flush after CLEAN, hap": ("hap", control, "poison_root", without(p2m, "flush_all")),
+    "no flush after CLEAN, hap": ("hap ept", control, "change_type_global", without(p2m, "flush_all")),
     "no blow": ("shadow", recycle, "blow", skip),
-    "no poison": ("hap", p2m, "_poison", skip),
+    "no poison": ("hap ept", p2m, "_poison", skip),
     "no mark, shadow": ("shadow", logdirty, "mark", skip),
-    "no mark, hap": ("hap", logdirty, "mark", skip),
+    "no mark, hap": ("hap ept", logdirty, "mark", skip),
     "A and D bits not marked": ("shadow", vtlb, "walk_and_mark", without(logdirty, "mark")),
     "prefetch writable": ("shadow", faults, "_prefetch", as_if_not_logging),
     "write access left": ("shadow", faults, "remove_write_access", refuse),
@@ -182,12 +300,12 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "no flush after the search": ("shadow revoke", writeable, "revoke_all", without(writeable, "flush_all")),
     "no search, pv": ("pv revoke", writeable, "_brute_force", skip),
     "none, npt": ("hap npt", control, "clean", same),
-    "no flush after CLEAN, npt": ("hap npt", control, "poison_root", without(p2m, "flush_all")),
+    "no flush after CLEAN, npt": ("hap npt", control, "change_type_global", without(p2m, "flush_all")),
     "no poison, npt": ("hap npt", npt, "postpone", skip),
     "no mark, npt": ("hap npt", logdirty, "mark", skip),
-    "retyped without a mark, npt": ("hap npt", p2m, "_handle_npf", without(logdirty, "mark")),
+    "retyped without a mark, npt": ("hap npt", exits, "_handle_npf", without(logdirty, "mark")),
     "none, pml": ("hap pml", control, "clean", same),
-    "no flush after CLEAN, pml": ("hap pml", control, "poison_root", without(p2m, "flush_all")),
+    "no flush after CLEAN, pml": ("hap pml", control, "change_type_global", without(p2m, "flush_all")),
     "D set and not logged": ("hap pml", walk, "_log", lambda _: lambda *_: True),
     "none, pv": ("pv", control, "clean", same),
     "no flush after CLEAN, pv": ("pv", recycle, "blow", without(recycle, "flush_all")),
@@ -221,7 +339,7 @@ def noticed(test, module, name, mutate, arguments):
 def verdict(road):
     """[first broken rule or "", most frames stored to since a CLEAN whose bit was clear]. `road`: with npt, pml or revoke."""
     name, *more = road.split()
-    fields = {"npt": {"hap": "npt"}, "pml": {"pml": 1}, "revoke": {"clean": "revoke"}}
+    fields = {"npt": {"hap": "npt"}, "pml": {"pml": 1}, "revoke": {"clean": "revoke"}, "ept": {"pml": 0}}
     simulation = Simulation(SMALL.replace(road=name, **{k: v for word in more for k, v in fields[word].items()}))
     rule, lost = "", 0
     for tick in range(1, LOOKS[-1] + 1):
@@ -237,11 +355,11 @@ def verdict(road):
 
 def main(*numbers):
     assert PLAIN
-    found, wanted = {"properties": {}, "pml": {}, "gib": {}, "roads": {}}, [int(n) for n in numbers]
+    found, wanted = {"properties": {}, "pml": {}, "ept": {}, "gib": {}, "roads": {}}, [int(n) for n in numbers]
     for number, (module, name, mutate, arguments) in OF_PROPERTY.items():
         if not wanted or number in wanted:
             found["properties"][number] = noticed(property_test(number), module, name, mutate, arguments)
-    for table, mutants in (("pml", OF_PML), ("gib", OF_GIB)):
+    for table, mutants in (("pml", OF_PML), ("ept", OF_EPT), ("gib", OF_GIB)):
         for name, (test, arguments, module, kernel, mutate) in mutants.items():
             if not wanted:
                 found[table][name] = noticed(test, module, kernel, mutate, arguments)

@@ -5,11 +5,12 @@ import sys
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core.nested import p2m, split
+from pagingviz.core.nested import p2m, pml, split
 from pagingviz.core.shadow import (
     entries,
     links,
     pool,
+    recycle,
     shadows,
     writeable,
 )
@@ -111,6 +112,59 @@ def as_if_not_logging(kernel):
     return mutant
 
 
+def with_register(name, value):
+    """The kernel as it is while the register has another value."""
+
+    def mutate(kernel):
+        def mutant(s, *arguments):
+            was, s[name] = s[name], value
+            answer = kernel(s, *arguments)
+            s[name] = was
+            return answer
+
+        return mutant
+
+    return mutate
+
+
+def logging_hardware_first(kernel):
+    """A command that switches log-dirty off when the processor's logs are marked already."""
+
+    def mutant(s, cpus, a):
+        pml.flush_all_logs(s, cpus, a)
+        return kernel(s, cpus, a)
+
+    return mutant
+
+
+def one_page_for_all(kernel):
+    """vmx_domain_enable_pml with a page that the logs of all vCPUs share."""
+
+    def mutant(s, cpus, a):
+        on = kernel(s, cpus, a)
+        for vcpu in range(1, s.vcpus if on else 1):
+            recycle.free_p2m(s, a, s.pml_page[vcpu])
+            s.pml_page[vcpu] = s.pml_page[0]
+        return on
+
+    return mutant
+
+
+def with_what_there_is(_kernel):
+    """vmx_domain_enable_pml for which it is enough that one vCPU has a page."""
+
+    def mutant(s, cpus, a):
+        s.pml_page[:] = recycle.alloc_p2m(s, cpus[0], a, NONE)
+        for vcpu in range(1, s.vcpus):
+            page = recycle.alloc_p2m(s, cpus[vcpu], a, NONE)
+            if page != NONE:
+                s.pml_page[vcpu] = page
+        s.ept_ad = ONE
+        return True
+
+    return mutant
+
+
 def as_if_not_logging_hardware(kernel):
     """The kernel as it is while EPTP.AD is off."""
 
@@ -119,6 +173,32 @@ def as_if_not_logging_hardware(kernel):
         answer = kernel(s, *arguments)
         s.ept_ad = on
         return answer
+
+    return mutant
+
+
+def only_while_logging(kernel):
+    """The kernel while log-dirty is on, else nothing."""
+    return lambda s, *arguments: kernel(s, *arguments) if s.log_dirty else None
+
+
+def executable_anyway(kernel):
+    """A walk that does not tell whether the nested leaf may be executed."""
+
+    def mutant(s, c, *arguments):
+        answer = kernel(s, c, *arguments)
+        c.n_exec = ONE
+        return answer
+
+    return mutant
+
+
+def retyped_anyway(_kernel):
+    """resolve_misconfig that computes the rights of every leaf anew, also of one that keeps its type."""
+
+    def mutant(s, entry):
+        kind = xen.P2M_RAM_LOGDIRTY if s.global_logdirty else xen.P2M_RAM_RW
+        return p2m.leaf_entry(s, page_walk.frame(entry), kind, entry & x86.EPT_SP)
 
     return mutant
 
@@ -138,12 +218,12 @@ def as_if_allowed(kernel):
 def only_the_way(_kernel):
     """ept_split_super_page that leaves the children beside the way as they are."""
 
-    def mutant(s, c, a, at, gfn):
+    def mutant(s, c, a, at, gfn, event):
         e, level = a[at], split.level_of(s, a, at)
         child = e if level > TWO else p2m.leaf_entry(s, page_walk.frame(e), xen.P2M_RAM_LOGDIRTY, ZERO)
-        a[at] = p2m.table_entry(split.table_of(s, c, a, child, level - ONE, split.first_frame(gfn, level)))
-        split.record_split(s, a, gfn, page_walk.frame(a[at]), level, ONE)
-        return level == TWO or mutant(s, c, a, p2m.find_leaf(s, a, gfn), gfn)
+        a[at] = p2m.table_entry(s, split.table_of(s, c, a, child, level - ONE, split.first_frame(gfn, level)))
+        split.record_split(s, a, event, gfn, page_walk.frame(a[at]), level, ONE)
+        return level == TWO or mutant(s, c, a, p2m.find_leaf(s, a, gfn), gfn, event)
 
     return mutant
 

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86
 from pagingviz.core.audit import audit
 from pagingviz.core.audit.rules import rule_of
 from pagingviz.core.build.jit import PLAIN
+from pagingviz.machine.event_record import events_between
 from tests.core.agree import build, command, differences, tick
-from tests.model import FORK, READ, WRITE, Op
+from tests.model import FETCH, FORK, IDLE, READ, WRITE, Op
 from tests.model.invariants import broken_rule
 
 BASE = 0x10000
@@ -28,9 +31,28 @@ class Pair:
         assert not self.audited or rule_of(audit(self.m.sys, self.m.cpu, self.m.mem)).sentence == ""
         return {name: n - before[name] for name, n in self.m.counters().items() if n != before[name]}
 
-    def touch(self, vpn, kind=READ, proc=0):
-        """Counters that one user access moves."""
-        return self._moved(tick, Op(proc, vpn, kind))
+    def touch(self, vpn, kind=READ, proc=0, execute=0):
+        """Counters that one user access moves. execute: whether the page may be executed, as it always must be asked for."""
+        return self._moved(tick, Op(proc, vpn, kind, vma_x=execute or int(kind == FETCH)))
+
+    def nested_leaf(self, gfn):
+        """(level, entry) of the leaf of EPT or NPT that maps a frame."""
+        page = int(self.s.hap_root)
+        for level in (4, 3, 2, 1):
+            entry = int(self.view("pool")[page * 512 + (gfn >> 9 * (level - 1) & 511)])
+            if level == 1 or entry & int(x86.EPT_SP):
+                return level, entry
+            page = entry >> 12 & 0xFF_FFFF_FFFF
+
+    def events(self, act, *arguments, **more):
+        """[(kind, gfn, level, detail)] of the events of an act, without those of the guest's own tables."""
+        first = int(self.s.ev_n)
+        act(*arguments, **more)
+        rows = events_between(self.m, first, int(self.s.ev_n))
+        return [(ev.NAMES[int(e["kind"])], int(e["gfn"]), int(e["level"]), int(e["detail"])) for e in rows]
+
+    def idle(self):
+        return self._moved(tick, Op(kind=IDLE))
 
     def fork(self, proc=0):
         return self._moved(tick, Op(proc, kind=FORK))

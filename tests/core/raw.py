@@ -100,7 +100,15 @@ class Raw:
             program=[(operation.RAW_NOP, 0, 0, 0, 0, NOBODY)] * ROWS,
             **more,
         )
-        quiet = {"trace": "", "work": "idle", "order": "", "do": "", "clean_every": 0, "direct_map": f"{DIRECT[4]:#x}"}
+        quiet = {
+            "trace": "",
+            "work": "idle",
+            "order": "",
+            "do": "",
+            "clean_every": 0,
+            "direct_map": f"{DIRECT[4]:#x}",
+            "pml": 0,
+        }
         scenario = load("blackboard").replace(**quiet | {"road": road, "frames": frames, "pool": pool} | fields)
         self.sim = Simulation(scenario, work=work)
         self.m, self.s, self.view = self.sim.machine, self.sim.machine.sys[0], self.sim.machine.view

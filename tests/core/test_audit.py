@@ -42,7 +42,28 @@ def test_the_audit_changes_nothing():
 # ---- kernels with one rule left out
 
 TRAPPED, WRITABLE, BIT = text(rules.TLB_STORE), text(rules.CLEAN_WRITABLE), text(rules.LOST_WRITE)
-LOGS = ("log not flushed before CLEAN", "log emptied and not marked", "walks that only read")
+LOGS = (
+    "log not flushed before CLEAN",
+    "log emptied and not marked",
+    "marked at OFF",
+    "one page for all logs",
+    "pages of the log kept",
+    "a log without a page",
+    "rights computed anew though the type stays",
+    "walks that only read",
+)
+ENTRIES = (
+    "superpages executable",
+    "only the leaf of the fetch",
+    "a fetch marks the page",
+    "the TLB lets a fetch through",
+    "a fetch without pages hangs",
+    "guest memory types",
+    "A and D preset",
+    "an INVEPT after a misconfiguration",
+    "a CLEAN while off is refused",
+    "an OFF while off changes the types",
+)
 SPLITS = ("EPT splits only the way", "NPT's children a frame apart", "a page of the pool is enough")
 BUG = "the guest's kernel met a fault it cannot explain"
 CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are lost)
@@ -104,6 +125,12 @@ def test_a_broken_log_is_noticed(found, mutant):
 
 
 @pytest.mark.plain
+@pytest.mark.parametrize("mutant", ENTRIES)
+def test_a_broken_rule_of_ept_is_noticed(found, mutant):
+    assert found["ept"][mutant] != ""
+
+
+@pytest.mark.plain
 @pytest.mark.parametrize("mutant", SPLITS)
 def test_a_broken_split_is_noticed(found, mutant):
     assert found["gib"][mutant] != ""
@@ -121,3 +148,4 @@ def test_a_rule_left_out_is_noticed(found, mutant):
 @pytest.mark.plain
 def test_every_mutant_is_judged(found):
     assert set(found["roads"]) == set(CAUGHT) and set(found["pml"]) == set(LOGS) and set(found["gib"]) == set(SPLITS)
+    assert set(found["ept"]) == set(ENTRIES)

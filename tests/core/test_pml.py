@@ -8,9 +8,11 @@ from pagingviz.boards.palette import FILL_MASK, PENDING
 from pagingviz.scenario.scenario import ScenarioError, load
 from pagingviz.timeline.simulation import Simulation
 from tests.boards.on_screen import Shown
+from tests.core.agree import command, differences, tick
 from tests.core.nested_pair import BASE as VPN
 from tests.core.nested_pair import Pair, after
 from tests.core.raw import BASE, FRAME, PAGE, Raw
+from tests.model import WRITE, Op
 
 LAST = int(x86.PML_ENTRIES) - 1
 
@@ -100,10 +102,114 @@ def test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log(superpages):
         moved = p.do(name)
         assert p.m.pml() == [[], []] and (p.s.pml_index[:2] == LAST).all()
         assert waiting <= p.dirty() if name == "peek" else not p.dirty()
-        assert moved.get("pages_marked", 0) <= len(waiting)
+        assert moved.get("pages_marked", 0) <= len(waiting) * (name != "off")
     assert p.s.ept_ad == 0, "A and D are the hardware's only while it logs"
     after(p, *range(VPN, VPN + 6))
     assert p.m.pml() == [[], []]
+
+
+# ---- its pages, and how it ends
+
+
+def in_use(p):
+    return int(p.s.p2m_pages)
+
+
+@pytest.mark.parametrize("vcpus", [1, 2, 3])
+def test_second_reading_6_the_log_takes_a_page_of_the_pool_for_each_vcpu(vcpus):
+    """Taken at ENABLE, given back at OFF (vmx_vcpu_enable_pml, vmx_vcpu_disable_pml)."""
+    p = after(Pair("hap", frames=1024, pml=1, vcpus=vcpus), *range(VPN, VPN + 4))
+    own, free = in_use(p), int(p.s.free_pages)
+    for _ in range(2):
+        p.do("enable")
+        assert in_use(p) == own + vcpus and p.s.free_pages == free - vcpus
+        assert len({int(page) for page in p.s.pml_page[:vcpus]}) == vcpus
+        after(p, *range(VPN, VPN + 4))
+        p.do("clean")
+        assert in_use(p) == own + vcpus + 4, "and the bitmap's tree"
+        p.do("off")
+        assert in_use(p) == own
+
+
+def test_second_reading_6_without_pml_enable_takes_no_page():
+    p = after(Pair("hap", frames=1024, pml=0), VPN)
+    own = in_use(p)
+    p.do("enable")
+    assert in_use(p) == own
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_second_reading_6_without_a_page_for_every_vcpu_there_is_write_protection(left):
+    """All or nothing over the vCPUs; ENABLE answers 0 all the same (ept_enable_pml ignores the failure)."""
+    p = after(Pair("hap", frames=4096, pml=1, vcpus=2), VPN, VPN + 1)
+    p.do("pool", in_use(p) + left)
+    assert p.s.free_pages == left
+    told = [e for e in p.events(p.do, "enable") if e[0] == "ENABLE"]
+    on = left == 2
+    assert p.s.enables == 1 and p.s.log_dirty == 1 and bool(p.s.ept_ad) == on and p.s.free_pages == (0 if on else left)
+    assert told[0][2] == (not on), "the event says whether the log lacks pages"
+    moved = p.touch(VPN, WRITE)
+    assert bool(moved.get("pml_logged")) == on and bool(moved.get("ept_violation")) != on
+
+
+def test_second_reading_6_off_loses_what_is_logged():
+    """The mode bit is cleared before the flush, whose marks then return at once (hap_disable_log_dirty)."""
+    p = after(Pair("hap", frames=1024, pml=1), *range(VPN, VPN + 12))
+    p.do("enable")
+    after(p, *range(VPN, VPN + 12))
+    assert len(p.m.pml()[0]) >= 12 and p.s.dirty_count == 0
+    moved = p.do("off")
+    assert not moved.get("pages_marked") and p.s.dirty_count == 0
+    p.do("enable")
+    assert [e[3] for e in p.events(p.do, "peek") if e[0] == "PEEK"] == [0]
+
+
+def test_second_reading_6_leaves_made_read_only_stay_so_when_the_log_comes_back():
+    """resolve_misconfig computes rights anew only if the type changes. What a round without the log has made log-dirty and was
+    not written costs its violation once, although the log is on by then."""
+    p = after(Pair("hap", frames=4096, pml=1), VPN, VPN + 1)
+    used = in_use(p)
+    p.do("pool", used)
+    p.do("enable")
+    p.touch(VPN)
+    p.do("pool", used + 8)
+    p.do("off")
+    p.do("enable")
+    assert p.s.ept_ad == 1
+    moved = p.touch(VPN, WRITE)
+    assert moved["ept_violation"] >= 1, "the tables, and the page"
+    assert not p.touch(VPN, WRITE).get("ept_violation")
+    p.do("clean")
+    moved = p.touch(VPN, WRITE)
+    assert moved["pml_logged"] >= 1 and not moved.get("ept_violation"), "its type has changed since"
+
+
+def test_xen_itself_loses_a_store_when_the_log_has_no_page_the_second_time():
+    """The same rule the other way round. A leaf that the log has made writable stays so when OFF and ENABLE follow without an
+    access, and without the log nothing sees a store to it."""
+    p = after(Pair("hap", frames=4096, pml=1), VPN, VPN + 1)
+    p.do("enable")
+    p.do("clean")
+    p.touch(VPN + 1)
+    victim = p.gfn(VPN)
+    p.do("off")
+    p.do("pool", in_use(p))
+    with pytest.raises(AssertionError):  # the audit sees it coming
+        p.do("enable")
+    assert p.s.ept_ad == 0
+    command(p.m, p.model, "pool", in_use(p) + 8)
+    tick(p.m, p.model, Op(0, VPN, WRITE))
+    assert differences(p.m, p.model) == [] and p.m.sys[0].crashed == 0
+    assert victim not in p.dirty() and p.m.log_dirty()["missing"] == 1
+
+
+def test_each_entry_of_the_log_is_an_event_in_order():
+    """A walk logs the tables from the top down, then the page; slots count down from 511."""
+    p = after(Pair("hap", frames=1024, pml=1), VPN, VPN + 1)
+    p.do("enable")
+    told = [e for e in p.events(p.touch, VPN, WRITE) if e[0] == "PML_LOG"]
+    way = [*(p.table(VPN, level) for level in (4, 3, 2, 1)), p.gfn(VPN)]
+    assert [(gfn, slot) for _, gfn, _, slot in told] == [(gfn, 511 - n) for n, gfn in enumerate(way)]
 
 
 def test_the_map_shows_what_is_logged_and_not_yet_marked():

@@ -141,7 +141,7 @@ def test_a_new_road_is_one_file_and_one_line_of_the_registry(copy):
 
 # ---- a kind of event: one line of the kinds and one of the words; who writes it is a file of its own
 
-KIND = "DUMMY = U(65)\n"
+KIND = "DUMMY = U(68)\n"
 WORDS = '    "DUMMY": "a dummy happens to gfn {gfn}",\n'
 KERNEL = '''"""A kernel that writes an event of the new kind."""
 

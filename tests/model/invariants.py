@@ -6,7 +6,7 @@ Each text begins with the number of its rule in pagingviz/manual/rules.md: S n o
 from collections import Counter
 
 from .config import NX, A, D, P, U, W, frame
-from .hap import RAM_RW, ROOT, inside, slot_of
+from .ept import RAM_RW, ROOT, inside, slot_of
 from .kinds import FL1S, FREE, L1S, L2_32, L2S, L3_64, L4_64, LEVELS_OF, MONITOR, P2M, SIZE, SNAPSHOT, bucket_of, entry_of
 from .pvtypes import WRITABLE
 from .walk import is_leaf
@@ -161,7 +161,7 @@ def hap_rules(m):
                 break
             table = entry.mfn
         yield entry.mfn + inside(gfn, level) == m.p2m[gfn], f"23: gfn {gfn} lost its machine frame"
-        yield poisoned or m.road.fits(entry), f"15: leaf of gfn {gfn} has rights of another type"
+        yield poisoned or not m.log.on or m.road.fits(entry), f"15: leaf of gfn {gfn} has rights of another type"
         stored = entry.type != RAM_RW and getattr(entry, "d", 0) and not poisoned
         yield not stored or gfn in waiting, f"20: leaf of gfn {gfn} was stored to, and the store was not logged"
         trusted = entry.type == RAM_RW and not poisoned

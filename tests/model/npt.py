@@ -4,7 +4,8 @@ tables counts as stores to them."""
 from dataclasses import dataclass, replace
 
 from .config import HUNG, MachineCrash
-from .hap import RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, Hap, Table, inside, slot_of
+from .ept import RAM_LOGDIRTY, RAM_RW, ROOT, EptExit, Table, inside, slot_of
+from .hap import Hap
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """EPT with page-modification logging (SDM vol. 3, 29.3.6): while log-dirty is on the processor sets A and D, reads of guest
 tables count as stores, and each D that it sets is written down, 512 at a time."""
 
-from .hap import EptExit, Hap
+from .ept import EptExit
+from .hap import Hap
 
 SLOTS = 512
 

@@ -18,8 +18,9 @@ from pagingviz.core.walk.page_walk import frame
 def leaves(s, a):
     """Each frame's leaf maps its machine frame. A leaf of type ram_logdirty is not writable. A clean frame is not writable.
 
-    The second is asked where no change waits on the way down, the last of the leaf as it will be when those have been carried
-    out. A leaf that may be written with D clear is not writable while the page-modification log is on: a store is logged.
+    The second is asked while log-dirty is on and where no change waits on the way down, the last of the leaf as it will be when
+    those have been carried out. A leaf that may be written with D clear is not writable while the page-modification log is on:
+    a store is logged. With log-dirty off such leaves may be left over, and a CLEAN then keeps their type.
     """
     if s.npt != ZERO:
         return _npt_leaves(s, a)
@@ -38,7 +39,7 @@ def leaves(s, a):
         if (e & x86.EPT_RWX) == ZERO or frame(e) + inside != mfn_of(s, a, gfn):
             return broken(rules.NESTED_TARGET, gfn)
         logged = (e & x86.EPT_TYPE_MASK) >> x86.EPT_TYPE_SHIFT == xen.P2M_RAM_LOGDIRTY
-        if logged and recalc == ZERO and _free(s, e, level) and not in_pml(s, a, gfn):
+        if logged and s.log_dirty != ZERO and recalc == ZERO and _free(s, e, level) and not in_pml(s, a, gfn):
             return broken(rules.LOGDIRTY_WRITABLE, gfn)
         if s.log_dirty != ZERO:
             now = recalculated(s, e | recalc)

@@ -1,7 +1,7 @@
 """Exits because of EPT or NPT, as the hypervisor handles them; the access that caused one then starts again.
 
-Source: Xen hvm/vmx/vmx.c (ept_handle_violation, ept_handle_misconfig), hvm/svm/svm.c (svm_do_nested_pgfault), hvm/hvm.c
-(hvm_hap_nested_page_fault).
+Source: Xen hvm/vmx/vmx.c (ept_handle_violation), mm/p2m-ept.c (ept_handle_misconfig), hvm/svm/svm.c (svm_do_nested_pgfault),
+hvm/hvm.c (hvm_hap_nested_page_fault).
 """
 
 from pagingviz.arch import events as ev
