@@ -14,9 +14,8 @@ from itertools import permutations
 from pagingviz.evidence.xen.dumps import leaves_of
 from pagingviz.evidence.xen.eptguest import EptGuest
 from pagingviz.evidence.xen.guest import FETCH, READ, WRITE, Guest, Row
-from pagingviz.evidence.xen.match import Reading
 from pagingviz.evidence.xen.model import Model
-from pagingviz.evidence.xen.play import EPT_HITS, RAN, Candidate, Item, Outcome, Rehearsal, read_now
+from pagingviz.evidence.xen.play import EPT_HITS, RAN, Candidate, Item, Outcome, Rehearsal
 from pagingviz.evidence.xen.read import Event
 from pagingviz.scenario.scenario import Scenario
 
@@ -39,11 +38,15 @@ class HwRehearsal(Rehearsal):
         *(f"{w}: {what};" for w, what in WAITS.items()),
     )
 
+    alike = 3
+    margin = 1  # a round of the loop has two events or more: a way that is wrong about one is far worse at once
+
     def __init__(self, kind: str, scenario: Scenario, before: list[Event], items: list[Item]) -> None:
         super().__init__(kind, scenario, before, items)
         self.guests: tuple[EptGuest, ...] = tuple(EptGuest(kind, vcpu) for vcpu in range(scenario.vcpus))
         if scenario.vcpus > 1:
             self.stream = [*before, *(event for item in items if item.acts for event in item.events)]
+        self._least = -1, 0  # of the step that is being tried: its number, the lowest cost so far
         self.nobody = "+".join(["idle"] * scenario.vcpus)
 
     def begin(self, model: Model, guest: Guest, start: str) -> None:
@@ -53,40 +56,50 @@ class HwRehearsal(Rehearsal):
 
     def _step(self, model: Model, guest: Guest, old: Candidate, number: int, searched: bool) -> list[Candidate]:
         item = self.items[number]
+        if item.step.name == "note":
+            return [replace(old, outcomes=(*old.outcomes, Outcome(stands=old.stands)))]
         model.restore(old.state)
         if item.step.name == "cmd":
-            return [self._done(model, old, item, *way) for way in self._commanded(model, old, item, searched)]
+            return self._gone(model, old, number, self._commanded(model, old, item, searched))
         if item.step.name in EPT_HITS:
-            return [self._done(model, old, item, *way) for way in self._asked(model, old, item, searched)]
-        outcome = Outcome(stands=old.stands)
+            return self._gone(model, old, number, self._asked(model, old, item, searched))
+        outcome, state = Outcome(stands=old.stands), old.state
         if item.step.name == "setpages":
             model.operation("setpages", item.step.number)
+            state = model.snapshot()
         if item.step.name in ("pool", "setpages"):
             outcome = replace(outcome, pool=model.pool_pages)
         elif item.step.name == "dump":
             outcome = replace(outcome, leaves=leaves_of(model.machine))
         cost = old.cost + self.unread(item, outcome)
-        return [replace(old, cost=cost, state=model.snapshot(), outcomes=(*old.outcomes, outcome))]
+        return [replace(old, cost=cost, state=state, outcomes=(*old.outcomes, outcome))]
 
-    def _done(self, model: Model, old: Candidate, item: Item, outcome: Outcome, state: tuple) -> Candidate:
-        """The candidate that has gone one way through a step."""
-        model.restore(state)
-        events = tuple(model.take())
-        seen = old.seen + len(events)
-        expected = item.events if self.stream is None else self.stream[old.seen : seen]
-        cost = old.cost + self.wrong(expected, events, self.guests[0]) + self.unread(item, outcome)
-        counts = model.dirty_count, model.fault_count
-        outcomes = (*old.outcomes, replace(outcome, events=events))
-        return Candidate(cost, outcome.stands, model.snapshot(), outcomes, counts, seen)
+    def _gone(self, model: Model, old: Candidate, number: int, ways: Iterator[Outcome]) -> list[Candidate]:
+        """The candidates that have gone each of `ways`, without those that are too bad to be followed."""
+        item, out = self.items[number], []
+        least = self._least[1] if self._least[0] == number else None
+        for outcome in ways:
+            events = tuple(model.take())
+            seen = old.seen + len(events)
+            expected = item.events if self.stream is None else self.stream[old.seen : seen]
+            cost = old.cost + self.wrong(expected, events, self.guests[0]) + self.unread(item, outcome)
+            least = cost if least is None else min(least, cost)
+            if cost <= least + self.margin:
+                counts = model.dirty_count, model.fault_count
+                outcomes = (*old.outcomes, replace(outcome, events=events))
+                out.append(Candidate(cost, outcome.stands, model.snapshot(), outcomes, counts, seen))
+        self._least = number, least or 0
+        return out
 
     # ---- an operation
 
-    def _asked(self, model: Model, old: Candidate, item: Item, searched: bool) -> Iterator[tuple[Outcome, tuple]]:
-        """Every way through an operation of the tool."""
+    def _asked(self, model: Model, old: Candidate, item: Item, searched: bool) -> Iterator[Outcome]:
+        """Every way through an operation of the tool, one after the other: the model stands at the end of each."""
         for late in self._orders(old.stands) if searched else [()]:
             model.restore(old.state)
             stands = self._round(model, old.stands, late)
-            reading, refused = self._operate(model, item)
+            refused = model.operation(item.step.name)
+            reading = model.read if item.step.name in ("peek", "clean") and not refused else None
             state = model.snapshot()
             waiting = "+".join("yield" if where == "idle" else where for where in stands.split("+"))
             for order in self._orders(waiting) if searched else [tuple(range(len(self.guests)))]:
@@ -94,7 +107,7 @@ class HwRehearsal(Rehearsal):
                 after = self._round(model, waiting, order)
                 words = ["before"] * bool(late) + ["went on" if order else "not yet"]
                 place = ", ".join(word for word in words if word) + self._named(late) + self._named(order)
-                yield Outcome(reading=reading, place=place, stands=after, refused=refused), model.snapshot()
+                yield Outcome(reading=reading, place=place, stands=after, refused=refused)
             if searched and len(self.guests) == 1:
                 for where, rows, at in (
                     ("first exit", self.guests[0].first_reference(), waiting),
@@ -104,18 +117,7 @@ class HwRehearsal(Rehearsal):
                     model.run(rows)
                     model.leave()
                     told = ", ".join(["before"] * bool(late) + [where])
-                    yield Outcome(reading=reading, place=told, stands=at, refused=refused), model.snapshot()
-
-    def _operate(self, model: Model, item: Item) -> tuple[Reading | None, bool]:
-        """Do it. (what a PEEK or CLEAN read, or None; whether Xen refused): a CLEAN reads what a PEEK would at its place."""
-        name, reading = item.step.name, None
-        if name in ("peek", "clean"):
-            state = model.snapshot()
-            refused = model.operation("peek")
-            reading = None if refused else read_now(model)
-            model.restore(state)
-        refused = model.operation(name)
-        return reading, refused
+                    yield Outcome(reading=reading, place=told, stands=at, refused=refused)
 
     def _orders(self, stands: str) -> list[tuple[int, ...]]:
         """The vCPUs that may run now, in each order: none, one, or several one after the other."""
@@ -140,8 +142,8 @@ class HwRehearsal(Rehearsal):
 
     # ---- a command
 
-    def _commanded(self, model: Model, old: Candidate, item: Item, searched: bool) -> Iterator[tuple[Outcome, tuple]]:
-        """Every way through a command: the vCPU takes it up; another one that waits runs before, between, after, or not yet."""
+    def _commanded(self, model: Model, old: Candidate, item: Item, searched: bool) -> Iterator[Outcome]:
+        """Every way through a command, as in _asked: its vCPU takes it up; others run before, between, after, or not yet."""
         mine = item.step.vcpu
         where = old.stands.split("+")
         others = self._orders("+".join("idle" if vcpu == mine else at for vcpu, at in enumerate(where)))
@@ -160,7 +162,7 @@ class HwRehearsal(Rehearsal):
                 if place == RAN:
                     stands = self._round(model, stands, order)
                 after = "+".join("idle" if vcpu == mine else at for vcpu, at in enumerate(stands.split("+")))
-                yield Outcome(place=place + self._named(order) if order else "", stands=after), model.snapshot()
+                yield Outcome(place=place + self._named(order) if order else "", stands=after)
 
     def _upto_exit(self, model: Model, rows: list[Row]) -> int:
         """Carry out rows up to the one that meets the command's first misconfiguration of data. Returns how many are done.

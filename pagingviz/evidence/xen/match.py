@@ -57,20 +57,36 @@ def kind_and_address(event: Event, own: Own) -> tuple[str, int | None]:
 def align(recorded: list[Event], model: list[Event], own: Own) -> list[Pair]:
     """The two lists in order, rows matched by kind and address; a matched row is equal when the flags are, too."""
     left, right = [kind_and_address(e, own) for e in recorded], [kind_and_address(e, own) for e in model]
-    pairs = []
-    for tag, a0, a1, b0, b1 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        if tag == "equal":
-            for r, m in zip(recorded[a0:a1], model[b0:b1], strict=True):
-                same = m.flags is None or r.flags is None or m.flags == r.flags
-                if r.kind in KINDS and r.va is not None and m.va is not None and not own(r.va >> 12):
-                    same = r.va == m.va
-                pairs.append(Pair(r, m, same))
+    head = _same(left, right)
+    tail = _same(left[head:][::-1], right[head:][::-1])
+    a, b = len(left) - tail, len(right) - tail  # between head and tail something differs, and only there it is searched
+    matcher = SequenceMatcher(None, left[head:a], right[head:b], autojunk=False)
+    parts: list[tuple[bool, int, int, int, int]] = [(True, 0, head, 0, head)]
+    if a > head or b > head:
+        for tag, a0, a1, b0, b1 in matcher.get_opcodes():
+            parts.append((tag == "equal", head + a0, head + a1, head + b0, head + b1))
+    pairs: list[Pair] = []
+    for equal, a0, a1, b0, b1 in (*parts, (True, a, len(left), b, len(right))):
+        if equal:
+            pairs += [Pair(r, m, _alike(r, m, own)) for r, m in zip(recorded[a0:a1], model[b0:b1], strict=True)]
             continue
         lonely, alone = recorded[a0:a1], model[b0:b1]
         for k in range(max(len(lonely), len(alone))):
             left_over = lonely[k] if k < len(lonely) else None
             pairs.append(Pair(left_over, alone[k] if k < len(alone) else None, False))
     return pairs
+
+
+def _same(left: list, right: list) -> int:
+    """How many items at the beginning of both lists are equal."""
+    return next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+
+
+def _alike(r: Event, m: Event, own: Own) -> bool:
+    """Whether two events of one kind and place are equal: in their flags, of a processor's event in its exact address."""
+    if r.kind in KINDS and r.va is not None and m.va is not None and not own(r.va >> 12):
+        return r.va == m.va
+    return m.flags is None or r.flags is None or m.flags == r.flags
 
 
 def spread(recorded: list[Event], groups: list[tuple[Event, ...]], own: Own) -> list[list[Event]]:

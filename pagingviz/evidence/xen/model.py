@@ -18,6 +18,7 @@ from pagingviz.arch.words import NONE, U
 from pagingviz.core import run as kernels
 from pagingviz.evidence.xen.exits import EXITS, exit_of
 from pagingviz.evidence.xen.guest import FRAMES, NOP, STORE, Guest, Row
+from pagingviz.evidence.xen.match import Reading
 from pagingviz.evidence.xen.read import BY_GFN, KINDS, Event
 from pagingviz.machine.event_record import events_between
 from pagingviz.machine.machine import Machine
@@ -90,6 +91,7 @@ class Model:
         self.guest = guest
         self.events: list[Event] = []
         self.ept = scenario.road == "hap" and scenario.hap == "ept"
+        self.read: Reading | None = None  # what the last operation read, if it was a PEEK or CLEAN
         self.invept: int | None = None  # when EPT changed while the guest did not run: Xen invalidates before its next entry
         self._tool: dict[str, int] = {}  # what the operations counted, by counter
         wanted = scenario.pool
@@ -134,7 +136,12 @@ class Model:
         before, refusals = self._counts(), self._refusals
         code, value = (xen.CMD_POOL, number) if name == "setpages" else (_STEPS[name], 0)
         first = int(self._sys.ev_n)
+        if self.ept and name == "clean":  # what it reads, once the logs are flushed, is what a PEEK would read now
+            kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, xen.CMD_PEEK, U(0))
+        self.read = self.reading
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, U(value))
+        if name == "peek":
+            self.read = self.reading
         listed = len(self.events)
         self._collect(first, False)
         if any(event.kind == "INVEPT" for event in self.events[listed:]):  # it is executed when the guest is entered next
@@ -177,6 +184,11 @@ class Model:
     def dirty(self) -> frozenset[int]:
         """Frames whose bit is set in the log-dirty bitmap."""
         return frozenset(self.machine.dirty_frames().tolist())
+
+    @property
+    def reading(self) -> Reading:
+        """What a PEEK would give now, if there is no log to flush."""
+        return Reading(self.dirty(), self.dirty_count, self.fault_count)
 
     @property
     def dirty_count(self) -> int:

@@ -39,7 +39,6 @@ RAN, STILL, BEGUN = "", "still there at the next step", "no store before the nex
 
 HITS = ("enable", "clean", "off", "setpages")  # operations that change shadows
 EPT_HITS = ("enable", "clean", "off", "peek")  # on EPT: that change its entries, or empty the page-modification log
-_KEEP = 24  # candidates followed at a time
 
 
 @dataclass
@@ -135,11 +134,11 @@ class Rehearsal:
         cost = 0 if self.stream is not None else len(self.before)
         candidates = [Candidate(cost, self.nobody, model.snapshot())]
         for number, item in enumerate(self.items):
-            if item.step.name == "clean":
+            if item.step.name == "clean" and not self.alike:
                 candidates = self._tell_apart(model, candidates, item)
             found = [c for old in candidates for c in self._step(model, guest, old, number, searched)]
-            candidates = _best(found)
-            if item.step.name == "peek":
+            candidates = self._best(found)
+            if item.step.name == "peek" and not self.alike:
                 candidates = list({c.stands: c for c in reversed(candidates)}.values())[::-1]
             if limit is not None and candidates[0].cost >= limit:
                 return None
@@ -147,6 +146,18 @@ class Rehearsal:
         model.restore(best.state)
         counts = {key: count - base[key] for key, count in model.counters().items()}
         return Played(start, loop, best.cost, best.outcomes, counts, model.crashed, guest.where)
+
+    def _best(self, found: list[Candidate]) -> list[Candidate]:
+        """The best of them; of equally good ones first one of each kind of standing: which is right may show only later."""
+        alike: dict[tuple, int] = {}
+        best = min(candidate.cost for candidate in found)
+        ranked = []
+        for candidate in found:
+            key = candidate.cost, candidate.stands, candidate.counts
+            if candidate.cost <= best + self.margin and (not self.alike or alike.get(key, 0) < self.alike):
+                ranked.append((candidate.cost, alike.get(key, 0), candidate))
+            alike[key] = alike.get(key, 0) + 1
+        return [candidate for _, _, candidate in sorted(ranked, key=lambda row: row[:2])][: self.keep]
 
     def _in_the_end(self, candidate: Candidate) -> int:
         """Its cost; what is left of a stream of events is missing in the model."""
@@ -195,7 +206,7 @@ class Rehearsal:
         best: dict[str, tuple[int, Candidate]] = {}
         for candidate in candidates:
             model.restore(candidate.state)
-            cost = candidate.cost + self.unread(item, Outcome(reading=read_now(model)))
+            cost = candidate.cost + self.unread(item, Outcome(reading=model.reading))
             if candidate.stands not in best or cost < best[candidate.stands][0]:
                 best[candidate.stands] = cost, candidate
         return [candidate for _, candidate in best.values()]
@@ -207,6 +218,8 @@ class Rehearsal:
         then = next((i for i in self.items[number + 1 :] if i.acts or i.step.name == "peek"), None)
         # Without a trace, nobody can tell whether a fault came before or within the next command.
         stay = searched and then is not None and then.acts and (self.traced or then.step.name in HITS)
+        if step.name == "note":
+            return [replace(old, outcomes=(*old.outcomes, Outcome(stands=old.stands)))]
         model.restore(old.state)
         if step.name in HITS:
             return self._hit(model, guest, old, item, stay, searched)
@@ -221,7 +234,7 @@ class Rehearsal:
             return self._fork(model, guest, old, item, outcome, forks, cost)
         if step.name == "peek":
             model.operation("peek")
-            outcome = replace(outcome, reading=read_now(model))
+            outcome = replace(outcome, reading=model.reading)
             cost += self.unread(item, outcome)
         elif step.name == "pool":
             outcome = replace(outcome, pool=model.pool_pages)
@@ -231,8 +244,8 @@ class Rehearsal:
     def _hit(self, model: Model, guest: Guest, old: Candidate, item: Item, stay: bool, searched: bool) -> list[Candidate]:
         """An operation finds the guest at a place; then the guest goes on, or still stands there at the next step."""
         name = item.step.name
-        reading = read_now(model) if name == "clean" else None
         model.operation(name, item.step.number)
+        reading = model.read if name == "clean" else None
         outcome = Outcome(reading=reading, pool=model.pool_pages if name == "setpages" else None)
         cost = old.cost + self.unread(item, outcome)
         places = (("loop", "yield") if searched else ("loop",)) if old.stands == "idle" else (old.stands,)
@@ -286,6 +299,9 @@ class Rehearsal:
             return pool + int((item.reading is None) != (outcome.reading is None))
         return pool + len(read_differences(item.reading, outcome.reading, item.faults))
 
+    keep = 24  # candidates followed at a time
+    margin = 1 << 20  # how much worse than the best one of them may be
+    alike = 0  # how many of one cost, standing and counts; 0: any number, but fewer before a CLEAN and after a PEEK
     nobody = "idle"  # where the guest stands while it does not stand anywhere
     traced = True  # whether the recording has trace events at all
     sought: tuple[str, ...] = (  # what is searched at each step, in words
@@ -293,22 +309,6 @@ class Rehearsal:
         *(f"{place}: {what};" for place, what in PLACES.items()),
     )
     view: Callable[[list[Event]], list[Event]] = staticmethod(lambda events: events)  # what of them the recording can show
-
-
-def _best(found: list[Candidate]) -> list[Candidate]:
-    """The best of them; of equally good ones first one of each kind of standing, since which is right may show only later."""
-    alike: dict[tuple, int] = {}
-    ranked = []
-    for candidate in found:
-        key = candidate.cost, candidate.stands, candidate.counts
-        ranked.append((candidate.cost, alike.get(key, 0), candidate))
-        alike[key] = alike.get(key, 0) + 1
-    return [candidate for _, _, candidate in sorted(ranked, key=lambda row: row[:2])][:_KEEP]
-
-
-def read_now(model: Model) -> Reading:
-    """What a PEEK would give now."""
-    return Reading(model.dirty(), model.dirty_count, model.fault_count)
 
 
 def _resume(guest: Guest, stands: str) -> list[Row]:

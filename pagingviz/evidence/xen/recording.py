@@ -30,13 +30,12 @@ QEMU = Family(
 BOCHS_EPT = Family(
     "Recorded from a real Xen 4.17.5 on Bochs' emulation of VMX: orders and counts are real, times are not.",
     "A real Xen 4.17.5 ran a small guest on EPT. The computer under it was Bochs' software emulation of an Intel processor "
-    "with VMX. What Xen did is Xen's own; what the processor did was written down by the emulator: each exit because of EPT"
-    " with its guest-physical address, each entry of the page-modification log, each INVEPT. These are as Bochs models them"
-    " and as the manual has them, with two corrections of Bochs: when a full log exits, and that the walker's own stores to"
-    " guest tables need the right to write. There is one TLB, no speculation, no paging-structure cache, one processor; "
-    "times mean nothing. "
-    "Searched, over a short written list, is what the guest, which waits in its loop, did about each operation: whether it ran "
-    "after it, or still before it, or not at all.",
+    "with VMX. What Xen did is Xen's own; what the processor did was written down by the emulator: each exit because of EPT "
+    "with its guest-physical address, each entry of the page-modification log, each INVEPT. These are as Bochs models them and "
+    "as the manual has them, with two corrections of Bochs: when a full log exits, and that the walker's own stores to guest "
+    "tables need the right to write. There is one TLB, no speculation, no paging-structure cache, one processor; times mean "
+    "nothing. Searched, over a short written list, is what the guest, which waits in its loop, did about each operation: "
+    "whether it ran after it, or still before it, or not at all.",
 )
 BOCHS_NPT = Family(
     "Recorded from a real Xen 4.17.5 on Bochs' emulation of SVM: orders and counts are real, times are not.",
