@@ -60,7 +60,7 @@ def test_every_recording_has_its_files_and_is_told_from_the_others():
             assert library.text(file)
     used = {file for recording in library.RECORDINGS for file in recording.files}
     used |= {f"save_{name}.jsonl" for name in saves.NAMES}
-    shipped = {path.name for path in library.FOLDER.iterdir()}
+    shipped = {path.relative_to(library.FOLDER).as_posix() for path in library.FOLDER.rglob("*") if path.is_file()}
     assert shipped - used == {"README.md", "differences.toml", "pools.txt", "thrash.csv", saves.TABLE}
 
 

@@ -8,7 +8,7 @@ import pytest
 import pagingviz
 from pagingviz.__main__ import main
 from pagingviz.evidence.xen import compare as comparison
-from pagingviz.evidence.xen import perf, play, read, script, thrash
+from pagingviz.evidence.xen import perf, read, script, thrash
 from pagingviz.evidence.xen.guest import LAYOUTS, STORE, Guest
 from pagingviz.evidence.xen.match import Pair, Reading, align, ranges, read_differences
 from pagingviz.evidence.xen.model import scenario_of
@@ -51,7 +51,7 @@ def text(name):
 def compared(name, change=lambda texts: texts):
     lines, guest, *files, settings = RUNS[name]
     scenario = scenario_of({k: v for k, v in settings.items() if k != "road"}, settings.get("road", "shadow"))
-    return comparison.compare(text(lines), guest, scenario, *change([text(file) for file in files]))
+    return comparison.compare(text(lines), guest, scenario, comparison.Texts(*change([text(file) for file in files])))
 
 
 # ---- what must hold
@@ -136,8 +136,9 @@ def test_a_changed_recording_differs(change, told):
 
 def test_the_played_way_can_be_gone_again():
     lines, guest, *files, settings = RUNS["pae"]
-    before, items = comparison.items_of(script.parse(text(lines)), text(files[0]), text(files[1]))
-    player = play.Rehearsal(guest, scenario_of(settings), before, items)
+    scenario, texts = scenario_of(settings), comparison.Texts(text(files[0]), text(files[1]))
+    before, items = comparison.items_of(script.parse(text(lines)), texts, scenario)
+    player = comparison.player_of(guest, scenario, before, items, texts)
     played = player.play("booted", 0x103, True)
     clean = next(n for n, item in enumerate(items) if item.step.name == "clean" and n > 10)
     model = player.replay(played, clean - 1)
@@ -198,7 +199,9 @@ def test_command_refuses(check, tmp_path):
         ((*PT, "--against", tmp_path / "none"), "cannot be read"),
         ((bad, *PT[1:], *data), "'fly'"),
         ((HERE / "trace.ld", *PT[1:], *data), "is not of this script: line 1 of the script is 'enable'"),
-        ((*PT, *data, "--set", "vcpus=2"), "The setting 'vcpus' is not known"),
+        ((*PT, *data, "--set", "wp=0"), "The setting 'wp' is not known"),
+        ((*PT, *data, "--set", "vcpus=2"), "more than one vCPU can be compared on EPT only"),
+        ((*PT, *data, "--hw", HERE / "ept/hw_pt_pml.csv"), "need road=hap and hap=ept"),
         ((*PT, *data, "--perf", bad), "no line that is known"),
         ((PT[0], "--guest", "pv", "--road", "shadow", *data), "--guest 'pv' is not known"),
         ((PT[0], "--guest", "pae", "--road", "pv", *data), "belong together"),
@@ -211,12 +214,13 @@ def test_command_refuses(check, tmp_path):
 # ---- the files
 
 
-@pytest.mark.parametrize("name", ["pt.ld", "trace.ld", "sweep.ld", "pae.ld"])
+@pytest.mark.parametrize("name", ["pt.ld", "trace.ld", "sweep.ld", "pae.ld", "ept/smp.ld", "ept/dump.ld", "ept/big.ld"])
 def test_scripts_are_read(name):
     steps = script.parse(text(name))
     assert [step.line for step in steps] == list(range(1, len(steps) + 1))
     again = script.parse("\n".join(step.words for step in steps))
-    assert [(s.name, s.text, s.number, s.args[:4]) for s in again] == [(s.name, s.text, s.number, s.args[:4]) for s in steps]
+    told = [[(s.name, s.text, s.number, s.args[:4], s.vcpu) for s in some] for some in (again, steps)]
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +234,8 @@ def test_scripts_are_read(name):
         ("clean 1", "takes no number"),
         ("sleep", "takes one number of milliseconds"),
         ("setpages many", "must be a whole number"),
+        ("sh rm -r /", "dump.sh and a name only"),
+        ("cmd1 23", "has no command 23"),
     ],
 )
 def test_bad_scripts_get_one_sentence(line, told):
