@@ -12,6 +12,7 @@ CHAPTERS = {  # key of the address, and name of the file: title
     "glossary": "Glossary",
     "architecture": "Architecture",
     "rules": "Rules",
+    "sentences": "Sentences",
     "sources": "Sources",
     "command-line": "Command line",
     "address": "Address",

@@ -286,7 +286,7 @@ LEFT_OUT = (
         "The link has one bandwidth, and policy=qemu knows it from the first package of pages on.",
     ),
     _migration(
-        "QEMU's dirty limit, which gives each vCPU a page rate of its own, and its bitmap readings every 5 s while it throttles",
+        "QEMU's dirty limit, a page rate for each vCPU, and its bitmap readings every 5 s while it throttles",
         "QEMU migration/ram.c: migration_dirty_limit_guest; system/dirtylimit.c",
         "Auto-converge slows the whole guest down, and judges when the loop reads the bitmap, at most once a second.",
     ),

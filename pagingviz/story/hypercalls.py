@@ -12,7 +12,7 @@ _PIN = (
 )
 
 
-def tell(events: np.ndarray) -> Sentence | None:
+def tell(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """What a PV guest asks for, and a store to its table that is carried out for it; None when the tick has neither.
 
     events: of the tick, EVENT_DTYPE[n].
@@ -22,8 +22,11 @@ def tell(events: np.ndarray) -> Sentence | None:
         return None
     kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])
     if kind == "GRANT_UNMAP":
-        text = f"Another domain gives up its writable mapping of gfn {gfn}: now its dirty bit is set."
-        return text, "grant_table.c: unmap_common, gnttab_mark_dirty"
+        then = "now its dirty bit is set" if sim.machine.sys[0].log_dirty else "log-dirty is off, so no bit is set"
+        return (
+            f"Another domain gives up its writable mapping of gfn {gfn}: {then}.",
+            "grant_table.c: unmap_common, gnttab_mark_dirty",
+        )
     if kind == "REFUSED":
         text = "The hypercall is refused: the entry would give the guest a table to write, or a frame that is not its own."
         return text, "x86/mm.c: get_page_type"

@@ -48,7 +48,9 @@ def _written_by(e: np.void, level: int, entry: np.uint64, pending: bool, npt: bo
     if name in ("EPT_MISCONFIG", "NPF_RECALC"):
         return _resolved_at(other, level, entry, pending, npt)
     if name in ("P2M_SPLIT", "P2M_SHATTER"):
-        made = "It is a piece of the leaf that was split here" if level < int(e["level"]) else "Its leaf was split"
+        piece = "It is a piece of the leaf that was split here"
+        table = "It was made by the split of the leaf here, and leads to its pieces"
+        made = "Its leaf was split" if level == int(e["level"]) else piece if nested.is_leaf(level, entry) else table
         source = "p2m_next_level" if npt else "ept_split_super_page"
         if name == "P2M_SHATTER":
             return f"{made}: a fetch needs a leaf that is executable, and superpages are not ({source})."

@@ -6,6 +6,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
+from pagingviz.core.guest import BUG
 from pagingviz.reading import shadows
 from pagingviz.scenario.roads import road_of
 from pagingviz.story import hypercalls, migration, nested_exits
@@ -48,6 +49,9 @@ def sentence(sim: Simulation) -> tuple[str, str]:
     """(what happened in this tick, where the rule comes from): plain words from the event record."""
     if sim.crashed in nested_exits.ENDS and not count_of(sim.events(), "NO_MEMORY"):
         return nested_exits.ENDS[sim.crashed]
+    if sim.crashed == BUG:
+        text = "The guest's kernel has stopped: it is out of frames, or a page fault makes no sense to it."
+        return text, ""
     if sim.crashed and sim.crashed != xen.HUNG:
         return ("The domain has crashed: no page could be had for a shadow.", "shadow/common.c: shadow_prealloc")
     if sim.opened:
@@ -81,16 +85,11 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     freed = int(freed["detail"]) if freed is not None else 0
     if kind == "CLEAN":
         return _tell_clean(events, e, hap, freed)
-    if kind == "ENABLE" and road_of(sim.scenario).paravirtual:
-        pages = shadows.pool_size(sim.machine)
-        text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
-        return text, "shadow/common.c: shadow_one_bit_enable"
     if kind in ("OFF", "PEEK") and e["level"]:
         left = f"; dirty_count, {n}, is left over" if n else ""
         return f"{kind} with log-dirty off: nothing changes{left}.", "paging.c: paging_domctl"
-    if kind == "OFF" and road_of(sim.scenario).paravirtual:
-        text = "Log-dirty off: shadow paging ends, its pool goes back, and CR3 points to the guest's own table again."
-        return text, "shadow/common.c: shadow_one_bit_disable"
+    if kind in ("ENABLE", "OFF") and road_of(sim.scenario).paravirtual:
+        return _shadows_lent(sim, kind == "ENABLE")
     if kind == "ENABLE":
         how = "all shadows are blown away and CR3 is reloaded"
         if hap:
@@ -102,7 +101,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
     if kind == "OFF":
         return "Log-dirty off: the bitmap's tree goes back to the pool.", "paging.c: paging_log_dirty_disable"
     if kind == "PEEK":
-        return f"PEEK: the {n} dirty bits are read; nothing changes.", "paging.c: paging_log_dirty_op"
+        return f"PEEK: {_logged(events)}{n} dirty bits are read; none is cleared.", "paging.c: paging_log_dirty_op"
     if kind == "BLOW":
         return (
             f"All shadows are blown away: {freed} pages freed; loaded roots stay, empty and unpinned.",
@@ -116,7 +115,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
         what = f"gfn {frame_text(e['gfn'])}" if n == 1 else f"{n} frames from gfn {frame_text(e['gfn'])} on"
         return f"A device has written {what}: {seen}.", "hvm/dm.c: modified_memory"
     if kind == "SET_ALLOCATION":
-        return f"The shadow pool is set to {n} pages.", "common.c: shadow_set_allocation"
+        return _pool_set(sim, n, hap)
     if kind == "TLB_FLUSH":
         return "The TLB is flushed.", "flushtlb.c: guest_flush_tlb_mask"
     return f"{xen.COMMANDS[n]} is refused here and changes nothing.", "-EINVAL"
@@ -125,9 +124,7 @@ def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
 def _tell_clean(events: np.ndarray, e: np.void, hap: str, freed: int) -> Sentence:
     """The CLEAN `e`. hap: EPT, NPT or ""; freed: pages that the blow has freed."""
     n = int(e["detail"])
-    logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
-    before = f"{logged} logged pages are marked first, " if logged else ""
-    how = f"{before}the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
+    how = f"the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
     if e["level"]:
         return nested_exits.clean_while_off(n, hap, how), "paging.c: paging_log_dirty_op"
     search = first_of(events, "REVOKE")
@@ -135,7 +132,35 @@ def _tell_clean(events: np.ndarray, e: np.void, hap: str, freed: int) -> Sentenc
         taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
         how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
         return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
-    return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
+    return f"CLEAN: {_logged(events)}{n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
+
+
+def _shadows_lent(sim: Simulation, on: bool) -> Sentence:
+    """Log-dirty of a PV guest: it has shadows only while it lasts."""
+    if on:
+        pages = shadows.pool_size(sim.machine)
+        text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
+        return text, "shadow/common.c: shadow_one_bit_enable"
+    left = int(sim.machine.sys[0].total_pages)
+    but = f" but for the {left} pages of the bitmap's tree" if left else ""
+    text = f"Log-dirty off: shadow paging ends, its pool goes back{but}, and CR3 points to the guest's own table again."
+    return text, "shadow/common.c: shadow_one_bit_disable"
+
+
+def _pool_set(sim: Simulation, n: int, hap: str) -> Sentence:
+    """The pool was asked to have n pages. hap: the name of the nested tables, "" on a road without them."""
+    if not hap:
+        return f"The shadow pool is set to {n} pages.", "common.c: shadow_set_allocation"
+    pages = shadows.pool_size(sim.machine)
+    why = "only free pages can be taken away" if pages > n else "it is as large as it can be in this machine"
+    text = f"The HAP pool is to have {n} pages and has {pages}: {why}."
+    return text if pages != n else f"The HAP pool is set to {n} pages.", "hap.c: hap_set_allocation"
+
+
+def _logged(events: np.ndarray) -> str:
+    """What is done first where processors log what is written: their logs are emptied into the bitmap."""
+    logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
+    return f"{logged} logged pages are marked, then " if logged else ""
 
 
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
@@ -210,7 +235,7 @@ def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """The exits that the hypervisor handles behind the guest's back."""
     access = first_of(events, "ACCESS")
     what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    found = hypercalls.tell(events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
+    found = hypercalls.tell(sim, events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
     if found:
         return found
     return _tell_fixup(events, what) or nested_exits.turn(sim, events, what) or _tell_protection(events)
@@ -308,9 +333,11 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
     if cr3 is not None:
         how = "an exit: its root is pinned at the head of the list" if road_of(sim.scenario).always_shadows else "no exit"
         source = "shadow/multi.c: sh_update_cr3" if road_of(sim.scenario).always_shadows else "SDM 4.10.4"
+        if not sim.work.processes:
+            return f"The guest loads CR3 = gfn {frame_text(cr3['gfn'])}, {how}.", source
         return f"The guest switches to {who}: CR3 = gfn {frame_text(cr3['gfn'])}, {how}.", source
     if access is None:
-        return "The guest does nothing visible.", ""
+        return f"In this tick: {event_text(events[0])}.", f"event {ev.NAMES[int(events[0]['kind'])]}"
     how = "the hardware walks the tables" if first_of(events, "TLB_MISS") is not None else "the TLB knows it"
     return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
 

@@ -1,0 +1,55 @@
+"""The chapter of the manual about the proofs: run as a program it is written anew (`python -m tests.sentences.chapter`)."""
+
+from pathlib import Path
+
+import pagingviz
+from pagingviz.story.events import WORDS
+from tests.sentences import proofs_events
+from tests.sentences.evidence import BY_STATE, UNSAID, evidence
+from tests.sentences.wrong import WRONG
+
+CHAPTER = Path(pagingviz.__file__).parent / "manual/sentences.md"
+HEAD = """# Sentences
+
+What the program says in words was held against the machine, sentence by sentence. A test runs the scenes named below,
+collects what is said at every tick, and compares each sentence with counters, events and the state of the machine at that
+moment: wherever a sentence is said in a scene, its comparison must hold. `{}` stands for what is filled in. A sentence without
+a row here fails the test, and so does one that no scene says. The table is written by that test.
+"""
+
+
+def _cell(text):
+    """A text that a table can hold."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _rows(rows):
+    yield "| sentence | first said | what is compared |"
+    yield "|---|---|---|"
+    for sentence, first, what in rows:
+        where = f"{first[0]}, tick {first[1]:,}" if first else "-"
+        yield f"| {_cell(sentence)} | {where} | {_cell(what)} |"
+
+
+def text():
+    """The whole chapter."""
+    found = evidence().found
+    parts = [HEAD, f"## Found wrong\n\n{len(WRONG)} sentences were wrong when all were read so, and have been corrected.\n"]
+    parts.append("| where | it said | true is |\n|---|---|---|")
+    parts += [f"| {_cell(where)} | {_cell(said)} | {_cell(true)} |" for where, said, true in WRONG]
+    for file, rows in BY_STATE.items():
+        parts.append(f"\n## {file.removeprefix('pagingviz/')}\n")
+        parts += _rows((row[0], found[file, row[0]].first, row[1]) for row in rows)
+        parts += [f"| {_cell(template)} | never | {_cell(why)} |" for (where, template), why in UNSAID.items() if where == file]
+    parts.append("\n## story/events.py\n")
+    parts += _rows((WORDS[kind], found["kinds", kind].first, what) for kind, (what, _) in proofs_events.PROOFS.items())
+    parts += [f"| {_cell(WORDS[kind])} | never | {_cell(why)} |" for kind, why in proofs_events.NO_EVENT.items()]
+    parts += [
+        f"| {words} | {found['marks', words].first[0]}, tick {found['marks', words].first[1]:,} | {_cell(what)} |"
+        for words, (what, _) in proofs_events.MARKED_BY.items()
+    ]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    CHAPTER.write_text(text(), "utf-8")

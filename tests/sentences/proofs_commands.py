@@ -1,0 +1,178 @@
+"""What makes the sentences about commands and ends (story/sentences.py) true: template, what is compared, comparison."""
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.arch.words import NONE
+from pagingviz.reading import nested, shadows
+
+
+def only_empty_roots(m):
+    """Whether the loaded roots are the only shadows, and empty."""
+    roots = set(shadows.loaded_roots(m.m))
+    return set(m.live()) <= roots and all(shadows.present_entries(m.m, root) == 0 for root in roots)
+
+
+def root_pending(m):
+    """How many entries of the nested root there are, and how many of them are marked."""
+    _, there, waiting = nested.counts(m.m)[4]
+    return there, waiting
+
+
+def refilled(m):
+    """How many frames are mapped writable."""
+    return int(np.count_nonzero(shadows.frame_rights(m.m) == shadows.WRITABLE))
+
+
+def no_unseen_store(m):
+    """No store passes without an exit or an entry in a log."""
+    if m.road().nested:
+        there, waiting = root_pending(m)
+        return there == waiting
+    return refilled(m) == 0
+
+
+COMMANDS = (
+    (
+        "The guest hangs: its store needs a leaf split, and the pool lacks the pages; it is repeated for ever.",
+        "the domain's state is `hung`, and the pool has no free page",
+        lambda m: m.s.crashed == xen.HUNG and m.s.free_pages == 0,
+    ),
+    (
+        "The domain has crashed: no page could be had for a shadow.",
+        "the domain's state is `crashed`, and there was an event DOMF_DYING",
+        lambda m: m.s.crashed == 1 and m.s.last_tick[int(ev.DOMF_DYING)] > 0,
+    ),
+    (
+        "The guest's kernel has stopped: it is out of frames, or a page fault makes no sense to it.",
+        "the domain's state is that of a bug of the guest, and no page of the pool was asked for",
+        lambda m: m.s.crashed == 2 and m.d("shadow_alloc") == 0,
+    ),
+    (
+        "The guest is idle.",
+        "no access was made",
+        lambda m: all(m.d(name) == 0 for name in ("fetches", "reads", "writes", "exits_page_fault")),
+    ),
+    (
+        "{} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so.",
+        "`no_memory` + 1, `failed_allocs` > 0, `cleans` and `peeks` stay",
+        lambda m: m.d("no_memory") == 1 and m.s.failed_allocs > 0 and m.d("cleans") == m.d("peeks") == 0,
+    ),
+    (
+        "{} logged pages are marked, then ",
+        "the entries that the logs had before the tick, and no log has one now",
+        lambda m: m.num(0) == m.waiting() + m.d("pml_logged") and m.waiting(now=True) == 0,
+    ),
+    (
+        "all shadows are blown away ({} pages freed)",
+        "only the loaded roots are left as shadows, empty, and so many pages became free",
+        lambda m: m.n("OFF") or (only_empty_roots(m) and m.d("blows") >= 1 and m.num(0) <= int(m.s.free_pages)),
+    ),
+    (
+        "the {} root is poisoned again",
+        "every present entry of the root is marked",
+        lambda m: root_pending(m)[0] == root_pending(m)[1] > 0,
+    ),
+    (
+        "{} writable frames are searched for in all L1 shadows, {} entries looked at",
+        "`frames_revoked` and `entries_searched`",
+        lambda m: m.num(0) == m.d("frames_revoked") and m.num(1) <= m.d("entries_searched") and refilled(m) == 0,
+    ),
+    (
+        "CLEAN: {} dirty bits are read and cleared, and {}.",
+        "`dirty_count` before and the bits set in the tick; none is left",
+        lambda m: m.num(0) == int(m.prev.dirty_count) + m.d("pages_marked") and not m.m.dirty_bits().any(),
+    ),
+    (
+        "CLEAN: {}{} dirty bits are read and cleared, and {}.",
+        "`dirty_count` before and the bits set in the tick; none is left",
+        lambda m: (
+            m.num(1) == int(m.prev.dirty_count) + m.d("pages_marked") and m.s.dirty_count == 0 and not m.m.dirty_bits().any()
+        ),
+    ),
+    (
+        "Log-dirty on: shadow paging begins, with a pool of {} pages; CR3 now points to a shadow of the root.",
+        "the pool's size, and that shadows are in use with a root loaded",
+        lambda m: m.num(0) == shadows.pool_size(m.m) and shadows.in_use(m.m) and bool(shadows.loaded_roots(m.m)),
+    ),
+    (
+        "Log-dirty off: shadow paging ends, its pool goes back{}, and CR3 points to the guest's own table again.",
+        "the pool is free, and no root of a shadow is loaded",
+        lambda m: not shadows.in_use(m.m) and m.s.total_pages == m.s.free_pages and not shadows.loaded_roots(m.m),
+    ),
+    (
+        " but for the {} pages of the bitmap's tree",
+        "the pages that the pool has still, no more than the tree had",
+        lambda m: m.num(0) == m.s.total_pages <= m.prev.p2m_pages,
+    ),
+    (
+        "all shadows are blown away and CR3 is reloaded",
+        "only the loaded roots are left as shadows, empty",
+        only_empty_roots,
+    ),
+    (
+        "{} root entry of {} is poisoned, whatever the size of RAM",
+        "the entries of the root that are marked",
+        lambda m: root_pending(m) == (1, 1) and m.num(0) == 1,
+    ),
+    (
+        "{} root entries of {} are poisoned, one for each 512 GiB",
+        "the entries of the root that are marked, and the size of RAM",
+        lambda m: root_pending(m) == (m.num(0),) * 2 and m.num(0) == -(-m.sim.scenario.frames >> 27),
+    ),
+    (
+        "Log-dirty on: {}; nothing can be written unseen.",
+        "log-dirty is on, and every entry of the nested root is marked, or no shadow entry is writable",
+        lambda m: m.s.log_dirty == 1 and no_unseen_store(m),
+    ),
+    (
+        "Log-dirty off: the bitmap's tree goes back to the pool.",
+        "log-dirty is off, and the tree has no root",
+        lambda m: m.s.log_dirty == 0 and m.s.tree_root == NONE,
+    ),
+    (
+        "PEEK: {}{} dirty bits are read; none is cleared.",
+        "`dirty_count` after the tick, and that no bit went",
+        lambda m: m.num(1) == int(m.s.dirty_count) >= int(m.prev.dirty_count) and m.d("peeks") == 1,
+    ),
+    (
+        "All shadows are blown away: {} pages freed; loaded roots stay, empty and unpinned.",
+        "the loaded roots are the only shadows, empty, and the pinned list is empty",
+        lambda m: only_empty_roots(m) and m.s.pin_head == NONE and m.num(0) <= int(m.s.free_pages),
+    ),
+    ("no bitmap is kept now", "log-dirty is off", lambda m: m.s.log_dirty == 0),
+    (
+        "their bits are set",
+        "the bits of all these frames",
+        lambda m: all(
+            m.bit(gfn) for e in m.of("MODIFIED_MEMORY")[:1] for gfn in range(int(e["gfn"]), int(e["gfn"]) + int(e["detail"]))
+        ),
+    ),
+    ("nobody keeps a bitmap", "the road has no hypervisor", lambda m: not m.road().hypervisor),
+    ("{} frames from gfn {} on", "`device_writes`", lambda m: m.num(0) == m.d("device_writes")),
+    ("A device has written {}: {}.", "`device_writes` has moved", lambda m: m.d("device_writes") > 0),
+    (
+        "The shadow pool is set to {} pages.",
+        "the size of the pool",
+        lambda m: m.num(0) == shadows.pool_size(m.m) and not m.road().nested,
+    ),
+    (
+        "The HAP pool is set to {} pages.",
+        "the size of the pool",
+        lambda m: m.num(0) == shadows.pool_size(m.m) and m.road().nested,
+    ),
+    (
+        "The HAP pool is to have {} pages and has {}: {}.",
+        "the size of the pool",
+        lambda m: m.num(1) == shadows.pool_size(m.m) != m.num(0),
+    ),
+    ("only free pages can be taken away", "no page of the pool is free", lambda m: m.s.free_pages == 0),
+    (
+        "it is as large as it can be in this machine",
+        "the largest pool that the machine has room for",
+        lambda m: shadows.pool_size(m.m) == m.s.pool_cap,
+    ),
+    ("The TLB is flushed.", "`tlb_flush` has moved", lambda m: m.d("tlb_flush") >= 1),
+    ("{} is refused here and changes nothing.", "`ignored` + 1", lambda m: m.d("ignored") == 1),
+)

@@ -1,0 +1,205 @@
+"""What makes each sentence of story/migration.py and rounds.py true: the template, what is compared, and the comparison."""
+
+from pagingviz.migration import wire
+from pagingviz.migration.state import EPOCH, FINAL, LIVE, ROLLING, STATE, WAITING
+from pagingviz.reading import shadows
+from pagingviz.reading.rounds import fixed, paces
+from pagingviz.story.migration import duration
+from tests.sentences.proofs_commands import only_empty_roots, root_pending
+
+
+def st(m):
+    """The state of the migration."""
+    return m.sim.migration.state
+
+
+def last(m):
+    """Its last round."""
+    return st(m).rounds[-1]
+
+
+def row_of(m):
+    """The round that the row of the table is about."""
+    return next(r for r in st(m).rounds if r.number == m.event["round"] and r.tick == m.event["from tick"])
+
+
+def equal(m):
+    """Whether the destination holds what the source would send now, page by page."""
+    there = m.sim.migration.destination
+    if m.sim.scenario.migrate in ("postcopy", "hybrid"):  # the guest runs on, so only what has arrived can be counted
+        return st(m).equal is True and bool(st(m).arrived.all())
+    return there.differs(*there.image()).size == 0
+
+
+def between(m, cycles):
+    """Whether the text says this time."""
+    return duration(cycles) in m.text
+
+
+MIGRATION = (
+    (
+        "The guest goes on on the destination after {}; {} are not there yet",
+        "the time between suspend and resume, and the frames that have not arrived",
+        lambda m: between(m, st(m).resumed - st(m).suspended) and st(m).phase == ROLLING,
+    ),
+    (
+        "{}: those it touches are fetched, the rest is pushed.",
+        "the frames that have not arrived",
+        lambda m: int((~st(m).arrived).sum()) >= last(m).planned - last(m).sent > 0,
+    ),
+    (
+        "Checkpoint {} is complete on the backup; the primary goes on after {}.",
+        "the number of checkpoints, and that the backup's memory is whole",
+        lambda m: m.num(0) == st(m).checkpoints and st(m).phase == EPOCH,
+    ),
+    ("its memory equals the source's, page by page", "the two hosts' memories, compared anew", equal),
+    (
+        "The last page has arrived: {}, as it was at the suspend. The source has nothing left to give.",
+        "every frame has arrived",
+        lambda m: bool(st(m).arrived.all()),
+    ),
+    (
+        "Shadow paging ends with log-dirty: PV has its own tables back.",
+        "no shadow is in use",
+        lambda m: not shadows.in_use(m.m) and m.s.log_dirty == 0,
+    ),
+    (
+        "The destination resumes: {}. The guest stood still for {}.{}",
+        "the time between suspend and resume",
+        lambda m: between(m, st(m).resumed - st(m).suspended),
+    ),
+    (
+        "The epoch is over: the primary is suspended for checkpoint {}",
+        "the number of checkpoints so far",
+        lambda m: m.num(0) == st(m).checkpoints + 1 and m.sim.migration.paused,
+    ),
+    ("{}, for which {} have become dirty.", "the pages of the round that begins", lambda m: m.num(1) == last(m).planned),
+    (
+        "The guest is suspended: all of its memory is copied while it stands still.",
+        "the guest is suspended, and the round has all frames",
+        lambda m: m.sim.migration.paused and last(m).planned == m.sim.migration.frames,
+    ),
+    (
+        "The guest is suspended: only its vCPUs' state crosses now, its pages come later.",
+        "the guest is suspended before pages were sent for the last time",
+        lambda m: m.sim.migration.paused and st(m).phase == STATE,
+    ),
+    (
+        "{} are left for the {}.",
+        "the pages of the round that begins",
+        lambda m: m.before(" are left for the") == last(m).planned,
+    ),
+    (
+        "The policy says STOP{}: the guest is suspended, and the bitmap is read while nothing can change it.{}",
+        "the guest is suspended, and no bit is left",
+        lambda m: m.sim.migration.paused and m.s.dirty_count == 0,
+    ),
+    ("all shadows are thrown away", "the loaded roots are the only shadows, empty", only_empty_roots),
+    ("shadow paging begins", "shadows are in use", lambda m: shadows.in_use(m.m)),
+    (
+        "one root entry is poisoned for each 512 GiB",
+        "the marked entries of the nested root",
+        lambda m: root_pending(m) == (-(-m.sim.scenario.frames >> 27) or 1,) * 2,
+    ),
+    (
+        "The migration begins: log-dirty on ({}), and round 1 sends all {}.",
+        "log-dirty is on, and the round has all frames",
+        lambda m: m.s.log_dirty == 1 and m.num(1) == m.sim.scenario.frames,
+    ),
+    (
+        ", {} of them before they were sent",
+        "the frames that were sent after their last store",
+        lambda m: m.num(0) == st(m).rounds[-2].needless <= st(m).rounds[-2].dirtied,
+    ),
+    (
+        "all shadows are gone with it",
+        "the loaded roots are the only shadows, empty",
+        only_empty_roots,
+    ),
+    (
+        "the nested root is poisoned again",
+        "every entry of the nested root is marked",
+        lambda m: root_pending(m)[0] == root_pending(m)[1],
+    ),
+    (
+        "CLEAN: {} became dirty during round {}{}; {}. Round {} sends them again.",
+        "the bits that CLEAN found, the pages of the next round, and that no bit is left",
+        lambda m: m.num(0) == int(m.of("CLEAN")["detail"][-1]) and m.num(4) == last(m).number and m.s.dirty_count == 0,
+    ),
+    (
+        "The migration begins at tick {}; until then the guest just runs.",
+        "the tick, and that nothing was sent",
+        lambda m: m.num(0) == m.sim.scenario.migrate_at > m.sim.tick and st(m).phase == WAITING and st(m).bytes == 0,
+    ),
+    ("found equal to the source's", "what the comparison at the resume found", lambda m: st(m).equal is True),
+    (
+        "The guest runs on the destination, its pages {}. It stood still for {}.",
+        "the time between suspend and resume",
+        lambda m: between(m, st(m).resumed - st(m).suspended),
+    ),
+    (
+        "The guest is suspended: vCPU and platform state are on their way.",
+        "the guest is suspended, and its state is being sent",
+        lambda m: m.sim.migration.paused and (st(m).phase == STATE or st(m).state_sent),
+    ),
+    (
+        "The primary runs; {} to the next checkpoint.",
+        "the guest runs",
+        lambda m: not m.sim.migration.paused and st(m).phase == EPOCH,
+    ),
+    (
+        "The guest is suspended, {} so far: {} of the last round.",
+        "the guest is suspended, and the pages sent of the round",
+        lambda m: m.sim.migration.paused and st(m).phase == FINAL,
+    ),
+    (
+        "The guest runs on the destination: {}, {} fetched on demand, {} waited for them.",
+        "the demand faults of the round",
+        lambda m: m.num(1) == last(m).faults and st(m).phase == ROLLING,
+    ),
+    (
+        "Round {}: {}, while the guest runs on and dirties what it has already given away.",
+        "the round, the pages sent, and that the guest runs",
+        lambda m: m.num(0) == last(m).number and not m.sim.migration.paused and st(m).phase == LIVE,
+    ),
+)
+
+UNSAID = {  # what no good machine says, or no scene can reach: why
+    "UNEQUAL to the source's": "said only if a migration loses a store: tests/migration makes many, and none does",
+    "{} are pushed in the background, lowest first.": "the round begins in the tick of the resume, whose sentence comes first",
+}
+ROUNDS = (
+    ("left for later", "the round's frames that were not sent", lambda m: m.event["left for later"] == row_of(m).skipped),
+    (
+        "less than the link carries: each round is shorter than the last",
+        "the dirty rate is below the bandwidth",
+        lambda m: paces(m.sim.migration)[-1].dirtied < m.sim.migration.link.bandwidth,
+    ),
+    (
+        "more than the link carries: no number of rounds can empty the set",
+        "the dirty rate is not below the bandwidth",
+        lambda m: paces(m.sim.migration)[-1].dirtied >= m.sim.migration.link.bandwidth,
+    ),
+    (
+        "During round {} the guest dirtied {} pages, {} MB/s: {}.",
+        "the round's pages and time",
+        lambda m: any(r.number == m.num(0) and r.dirtied == m.num(1) for r in st(m).rounds),
+    ),
+    (
+        "A pause after round {} would take {} µs, {} of them whatever is dirty.",
+        "what suspend, state and resume take",
+        lambda m: abs(m.num(2) - fixed(m.sim.migration) / wire.FREQUENCY) <= 0.5 and m.num(1) >= m.num(2),
+    ),
+    (
+        "The set hardly shrinks any more: about {} pages are written all the time, the **writable working set**. Further rounds"
+        " would send them in vain.",
+        "the pages of the last two rounds",
+        lambda m: m.num(0) == min(r.pages for r in paces(m.sim.migration)[-2:]),
+    ),
+    ("The policy ({}) said STOP: {}.", "the policy has answered STOP", lambda m: bool(st(m).stop)),
+    (
+        "The policy ({}) has been asked {} times; its last answer: {}.",
+        "the calls of the policy",
+        lambda m: m.num(1) == len(st(m).calls),
+    ),
+)

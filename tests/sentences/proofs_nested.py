@@ -1,0 +1,143 @@
+"""What makes each sentence of story/nested_tables.py true. Of an entry the moment has the step, its frame and the whole way."""
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86, xen
+from pagingviz.arch.sizes import LEAF_SIZES
+from pagingviz.reading import nested
+
+
+def step(m):
+    """The entry that is spoken of."""
+    return m.event[0]
+
+
+def waits(m):
+    """Whether a change waits in it."""
+    return bool(nested.pending(m.m, step(m).entry))
+
+
+def leaf(m):
+    """Whether it is a leaf."""
+    return bool(nested.is_leaf(step(m).level, step(m).entry))
+
+
+def told(m, *kinds):
+    """Whether the record of events has one of these kinds at the tick that is named."""
+    events, _ = m.sim.past_events()
+    return bool(np.isin(events["kind"], [ev.CODES[kind] for kind in kinds]).any())
+
+
+def counted(m, name):
+    """Whether the row's number is the counter's."""
+    return int(m.event["times"].replace(",", "")) == int(m.s[name])
+
+
+NESTED = (
+    (
+        "As the domain builder made it: no event has written it since (p2m_set_entry).",
+        "no change waits in it, and it is what it was at tick 0",
+        lambda m: not waits(m) and (not leaf(m) or nested.kind(step(m).entry) == int(xen.P2M_RAM_RW)),
+    ),
+    (
+        "It became so before the last {} events, which are all that is kept.",
+        "more events were written than the record keeps",
+        lambda m: int(m.s.ev_n) > int(ev.RING),
+    ),
+    (
+        "It is a piece of the leaf that was split here",
+        "it is a leaf of less than its level was",
+        lambda m: leaf(m) and m.s.p2m_split > 0,
+    ),
+    (
+        "It was made by the split of the leaf here, and leads to its pieces",
+        "it leads to a table",
+        lambda m: not leaf(m) and m.s.p2m_split > 0,
+    ),
+    ("Its leaf was split", "it leads to a table now", lambda m: not leaf(m) and m.s.p2m_split > 0),
+    (
+        "{}: a store to a logged frame needs a 4 KiB leaf ({}).",
+        "the way of the frame ends at level 1, and a split was counted",
+        lambda m: m.s.p2m_split > 0,
+    ),
+    (
+        "Its address was in the log: the flush set its bit and made it ram_rw (ept_vcpu_flush_pml_buffer).",
+        "the leaf's type and right, and that logs were emptied",
+        lambda m: (
+            nested.kind(step(m).entry) == int(xen.P2M_RAM_RW) and bool(nested.writable(step(m).entry)) and m.s.pml_logged > 0
+        ),
+    ),
+    (
+        "{}: its bit was set first, then its leaf became ram_rw (hvm_hap_nested_page_fault).",
+        "the leaf's type and right",
+        lambda m: nested.kind(step(m).entry) == int(xen.P2M_RAM_RW) and bool(nested.writable(step(m).entry)),
+    ),
+    (
+        "{}: the mark one level up was taken away and put into all entries of this table; "
+        "this one has not been passed since ({}).",
+        "the entry is marked, the one above it is not",
+        lambda m: waits(m) and not nested.pending(m.m, m.event[2][3 - step(m).level].entry),
+    ),
+    (
+        "{}: its mark was taken away and put one level down, where the guest walks ({}).",
+        "the entry is not marked, and leads to a table",
+        lambda m: not waits(m) and not leaf(m),
+    ),
+    (", with all leaves of its table", "none of the 512 leaves of the table is marked", lambda m: not table_waits(m)),
+    (
+        "{}: its type was computed anew{}: {} ({}).",
+        "the leaf is not marked, and its type is the one that is named",
+        lambda m: not waits(m) and nested.KINDS[nested.kind(step(m).entry)] in m.text,
+    ),
+    (
+        "{} marked the entries of the root, and nothing below them ({}).",
+        "the entry is one of the root, and marked",
+        lambda m: step(m).level == 4 and waits(m),
+    ),
+    (
+        "carries out what is pending on the way, of a 4 KiB table all 512 leaves",
+        "`ept_misconfig`",
+        lambda m: counted(m, "ept_misconfig"),
+    ),
+    (
+        "marks the frame dirty, makes its leaf ram_rw",
+        "`ept_violation` or `npf_write`",
+        lambda m: counted(m, "npf_write" if m.s.npt else "ept_violation"),
+    ),
+    ("marks the 512 frames of the log", "`pml_full`", lambda m: counted(m, "pml_full")),
+    ("page-modification log full (62)", "`pml_full`", lambda m: counted(m, "pml_full")),
+    ("within a violation: log-dirty works on 4 KiB", "`p2m_split`", lambda m: counted(m, "p2m_split")),
+    ("carries out what is pending on the way, of the leaves only this one", "`npf_recalc`", lambda m: counted(m, "npf_recalc")),
+    ("within an NPF of a store: log-dirty works on 4 KiB", "`p2m_split`", lambda m: counted(m, "p2m_split")),
+    (
+        "The log-dirty bitmap's tree takes {} more; {} pages of the pool are free.",
+        "the pages of the pool that are neither free nor a nested table",
+        lambda m: (
+            m.num(1) == int(m.s.free_pages) and m.num(0) == int(m.s.p2m_pages) - sum(n for n, *_ in nested.counts(m.m).values())
+        ),
+    ),
+    ("Exits by cause", "the counters of the table", lambda m: True),
+    (
+        "Pages of the HAP pool, by level",
+        "the pages of the tables",
+        lambda m: sum(n for n, *_ in nested.counts(m.m).values()) <= int(m.s.p2m_pages),
+    ),
+    (
+        "one entry covers",
+        "the sizes stand in the order of the levels",
+        lambda m: [LEAF_SIZES[k] for k in (4, 3, 2, 1)] == ["512 GiB", "1 GiB", "2 MiB", "4 KiB"],
+    ),
+    ("Log-dirty has not been switched on yet", "`enables` is 0", lambda m: m.s.enables == 0),
+    (
+        "Entries written: {}. Of all {} entries only the root's can be, {} here: one for each 512 GiB, whatever the RAM below.",
+        "the entries of the root, and of all tables",
+        lambda m: m.num(2) == nested.counts(m.m)[4][1] == (-(-m.sim.scenario.frames >> 27) or 1),
+    ),
+)
+
+
+def table_waits(m):
+    """Whether any present leaf of the entry's table is marked."""
+    words = m.m.view("pool").reshape(-1, 512)[step(m).page]
+    return bool(np.any(nested.pending(m.m, words) & (words & x86.EPT_RWX != 0)))

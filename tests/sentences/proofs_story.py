@@ -1,0 +1,256 @@
+"""What makes each sentence of story/sentences.py and hypercalls.py true: the template, what is compared, and the comparison."""
+
+from pagingviz.arch import x86, xen
+from pagingviz.arch.words import NONE
+from pagingviz.reading import nested, shadows
+from pagingviz.reading.translate import translate
+from pagingviz.story.events import TYPES
+
+READ, WRITE = 1, 2
+
+
+def walk(m, kind=READ):
+    """The walk of the tick's access, made anew on a copy."""
+    access = m.of("ACCESS")[-1]
+    gva, base = int(access["gva"]), m.sim.scenario.direct_map_base
+    return translate(m.m, int(access["vcpu"]), gva, kind, int(gva < base))
+
+
+def filled_in(m):
+    """The access now passes; a store passes exactly if the sentence says so."""
+    e = m.of("FIXUP")[0]
+    entry = int(e["detail"])
+    mapped = entry & int(x86.P) and entry >> 12 & (1 << 40) - 1 == int(m.m.view("p2m")[int(e["gfn"])])
+    return mapped and bool(entry & int(x86.RW)) == (" filled in, writable" in m.text) and m.d("shadow_fault_fixed") >= 1
+
+
+def victim(m):
+    """The root at the tail of the pinned list goes."""
+    return m.num(0) == m.pinned[-1] and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1
+
+
+SENTENCES = (
+    ("the loaded root gfn {} is unhooked", "`unhooks` + 1, and nothing is pinned", lambda m: m.d("unhooks") >= 1),
+    ("root gfn {}, loaded longest ago, is unpinned", "it was the last of the pinned list", victim),
+    (
+        "The pool is too full: {}; {} shadows die.",
+        "the shadows that were destroyed in the tick, and that room had to be made",
+        lambda m: m.num(1) == m.n("DEMOTE") and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1,
+    ),
+    (
+        "fork: the child gets its own tables by {} table stores; writable pages become copy-on-write.",
+        "`forks` + 1 and `pte_stores`",
+        lambda m: m.d("forks") == 1 and m.num(0) == m.d("pte_stores"),
+    ),
+    (
+        "; {} of its tables are unshadowed at their second zero store",
+        "`shadow_early_unshadow`",
+        lambda m: m.num(0) == m.d("shadow_early_unshadow"),
+    ),
+    (
+        "{} exits: its entries are zeroed and its frames freed{}.",
+        "`exits` + 1, and `frames_freed`",
+        lambda m: m.d("exits") == 1 and m.d("frames_freed") > 0,
+    ),
+    (
+        "gets its own copy, gfn {}",
+        "a frame was taken, and the version of the copy counts the store",
+        lambda m: m.num(0) in m.of("FRAME_ALLOC")["gfn"] and m.m.view("ver")[m.num(0)] > 0,
+    ),
+    ("is the last user and may write again", "no frame was taken", lambda m: m.d("frames_allocated") == 0),
+    ("Store to a copy-on-write page: the process {}.", "`cow_breaks` + 1", lambda m: m.d("cow_breaks") == 1),
+    (
+        "#GP(0): {} is no canonical address.",
+        "bits 63 to 47 of the address differ",
+        lambda m: m.num(0) >> 47 not in (0, (1 << 17) - 1) and m.d("guest_faults") == 0,
+    ),
+    (
+        "#GP(0): an entry of the PAE table at gfn {} has a reserved bit set; CR3 keeps its value.",
+        "CR3 before and after",
+        lambda m: int(m.s.cr3[0]) == int(m.prev.cr3[0]) != m.num(0),
+    ),
+    (
+        "{} touches page {} for the first time: #PF, its kernel maps gfn {}",
+        "`guest_faults` + 1, the frame was free before, and the walk of the page ends there now",
+        lambda m: m.d("guest_faults") >= 1 and m.num(2) in m.of("FRAME_ALLOC")["gfn"],
+    ),
+    (
+        "and makes {} page table{}",
+        "`frames_allocated` less the frame of the page",
+        lambda m: m.num(0) == m.d("frames_allocated") - 1,
+    ),
+    ("; {} table store{} emulated", "the emulated stores of the tick", lambda m: m.num(0) == m.n("EMULATE") >= 1),
+    ("; its L1 table gfn {} goes out of sync", "`shadow_unsync`", lambda m: m.d("shadow_unsync") >= 1),
+    (
+        "; {} shadow table{} made first",
+        "shadows put into the hash",
+        lambda m: m.num(0) == m.n("PROMOTE") == m.d("shadow_hash_inserts"),
+    ),
+    (
+        ", one of them {} for the superpage at gfn {}",
+        "a shadow of that type for that frame exists",
+        lambda m: any(TYPES[int(k)] == m.groups[0] for k in m.m.view("ptype")[m.m.view("pkey") == m.num(1)]),
+    ),
+    (
+        "; its dirty bit is set",
+        "the bit of the frame that was filled in",
+        lambda m: m.bit(m.of("FIXUP")[0]["gfn"]),
+    ),
+    (
+        "{} exits: the shadow entry of gfn {} is filled in, {}{}.",
+        "the entry maps the frame's machine frame, with RW as said, and `shadow_fault_fixed`",
+        filled_in,
+    ),
+    (
+        "{} would set another D bit, and the log of its vCPU is full: exit, its {} pages are marked",
+        "`pml_full` + 1, and the log has only what came since",
+        lambda m: m.d("pml_full") == 1 and m.num(1) == 512 and m.d("pages_marked") == 512,
+    ),
+    (
+        "{}; the store itself has not happened yet, and is tried again.",
+        "the exit stands before the store, which is made within the tick",
+        lambda m: m.d("writes") == 1 and walk(m, WRITE).end.kind == "frame",
+    ),
+    (
+        " (and {} page-table frame{} for the A/D bits)",
+        "`ept_violation`, less the one of the access",
+        lambda m: m.num(0) == m.d("ept_violation") - 1,
+    ),
+    (
+        "{} hits a read-only EPT leaf: exit, bit {} is set, the leaf is writable again",
+        "the bit, and the leaf's right to write",
+        lambda m: m.bit(m.num(1)) and bool(nested.writable(m.leaf(m.num(1)).entry)) and m.d("ept_violation") >= 1,
+    ),
+    (
+        "{} meets a poisoned EPT entry: the mark is pushed down, {} entries recomputed.",
+        "`ept_misconfig`, and that no mark is left on the way",
+        lambda m: m.d("ept_misconfig") >= 1 and not nested.waiting(m.m, nested.path(m.m, int(m.of("EPT_MISCONFIG")[0]["gfn"]))),
+    ),
+    (
+        "; {} frames so far, as reading a guest table counts as a store to it",
+        "`npf_write`",
+        lambda m: m.num(0) == m.d("npf_write") > 1,
+    ),
+    (", after {} exit{} for pending changes", "`npf_recalc`", lambda m: m.num(0) == m.d("npf_recalc") >= 1),
+    (
+        "{} hits a read-only NPT leaf: NPF, bit {} is set, the leaf is writable again",
+        "the bit, and the leaf's right to write",
+        lambda m: m.bit(m.num(1)) and bool(nested.writable(m.leaf(m.num(1)).entry)) and m.d("npf_write") >= 1,
+    ),
+    (
+        "{} meets an NPT entry without its US bit: NPF, {} {}, of the leaves only this one.",
+        "`npf_recalc`, and that no mark is left on the way",
+        lambda m: m.d("npf_recalc") >= 1 and not nested.waiting(m.m, nested.path(m.m, int(m.of("NPF_RECALC")[0]["gfn"]))),
+    ),
+    ("; the 2 MiB leaf is split", "`p2m_split` + 1", lambda m: m.d("p2m_split") >= 1),
+    ("into 4 KiB leaves, all of it", "`p2m_pages` + 513", lambda m: m.d("p2m_pages") >= 513),
+    ("on the way to this frame", "`p2m_split` + 2", lambda m: m.d("p2m_split") == 2),
+    (
+        "; the 1 GiB leaf is split {}: {} pages of the pool",
+        "`p2m_pages` (the bitmap's tree takes four more)",
+        lambda m: m.num(1) == m.d("p2m_pages") - m.n("TREE_ALLOC"),
+    ),
+    (
+        "a guess at the direct map",
+        "a counter of guesses",
+        lambda m: sum(m.d(f"shadow_writeable_h_{k}") for k in range(1, 7)) >= 1,
+    ),
+    ("the L1 shadow of the last hit", "`shadow_writeable_h_5`", lambda m: m.d("shadow_writeable_h_5") >= 1),
+    ("a search of all L1 shadows", "`shadow_writeable_bf`", lambda m: m.d("shadow_writeable_bf") >= 1),
+    (
+        "Table gfn {} loses its writable mapping, found by {}.",
+        "no shadow maps the frame writable",
+        lambda m: int(shadows.frame_rights(m.m)[m.num(0)]) != shadows.WRITABLE,
+    ),
+    (
+        "A store in user mode hits table gfn {}: no kernel would allow that, so it is no table any more",
+        "the frame has no shadow, and the store was made",
+        lambda m: not m.info(m.num(0)) & xen.SHADOW_FLAGS and m.m.view("ver")[m.num(0)] > 0,
+    ),
+    (
+        "An event is being injected and its push hits table gfn {}: nothing there can be emulated",
+        "the frame has no shadow",
+        lambda m: not m.info(m.num(0)) & xen.SHADOW_FLAGS,
+    ),
+    (
+        "The emulator does not know the instruction that stores to table gfn {}",
+        "the frame has no shadow, and `shadow_fault_emulate_failed` + 1",
+        lambda m: not m.info(m.num(0)) & xen.SHADOW_FLAGS and m.d("shadow_fault_emulate_failed") == 1,
+    ),
+    (
+        "{}: all its shadows are removed, the access is tried again.",
+        "`shadow_unshadow`, and the store was made",
+        lambda m: m.d("shadow_unshadow") >= 1 and m.d("writes") == 1,
+    ),
+    ("; {} other{} brought back to make room", "`shadow_resync`", lambda m: m.num(0) == m.d("shadow_resync") >= 1),
+    (
+        "Store to L1 table gfn {}: it goes out of sync, the guest may write to it until it loads CR3",
+        "`shadow_unsync` + 1, and the frame is marked as out of sync and writable",
+        lambda m: m.d("shadow_unsync") >= 1 and m.info(m.num(0)) & xen.OOS and m.info(m.num(0)) & xen.OOS_MAY_WRITE,
+    ),
+    (
+        "; the second zero in a row: gfn {} is unshadowed early",
+        "`shadow_early_unshadow` + 1, and the frame has no shadow",
+        lambda m: m.d("shadow_early_unshadow") >= 1 and not m.info(m.num(0)) & xen.SHADOW_FLAGS,
+    ),
+    (
+        "CR0.WP is 0: the kernel's store to the read-only page gfn {} is emulated, the mapping stays read-only.",
+        "`shadow_fault_emulate_wp` + 1, and a store in user mode still faults",
+        lambda m: m.d("shadow_fault_emulate_wp") == 1 and int(shadows.frame_rights(m.m)[m.num(0)]) != shadows.WRITABLE,
+    ),
+    (
+        "Another store to table gfn {}, in the page of the last: emulated at once, without a guest walk{}.",
+        "`shadow_fault_fast_emulate` + 1, `guest_walk` stays",
+        lambda m: m.d("shadow_fault_fast_emulate") == 1 and m.d("guest_walk") == 0,
+    ),
+    (
+        "The guest's store to its page table gfn {} is trapped and emulated{}.",
+        "`shadow_fault_emulate_write` has moved",
+        lambda m: m.d("shadow_fault_emulate_write") >= 1,
+    ),
+    (
+        "{} table{} out of sync {} brought up to date",
+        "`shadow_resync` and the tables of other vCPUs",
+        lambda m: m.num(0) == m.n("RESYNC_FULL", "RESYNC_ONLY") and m.d("shadow_resync") <= m.num(0),
+    ),
+    (
+        "CR3 = gfn {}: {}, then its root is loaded.",
+        "CR3, and that the vCPU has no table out of sync",
+        lambda m: any(m.num(0) == int(cr3) for cr3 in m.s.cr3[: m.s.vcpus]) and m.d("cr3_loads") >= 1,
+    ),
+    (
+        "an exit: its root is pinned at the head of the list",
+        "`exits_cr3` + 1, and the first of the pinned list",
+        lambda m: m.d("exits_cr3") == 1 and (m.s.guest_levels == 3 or pinned_first(m) == int(m.of("CR3_LOAD")[0]["gfn"])),
+    ),
+    (
+        "The guest switches to {}: CR3 = gfn {}, {}.",
+        "`cr3_loads` + 1, and CR3",
+        lambda m: m.d("cr3_loads") == 1 and m.num(1) in [int(cr3) for cr3 in m.s.cr3[: m.s.vcpus]],
+    ),
+    (
+        "The guest loads CR3 = gfn {}, {}.",
+        "`cr3_loads` + 1, and CR3",
+        lambda m: m.d("cr3_loads") == 1 and m.num(0) in [int(cr3) for cr3 in m.s.cr3[: m.s.vcpus]],
+    ),
+    (
+        "In this tick: {}.",
+        "the first event of the tick, which has no access",
+        lambda m: m.events.size and not m.n("ACCESS", "CR3_LOAD"),
+    ),
+    (
+        "the TLB knows it",
+        "a hit of the TLB, and no miss",
+        lambda m: m.d("tlb_miss") == 0 and m.d("tlb_l1_hit") + m.d("tlb_l2_hit") > 0,
+    ),
+    (
+        "the hardware walks the tables",
+        "`tlb_miss`, and no exit",
+        lambda m: m.d("tlb_miss") >= 1 and m.d("exits_page_fault") == 0,
+    ),
+)
+
+
+def pinned_first(m):
+    """Guest frame of the first of the pinned list."""
+    return shadows.shadowed_frame(m.m, int(m.s.pin_head)) if m.s.pin_head != NONE else None

@@ -1,0 +1,58 @@
+"""Sentences that were found wrong when all were read against the machine: (where it was said, what it said, what is true)."""
+
+WRONG = (
+    (
+        "sentence of a tick",
+        "a PV guest's context switch: CR3 is loaded without an exit",
+        "two operations of a hypercall, one for each root",
+    ),
+    (
+        "sentence of a tick",
+        "the domain has crashed for want of a page, also after a bug of the guest's kernel",
+        "the two ends have a sentence each",
+    ),
+    (
+        "sentence of a tick",
+        "PEEK changes nothing, also with PML",
+        "the logs are emptied first: pages are marked, and may be written",
+    ),
+    ("sentence of a tick", "CLEAN reads and clears the bits and then marks what was logged", "what was logged is marked first"),
+    (
+        "sentence of a tick",
+        "the shadow pool is set to N pages, behind EPT and NPT too",
+        "that pool is the HAP pool, and gives back free pages only",
+    ),
+    (
+        "sentence of a tick",
+        "another domain's mapping ends and the dirty bit is set, also while log-dirty is off",
+        "then no bit is set",
+    ),
+    (
+        "sentence of a tick",
+        "a PV guest's pool goes back when log-dirty ends",
+        "all but the pages of the bitmap's tree, which is freed after it",
+    ),
+    ("sentence of a tick", "the guest does nothing visible, at an INVLPG", "the event is named"),
+    ("sentence of a tick", "a guest given entry by entry switches to 'guest' when it loads CR3", "it loads CR3"),
+    (
+        "card of a nested entry",
+        "an entry that leads to a table is a piece of a split leaf",
+        "it was made by the split, and leads to the pieces",
+    ),
+    (
+        "page Guest page tables",
+        "every mapping of a shadowed table is read-only, each store to it is emulated",
+        "not of an L1 table that goes out of sync",
+    ),
+    (
+        "page EPT / NPT, page Live migration",
+        "each frame written costs one exit a round, with PML too",
+        "with PML none, but for superpages and full logs",
+    ),
+    ("notes of `combined`", "after CLEAN HAP has only lost its rights to write", "reads, too, meet the poisoned root first"),
+    (
+        "page Translation",
+        "INVEPT for AMD too, and after each change of EPT",
+        "AMD gives another ASID; resolving a misconfiguration flushes nothing",
+    ),
+)
