@@ -184,9 +184,9 @@ LEFT_OUT = (
         "All of it has one size for each road, that of a recorded stream; QEMU's device state is not sent.",
     ),
     _wire(
-        "TCP, compression threads, multifd: whatever lies between a page and its bytes on the link",
+        "TCP, TLS, compression threads: whatever lies between a page and its bytes on the link",
         "QEMU docs/devel/migration; the operating system",
-        "The link carries its bandwidth from the first byte on, after a fixed latency, one page after the other.",
+        "The link carries its bandwidth from the first byte on, after a fixed latency; channels share pages evenly.",
     ),
     _wire(
         "torn pages",
@@ -197,6 +197,16 @@ LEFT_OUT = (
         "a guest whose link is lost in post-copy runs on until it touches a page that is not there",
         "QEMU docs/devel/migration/postcopy.rst",
         "It stands still from the loss to the recovery, as both sides of the migration do.",
+    ),
+    _migration(
+        "the verification of a whole stream (xl migrate --debug), and transport by RDMA or a mapped file",
+        "libs/guest/xg_sr_save.c; QEMU docs/devel/migration",
+        "The destination is compared with the source at the resume, outside of the stream.",
+    ),
+    _migration(
+        "what else an orchestrator does: smoothed bandwidth, a budget by the guest's size, a deadline of the switch",
+        "KubeVirt, VEP 248: ewmaAlpha, completionTimeoutPerGiB, switchoverTimeout",
+        "policy=stall knows the link's bandwidth, and is asked at each reading of the bitmap only.",
     ),
     _migration(
         "Remus' buffers of the network and the disks, and COLO",
