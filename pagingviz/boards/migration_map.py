@@ -107,7 +107,9 @@ class MigrationBoard:
         unit = "1 cell = 1 guest frame of 4 KiB"
         if k > 1:
             unit = f"1 cell = {memory(k)} = {k:,} frames, showing the {self.shows} of them"
-        legend = self.words.legend(scenario.migrate in frames.POSTCOPY, thick_edges=width < SMALL)
+        legend = self.words.legend(
+            scenario.migrate in frames.POSTCOPY or scenario.at_limit == "postcopy", thick_edges=width < SMALL
+        )
         legend += self.more_legend
         if scenario.migrate == "no":
             legend = list(self.legend_without_migration())

@@ -50,7 +50,7 @@ class Wire(MigrationBoard):
     def line(self, mig: Migration) -> str:
         st = mig.state
         if not st.rounds:
-            return f"idle · {mig.link.bandwidth:,} MB/s"
+            return f"idle · {mig.link.whole:,} MB/s"
         r = st.rounds[-1]
         done = f"round {r.number}, {r.kind}: {r.sent:,} of {r.planned:,} pages"
         return f"{done} · {bytes_text(st.bytes)} in all, {st.bytes / (mig.frames * 4096):.2f} times the guest"

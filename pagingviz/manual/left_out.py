@@ -246,9 +246,9 @@ LEFT_OUT = (
         "All of it has one size for each road, that of a recorded stream; QEMU's device state is not sent.",
     ),
     _wire(
-        "TCP, compression threads, multifd: whatever lies between a page and its bytes on the link",
+        "TCP, TLS, compression threads: whatever lies between a page and its bytes on the link",
         "QEMU docs/devel/migration; the operating system",
-        "The link carries its bandwidth from the first byte on, after a fixed latency, one page after the other.",
+        "The link carries its bandwidth from the first byte on, after a fixed latency; channels share pages evenly.",
     ),
     _wire(
         "torn pages",
@@ -259,6 +259,16 @@ LEFT_OUT = (
         "a guest whose link is lost in post-copy runs on until it touches a page that is not there",
         "QEMU docs/devel/migration/postcopy.rst",
         "It stands still from the loss to the recovery, as both sides of the migration do.",
+    ),
+    _migration(
+        "transport by RDMA or through a mapped file",
+        "QEMU docs/devel/migration",
+        "The stream crosses one link, or several side by side, as bytes in order.",
+    ),
+    _migration(
+        "what else an orchestrator does: smoothed bandwidth, a budget by the guest's size, a deadline of the switch",
+        "KubeVirt, VEP 248: ewmaAlpha, completionTimeoutPerGiB, switchoverTimeout",
+        "policy=stall knows the link's bandwidth, and is asked at each reading of the bitmap only.",
     ),
     _first_touches(
         "post-copy's waits at the very access that waits",

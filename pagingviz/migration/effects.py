@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pagingviz.migration.policy import Period
+from pagingviz.migration.stall import Progress
 from pagingviz.migration.state import Image
 
 
@@ -100,6 +101,19 @@ class Judged(LoopEffect):
     dirtied: int
     needless: int
     period: Period
+
+
+@dataclass(frozen=True)
+class Looked(LoopEffect):
+    """What is known of the progress from now on, and whether a migration that makes none is at a local minimum."""
+
+    progress: Progress
+    minimum: bool
+
+
+@dataclass(frozen=True)
+class FallBack(LoopEffect):
+    """The rest goes as post-copy."""
 
 
 @dataclass(frozen=True)

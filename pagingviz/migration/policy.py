@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pagingviz.migration.stall import HOPELESS
 from pagingviz.migration.wire import FREQUENCY, PAGE
 from pagingviz.scenario.scenario import Scenario
 
-CONTINUE, STOP = "CONTINUE", "STOP_AND_COPY"
+CONTINUE, STOP, ABORT = "CONTINUE", "STOP_AND_COPY", "ABORT"
 XEN_TARGET, XEN_ROUNDS = 50, 5  # SPP_TARGET_DIRTY_COUNT, SPP_MAX_ITERATIONS
 LEGACY_ROUNDS, LEGACY_FACTOR = 29, 3  # DEF_MAX_ITERS, DEF_MAX_FACTOR of xc_domain_save (Xen <= 4.5)
 CLARK_LEFT = 64  # pages: 256 KB (NSDI 2005, 5.2)
 CLARK_LEAST, CLARK_STEP = 5, 10  # the first round has a fifth of the bandwidth, each later one a tenth more than was dirtied
 PACKAGE = 50_000  # µs that QEMU sends before it looks at what is left (migration/ram.c: MAX_WAIT)
 PERIOD = 1_000_000  # µs between two judgements of auto-converge, at least (migration/ram.c: migration_bitmap_sync)
-GIVES_UP = 100  # rounds after which a migration that does not converge is cancelled
+RAMP_ROUNDS = 3  # readings before a downtime that grows begins to (KubeVirt VEP 291: startAfterIteration)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Stats:
     frames in all sets before this one; total_sent: how many of them went over the link, the others were skipped.
 
     dirty_rate: MB/s that the guest dirtied during the last round; seconds: time that the frames of the next set would take at
-    full bandwidth.
+    full bandwidth; limit: that a pause may take now; minimum: whether the migration has stalled, and this is a local minimum.
     """
 
     iteration: int
@@ -39,6 +40,17 @@ class Stats:
     dirty_rate: float = 0.0
     seconds: float = 0.0
     total_sent: int = 0
+    limit: float = 0.0
+    minimum: bool = False
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A downtime that grows: s at first, s more each step, cycles between two steps at least."""
+
+    first: float
+    step: float
+    wait: int
 
 
 @dataclass(frozen=True)
@@ -57,10 +69,14 @@ class Policy:
     limit: float = 0.0  # s, of the downtime
     looks: bool = False  # within a round, too, at what is left of it
     most: int = 0  # MB/s
+    ramp: Ramp | None = None
+    ceiling: float = 0.0  # s, of the downtime of a migration that has stalled
 
     def ask(self, s: Stats) -> tuple[str, str]:
         """(CONTINUE or STOP, the rule behind a STOP in words)."""
-        return {"legacy": self._legacy, "clark": self._clark, "qemu": self._qemu}.get(self.name, self._simple)(s)
+        return {"legacy": self._legacy, "clark": self._clark, "qemu": self._qemu, "stall": self._stall}.get(
+            self.name, self._simple
+        )(s)
 
     def _simple(self, s: Stats) -> tuple[str, str]:
         """simple_precopy_policy; with `factor` also not more than that many times the guest's size."""
@@ -106,13 +122,28 @@ class Policy:
 
     def _qemu(self, s: Stats) -> tuple[str, str]:
         """Stop when what is left takes no longer than the downtime allowed (migration/migration.c: migration_iteration_run)."""
-        if s.dirty_count >= 0 and s.iteration and self.allows(s.seconds):
-            return STOP, f"{s.dirty_count} pages take {s.seconds * 1e3:,.3f} ms <= {self.limit * 1e3:g} ms"
+        if s.dirty_count >= 0 and s.iteration and s.seconds <= s.limit:
+            return STOP, f"{s.dirty_count} pages take {s.seconds * 1e3:,.3f} ms <= {s.limit * 1e3:g} ms"
         return CONTINUE, ""
 
-    def allows(self, seconds: float) -> bool:
-        """Whether so long a pause is allowed; only a policy that looks within a round says how long one may be."""
-        return seconds <= self.limit
+    def _stall(self, s: Stats) -> tuple[str, str]:
+        """As QEMU; once it has stalled, at a local minimum also when that takes no longer than the ceiling (stall.py)."""
+        answer, why = self._qemu(s)
+        if answer == STOP or not s.minimum or s.dirty_count < 0:
+            return answer, why
+        takes = f"it has stalled, and the {s.dirty_count} pages of a local minimum take {s.seconds * 1e3:,.3f} ms"
+        if s.seconds <= self.ceiling:
+            return STOP, f"{takes} <= {self.ceiling * 1e3:g} ms"
+        if s.seconds > HOPELESS * self.ceiling:
+            return ABORT, f"{takes} > {HOPELESS} times {self.ceiling * 1e3:g} ms"
+        return CONTINUE, ""
+
+    def limit_after(self, cycles: int) -> float:
+        """Seconds that a pause may take so long after the reading with which a ramp begins; -1: before it."""
+        if not self.ramp:
+            return self.limit
+        steps = max(0, cycles) // self.ramp.wait
+        return min(self.limit, self.ramp.first + steps * self.ramp.step)
 
 
 def policy_of(scenario: Scenario) -> Policy:
@@ -121,9 +152,14 @@ def policy_of(scenario: Scenario) -> Policy:
     if name == "legacy":
         return Policy(name, rounds=LEGACY_ROUNDS, factor=LEGACY_FACTOR, skips=True)
     if name == "clark":
-        return Policy(name, CLARK_LEFT, LEGACY_ROUNDS, sends_on_stop=False, skips=True, most=scenario.bandwidth)
-    if name == "qemu":
-        return Policy(name, rounds=GIVES_UP, sends_on_stop=False, limit=scenario.downtime / 1e6, looks=True)
+        return Policy(
+            name, CLARK_LEFT, LEGACY_ROUNDS, sends_on_stop=False, skips=True, most=scenario.bandwidth * scenario.channels
+        )
+    if name in ("qemu", "stall"):
+        s, ramp = scenario, None
+        if s.downtime_from:
+            ramp = Ramp(s.downtime_from / 1e6, s.downtime_step / 1e6, s.downtime_wait * FREQUENCY)
+        return Policy(name, sends_on_stop=False, limit=s.downtime / 1e6, looks=True, ramp=ramp, ceiling=s.stall_downtime / 1e6)
     if name == "numbers":
         return Policy(name, scenario.target, scenario.rounds, scenario.factor, skips=bool(scenario.skip))
     return Policy(name)

@@ -17,6 +17,8 @@ from pagingviz.migration.effects import (
     Defer,
     EndRound,
     Event,
+    FallBack,
+    Looked,
     NextIteration,
     NextSet,
     ReadBitmap,
@@ -25,11 +27,12 @@ from pagingviz.migration.effects import (
     Suspend,
 )
 from pagingviz.migration.ending import give_up, resume
-from pagingviz.migration.policy import CONTINUE, GIVES_UP, STOP, Stats
+from pagingviz.migration.policy import ABORT, CONTINUE, STOP, Stats
 from pagingviz.migration.postcopy import hand_over
 from pagingviz.migration.remus import checkpoint, seal
 from pagingviz.migration.rounds import begin_round, entries, judged, package_over
 from pagingviz.migration.situation import Situation
+from pagingviz.migration.stall import looked, margins_of
 from pagingviz.migration.state import LIVE, Round
 
 
@@ -62,16 +65,21 @@ def ask(now: Situation) -> Asked:
         dirty_rate=dirty * (wire.PAGE + wire.ENTRY) * wire.FREQUENCY / spent if st.rounds else 0.0,
         seconds=wire.seconds(dirty * now.link.page),
         total_sent=st.total_sent,
+        limit=now.allowed,
+        minimum=st.minimum,
     )
     answer, reason = policy.ask(stats)
     chooses = policy.name == "clark" and answer != STOP and st.dirty_count >= 0
-    return Asked(answer, reason, min(policy.next_rate(stats), now.link.bandwidth) if chooses else 0)
+    return Asked(answer, reason, min(policy.next_rate(stats), now.link.whole) if chooses else 0)
 
 
 def decide(now: Situation) -> Step:
     """The top of Xen's loop: ask, and send the set in hand, with most policies even when the answer is STOP."""
     st = now.state
     yield ask(now)
+    if st.answer == ABORT:
+        yield from overdue(now, f"It will not converge: {st.stop},")
+        return
     if st.answer == CONTINUE or st.dirty_count > 0 and now.policy.sends_on_stop:
         yield from begin_round(now, "live")
         return
@@ -101,10 +109,33 @@ def after_set(now: Situation) -> Step:
     if left.size:
         dirty = np.union1d(dirty, left)
     yield NextSet(_onwards(now, dirty), count=dirty.size if left.size else None)
-    if st.iteration >= GIVES_UP:
-        yield from give_up(now, f"It did not converge in {GIVES_UP} rounds and was cancelled.")
+    if now.policy.name == "stall":
+        yield Looked(*looked(st.progress, now.time, int(dirty.size), margins_of(now.scenario)))
+    late = _too_late(now)
+    yield from overdue(now, late) if late else decide(now)
+
+
+def _too_late(now: Situation) -> str:
+    """Why it may not go on: the beginning of a sentence; "" while it may."""
+    sc, st = now.scenario, now.state
+    if st.iteration >= sc.limit_rounds:
+        return f"It did not converge in {sc.limit_rounds} rounds"
+    if sc.limit_time and now.time - st.began >= sc.limit_time * wire.FREQUENCY:
+        return f"It did not converge in {sc.limit_time / 1e6:g} s"
+    return ""
+
+
+def overdue(now: Situation, why: str) -> Step:
+    """It takes too long, or will never end: cancelled, or stopped whatever is left, or finished as post-copy. why: no stop."""
+    what = now.scenario.at_limit
+    if what == "cancel" or now.scenario.migrate == "remus":
+        yield from give_up(now, f"{why} and was cancelled.")
         return
-    yield from decide(now)
+    if what == "postcopy":
+        yield FallBack()
+    assert now.state.todo is not None
+    yield Defer(now.state.todo)
+    yield from suspend(now, judge=False)
 
 
 def switch_due(now: Situation) -> bool:
@@ -116,7 +147,7 @@ def switch_due(now: Situation) -> bool:
     st = now.state
     if not now.policy.looks or st.phase != LIVE or now.scenario.migrate == "hybrid" or not package_over(now):
         return False
-    return now.policy.allows(wire.seconds((st.rounds[-1].planned - st.at) * now.link.page))
+    return wire.seconds((st.rounds[-1].planned - st.at) * now.link.page) <= now.allowed
 
 
 def _onwards(now: Situation, frames: np.ndarray) -> np.ndarray:
@@ -171,7 +202,7 @@ def suspend(now: Situation, judge: bool = True) -> Step:
 
 def last_part(now: Situation) -> Step:
     """The guest stands still and the set is known: send it now, or let the guest go on over there and send it then."""
-    if now.scenario.migrate in ("postcopy", "hybrid"):
+    if now.postcopy:
         yield from hand_over(now)
         return
     if now.scenario.migrate == "remus":

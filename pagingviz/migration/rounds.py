@@ -36,9 +36,14 @@ def left_over(now: Situation) -> int:
     return int(np.union1d(more, st.todo[st.at :]).size)
 
 
+def package_left(now: Situation) -> int:
+    """Pages that QEMU sends yet before it looks at what is left (migration/ram.c: ram_save_iterate)."""
+    return -((now.state.link - now.state.package - PACKAGE * wire.FREQUENCY) // now.link.page)
+
+
 def package_over(now: Situation) -> bool:
-    """Whether QEMU has sent for as long as it does before it looks at what is left (migration/ram.c: ram_save_iterate)."""
-    return now.state.link - now.state.package >= PACKAGE * wire.FREQUENCY
+    """Whether it has sent for as long as it does."""
+    return package_left(now) <= 0
 
 
 def judged(now: Situation, dirty: np.ndarray, left: np.ndarray) -> Judged:

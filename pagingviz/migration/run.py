@@ -18,7 +18,7 @@ from pagingviz.machine.event_record import last_event
 from pagingviz.migration import effects as ef
 from pagingviz.migration import wire
 from pagingviz.migration.ending import give_up
-from pagingviz.migration.policy import STOP, Period
+from pagingviz.migration.policy import ABORT, RAMP_ROUNDS, STOP, Period
 from pagingviz.migration.postcopy import demand
 from pagingviz.migration.situation import Situation
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, FINAL, LIVE, MOST_ROUNDS, ROLLING, STATE, WAITING, Round, Saved
@@ -162,7 +162,8 @@ class Migration(Situation):
     def _transmit(self, size: int, pages: int = 0, part: str = "pages") -> None:
         """Bytes go onto the link, with `pages` pages among them; those of a round that is not over are its own."""
         st = self.state
-        self._busy(self.link.cycles(size, pages, st.rate), part)
+        alone = part == "state" or st.phase == ROLLING  # the main channel's
+        self._busy(self.link.cycles(size, pages, st.rate, alone), part)
         st.bytes += size
         if st.rounds and not st.rounds[-1].ended:
             st.rounds[-1].bytes += size
@@ -177,10 +178,11 @@ class Migration(Situation):
             case ef.Asked(answer, reason, rate):
                 st.calls.append((st.iteration, st.total_written, st.dirty_count, answer))
                 st.answer, st.rate = answer, rate or st.rate
-                if answer == STOP:
+                if answer in (STOP, ABORT):
                     st.stop = reason
             case ef.NextIteration():
                 st.iteration += 1
+                st.ramp = self.time if st.iteration == RAMP_ROUNDS else st.ramp
                 st.total_written += max(st.dirty_count, 0)
                 st.dirty_count = -1
             case ef.Judged(dirtied, needless, period):
@@ -189,6 +191,10 @@ class Migration(Situation):
             case ef.NextSet(frames, with_deferred, count):
                 st.todo, st.at, st.deferred = frames, 0, _NONE if with_deferred else st.deferred
                 st.dirty_count = st.dirty_count if count is None else count
+            case ef.Looked(progress, minimum):
+                st.progress, st.minimum = progress, minimum
+            case ef.FallBack():
+                st.fell_back = True
             case ef.Defer(frames):
                 st.deferred = np.union1d(st.deferred, frames)
 
@@ -233,7 +239,7 @@ class Migration(Situation):
             st.rounds.pop(1)
         number = st.rounds[-1].number + 1 if st.rounds else 1
         st.since = self.clock.counts()
-        rate = st.rate or self.link.bandwidth
+        rate = st.rate or (self.link.bandwidth if kind == "pushed" else self.link.whole)
         round_ = Round(number, kind, planned, self.time, self.machine.tick, st.suspended, rate=rate, throttle=st.throttle)
         st.rounds.append(round_)
         if kind != "pushed":

@@ -7,7 +7,7 @@ import numpy as np
 
 from pagingviz.migration import wire
 from pagingviz.migration.effects import Advance, BeginBatch, BeginPackage, Command, OpenRecord, SendPages, Skip, Step
-from pagingviz.migration.rounds import entries, package_over
+from pagingviz.migration.rounds import entries, package_left, package_over
 from pagingviz.migration.situation import Situation
 from pagingviz.migration.state import LIVE, ROLLING
 from pagingviz.migration.xbzrle import differences
@@ -23,8 +23,10 @@ def send(now: Situation) -> Step:
     if package_over(now):
         yield BeginPackage()
     upto = min(st.batch, st.at + wire.chunk(planned))
-    if now.policy.looks and st.total_sent < now.p2m_size:
-        upto = min(upto, st.at + now.p2m_size - st.total_sent)  # XBZRLE begins with the page after the last of memory
+    if now.policy.looks:
+        upto = min(upto, st.at + package_left(now))
+        if st.total_sent < now.p2m_size:
+            upto = min(upto, st.at + now.p2m_size - st.total_sent)  # XBZRLE begins with the page after the last of memory
     frames, skipped = entries(now, st.at, upto), 0
     if st.skip is not None:
         again = np.isin(frames, st.skip)

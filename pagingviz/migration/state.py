@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pagingviz.migration.policy import Period
+from pagingviz.migration.stall import Progress
 
 # Phases. The guest runs in LIVE (on the source), ROLLING and DONE (on the destination), and ABORTED (on the source).
 WAITING, LIVE, FINAL, STATE, ROLLING, BROKEN, EPOCH, DONE, ABORTED, LOST = (
@@ -105,6 +106,10 @@ class State:
     rate: int = 0
     throttle: int = 0
     period: Period = field(default_factory=Period)  # of auto-converge
+    ramp: int = 0  # time of the reading with which a downtime that grows begins
+    progress: Progress = field(default_factory=Progress)
+    minimum: bool = False  # it makes none, and the last reading was a local minimum
+    fell_back: bool = False  # to post-copy, when its time or its rounds were over
     checkpoints: int = 0
     rounds: list[Round] = field(default_factory=list)
     calls: list[tuple[int, int, int, str]] = field(default_factory=list)  # (iteration, total_written, dirty_count, answer)

@@ -36,15 +36,31 @@ def stream_bytes(pfns: int, data: int, records: int, state: int) -> int:
 
 @dataclass(frozen=True)
 class Link:
-    """The network link between two hosts. bandwidth: MB/s (bytes a µs); latency (one way), overhead (of a page): cycles."""
+    """The network link between two hosts. bandwidth: MB/s (bytes a µs); latency (one way), overhead (of a page): cycles.
+
+    channels: links like this one, side by side, among which pages are dealt out (QEMU migration/multifd.c).
+    """
 
     bandwidth: int
     latency: int
     overhead: int
+    channels: int = 1
 
-    def cycles(self, size: int, pages: int = 0, rate: int = 0) -> int:
-        """Cycles that `size` bytes with `pages` pages among them take; `rate`: MB/s, less than the bandwidth."""
-        return -(-size * FREQUENCY // (rate or self.bandwidth)) + pages * self.overhead
+    def cycles(self, size: int, pages: int = 0, rate: int = 0, alone: bool = False) -> int:
+        """Cycles that `size` bytes with `pages` pages among them take; `rate`: MB/s, less than the bandwidth; `alone`: on one
+        channel."""
+        n = 1 if alone else self.channels
+        return -(-size * FREQUENCY // (rate or self.bandwidth * n)) + -(-pages * self.overhead // n)
+
+    @property
+    def page_alone(self) -> int:
+        """Cycles that one page takes on one channel."""
+        return self.cycles(PAGE + ENTRY, 1, alone=True)
+
+    @property
+    def whole(self) -> int:
+        """MB/s of all channels together."""
+        return self.bandwidth * self.channels
 
     @property
     def page(self) -> int:
@@ -54,7 +70,7 @@ class Link:
 
 def link_of(scenario: Scenario) -> Link:
     """The link of a scenario."""
-    return Link(scenario.bandwidth, scenario.latency * FREQUENCY, scenario.page_overhead * FREQUENCY // 1000)
+    return Link(scenario.bandwidth, scenario.latency * FREQUENCY, scenario.page_overhead * FREQUENCY // 1000, scenario.channels)
 
 
 def seconds(cycles: int) -> float:

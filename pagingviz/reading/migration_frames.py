@@ -70,7 +70,7 @@ def in_flight(mig: Migration) -> np.ndarray:
 def arrived(mig: Migration) -> np.ndarray:
     """bool[n]: the destination has the page, in its present version or an older one."""
     st = mig.state
-    old_ones_gone = mig.scenario.migrate in POSTCOPY and st.phase in (*_GUEST_GONE, DONE)  # discarded at the hand-over
+    old_ones_gone = mig.postcopy and st.phase in (*_GUEST_GONE, DONE)  # discarded at the hand-over
     return st.arrived if old_ones_gone else st.times > 0
 
 
@@ -81,7 +81,7 @@ def outdated(mig: Migration) -> np.ndarray:
     if st.phase in (ROLLING, BROKEN, LOST):
         image = mig.image
     elif st.phase == DONE:
-        image = mig.image if mig.scenario.migrate in POSTCOPY else mig.checked
+        image = mig.image if mig.postcopy else mig.checked
     else:
         try:
             image = d.image()

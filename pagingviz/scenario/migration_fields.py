@@ -29,10 +29,11 @@ class Moving:
         "choice",
         "xen",
         "When pre-copy stops: xen (fewer than 50 pages, or 5 rounds), legacy (29 rounds, 3 times the guest, "
-        "pages dirty again are skipped), clark (rate-adaptive), qemu (downtime), numbers (target, rounds, factor, skip).",
+        "pages dirty again are skipped), clark (rate-adaptive), qemu (downtime), stall (as qemu; when it makes no progress, "
+        "at a local minimum), numbers (target, rounds, factor, skip).",
         "when to stop",
         MIGRATION,
-        choices=("xen", "legacy", "clark", "qemu", "numbers"),
+        choices=("xen", "legacy", "clark", "qemu", "numbers", "stall"),
     )
     target: int = declared(
         "int", 50, "policy=numbers: stop below so many dirty pages.", "stop below pages", MIGRATION, bounds=(1, MOST_FRAMES)
@@ -61,6 +62,66 @@ class Moving:
         "downtime allowed, µs",
         MIGRATION,
         bounds=(1, 10**9),
+    )
+    downtime_from: int = declared(
+        "int",
+        0,
+        "policy=qemu or stall: microseconds allowed at first, more from the third round on, up to downtime; 0: all at once.",
+        "downtime allowed at first, µs",
+        MIGRATION,
+        bounds=(0, 10**9),
+    )
+    downtime_step: int = declared(
+        "int", 150_000, "With downtime_from: microseconds more each time.", "downtime: step, µs", MIGRATION, bounds=(1, 10**9)
+    )
+    downtime_wait: int = declared(
+        "int",
+        10_000_000,
+        "With downtime_from: microseconds between two steps.",
+        "downtime: between two steps, µs",
+        MIGRATION,
+        bounds=(1, 10**9),
+    )
+    stall_time: int = declared(
+        "int",
+        40_000_000,
+        "policy=stall: microseconds in which what is left must have become less.",
+        "stall: progress within, µs",
+        MIGRATION,
+        bounds=(1, 10**9),
+    )
+    stall_margin: int = declared(
+        "int", 4, "policy=stall: percent by which it must, and around the best.", "stall: margin, %", MIGRATION, bounds=(0, 50)
+    )
+    stall_downtime: int = declared(
+        "int",
+        900_000,
+        "policy=stall: microseconds that the pause of a stalled migration may take; beyond 1.5 times that, see at_limit.",
+        "stall: downtime at most, µs",
+        MIGRATION,
+        bounds=(1, 10**9),
+    )
+    limit_rounds: int = declared(
+        "int", 100, "Readings of the bitmap after which a migration is overdue.", "most readings", MIGRATION, bounds=(1, 1000)
+    )
+    limit_time: int = declared(
+        "int", 0, "Microseconds after which a migration is overdue; 0: never.", "most time, µs", MIGRATION, bounds=(0, 10**9)
+    )
+    at_limit: str = declared(
+        "choice",
+        "cancel",
+        "What becomes of an overdue one: cancel; stop, the guest is suspended whatever is left; postcopy, the rest goes so.",
+        "when overdue",
+        MIGRATION,
+        choices=("cancel", "stop", "postcopy"),
+    )
+    channels: int = declared(
+        "int",
+        1,
+        "Links like this one, side by side, among which pages are dealt out (multifd); state and post-copy use one.",
+        "links side by side",
+        MIGRATION,
+        bounds=(1, 255),
     )
     bandwidth: int = declared(
         "int", 1250, "Of the link between the hosts, MB a second (1250: 10 Gb/s).", "link, MB/s", MIGRATION, bounds=(1, 10**6)

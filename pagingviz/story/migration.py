@@ -64,7 +64,7 @@ def given_up(sim: Simulation) -> str:
 def _ended(sim: Simulation, st: State) -> tuple[str, str]:
     road = sim.scenario.road
     if st.phase == ABORTED:
-        return f"{st.why} {given_up(sim)}", LOOP
+        return st.why, LOOP
     if st.phase in (LOST, BROKEN):
         return st.why, _POSTCOPY
     if st.phase == ROLLING and st.repaired:
@@ -84,7 +84,8 @@ def _ended(sim: Simulation, st: State) -> tuple[str, str]:
     if st.why:
         return st.why, "xg_sr_restore.c: a broken stream means failover"
     same = "its memory equals the source's, page by page" if st.equal else "ITS MEMORY DIFFERS FROM THE SOURCE'S"
-    if sim.scenario.migrate in ("postcopy", "hybrid"):
+    assert sim.migration
+    if sim.migration.postcopy:
         return f"The last page has arrived: {same}, as it was at the suspend. The source has nothing left to give.", _POSTCOPY
     pv = " Shadow paging ends with log-dirty: PV has its own tables back." if ROADS[road].paravirtual else ""
     return f"The destination resumes: {same}. The guest stood still for {duration(st.downtime)}.{pv}", LAST
@@ -132,7 +133,7 @@ def at_work(sim: Simulation) -> tuple[str, str]:
     if st.phase == DONE and not st.why:
         same = "found equal to the source's" if st.equal else "UNEQUAL to the source's"
         text = f"The guest runs on the destination, its pages {same}. It stood still for {duration(st.downtime)}."
-        return text, _POSTCOPY if sim.scenario.migrate in ("postcopy", "hybrid") else LAST
+        return text, _POSTCOPY if sim.migration.postcopy else LAST
     if st.phase in (DONE, ABORTED, LOST, BROKEN):
         return _ended(sim, st)
     if st.phase == STATE or (st.phase == FINAL and st.state_sent):

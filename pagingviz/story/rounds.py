@@ -76,7 +76,7 @@ def convergence(mig: Migration) -> list[str]:
         last = found[-1]
         fits = (
             "less than the link carries: each round is shorter than the last"
-            if last.dirtied < mig.link.bandwidth
+            if last.dirtied < mig.link.whole
             else ("more than the link carries: no number of rounds can empty the set")
         )
         out.append(f"During round {last.number} the guest dirtied {last.pages:,} pages, {last.dirtied:,.0f} MB/s: {fits}.")

@@ -175,7 +175,7 @@ def _charts(mig: Migration, theme: str) -> None:
     if paces:
         left, right = st.columns(2)
         with left:
-            figure = charts.rates(paces, mig.link.bandwidth, theme)
+            figure = charts.rates(paces, mig.link.whole, theme)
             st.plotly_chart(figure, theme=None, key="rates", config=config("dirty-rate"))
         with right:
             pause = mig.state.downtime if mig.scenario.migrate != "remus" else 0  # there it is that of all checkpoints

@@ -8,7 +8,7 @@ import pytest
 
 from pagingviz.migration import effects
 
-RULES = ("ending", "postcopy", "precopy", "remus", "rounds", "send", "steps")
+RULES = ("ending", "stall", "policy", "postcopy", "precopy", "remus", "rounds", "send", "steps")
 
 
 def root_of(node):

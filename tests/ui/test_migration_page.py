@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from pagingviz.boards.migration_scene import MigrationScene
 from pagingviz.boards.palette import CHANGED, LETTER_MASK, LETTER_SHIFT, LETTERS, PINNED
 from pagingviz.boards.registry import MIGRATION
-from pagingviz.migration.state import ABORTED, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING
+from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING
 from pagingviz.reading import rounds
 from pagingviz.scenario.scenario import from_mapping, load
 from pagingviz.story.rounds import convergence, rows
@@ -165,7 +165,14 @@ def test_a_guest_whose_frames_are_not_all_kept(warm):
     assert sim.machine.modelled.spread and set(there[sent + 1 :]) == {"."} and set(wire[sent + 1 :]) == {"."}
 
 
-@pytest.mark.parametrize("fields, phase", [({"fail": "link:200"}, ABORTED), ({"fail": "link:9", "migrate": "postcopy"}, LOST)])
+@pytest.mark.parametrize(
+    "fields, phase",
+    [
+        ({"fail": "link:200"}, ABORTED),
+        ({"fail": "link:9", "migrate": "postcopy"}, BROKEN),
+        ({"fail": "host:9", "migrate": "postcopy"}, LOST),
+    ],
+)
 def test_given_up_and_lost(warm, fields, phase):
     sim = finish(moving(**fields))
     assert sim.migration.state.phase == phase
