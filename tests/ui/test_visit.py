@@ -20,7 +20,7 @@ PICKLE = zipped([("pages.npy", b"\x80\x04cposix\nsystem\n(S'true'\ntR.")])
 
 @pytest.fixture
 def visit(warm, monkeypatch):
-    """A visitor who looks at the blackboard at tick 500. Every answer waits for the end of the way, however slow the computer."""
+    """A visitor of the blackboard at tick 500. Every answer waits for the end of the way, however slow the computer."""
     monkeypatch.setattr(playing, "SLICE", math.inf)
     visit = Visit()
     visit.arrive({"scenario": "blackboard", "tick": "500"})
