@@ -1,9 +1,12 @@
 """A visitor's uploads and links, without a browser: one clear sentence for what is bad, and the machine on screen stays."""
 
+import math
+
 import numpy as np
 import pytest
 
 from pagingviz.boards.registry import HOME
+from pagingviz.player import player as playing
 from pagingviz.player.message import Display
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.ui import address
@@ -16,8 +19,9 @@ PICKLE = zipped([("pages.npy", b"\x80\x04cposix\nsystem\n(S'true'\ntR.")])
 
 
 @pytest.fixture
-def visit(warm):
-    """A visitor who looks at the blackboard at tick 500."""
+def visit(warm, monkeypatch):
+    """A visitor of the blackboard at tick 500. Every answer waits for the end of the way, however slow the computer."""
+    monkeypatch.setattr(playing, "SLICE", math.inf)
     visit = Visit()
     visit.arrive({"scenario": "blackboard", "tick": "500"})
     visit.answer(None, DISPLAY)
