@@ -19,6 +19,7 @@ FIELDS = {
     "do": "",
     "trace": "",
     "road": "hap",
+    "pml": 0,
     "tracking": "free",
     "migrate": "precopy",
 }
@@ -35,10 +36,10 @@ SMALL = {
 ROADS = {
     "shadow": {"road": "shadow"},
     "pv": {"road": "pv"},
-    "ept": {"pml": 0},
+    "ept": {},
     "npt": {"hap": "npt"},
     "pml": {"pml": 1},
-    "superpages": {"superpages": 1, "frames": 1024, "pml": 0},
+    "superpages": {"superpages": 1, "frames": 1024},
     "two vCPUs": {"road": "shadow", "vcpus": 2},
 }
 SIGMAS = 4.5  # of a normal variable beyond which a value is an error: 7 of a million. The seeds are fixed: it is so or not.
