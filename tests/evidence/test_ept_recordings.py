@@ -189,7 +189,7 @@ def test_command(warm, capsys):
     code, out, _ = check("dump-pml", "--set", "exec_sp=1")
     assert code == 1 and "only the recording has leaves 0x200-0x1fff 15 x order 9 rw- WB!" in out
     code, out, err = check("smp-pml")
-    assert (code, out) == (2, "") and "cmd1 in line 17 of the script needs a guest with two vCPUs" in err
+    assert (code, out) == (2, "") and "cmd1 in line 12 of the script needs a guest with two vCPUs" in err
 
 
 @pytest.mark.slow
@@ -202,7 +202,7 @@ def test_every_row_s_moment_shows_what_the_row_says(warm, name):
     ticks = [m.tick for m in film.moments]
     assert ticks == sorted(ticks) and ticks[-1] <= len(film.program)
     for m in film.moments[:: 1 if name != "smp-pml" else 40]:
-        kind = m.model.split()[0]
+        kind = m.model.partition(" ")[0]
         if m.step or kind not in KINDS:
             continue
         sim.seek(m.tick)

@@ -118,6 +118,7 @@ class HwRehearsal(Rehearsal):
                     model.leave()
                     told = ", ".join(["before"] * bool(late) + [where])
                     yield Outcome(reading=reading, place=told, stands=at, refused=refused)
+            model.recycle(state)
 
     def _orders(self, stands: str) -> list[tuple[int, ...]]:
         """The vCPUs that may run now, in each order: none, one, or several one after the other."""
