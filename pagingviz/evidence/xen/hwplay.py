@@ -17,6 +17,7 @@ from pagingviz.evidence.xen.guest import FETCH, READ, WRITE, Guest, Row
 from pagingviz.evidence.xen.model import Model
 from pagingviz.evidence.xen.play import EPT_HITS, RAN, Candidate, Item, Outcome, Rehearsal
 from pagingviz.evidence.xen.read import Event
+from pagingviz.scenario.fields import MAX_FRAMES
 from pagingviz.scenario.scenario import Scenario
 
 # What a waiting vCPU did about an operation. What it did before the next one is its choice there.
@@ -44,6 +45,8 @@ class HwRehearsal(Rehearsal):
     def __init__(self, kind: str, scenario: Scenario, before: list[Event], items: list[Item]) -> None:
         super().__init__(kind, scenario, before, items)
         self.guests: tuple[EptGuest, ...] = tuple(EptGuest(kind, vcpu) for vcpu in range(scenario.vcpus))
+        if scenario.frames > MAX_FRAMES:  # each state of it has tens of megabytes
+            self.alike, self.keep = 1, 4
         if scenario.vcpus > 1:
             self.stream = [*before, *(event for item in items if item.acts for event in item.events)]
         self._least = -1, 0  # of the step that is being tried: its number, the lowest cost so far
@@ -118,6 +121,7 @@ class HwRehearsal(Rehearsal):
                     model.leave()
                     told = ", ".join(["before"] * bool(late) + [where])
                     yield Outcome(reading=reading, place=told, stands=at, refused=refused)
+            model.recycle(state)
 
     def _orders(self, stands: str) -> list[tuple[int, ...]]:
         """The vCPUs that may run now, in each order: none, one, or several one after the other."""

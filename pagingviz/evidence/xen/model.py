@@ -90,6 +90,7 @@ class Model:
     def __init__(self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0) -> None:
         self.guest = guest
         self.events: list[Event] = []
+        self._spare: list[tuple] = []
         self.ept = scenario.road == "hap" and scenario.hap == "ept"
         self.read: Reading | None = None  # what the last operation read, if it was a PEEK or CLEAN
         self.invept: int | None = None  # when EPT changed while the guest did not run: Xen invalidates before its next entry
@@ -158,7 +159,12 @@ class Model:
 
     def snapshot(self) -> tuple:
         """All state, to go back to. Events not yet taken belong to it."""
-        return self.machine.snapshot(), list(self.events), dict(self._tool), self.invept
+        slot = self._spare.pop() if self._spare else None
+        return self.machine.snapshot(slot), list(self.events), dict(self._tool), self.invept
+
+    def recycle(self, state: tuple) -> None:
+        """Nobody will go back to this snapshot: its memory is used for a later one."""
+        self._spare.append(state[0])
 
     def restore(self, state: tuple) -> None:
         """Back to a snapshot."""

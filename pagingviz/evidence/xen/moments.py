@@ -77,6 +77,10 @@ class _Tape(Model):
         """All state and the tape."""
         return super().snapshot(), self.tape
 
+    def recycle(self, state: tuple) -> None:
+        """As Model.recycle."""
+        super().recycle(state[0])
+
     def restore(self, state: tuple) -> None:
         """Back to a snapshot."""
         model, self.tape = state

@@ -137,7 +137,8 @@ class Rehearsal:
             if item.step.name == "clean" and not self.alike:
                 candidates = self._tell_apart(model, candidates, item)
             found = [c for old in candidates for c in self._step(model, guest, old, number, searched)]
-            candidates = self._best(found)
+            candidates, before = self._best(found), candidates
+            self._forget(model, [*before, *found], candidates)
             if item.step.name == "peek" and not self.alike:
                 candidates = list({c.stands: c for c in reversed(candidates)}.values())[::-1]
             if limit is not None and candidates[0].cost >= limit:
@@ -158,6 +159,13 @@ class Rehearsal:
                 ranked.append((candidate.cost, alike.get(key, 0), candidate))
             alike[key] = alike.get(key, 0) + 1
         return [candidate for _, _, candidate in sorted(ranked, key=lambda row: row[:2])][: self.keep]
+
+    def _forget(self, model: Model, found: list[Candidate], kept: list[Candidate]) -> None:
+        """Give back the memory of candidates that are not followed; some share a state."""
+        followed = {id(candidate.state) for candidate in kept}
+        for state in {id(candidate.state): candidate.state for candidate in found}.values():
+            if id(state) not in followed:
+                model.recycle(state)
 
     def _in_the_end(self, candidate: Candidate) -> int:
         """Its cost; what is left of a stream of events is missing in the model."""

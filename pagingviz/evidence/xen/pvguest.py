@@ -1,9 +1,9 @@
 """The recordings' program as a PV guest: the same source, built for a guest that asks the hypervisor instead of storing.
 
 Every mapping is 4 KiB, pfn = va / 4096, tables as the domain builder left them. What follows was read off trace_pv.csv: page
-0x107 holds the table of commands (a read of it begins each), a command that counts leaves its count on the stack, and
-entries are changed by update_va_mapping, whose machine frame the guest looks up in its list of frames. Commands 3, 8, 9 and 11
-to 15 change nothing there (no entry is written, no page dirtied).
+0x107 holds the table of the commands up to 9 (a read of it begins each of them), a command that counts leaves its count on the
+stack, and entries are changed by update_va_mapping, whose machine frame the guest looks up in its list of frames. Commands 3,
+8, 9 and 11 to 15 change nothing there (no entry is written, no page dirtied).
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 from pagingviz.arch import operation, x86
 from pagingviz.evidence.xen.eptguest import SECOND, EptGuest
 from pagingviz.evidence.xen.guest import BIT_9, PAGES, READ, WRITE, XEN_WRITE, Guest, Layout, Row, Word
+from pagingviz.evidence.xen.script import Step
 from pagingviz.work.work import Shown
 
 FIRST, COPIES = 0x110, 4  # first page of the region, 0x112 in the rebuilt program; L1 tables: 0 to 8 MiB
+_LAST_IN_TABLE = 9  # recorded: entry n stands at 0x1076a0 + 8 n, and commands 11 and 13 do not read the page
 _MFN_LIST = 0x68  # where in start_info the address of the list stands
 _PLAIN, _WRITTEN, _READ_ONLY = 0x27, 0x67, 0x25  # the domain builder's P RW US A; D once the guest has stored; its tables
 
@@ -72,6 +74,10 @@ class PvGuest(Guest):
     def boot(self) -> list[Row]:
         """The tables are as the program has left them when it comes to its loop."""
         return []
+
+    def command(self, step: Step, word: Word) -> list[Row]:
+        """As Guest.command. What stands in no table is acknowledged at once."""
+        return super().command(step, word) if step.number <= _LAST_IN_TABLE else []
 
     def _command_1(self, a: int, b: int, c: int, d: int, word: Word) -> None:
         super()._command_1(a, b, c, d, word)
