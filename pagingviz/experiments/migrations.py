@@ -156,7 +156,7 @@ COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (  # of the t
     ("total ms", lambda r: f"{r['total'] / 1e3:,.2f}"),
     ("downtime ms", lambda r: f"{r['downtime'] / 1e3:,.3f}"),
     ("stopped because", lambda r: r["stop"] or r["why"]),
-    ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO" if r["outcome"] == DONE else "given up"),
+    ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO" if r["outcome"] == DONE else r["outcome"]),
 )
 
 
