@@ -183,14 +183,14 @@ def lines(r: dict[str, Any]) -> list[str]:
     out += [f"  {what}" for what in (r["stop"] and f"stopped: {r['stop']}", r["why"]) if what]
     took = f"total {r['total'] / 1e3:,.3f} ms, downtime {r['downtime'] / 1e3:,.3f} ms"
     out.append(f"  {r['pages']:,} pages, {r['bytes']:,} bytes; {took}")
-    if r["pause"]:
+    if r.get("pause"):
         out.append("  of the downtime, ms: " + ", ".join(f"{part} {time / 1e3:,.3f}" for part, time in r["pause"].items()))
     return [*out, f"  {_end(r)}"]
 
 
 def _end(r: dict[str, Any]) -> str:
     """How the two hosts compare at the end; nobody compares a destination that was given up."""
-    if r["left"]:
+    if r.get("left"):
         return f"given up, and the destination thrown away: {r['left']['text']}"
     if r["outcome"] != DONE:
         return "neither host has all of the guest: nothing is compared"
