@@ -75,6 +75,7 @@ def report(sim: Simulation) -> dict[str, Any]:
         "ticks": sim.tick,
         "rounds": [_round(r) for r in st.rounds],
         "calls": [dict(zip(("iteration", "total_written", "dirty_count", "decision"), c, strict=True)) for c in st.calls],
+        "readings": sum(1 for iteration, _, dirty, _ in st.calls if iteration and dirty >= 0),
         "pages": st.total_sent,
         "bytes": st.bytes,
         "exits": dict(exits),
@@ -156,7 +157,7 @@ COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (  # of the t
     ("total ms", lambda r: f"{r['total'] / 1e3:,.2f}"),
     ("downtime ms", lambda r: f"{r['downtime'] / 1e3:,.3f}"),
     ("stopped because", lambda r: r["stop"] or r["why"]),
-    ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO" if r["outcome"] == DONE else "given up"),
+    ("equal", lambda r: "yes" if r["destination_equals_source"] else "NO" if r["outcome"] == DONE else r["outcome"]),
 )
 
 
@@ -182,14 +183,14 @@ def lines(r: dict[str, Any]) -> list[str]:
     out += [f"  {what}" for what in (r["stop"] and f"stopped: {r['stop']}", r["why"]) if what]
     took = f"total {r['total'] / 1e3:,.3f} ms, downtime {r['downtime'] / 1e3:,.3f} ms"
     out.append(f"  {r['pages']:,} pages, {r['bytes']:,} bytes; {took}")
-    if r["pause"]:
+    if r.get("pause"):
         out.append("  of the downtime, ms: " + ", ".join(f"{part} {time / 1e3:,.3f}" for part, time in r["pause"].items()))
     return [*out, f"  {_end(r)}"]
 
 
 def _end(r: dict[str, Any]) -> str:
     """How the two hosts compare at the end; nobody compares a destination that was given up."""
-    if r["left"]:
+    if r.get("left"):
         return f"given up, and the destination thrown away: {r['left']['text']}"
     if r["outcome"] != DONE:
         return "neither host has all of the guest: nothing is compared"

@@ -121,7 +121,7 @@ def demand(now: Situation, ticks: int) -> Step:
         near = near[~st.arrived[near]]
         asked = st.guest - (ticks - at) * st.pace + now.link.latency
         behind = 0 if now.scenario.preempt else max(0, st.link - asked)
-        yield Fault(2 * now.link.latency + now.link.page_alone + behind, near)
+        yield Fault(2 * now.link.latency + now.link.main.page + behind, near)
         frames = m.modelled.frames()[near]
         yield pages(now, frames)
         yield SearchFrom(int(frames[0] if st.todo is None else np.searchsorted(st.todo, frames[0])))

@@ -163,7 +163,7 @@ class Migration(Situation):
         """Bytes go onto the link, with `pages` pages among them; those of a round that is not over are its own."""
         st = self.state
         alone = part == "state" or st.phase == ROLLING  # the main channel's
-        self._busy(self.link.cycles(size, pages, st.rate, alone), part)
+        self._busy((self.link.main if alone else self.link).cycles(size, pages, st.rate), part)
         st.bytes += size
         if st.rounds and not st.rounds[-1].ended:
             st.rounds[-1].bytes += size

@@ -20,10 +20,10 @@ def send(now: Situation) -> Step:
     st, planned = now.state, now.state.rounds[-1].planned
     if st.at >= st.batch:
         yield from _begin_batch(now)
-    if package_over(now):
-        yield BeginPackage()
     upto = min(st.batch, st.at + wire.chunk(planned))
     if now.policy.looks:
+        if package_over(now):
+            yield BeginPackage()
         upto = min(upto, st.at + package_left(now))
         if st.total_sent < now.p2m_size:
             upto = min(upto, st.at + now.p2m_size - st.total_sent)  # XBZRLE begins with the page after the last of memory

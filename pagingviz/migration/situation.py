@@ -37,7 +37,7 @@ class Situation:
         self.machine, self.work, self.scenario = machine, work, sc
         self.policy, self.link = policy or policy_of(sc), link or wire.link_of(sc)
         self.frames, self.p2m_size = sc.frames, p2m_size or sc.frames
-        self.op = max(1, self.link.page_alone // sc.pace)  # cycles of one operation of the guest
+        self.op = max(1, self.link.main.page // sc.pace)  # cycles of one operation of the guest
         self.table = table or sc.costs
         self.clock = Clock(machine, self.op, sc.tracking == "free", self.table)
         self.state_size = sc.state_size or wire.STATE.get(sc.road, 0)  # without a hypervisor nothing is sent

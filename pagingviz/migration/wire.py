@@ -5,7 +5,7 @@ Source of the format: Xen docs/specs/libxc-migration-stream.pandoc, tools/libs/g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pagingviz.scenario.scenario import Scenario
 
@@ -46,26 +46,24 @@ class Link:
     overhead: int
     channels: int = 1
 
-    def cycles(self, size: int, pages: int = 0, rate: int = 0, alone: bool = False) -> int:
-        """Cycles that `size` bytes with `pages` pages among them take; `rate`: MB/s, less than the bandwidth; `alone`: on one
-        channel."""
-        n = 1 if alone else self.channels
-        return -(-size * FREQUENCY // (rate or self.bandwidth * n)) + -(-pages * self.overhead // n)
-
-    @property
-    def page_alone(self) -> int:
-        """Cycles that one page takes on one channel."""
-        return self.cycles(PAGE + ENTRY, 1, alone=True)
-
-    @property
-    def whole(self) -> int:
-        """MB/s of all channels together."""
-        return self.bandwidth * self.channels
+    def cycles(self, size: int, pages: int = 0, rate: int = 0) -> int:
+        """Cycles that `size` bytes with `pages` pages among them take; `rate`: MB/s, less than the bandwidth."""
+        return -(-size * FREQUENCY // (rate or self.whole)) + -(-pages * self.overhead // self.channels)
 
     @property
     def page(self) -> int:
         """Cycles that one page takes."""
         return self.cycles(PAGE + ENTRY, 1)
+
+    @property
+    def main(self) -> Link:
+        """One channel alone: what is not dealt out goes on it."""
+        return self if self.channels == 1 else replace(self, channels=1)
+
+    @property
+    def whole(self) -> int:
+        """MB/s of all channels together."""
+        return self.bandwidth * self.channels
 
 
 def link_of(scenario: Scenario) -> Link:

@@ -35,7 +35,7 @@ def fixed(mig: Migration) -> int:
     """Cycles of a pause in which no page is sent: suspend, bitmap read and tested, state, latency of the link, resume."""
     latency = 0 if mig.scenario.migrate == "remus" else mig.link.latency
     bitmap = mig.clock.price(costs.bitmap_read(mig.p2m_size)) + mig.clock.price(costs.bitmap_tested(mig.p2m_size))
-    return mig.table["suspend"] + mig.table["resume"] + bitmap + latency + mig.link.cycles(mig.state_size, alone=True)
+    return mig.table["suspend"] + mig.table["resume"] + bitmap + latency + mig.link.main.cycles(mig.state_size)
 
 
 def parts(mig: Migration) -> dict[str, int]:

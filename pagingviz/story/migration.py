@@ -116,6 +116,8 @@ def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
         return f"The migration begins: log-dirty on ({how}), and round 1 sends all {_pages(r.planned)}.", LOOP
     before = st.rounds[-2]
     wasted = f", {before.needless} of them before they were sent" if before.needless else ""
+    rest = before.planned - before.sent - before.skipped
+    wasted += f", and {_pages(rest)} had not been sent yet" if rest > 0 else ""
     how = "the nested root is poisoned again" if road.nested else "all shadows are gone with it"
     return (
         f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how}. Round {r.number} "
