@@ -1,6 +1,9 @@
 """Sentences that were found wrong when all were read against the machine: (where it was said, what it said, what is true)."""
 
 WRONG = (
+    ("card of a frame", "its bit is set by a store or an A/D update", "the hypervisor's writes and devices set bits, too"),
+    ("card of a superpage's entry", "its splinters take a whole page, also in a 32-bit guest", "there they take two"),
+    ("card of a guest's entry", "its table lost its shadow at a blow", "recycling and unshadowing take shadows, too"),
     (
         "notes of `borrowed`",
         "log-dirty brings a pool of Xen's minimum size",
