@@ -106,15 +106,15 @@ _SHADOW_WHY = {
     shadows.UNMAPPED: "No shadow maps it: the next touch exits.",
     shadows.READ_ONLY: "Mapped without write access: the next store exits.",
     shadows.WRITABLE: "Mapped writable: stores run at full speed.",
-    shadows.TABLE: "It holds a shadowed page table: every store to it is trapped.",
-    shadows.OUT_OF_SYNC: "An L1 table out of sync (sh_unsync): its stores run at full speed until the next flush.",
+    shadows.TABLE: "It holds a shadowed page table: the next store to it exits.",
+    shadows.OUT_OF_SYNC: "An L1 table out of sync (sh_unsync): stores to it run at full speed until a CR3 load brings it back.",
 }
 
 
 def _why(m: Machine, gfn: int) -> str:
     """Why a frame is as it is."""
     if m.sys[0].log_dirty and gfn in m.dirty_frames():
-        return "Its bit is set: a store, or an accessed/dirty update of the tables in it, since the last CLEAN."
+        return "Its bit is set: the guest, the hypervisor or a device has written it since the last CLEAN."
     if road_of(m.scenario).nested:
         return _why_nested(m, nested.path(m, gfn))
     return (_SHADOW_WHY if shadows.in_use(m) else _PV_WHY)[int(shadows.frame_rights(m)[gfn])]

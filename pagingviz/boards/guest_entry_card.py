@@ -90,7 +90,8 @@ def _why_big(m: Machine, v: np.uint64, level: int, table: int) -> str:
     first = int((v & x86.FRAME_MASK) >> x86.PAGE_BITS) & ~(1023 if m.sys[0].guest_levels == 2 else 511)
     if shadows.has_splinters(m, first):
         return f"The shadow has no {size} pages: Xen splinters this one into an fl1 shadow of 4 KiB entries (make_fl1_shadow)."
-    return f"Not touched since the last blow. The first touch makes an fl1 shadow: a whole page for this one {size} entry."
+    pages = "two pages" if m.sys[0].guest_levels == 2 else "a whole page"
+    return f"Not touched since shadows last went. The first touch makes an fl1 shadow: {pages} for this one {size} entry."
 
 
 def _why_entry(m: Machine, v: np.uint64, shadow: np.uint64 | None) -> str:
@@ -99,7 +100,7 @@ def _why_entry(m: Machine, v: np.uint64, shadow: np.uint64 | None) -> str:
         return "Not present: the first touch faults and the guest's kernel fills it in."
     if shadow is None:
         return (
-            "Its table has no shadow: nothing has been touched through it since the last blow."
+            "Its table has no shadow: nothing has been touched through it since its shadow went, or ever."
             if shadows.in_use(m)
             else "The hardware reads this entry itself."
         )

@@ -6,6 +6,8 @@ import pagingviz
 from pagingviz.story.events import WORDS
 from tests.sentences import proofs_events
 from tests.sentences.evidence import BY_STATE, UNSAID, evidence
+from tests.sentences.proofs_notes import NOTES
+from tests.sentences.proofs_pages import PAGES
 from tests.sentences.wrong import WRONG
 
 CHAPTER = Path(pagingviz.__file__).parent / "manual/sentences.md"
@@ -14,7 +16,8 @@ HEAD = """# Sentences
 What the program says in words was held against the machine, sentence by sentence. A test runs the scenes named below,
 collects what is said at every tick, and compares each sentence with counters, events and the state of the machine at that
 moment: wherever a sentence is said in a scene, its comparison must hold. `{}` stands for what is filled in. A sentence without
-a row here fails the test, and so does one that no scene says. The table is written by that test.
+a row here fails the test, and so does one that no scene says. The table is written by that test. Texts of pages and notes of
+scenarios are listed with what holds them. Captions, cards, legends and helps are not in this list.
 """
 
 
@@ -47,6 +50,19 @@ def text():
     parts += [
         f"| {words} | {found['marks', words].first[0]}, tick {found['marks', words].first[1]:,} | {_cell(what)} |"
         for words, (what, _) in proofs_events.MARKED_BY.items()
+    ]
+    parts.append("\n## Texts of the pages\n\n| page | text | tests that hold it |\n|---|---|---|")
+    parts += [
+        f"| `{file}` | {_cell(start)} ... | {', '.join(f'`{test}`' for test in tests)} |"
+        for file, rows in PAGES.items()
+        for start, tests in rows.items()
+        if tests
+    ]
+    parts.append("\n## Notes of the scenarios\n\n| scenario | note | what is compared |\n|---|---|---|")
+    parts += [
+        f"| `{name}` | {number} | {_cell(row[0]) if row else 'states nothing of its own: what to press, or a question'} |"
+        for name, rows in NOTES.items()
+        for number, row in rows.items()
     ]
     return "\n".join(parts) + "\n"
 

@@ -1,0 +1,337 @@
+"""What makes the notes of the scenarios true: {scenario: {number of the note: (what is compared, comparison)}}.
+
+A note that only tells what to press or asks a question has None. A comparison gets `at`: at(tick, **fields) is the scenario's
+simulation at a tick.
+"""
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.arch.words import NONE
+from pagingviz.reading import nested, shadows
+from pagingviz.scenario.scenario import load
+from tests.sentences.moments import pinned
+from tests.sentences.notes_reading import (
+    At,
+    back_again,
+    destroyed,
+    empty_roots,
+    emulated,
+    ended,
+    entry_of,
+    halted,
+    hypercalls_only,
+    moved,
+    never_both,
+    new_memory,
+    pages_of,
+    recycles,
+    same_guest,
+    shadows_of,
+    share,
+    split_pages,
+    storms,
+    unpinned_is_the_oldest,
+    walk,
+    writable_tables,
+)
+
+__all__ = ["NOTES", "At"]
+
+NOTES = {
+    "blackboard": {
+        0: ("the digest of tick 2796 before and after going on and back", back_again),
+        1: ("CR3 loads of 4,000 ticks", lambda at: moved(at(400), 4000)["cr3_loads"] == 100),
+        2: ("`shadow_prealloc_1` with log-dirty and without", recycles),
+        3: ("CLEAN, guest faults and stores to tables of ticks 2800 to 3000", new_memory),
+        4: None,
+    },
+    "blow": {
+        1: ("the shadows at tick 60000", lambda at: empty_roots(at(60_000)) and at(60_000).machine.sys[0].pin_head == NONE),
+        2: ("shadow faults of 200 ticks each", lambda at: (s := storms(at))[0] == max(s) and s[0] > 2 * s[-1] > 0),
+        3: ("the guest with the blows and without", lambda at: same_guest(at(61_000), at(61_000, do=""))),
+        4: (
+            "`blows` and `cleans`",
+            lambda at: (c := at(20_000, clean_every=5000, do="enable@100").counters())["blows"] >= c["cleans"] > 2,
+        ),
+    },
+    "borrowed": {
+        1: (
+            "no shadow before tick 3000, and 4 references without a second translation",
+            lambda at: not shadows.in_use(at(2999).machine),
+        ),
+        2: (
+            "stores to tables against hypercalls and what stands for them; types of frames",
+            lambda at: hypercalls_only(at) and never_both(at),
+        ),
+        3: (
+            "the pool's size, the loaded root and shadow faults after tick 3000",
+            lambda at: (
+                shadows.pool_size((s := at(3001)).machine) == 96 < shadows.pool_size(at(3001, floor=1).machine)
+                and bool(shadows.loaded_roots(s.machine))
+                and moved(s, 300)["shadow_fault_fixed"] > 10
+            ),
+        ),
+        4: ("the shadows after a CLEAN", lambda at: empty_roots(at(4500))),
+        5: (
+            "the pool after OFF: all free, and no larger than the tree was; the guest with log-dirty and without",
+            lambda at: (
+                (s := at(9001)).machine.sys[0].total_pages == s.machine.sys[0].free_pages <= 8
+                and same_guest(s, at(9001, do=""))
+            ),
+        ),
+    },
+    "cloud": {
+        1: (
+            "ENABLE's event says how many root entries it wrote",
+            lambda at: int((e := at(4000).events())["detail"][e["kind"] == ev.ENABLE][0]) == 1,
+        ),
+        2: ("pages that a split takes", lambda at: split_pages(at(4000)) % 513 == 0),
+        3: ("what waits in the root after a CLEAN", lambda at: entry_of(at(60_000))[4][1:] == (1, 1)),
+        4: (
+            "pages of the bitmap's tree",
+            lambda at: (
+                4 <= int((m := at(35_546).machine).sys[0].p2m_pages) - sum(n for n, *_ in nested.counts(m).values()) < 100
+            ),
+        ),
+        5: None,
+    },
+    "cloud-1t": {
+        1: (
+            "tables and leaves, and what ENABLE wrote",
+            lambda at: (
+                {k: v[:2] for k, v in entry_of(at(3999)).items() if v[0]} == {4: (1, 2), 3: (2, 1024)}
+                and entry_of(at(4000))[4][2] == 2
+            ),
+        ),
+        2: ("what waits in the root", lambda at: entry_of(at(4000))[4][1:] == (2, 2)),
+        3: ("pages that a split takes", lambda at: split_pages(at(4000)) % 513 == 0),
+        4: ("pages that a split takes on NPT, and exits", lambda at: split_pages(at(4000, hap="npt")) == 2),
+        5: ("the size of the machine's arrays", lambda at: at(4000).machine.mem.nbytes < 512 << 20),
+    },
+    "combined": {
+        1: ("references of the shadow's walk", lambda at: len(walk(at(690)).references) == 4),
+        2: ("references under HAP", lambda at: len(walk(at(690, road="hap")).references) == 24),
+        3: (
+            "the walk after CLEAN",
+            lambda at: (w := walk(at(700))).end.kind == "exit" and len(w.references) == 1,
+        ),
+        4: None,
+    },
+    "expensive": {
+        1: ("pages of an l1_32 shadow", lambda at: pages_of(at(900), xen.SH_L1_32) == 2),
+        2: ("pages of an l2_32 shadow", lambda at: pages_of(at(900), xen.SH_L2_32) == 4),
+        3: ("pages of an fl1_32 shadow", lambda at: pages_of(at(900), xen.SH_FL1_32) == 2),
+        4: (
+            "pages of shadows against shadowed tables",
+            lambda at: (
+                int(np.count_nonzero((k := (s := at(900)).machine.view("ptype")) < 13) - np.count_nonzero(k == 0))
+                > int(shadows.shadowed_tables(s.machine).sum())
+            ),
+        ),
+    },
+    "forks": {
+        1: (
+            "stores that are emulated at a fork, and tables out of sync before it; the same with oos=0",
+            lambda at: emulated(at(300)) < emulated(at(300, oos=0)) and at(300).counters()["shadow_unsync"] > 0,
+        ),
+        2: (
+            "the error code of the fault of a COW_BREAK",
+            lambda at: (
+                (s := at(300)).run_to_event("COW_BREAK", 5000)
+                and all(int(c) & 1 for c in s.events()["detail"][s.events()["kind"] == ev.GUEST_PF])
+            ),
+        ),
+        3: (
+            "frames that an exit frees",
+            lambda at: (
+                (s := at(300)).run_to_event("EXIT", 20_000) and np.count_nonzero(s.events()["kind"] == ev.FRAME_FREE) > 3
+            ),
+        ),
+    },
+    "idle": {
+        1: ("the digest of two ticks while it is halted", lambda at: halted(at(1590))),
+        2: ("dirty bits at the end of rounds", lambda at: at(8000 - 1).machine.sys[0].dirty_count < 40),
+        3: (
+            "pool and commands of both scenarios",
+            lambda at: (
+                at.scenario.pool == load("blackboard").pool
+                and load("blackboard").commands[0].name == at.scenario.commands[0].name
+            ),
+        ),
+    },
+    "lab": {
+        1: (
+            "leaves before tick 20000, and what waits after it",
+            lambda at: entry_of(at(19_999))[3][:2] == (1, 1) and entry_of(at(20_000))[4][1:] == (1, 1),
+        ),
+        2: ("pages that the split takes", lambda at: split_pages(at(20_000)) == 513),
+        3: ("leaves after OFF", lambda at: entry_of(at(20_300, do="enable@20000,off@20200"))[1][0] == 512),
+        4: (
+            "pages that the split takes on NPT, and with leaves of 2 MiB",
+            lambda at: split_pages(at(20_000, hap="npt")) == 2 and split_pages(at(20_000, superpages=1)) == 1,
+        ),
+    },
+    "lecture": {
+        1: ("dirty frames at the end of a round", lambda at: at(199_999).machine.sys[0].dirty_count > 1000),
+        2: (
+            "dirty frames with 5 and with 80 percent of writes",
+            lambda at: at(199_999, write=5).machine.sys[0].dirty_count < at(199_999, write=80).machine.sys[0].dirty_count,
+        ),
+        3: ("splits on the hap road", lambda at: at(60_000, road="hap", superpages=1).counters()["p2m_split"] > 0),
+    },
+    "ledger": {
+        1: None,
+        2: (
+            "shadows destroyed by a CLEAN, and entries that a search looks at",
+            lambda at: 25 < destroyed(at(34_999)) < 40 and moved(at(34_999, clean="revoke"), 2)["entries_searched"] > 1_000_000,
+        ),
+        3: (
+            "shadow faults of the round after",
+            lambda at: moved(at(35_000), 4999)["shadow_fault"] > moved(at(35_000, clean="revoke"), 4999)["shadow_fault"],
+        ),
+        4: None,
+        5: ("the guest on both roads", lambda at: same_guest(at(36_000), at(36_000, clean="revoke"))),
+    },
+    "moving": {
+        1: ("frames", lambda at: at.scenario.frames == 192),
+        2: None,
+        3: ("blows of the migration", lambda at: at(3000).counters()["blows"] >= 2),
+        4: None,
+        5: None,
+    },
+    "moving-64g": {
+        1: (
+            "bytes of all frames on the link, and what ENABLE wrote",
+            lambda at: round(at.scenario.frames * 4104 / 1e9) == 69 and round(at.scenario.frames * 4104 / 1.25e9) == 55,
+        ),
+        2: None,
+        3: None,
+        4: None,
+    },
+    "programs": {
+        1: None,
+        2: ("pages of gzip and of the compiler", lambda at: [p.pages.size for p in at(0).work.processes][::3] == [108, 1845]),
+        3: (
+            "shadow faults and the guest with 40 pages and with 56",
+            lambda at: (
+                (a := at(22_500, pool=40)).counters()["shadow_fault"] > 1.2 * (b := at(22_500)).counters()["shadow_fault"]
+                and same_guest(a, b)
+            ),
+        ),
+        4: ("the guest on both roads", lambda at: same_guest(at(22_500, road="hap"), at(22_500))),
+    },
+    "protected": {
+        1: None,
+        2: ("frames with a shadow that are mapped writable", lambda at: writable_tables(at(2075)) == 0),
+        3: ("tables out of sync", lambda at: 0 <= int(shadows.out_of_sync(at(2075).machine).sum()) <= 3),
+        4: (
+            "the same with oos=0",
+            lambda at: writable_tables(s := at(2075, oos=0)) == 0 and not shadows.out_of_sync(s.machine).any(),
+        ),
+    },
+    "rounds": {
+        1: (
+            "leaves before ENABLE, and what it marks",
+            lambda at: entry_of(at(3999))[2][1] >= 8 and entry_of(at(4000))[4][1:] == (1, 1),
+        ),
+        2: ("misconfigurations of the next ticks", lambda at: moved(at(4000), 5)["ept_misconfig"] >= 1),
+        3: ("splits of the round", lambda at: moved(at(4000), 900)["p2m_split"] >= 1),
+        4: (
+            "the digest of the bits around PEEK, and exits after OFF",
+            lambda at: at(9000).counters()["peeks"] == 1 and at(40_001).machine.sys[0].log_dirty == 0,
+        ),
+        5: (
+            "exits and dirty tables on NPT",
+            lambda at: (
+                (s := at(9999, hap="npt")).counters()["npf_recalc"] > 100
+                and bool(s.machine.dirty_bits()[s.machine.live_tables()].any())
+            ),
+        ),
+    },
+    "search": {
+        1: ("frames revoked by the CLEAN", lambda at: moved(at(3999), 1)["frames_revoked"] > 100),
+        2: None,
+        3: None,
+        4: (
+            "pages in use after the CLEAN of each road, and the dirty frames",
+            lambda at: (
+                shadows_of(at(4000)) > shadows_of(at(4000, clean="blow"))
+                and (at(3999).machine.dirty_bits() == at(3999, clean="blow").machine.dirty_bits()).all()
+            ),
+        ),
+        5: None,
+    },
+    "sweep": {
+        1: (
+            "guest faults and stores of the first lap",
+            lambda at: 0.9 < (c := at(1400).counters())["guest_faults"] / max(1, c["pte_stores"]) <= 1.1,
+        ),
+        2: (
+            "entries prefetched a fault after a CLEAN",
+            lambda at: 1 < (m := moved(at(12_000), 5999))["prefetched"] / m["shadow_fault_fixed"] <= 31,
+        ),
+        3: ("pages of matmul", lambda at: at(0).work.processes[0].pages.size == 540 > 64),
+        4: ("the guest on both roads", lambda at: same_guest(at(3000, road="bare"), at(3000))),
+    },
+    "thrash": {
+        1: ("what the next PREALLOC_UNPIN takes", lambda at: unpinned_is_the_oldest(at(4000))),
+        2: ("the guest with a pool that fits", lambda at: same_guest(at(5000), at(5000, pool=96))),
+        3: (
+            "shadow faults before and after the pool has grown, and when it shrinks",
+            lambda at: (
+                moved(at(11_500), 500)["shadow_fault"] > 80 > 10 > moved(at(14_500), 500)["shadow_fault"]
+                and moved(at(20_000), 500)["shadow_fault"] > 80
+            ),
+        ),
+    },
+    "touched": {
+        1: ("tables in use with a shadow at tick 11999", lambda at: share(at(11_999)) > 0.8),
+        2: ("the same after the blow", lambda at: share(at(13_000)) < 0.5),
+        3: None,
+    },
+    "two-dimensions": {
+        1: None,
+        2: ("references of the walk", lambda at: len(walk(at(280)).references) == 24),
+        3: None,
+        4: (
+            "the end of the walk after tick 300",
+            lambda at: ended(at(300)) == "EPT misconfiguration" and ended(at(300, hap="npt")) == "NPF",
+        ),
+        5: (
+            "references of the walk with superpages",
+            lambda at: len(walk(at(280, superpages=1, frames=1024)).references) == 19,
+        ),
+    },
+    "two-tables": {
+        1: None,
+        2: (
+            "the guest's tables around ENABLE and OFF",
+            lambda at: at(599).machine.guest_digests()["tables"] is not None and same_guest(at(1000), at(1000, do="")),
+        ),
+        3: (
+            "monitor tables of the pool",
+            lambda at: int(np.count_nonzero(at(300).machine.view("ptype") == xen.SH_MONITOR)) == 1,
+        ),
+        4: (
+            "the pinned list after a switch",
+            lambda at: (
+                sorted(pinned((a := at(300)).machine)) == sorted(pinned((b := at(340)).machine))
+                and pinned(b.machine)[0] == int(b.machine.sys[0].cr3[0]) != int(a.machine.sys[0].cr3[0])
+            ),
+        ),
+    },
+    "updates": {
+        1: (
+            "EMULATE and VALIDATE of a tick",
+            lambda at: (s := at(700)).run_to_event("EMULATE", 5000) and ev.VALIDATE in s.events()["kind"],
+        ),
+        2: ("the guest on the bare road", lambda at: same_guest(at(2000), at(2000, road="bare"))),
+        3: ("`shadow_early_unshadow`", lambda at: at(3000).counters()["shadow_early_unshadow"] > 0),
+        4: (
+            "`shadow_unsync` with oos=1",
+            lambda at: at(2000, oos=1).counters()["shadow_unsync"] > 0 == at(2000).counters()["shadow_unsync"],
+        ),
+    },
+}
