@@ -6,7 +6,7 @@ from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
 from pagingviz.boards.board import Card, Plan
 from pagingviz.machine.machine import Machine
-from pagingviz.reading import shadows
+from pagingviz.reading import nested, shadows
 from pagingviz.reading.dirty_tree import tree_pages
 from pagingviz.scenario.roads import road_of
 from pagingviz.story.events import TYPES
@@ -89,6 +89,10 @@ def _p2m(m: Machine, page: int, rows: list[tuple[str, str]]) -> str:
     if page in tree_pages(m):
         rows.append(("holds", "the log-dirty bitmap's tree"))
         return "Taken when the first bit below it was set; CLEAN keeps it, OFF frees it."
+    logs = nested.log_pages(m).tolist()
+    if page in logs:
+        rows.append(("holds", f"the page-modification log of vCPU {logs.index(page)}"))
+        return "Taken at ENABLE, a page for each vCPU or none; OFF gives it back (vmx_vcpu_enable_pml)."
     rows.append(("holds", "tables of the p2m"))
     return "Xen's own p2m lives in the same pool (shadow_alloc_p2m_page); it was there before the guest ran."
 

@@ -16,7 +16,7 @@ from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CROSSED, FREE, LE
 from pagingviz.boards.pool_card import card_of
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.layout import least_real_pool
-from pagingviz.reading import shadows
+from pagingviz.reading import nested, shadows
 from pagingviz.reading.dirty_tree import tree_pages
 from pagingviz.scenario.frames import hap_pages
 from pagingviz.scenario.roads import ROADS, road_of
@@ -46,7 +46,7 @@ def _kinds(scenario: Scenario, work: Any) -> str:
     if road_of(scenario).paravirtual:
         return "o" if scenario.xen == "4.17" else ""
     if not road_of(scenario).always_shadows:
-        return ""
+        return "P" if road_of(scenario).nested and scenario.pml else ""
     raw = work.shown is not None
     out_of_sync = scenario.oos and scenario.shopt & int(xen.SHOPT_OUT_OF_SYNC)
     possible = (
@@ -64,6 +64,7 @@ _HAP_LEGEND = (
     ("4", _YOUNG, "nested root"),
     ("1", _OLD, "to 4: nested table, by level"),
     ("l", _YOUNG, "log-dirty tree"),
+    ("P", _YOUNG, "page-modification log of a vCPU"),
     (".", FREE, "free"),
 )
 _EXTRA = (
@@ -81,6 +82,7 @@ def _plan(road: str, pages: int, kinds: str) -> Plan:
     legend: tuple[LegendRow, ...]
     if ROADS[road].nested:
         title, unit, legend = "HAP pool", "1 cell = 1 page for nested tables and the bitmap's tree", _HAP_LEGEND
+        legend = tuple(entry for entry in legend if entry[0] != "P" or "P" in kinds)
     else:
         title, unit = "Shadow pool", "1 cell = 1 page; bright = young, dark = old"
         legend = (
@@ -121,6 +123,7 @@ def _cells(sim: Simulation, plan: Plan) -> np.ndarray:
     if road_of(plan).nested:
         level = machine.view("pref")[:n].astype(np.intp)
         letter = np.where(kind == xen.SH_P2M, _BY_LEVEL[np.minimum(level, 4)], letter)
+        letter[nested.log_pages(machine)] = LETTERS.index("P")
     letter[tree_pages(machine)] = LETTERS.index("l")
     used = (kind != xen.SH_FREE) & (kind != xen.SH_OUT)
     age = machine.tick - shadows.stamps(machine, n)

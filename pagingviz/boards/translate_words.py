@@ -187,11 +187,15 @@ def _exit(walk: Walk) -> tuple[str, str]:
         return text, "p2m-ept.c: resolve_misconfig"
     if waits:
         return f"do_recalc carries the pending change out along this path, for this leaf only; {again}.", "p2m-pt.c: do_recalc"
-    if ref is not None and ref.leads == "leaf":
-        return (
-            f"gfn {end.gfn:#x} is marked dirty and its leaf becomes ram_rw, so that it may be written; {again}.",
-            "hvm.c: hvm_hap_nested_page_fault",
+    if end.name == "EPT violation" and end.code & int(x86.EPT_X):
+        text = (
+            f"gfn {end.gfn:#x} lies in a superpage leaf that is not executable: it becomes leaves of 4 KiB, which are; {again}."
         )
+        return text, "hvm.c: hvm_hap_nested_page_fault"
+    if ref is not None and ref.leads == "leaf":
+        marked = "is marked dirty" if m.sys[0].log_dirty else "is not marked, as log-dirty is off,"
+        text = f"gfn {end.gfn:#x} {marked} and its leaf becomes ram_rw, so that it may be written; {again}."
+        return text, "hvm.c: hvm_hap_nested_page_fault"
     return "Nothing in this machine makes such an entry: real Xen would crash the domain.", "hvm.c: hvm_hap_nested_page_fault"
 
 

@@ -176,7 +176,7 @@ LEFT_OUT = (
     _guest_kernel(
         "the guest kernel's own fetches, and its reads of page tables",
         "a real guest kernel",
-        "Of the kernel's work only its stores and its reads of pages that it copies are accesses; its code splits no superpage.",
+        "Of the kernel's work only its stores and its reads of pages that it copies are accesses; no code of it splits a leaf.",
     ),
     _guest_kernel(
         "contents of data pages",

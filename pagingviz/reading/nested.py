@@ -132,6 +132,12 @@ def tables(m: Machine) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     return out
 
 
+def log_pages(m: Machine) -> np.ndarray:
+    """Pool page of each vCPU's page-modification log, intp[n]; none while EPT's A and D bits are off."""
+    s = m.sys[0]
+    return s.pml_page[: m.scenario.vcpus if s.pml and s.ept_ad else 0].astype(np.intp)
+
+
 def counts(m: Machine) -> dict[int, tuple[int, int, int]]:
     """{level: (table pages, entries present, entries pending)}."""
     pool, out = m.view("pool").reshape(-1, 512), {}

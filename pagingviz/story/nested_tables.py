@@ -117,7 +117,7 @@ def exits_and_pages(sim: Simulation) -> list[tuple[str, list[dict[str, str]], st
         }
         for level, (pages, n, waits) in found.items()
     ]
-    logs = sim.scenario.vcpus if s.pml and s.ept_ad else 0
+    logs = nested.log_pages(m).size
     tree = int(s.p2m_pages) - sum(pages for pages, _, _ in found.values()) - logs
     more = f", the vCPUs' logs take {logs}" if logs else ""
     note = f"The log-dirty bitmap's tree takes {tree:,} more{more}; "

@@ -34,7 +34,7 @@ ROADS = {  # row: its fields; gib: a guest of 1 GiB, so that its leaf can be one
     "bare": {"road": "bare"},
     "shadow": {"road": "shadow", "oos": 0},
     "oos": {"road": "shadow", "oos": 1},
-    "hap": {"road": "hap"},
+    "hap": {"road": "hap", "pml": 0},
     "npt": {"road": "hap", "hap": "npt"},
     "pml": {"road": "hap", "pml": 1},
     "gib": {"road": "hap", "frames": 262144, "superpages": 2, "direct_map_pages": "large"},

@@ -91,6 +91,7 @@ def drawn(rng):
     }
     fields["clean"] = rng.choice(["blow", "blow", "revoke"])
     fields["pml"] = rng.randrange(2) if fields["hap"] == "ept" else 0
+    fields["exec_sp"] = rng.randrange(2) if fields["hap"] == "ept" else 1
     if road == "hap" and fields["superpages"] == 2:  # sizes at which there are 1 GiB leaves; the last two keep what is touched
         fields |= {
             "guest": "hvm64",

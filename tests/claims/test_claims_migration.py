@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 ROADS = {
     "pv": {"road": "pv"},
     "shadow": {"road": "shadow"},
-    "ept": {"road": "hap"},
+    "ept": {"road": "hap", "pml": 0},
     "pml": {"road": "hap", "pml": 1},
     "npt": {"road": "hap", "hap": "npt"},
 }

@@ -64,7 +64,7 @@ def test_c1_hap_keeps_the_translations_apart_and_the_tlb_holds_their_product(hap
 
 
 def test_c1_larger_pages_on_the_nested_side_shorten_every_column():
-    sim = start("two-dimensions", 280, superpages=1, frames=1024)
+    sim = start("two-dimensions", 280, superpages=1, frames=1024, exec_sp=1)
     walks = [translate(sim.machine, 0, gva, x86.READ, 1) for gva in touched(sim)]
     assert {len(walk.references) for walk in walks} == {4 * (3 + 1) + 3} == {19}
 

@@ -4,7 +4,7 @@ from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 
 GIB, TIB = 1 << 18, 1 << 28
-KINDS = {"ept": {"hap": "ept"}, "npt": {"hap": "npt"}, "pml": {"pml": 1}}
+KINDS = {"ept": {"hap": "ept", "pml": 0}, "npt": {"hap": "npt"}, "pml": {"pml": 1}}
 
 
 def large(frames=TIB, kind="ept", road="hap", work="zipf:3000:0.6", do="", **fields):

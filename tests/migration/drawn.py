@@ -13,10 +13,10 @@ ROADS = {
     "pv": {"road": "pv"},
     "shadow": {"road": "shadow"},
     "shadow, in sync": {"road": "shadow", "oos": 0},
-    "ept": {"road": "hap"},
+    "ept": {"road": "hap", "pml": 0},
     "pml": {"road": "hap", "pml": 1},
     "npt": {"road": "hap", "hap": "npt"},
-    "ept, 2 MiB": {"road": "hap", "superpages": 1},
+    "ept, 2 MiB": {"road": "hap", "superpages": 1, "pml": 0},
     "npt, 2 MiB": {"road": "hap", "hap": "npt", "superpages": 1},
 }
 CHOICES = {

@@ -19,6 +19,7 @@ FIELDS = {
     "do": "",
     "trace": "",
     "road": "hap",
+    "pml": 0,
     "tracking": "free",
     "migrate": "precopy",
 }

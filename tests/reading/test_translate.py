@@ -231,7 +231,9 @@ def test_closed_forms_of_the_two_dimensional_walk(warm):
     """(g+1)(h+1)-1 references: 24 with 4 KiB on both sides, 15 with 2 MiB on both, 8 with 1 GiB; 19 for a 2 MiB guest page."""
     found = {}
     for pages, superpages in (("4k", 0), ("large", 0), ("large", 1)):
-        sim = Simulation(load("blackboard").replace(road="hap", frames=1024, direct_map_pages=pages, superpages=superpages))
+        sim = Simulation(
+            load("blackboard").replace(road="hap", frames=1024, direct_map_pages=pages, superpages=superpages, exec_sp=1)
+        )
         sim.seek(50)
         gva = sim.scenario.direct_map_base + (1 << 21) * superpages
         found[pages, superpages] = len(check(sim.machine, 0, gva, x86.READ, 0).references)
