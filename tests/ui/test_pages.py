@@ -123,6 +123,17 @@ def test_real_xen_shows_what_was_recorded_beside_the_model(warm):
     assert not app.exception and not app.error
 
 
+def test_real_xen_shows_the_processor_s_own_events(warm):
+    """A recording on EPT: its rows have addresses and entries of the log, and the page says whose emulation that was."""
+    film = moments.film("exec-pml")
+    assert any(m.recorded == m.model == "EPT_VIOLATION gpa 0x1000800 \u00b7 x of rw, leaf" for m in film.moments)
+    app = finished(visit("real_xen", recording="exec-pml", row="4"))
+    assert any("Bochs' emulation of VMX" in text.value for text in app.caption)
+    assert any("**31 of 31** trace events equal" in text.value for text in app.markdown)
+    app.session_state["xen-view"] = "What differs"
+    assert any("page-modification log" in text.value for text in app.run().markdown)
+
+
 @pytest.mark.slow
 def test_real_xen_shows_the_recorded_pre_copy_loops_beside_the_model_s(warm):
     app = finished(visit("real_xen", recording="pt"))
