@@ -77,8 +77,8 @@ _SCRIPTS = {  # by file name
     ),
     "pae": _Script(
         "PAE guest",
-        "A three-level guest: its PDPT is read into registers, and never logged.",
-        ("pmls", "nopml", "execsp", "nehalem"),
+        "A three-level guest: on EPT its PDPT is read into registers and never logged, on NPT it is dirty in every round.",
+        ("pmls", "nopml", "execsp", "nehalem", "npt"),
         "pae",
         shared=True,
     ),
@@ -100,7 +100,10 @@ _SCRIPTS = {  # by file name
     "dump": _Script("Leaves, step by step", "Xen's own dump of all EPT leaves after each step.", ("pml",)),
     "dump2": _Script("Leaves", "Xen's own dump of all EPT leaves at two moments.", ("nopml",)),
 }
-_WITH_TRACE = ("pml", "nopml", "noad", "execsp", "nehalem", "npt")  # variants of `trace` that xentrace recorded as well
+_WITH_TRACE = (  # scripts and variants that xentrace recorded as well
+    *(("trace", variant) for variant in ("pml", "nopml", "noad", "execsp", "nehalem", "npt")),
+    ("pae", "npt"),
+)
 
 
 def _recording(name: str, variant: str) -> Recording:
@@ -112,7 +115,7 @@ def _recording(name: str, variant: str) -> Recording:
         f"{'' if script.shared else _FOLDER}{name}.ld",
         script.guest,
         f"{_FOLDER}{file}.jsonl",
-        f"{_FOLDER}xentrace_{file}.csv" if name == "trace" and variant in _WITH_TRACE else "",
+        f"{_FOLDER}xentrace_{file}.csv" if (name, variant) in _WITH_TRACE else "",
         settings=kind.settings | dict(script.settings),
         about=script.about,
         road="hap",
