@@ -13,6 +13,7 @@ translation_page(
         "Nuance: larger pages shorten the walk (19 references with 2 MiB on one side, 15 on both, 8 with 1 GiB on both), and a "
         "warm processor has most answers in its caches. Splitting EPT's superpages for log-dirty takes part of that away.",
         "A PV guest's own tables hold machine frames: they are walked as they are, until log-dirty lends it shadows.",
-        "A 32-bit guest's shadows are PAE tables whose top entries stand in four registers: 2 references, and 14 under HAP.",
+        "A 32-bit guest's shadows are PAE tables whose top entries stand in four registers: 2 references. Behind EPT its walk "
+        "makes 14; behind NPT a PAE guest's top entries are read from memory as well: 19.",
     ),
 )

@@ -37,7 +37,7 @@ class Row:
     pairs: tuple[Pair, ...] = ()
     place: str = ""
     reading: tuple = ()  # (recorded Reading, model Reading) of a PEEK or CLEAN
-    told: tuple[str, str] | None = None  # (recorded, model) what else a step told: the size of the pool, lines of a dump
+    besides: tuple[str, str] | None = None  # (recorded, model) what else is compared: the pool's size, lines of a dump
 
 
 @dataclass
@@ -237,7 +237,7 @@ def _report(player: Rehearsal, played: Played, counts: dict[str, int]) -> Report
         where = f"line {item.step.line}, {item.step.words}"
         pairs = tuple(align(item.events, player.view(list(outcome.events)), own)) if player.traced and item.acts else ()
         both = (item.reading, outcome.reading) if item.reading and outcome.reading else ()
-        rows.append(Row(item.step.line, item.step.words, pairs, outcome.place, both, _told(item, outcome)))
+        rows.append(Row(item.step.line, item.step.words, pairs, outcome.place, both, _besides(item, outcome)))
         if both:
             readings += 1
             differences += [f"{where}: {text}" for text in read_differences(*both, item.faults)]
@@ -258,8 +258,8 @@ def _report(player: Rehearsal, played: Played, counts: dict[str, int]) -> Report
     return Report(rows, differences, played, total, percent, None, 0, readings, counters, notes, sought=player.sought)
 
 
-def _told(item: Item, outcome: Outcome) -> tuple[str, str] | None:
-    """What a step told beside events and a reading, in words, by the recording and by the model."""
+def _besides(item: Item, outcome: Outcome) -> tuple[str, str] | None:
+    """What is compared of a step beside events and a reading, in words: by the recording, and by the model."""
     if item.leaves is not None:
         return f"{len(item.leaves)} kinds of leaves", f"{len(outcome.leaves)} kinds of leaves"
     pages = item.operation.fields.get("mempool_pages")

@@ -119,8 +119,8 @@ class HwRehearsal(Rehearsal):
                     model.restore(state)
                     model.run(rows)
                     model.leave()
-                    told = ", ".join(["before"] * bool(late) + [where])
-                    yield Outcome(reading=reading, place=told, stands=at, refused=refused)
+                    place = ", ".join(["before"] * bool(late) + [where])
+                    yield Outcome(reading=reading, place=place, stands=at, refused=refused)
             model.recycle(state)
 
     def _orders(self, stands: str) -> list[tuple[int, ...]]:

@@ -206,8 +206,8 @@ def _step_words(step: Step, row: Row, differing: list[str]) -> tuple[str, str, b
     if row.reading:
         recorded, model = (_reading_words(step.name, reading) for reading in row.reading)
         return recorded, model, not differing
-    if row.told:
-        recorded, model = (f"{row.words}: {what}" for what in row.told)
+    if row.besides:
+        recorded, model = (f"{row.words}: {what}" for what in row.besides)
         return recorded, model, not differing
     words = f"{row.words}: {command_words(step)}" if step.name == "cmd" else row.words
     return words, words if step.name != "note" else "", None
