@@ -8,7 +8,7 @@ import json
 import sys
 
 from pagingviz.arch import x86, xen
-from pagingviz.arch.words import ONE, U
+from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core import access, control, guest, logdirty
 from pagingviz.core.build.jit import PLAIN
 from pagingviz.core.nested import exits, npt, p2m, pml, walk
@@ -26,7 +26,7 @@ from pagingviz.core.shadow import (
     vtlb,
     writeable,
 )
-from pagingviz.core.walk import page_walk
+from pagingviz.core.walk import page_walk, tlb
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 from tests.core import (
@@ -34,9 +34,11 @@ from tests.core import (
     test_executable_superpages,
     test_gib,
     test_log_dirty_off,
+    test_nested_pae,
     test_pml,
     test_properties,
     test_properties_pool,
+    test_pv_ring_three,
 )
 from tests.core import test_properties_in_time as in_time
 from tests.core.mutations import (
@@ -51,6 +53,7 @@ from tests.core.mutations import (
     broken,
     counted_twice,
     destroyed_though_loaded,
+    everything_stays,
     executable_anyway,
     first_shadow_only,
     given,
@@ -121,6 +124,7 @@ OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments
     40: (validation, "_validate_upper", beforehand(shadow_the_child), {"levels": 4, "oos": 0}),
 }
 
+_MODE = test_pv_ring_three.test_second_reading_4_a_change_of_mode_keeps_user_pages
 OF_PML = {  # the test that must fail and its arguments, then what is broken
     "log not flushed before CLEAN": (
         test_pml.test_h7_h8_h9_what_peek_clean_and_off_do_to_the_log,
@@ -177,6 +181,18 @@ OF_PML = {  # the test that must fail and its arguments, then what is broken
         walk,
         "_reach_tables",
         as_if_not_logging_hardware,
+    ),
+}
+
+OF_RING_3 = {  # the same, for a PV guest's change of mode, and for a PAE guest's top entries behind NPT
+    "kernel pages stay in the TLB": (_MODE, {"logging": False}, tlb, "_keep_global", lambda _: everything_stays),
+    "user pages go from the TLB": (_MODE, {"logging": False}, tlb, "_keep_global", skip),
+    "PDPTEs from registers behind NPT": (
+        test_nested_pae.test_second_reading_3_references_of_a_pae_walk,
+        {"hap": "npt", "references": 19},
+        page_walk,
+        "begin",
+        with_register("npt", ZERO),
     ),
 }
 
@@ -315,7 +331,7 @@ ON_A_ROAD = {  # road, then the kernel (module, name) and what becomes of it
     "writable use not counted": ("pv", updates, "_hold_page", lambda _: lambda *_: True),
     "use not ended": ("pv", updates, "_put_page", skip),
     "old table kept": ("pv", updates, "drop", skip),
-    "no flush between kernel and user": ("pv", roots, "toggle", without(roots.tlb, "flush_but_global")),
+    "no flush between kernel and user": ("pv", roots, "_load", without(roots.tlb, "flush")),
     "direct map left writable": ("pv", guest, "protect", skip),
 }
 
@@ -355,11 +371,11 @@ def verdict(road):
 
 def main(*numbers):
     assert PLAIN
-    found, wanted = {"properties": {}, "pml": {}, "ept": {}, "gib": {}, "roads": {}}, [int(n) for n in numbers]
+    found, wanted = {"properties": {}, "pml": {}, "ring 3": {}, "ept": {}, "gib": {}, "roads": {}}, [int(n) for n in numbers]
     for number, (module, name, mutate, arguments) in OF_PROPERTY.items():
         if not wanted or number in wanted:
             found["properties"][number] = noticed(property_test(number), module, name, mutate, arguments)
-    for table, mutants in (("pml", OF_PML), ("ept", OF_EPT), ("gib", OF_GIB)):
+    for table, mutants in (("pml", OF_PML), ("ring 3", OF_RING_3), ("ept", OF_EPT), ("gib", OF_GIB)):
         for name, (test, arguments, module, kernel, mutate) in mutants.items():
             if not wanted:
                 found[table][name] = noticed(test, module, kernel, mutate, arguments)

@@ -248,6 +248,13 @@ def loaded_roots_first(kernel):
 # ---- what is done besides
 
 
+def everything_stays(tags, values, live):
+    """A change of a PV guest's mode that keeps all translations."""
+    for way in range(tags.size):
+        if tags[way] >> x86.TLB_GEN_SHIFT == live:
+            tags[way] += ONE << x86.TLB_GEN_SHIFT
+
+
 def uncounted(s, c, a, at, new):
     """Write a level-1 entry without the typecount."""
     a[at] = new

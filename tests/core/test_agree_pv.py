@@ -17,7 +17,7 @@ from pagingviz.core.audit import audit
 from pagingviz.core.audit.rules import rule_of
 from pagingviz.core.build.jit import PLAIN
 from pagingviz.core.pv import roots, updates
-from pagingviz.core.shadow import propagate, recycle, toplevel
+from pagingviz.core.shadow import recycle, toplevel
 from pagingviz.core.walk import tlb
 from tests.core.agree_drawn import agree as agree_kernels
 from tests.core.agree_raw import Pair, Row
@@ -188,9 +188,7 @@ MUTANTS = {  # the kernel (module, name) and what becomes of it
     "no writable page tables": (updates, "ptwr", refuse),
     "no flush above level 1": (updates, "mmu_update", without(tlb, "flush_all")),
     "the same root loads its shadow": (roots, "new_baseptr", beforehand(same_root_loads_its_shadow)),
-    "U is not forced": (propagate, "_copied", lambda kernel: lambda s, e: kernel(s, e) & ~x86.US | e & x86.US),
     "entries are stored as they were given": (updates, "adjusted", lambda _: lambda entry, level: entry),
-    "user pages go when the mode changes": (roots, "toggle", without(tlb, "_keep_global")),
     "a grant's end is not marked": (raw, "raw_operation", without(logdirty, "mark")),
     "the pool is kept": (control, "_off", without(recycle, "set_allocation")),
     "snapshots are kept": (control, "_off", without(toplevel, "disable")),

@@ -64,6 +64,7 @@ ENTRIES = (
     "a CLEAN while off is refused",
     "an OFF while off changes the types",
 )
+MODES = ("kernel pages stay in the TLB", "user pages go from the TLB", "PDPTEs from registers behind NPT")
 SPLITS = ("EPT splits only the way", "NPT's children a frame apart", "a page of the pool is enough")
 BUG = "the guest's kernel met a fault it cannot explain"
 CAUGHT = {  # mutant: (rules that may be the first to speak, whether writes are lost)
@@ -125,6 +126,12 @@ def test_a_broken_log_is_noticed(found, mutant):
 
 
 @pytest.mark.plain
+@pytest.mark.parametrize("mutant", MODES)
+def test_a_broken_rule_of_pv_or_pae_is_noticed(found, mutant):
+    assert found["ring 3"][mutant] != ""
+
+
+@pytest.mark.plain
 @pytest.mark.parametrize("mutant", ENTRIES)
 def test_a_broken_rule_of_ept_is_noticed(found, mutant):
     assert found["ept"][mutant] != ""
@@ -148,4 +155,4 @@ def test_a_rule_left_out_is_noticed(found, mutant):
 @pytest.mark.plain
 def test_every_mutant_is_judged(found):
     assert set(found["roads"]) == set(CAUGHT) and set(found["pml"]) == set(LOGS) and set(found["gib"]) == set(SPLITS)
-    assert set(found["ept"]) == set(ENTRIES)
+    assert set(found["ept"]) == set(ENTRIES) and set(found["ring 3"]) == set(MODES)

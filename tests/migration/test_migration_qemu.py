@@ -151,7 +151,7 @@ def test_each_of_these_rules_makes_a_difference(name, monkeypatch):
 # ---- XBZRLE
 
 
-@pytest.mark.parametrize("fields", [{}, {"road": "hap"}, {"road": "hap", "superpages": 1}])
+@pytest.mark.parametrize("fields", [{}, {"road": "hap", "pml": 0}, {"road": "hap", "pml": 0, "superpages": 1}])
 def test_second_reading_9_xbzrle_begins_after_the_first_whole_round(fields):
     """Its cache is empty then, so that round 2 goes whole; differences begin with the third time that a page is sent."""
     st = moved_with_differences(**fields).migration.state
