@@ -11,11 +11,13 @@ from tests.sentences.proofs_commands import COMMANDS
 from tests.sentences.proofs_hypercalls import HYPERCALLS
 from tests.sentences.proofs_migration import MIGRATION, ROUNDS, UNSAID
 from tests.sentences.proofs_nested import NESTED
+from tests.sentences.proofs_nested_exits import NESTED_EXITS
 from tests.sentences.proofs_story import SENTENCES
 from tests.sentences.templates import pattern
 
 BY_STATE = {  # file: ((template, what is compared, comparison of a Moment), ...)
     "pagingviz/story/sentences.py": COMMANDS + SENTENCES,
+    "pagingviz/story/nested_exits.py": NESTED_EXITS,
     "pagingviz/story/hypercalls.py": HYPERCALLS,
     "pagingviz/story/migration.py": MIGRATION,
     "pagingviz/story/rounds.py": ROUNDS,
@@ -23,7 +25,7 @@ BY_STATE = {  # file: ((template, what is compared, comparison of a Moment), ...
 }
 UNSAID = {("pagingviz/story/migration.py", template): why for template, why in UNSAID.items()}
 MOST = 30  # times that one sentence is checked in one scene
-NESTED_SCENES = ("rounds, EPT", "rounds, PML", "rounds, NPT", "lab, EPT", "lab, NPT", "commands, EPT")
+NESTED_SCENES = ("rounds, EPT", "rounds, PML", "rounds, NPT", "lab, EPT", "lab, NPT", "commands, EPT", "lab, fetches", "log-dirty off, PML")
 ALWAYS = ("ENABLE", "CLEAN", "OFF", "PEEK", "P2M_SPLIT", "PML_FULL", "PML_FLUSH")  # ticks at which the entries are looked at
 
 

@@ -38,6 +38,13 @@ def pool_type(m, e):
     return int(m.m.view("ptype")[int(e["mfn"])]) == int(e["detail"]) or m.n("DEMOTE") > 0
 
 
+def in_slot(m, e):
+    """The slot of the vCPU's log has the frame, unless the log was emptied and has new entries."""
+    page = int(m.s.pml_page[int(e["vcpu"])])
+    entry = int(m.m.view("pool").reshape(-1, 512)[page][int(e["detail"])])
+    return entry >> 12 == int(e["gfn"]) or m.n("PML_FULL", "PML_FLUSH") > 0
+
+
 PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     "ACCESS": ("`fetches`, `reads`, `writes`", moved("fetches", "reads", "writes")),
     "TLB_MISS": ("`tlb_miss`", moved("tlb_miss")),
@@ -100,7 +107,7 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
         "a calls counter of validation",
         lambda m, e: sum(m.d(f"shadow_validate_gl{n}e_calls") for n in (1, 2, 3, 4)) >= 1,
     ),
-    "DOMF_DYING": ("the domain's state is `crashed`", lambda m, e: m.s.crashed == 1),
+    "DOMF_DYING": ("the domain's state is `crashed`", lambda m, e: m.s.crashed in (1, xen.NOT_SHATTERED)),
     "UNSYNC": ("`shadow_unsync`, and the table's mark", lambda m, e: moved("shadow_unsync")(m, e) and oos(m, e)),
     "RESYNC_FULL": ("`shadow_resync`", moved("shadow_resync")),
     "RESYNC_ONLY": ("the table is still out of sync", lambda m, e: bool(m.info(e["gfn"]) & xen.OOS)),
@@ -125,8 +132,19 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     ),
     "P2M_SPLIT": (
         "`p2m_split`, and that the leaf of the frame is smaller",
-        lambda m, e: moved("p2m_split")(m, e) and m.leaf(e["gfn"]).level < int(e["level"]),
+        lambda m, e: (
+            m.d("p2m_split") == m.n("P2M_SPLIT", "P2M_SHATTER") and m.leaf(e["gfn"]).level < int(e["level"])
+        ),
     ),
+    "P2M_SHATTER": (
+        "`p2m_shatter`, and that the frame has a leaf of 4 KiB that may be executed",
+        lambda m, e: moved("p2m_shatter")(m, e) and (step := m.leaf(e["gfn"])).level == 1 and bool(step.entry & x86.EPT_X),
+    ),
+    "PML_LOG": (
+        "`pml_logged`, and the address in that slot of the log",
+        lambda m, e: moved("pml_logged")(m, e) and in_slot(m, e),
+    ),
+    "INVEPT": ("`invept`, and that it was flushed", lambda m, e: moved("invept")(m, e)),
     "PML_FULL": ("`pml_full`, 512 at a time", lambda m, e: moved("pml_full")(m, e) and e["detail"] == 512),
     "PML_FLUSH": (
         "what waited in the logs, and that nothing does",
