@@ -29,7 +29,7 @@ def stored(m, e):
         int(words[int(e["level"])]) if m.s.guest_levels > 2 else int(words[int(e["level"]) >> 1]) >> 32 * (int(e["level"]) & 1)
     )
     same = [row for row in m.of("PTE_STORE") if (row["gfn"], row["level"]) == (e["gfn"], e["level"])]
-    keep = ~int(x86.A | x86.D)
+    keep = ~int(x86.A | x86.D | (x86.G if m.road().paravirtual else 0))  # Xen sets G in what a PV guest's user mode may use
     return value & keep & 0xFFFFFFFF == int(same[-1]["detail"]) & keep & 0xFFFFFFFF
 
 
@@ -122,8 +122,13 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     "GRANT_UNMAP": ("the mark of the grant is gone", lambda m, e: not m.info(e["gfn"]) & xen.GRANTED),
     "EPT_MISCONFIG": ("`ept_misconfig`", moved("ept_misconfig")),
     "EPT_VIOLATION": (
-        "`ept_violation`, and the frame's bit",
-        lambda m, e: moved("ept_violation")(m, e) and (m.bit(e["gfn"]) or m.s.failed_allocs > 0 or m.n("CLEAN", "OFF")),
+        "`ept_violation`, and of a store the frame's bit while log-dirty is on",
+        lambda m, e: (
+            moved("ept_violation")(m, e)
+            and (
+                bool(e["level"] & x86.EPT_X) or m.bit(e["gfn"]) == bool(m.s.log_dirty) or m.s.failed_allocs > 0 or m.n("CLEAN")
+            )
+        ),
     ),
     "NPF_RECALC": ("`npf_recalc`", moved("npf_recalc")),
     "HVM_NPF": (
@@ -132,9 +137,7 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     ),
     "P2M_SPLIT": (
         "`p2m_split`, and that the leaf of the frame is smaller",
-        lambda m, e: (
-            m.d("p2m_split") == m.n("P2M_SPLIT", "P2M_SHATTER") and m.leaf(e["gfn"]).level < int(e["level"])
-        ),
+        lambda m, e: m.d("p2m_split") == m.n("P2M_SPLIT", "P2M_SHATTER") and m.leaf(e["gfn"]).level < int(e["level"]),
     ),
     "P2M_SHATTER": (
         "`p2m_shatter`, and that the frame has a leaf of 4 KiB that may be executed",

@@ -62,7 +62,10 @@ MIGRATION = (
         "The link is back after {}: both sides agree on what has arrived, and the guest goes on on the destination.",
         "the time of the recovery, that the guest runs, and that the pages marked as arrived are those that the destination has",
         lambda m: (
-            between(m, m.sim.scenario.recover * wire.FREQUENCY) and st(m).repaired and st(m).phase == ROLLING and not m.sim.migration.paused
+            between(m, m.sim.scenario.recover * wire.FREQUENCY)
+            and st(m).repaired
+            and st(m).phase == ROLLING
+            and not m.sim.migration.paused
         ),
     ),
     (
@@ -152,7 +155,7 @@ MIGRATION = (
         lambda m: root_pending(m)[0] == root_pending(m)[1],
     ),
     (
-        "CLEAN: {} became dirty during round {}{}; {}. Round {} sends them again.",
+        "CLEAN: {} became dirty during round {}{}; {}. Round {} sends them{}.",
         "the bits that CLEAN found, the pages of the next round, and that no bit is left",
         lambda m: m.num(0) == int(m.of("CLEAN")["detail"][-1]) and m.num(4) == last(m).number and m.s.dirty_count == 0,
     ),

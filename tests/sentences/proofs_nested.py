@@ -176,8 +176,8 @@ def tree_pages(m):
     if m.s.tree_root == NONE:
         return 0
     pages, pool = [int(m.s.tree_root)], m.m.view("pool").reshape(-1, 512)
-    found = len(pages)
+    found = 1
     for _ in range(3):
-        pages = [int(word) for page in pages for word in pool[page] if word != NONE]
+        pages = [int(word) - 1 for page in pages for word in pool[page] if word]
         found += len(pages)
     return found

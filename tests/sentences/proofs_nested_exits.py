@@ -53,7 +53,9 @@ NESTED_EXITS = (
         "{}; nothing is marked dirty.",
         "`pages_marked`, less the frames of the guest's tables",
         lambda m: (
-            m.d("pages_marked") == int((m.of("MARK_DIRTY")["gfn"] < m.s.zone).sum()) == m.d("ept_violation") - m.d("p2m_shatter")
+            m.d("pages_marked")
+            == int((m.of("MARK_DIRTY")["gfn"] < m.s.zone).sum())
+            == m.d("ept_violation") - m.d("p2m_shatter")
         ),
     ),
     ("bit {} is set", "the bit, and that log-dirty is on", lambda m: m.s.log_dirty == 1 and m.bit(m.num(0))),

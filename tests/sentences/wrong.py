@@ -71,4 +71,9 @@ WRONG = (
         "INVEPT for AMD too, and after each change of EPT",
         "AMD gives another ASID; resolving a misconfiguration flushes nothing",
     ),
+    (
+        "sentence of a round",
+        "the next round sends again what CLEAN has found, also pages that had not been sent yet",
+        "it sends those for the first time",
+    ),
 )
