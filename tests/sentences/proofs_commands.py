@@ -3,7 +3,6 @@
 import numpy as np
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested, shadows
 

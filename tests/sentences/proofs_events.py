@@ -29,7 +29,8 @@ def stored(m, e):
         int(words[int(e["level"])]) if m.s.guest_levels > 2 else int(words[int(e["level"]) >> 1]) >> 32 * (int(e["level"]) & 1)
     )
     same = [row for row in m.of("PTE_STORE") if (row["gfn"], row["level"]) == (e["gfn"], e["level"])]
-    keep = ~int(x86.A | x86.D | (x86.G if m.road().paravirtual else 0))  # Xen sets G in what a PV guest's user mode may use
+    adjusted = x86.G | x86.US if m.road().paravirtual else 0  # Xen sets them in what it stores for a PV guest
+    keep = ~int(x86.A | x86.D | adjusted)
     return value & keep & 0xFFFFFFFF == int(same[-1]["detail"]) & keep & 0xFFFFFFFF
 
 

@@ -60,10 +60,11 @@ MIGRATION = (
     ),
     (
         "The link is back after {}: both sides agree on what has arrived, and the guest goes on on the destination.",
-        "the time of the recovery, that the guest runs, and that the pages marked as arrived are those that the destination has",
+        "the time of the recovery, that the guest runs, and that the rest of the pages is still to come",
         lambda m: (
             between(m, m.sim.scenario.recover * wire.FREQUENCY)
             and st(m).repaired
+            and not st(m).arrived.all()
             and st(m).phase == ROLLING
             and not m.sim.migration.paused
         ),

@@ -14,7 +14,7 @@ def may_write(m, kind):
 
 
 def executable(m, size):
-    """Whether the first, a middle and the last frame of the leaf that was shattered have leaves of 4 KiB that may be executed."""
+    """Whether the first, a middle and the last frame of the leaf that was split have leaves of 4 KiB that may be executed."""
     e = m.of("P2M_SHATTER")[0]
     first, frames = int(e["gfn"]), 512 ** (int(e["level"]) - 1)
     steps = [m.leaf(gfn) for gfn in (first, first + frames // 2, first + frames - 1)]

@@ -326,8 +326,12 @@ NOTES = {
             lambda at: ended(at(300)) == "EPT misconfiguration" and ended(at(300, hap="npt")) == "NPF",
         ),
         5: (
-            "references of the walk with superpages",
-            lambda at: len(walk(at(280, superpages=1, frames=1024)).references) == 19,
+            "references of the walk with superpages that may be executed, and with others; splits by a fetch",
+            lambda at: (
+                len(walk(at(280, superpages=1, frames=1024, exec_sp=1)).references) == 19
+                and len(walk(s := at(280, superpages=1, frames=1024)).references) == 24
+                and s.counters()["p2m_shatter"] == 1
+            ),
         ),
     },
     "two-tables": {

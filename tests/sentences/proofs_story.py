@@ -2,7 +2,7 @@
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
-from pagingviz.reading import nested, shadows
+from pagingviz.reading import shadows
 from pagingviz.reading.translate import translate
 from pagingviz.story.events import TYPES
 
