@@ -121,7 +121,7 @@ def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
     how = "the nested root is poisoned again" if road.nested else "all shadows are gone with it"
     return (
         f"CLEAN: {_pages(before.dirtied)} became dirty during round {before.number}{wasted}; {how}. Round {r.number} "
-        f"sends them again.",
+        f"sends them{'' if rest > 0 else ' again'}.",
         LOOP,
     )
 

@@ -74,12 +74,13 @@ def convergence(mig: Migration) -> list[str]:
     out = []
     if found:
         last = found[-1]
+        wrote = next(r.dirtied for r in st.rounds if r.number == last.number)  # what had not been sent yet is left, too
         fits = (
             "less than the link carries: each round is shorter than the last"
             if last.dirtied < mig.link.whole
             else ("more than the link carries: no number of rounds can empty the set")
         )
-        out.append(f"During round {last.number} the guest dirtied {last.pages:,} pages, {last.dirtied:,.0f} MB/s: {fits}.")
+        out.append(f"During round {last.number} the guest dirtied {wrote:,} pages, {last.dirtied:,.0f} MB/s: {fits}.")
         pause = last.downtime / wire.FREQUENCY
         out.append(
             f"A pause after round {last.number} would take {pause:,.0f} µs, {fixed(mig) / wire.FREQUENCY:,.0f} of them "

@@ -11,19 +11,31 @@ from tests.sentences.proofs_commands import COMMANDS
 from tests.sentences.proofs_hypercalls import HYPERCALLS
 from tests.sentences.proofs_migration import MIGRATION, ROUNDS, UNSAID
 from tests.sentences.proofs_nested import NESTED
+from tests.sentences.proofs_nested_exits import NESTED_EXITS
 from tests.sentences.proofs_story import SENTENCES
 from tests.sentences.templates import pattern
 
 BY_STATE = {  # file: ((template, what is compared, comparison of a Moment), ...)
     "pagingviz/story/sentences.py": COMMANDS + SENTENCES,
+    "pagingviz/story/nested_exits.py": NESTED_EXITS,
     "pagingviz/story/hypercalls.py": HYPERCALLS,
     "pagingviz/story/migration.py": MIGRATION,
     "pagingviz/story/rounds.py": ROUNDS,
     "pagingviz/story/nested_tables.py": NESTED,
 }
 UNSAID = {("pagingviz/story/migration.py", template): why for template, why in UNSAID.items()}
+CHANNELS = {"pagingviz/story/nested_tables.py": "nested", "pagingviz/story/rounds.py": "rounds"}  # the rest: the story
 MOST = 30  # times that one sentence is checked in one scene
-NESTED_SCENES = ("rounds, EPT", "rounds, PML", "rounds, NPT", "lab, EPT", "lab, NPT", "commands, EPT")
+NESTED_SCENES = (
+    "rounds, EPT",
+    "rounds, PML",
+    "rounds, NPT",
+    "lab, EPT",
+    "lab, NPT",
+    "commands, EPT",
+    "lab, fetches",
+    "log-dirty off, PML",
+)
 ALWAYS = ("ENABLE", "CLEAN", "OFF", "PEEK", "P2M_SPLIT", "PML_FULL", "PML_FLUSH")  # ticks at which the entries are looked at
 
 
@@ -63,17 +75,17 @@ class Evidence:
                 if channel == "events":
                     self.event(name, m, e, said)
                 else:
-                    self.text(name, m, text, e, said, nested=False)
+                    self.text(name, m, text, e, said, channel)
             if name in NESTED_SCENES and (number % 7 == 0 or m.n(*ALWAYS)) and (number < 400 or m.n(*ALWAYS)):
                 frames = m.sim.scenario.frames
                 some = sorted({int(e["gfn"]) for e in m.events if e["gfn"] < frames} | {0, 1, 700 % frames, 3000 % frames})
-                for _, text, e in moments.of_nested_tables(m, some[:8]):
-                    self.text(name, m, text, e, said, nested=True)
+                for channel, text, e in moments.of_nested_tables(m, some[:8]):
+                    self.text(name, m, text, e, said, channel)
 
-    def text(self, name, m, text, e, said, nested):
+    def text(self, name, m, text, e, said, channel):
         """Hold every template that is in a text against the moment."""
         for file, template, expression, check in self.rows:
-            if (file == "pagingviz/story/nested_tables.py") != nested or said[template] >= MOST:
+            if CHANNELS.get(file, "story") != channel or said[template] >= MOST:
                 continue
             if match := expression.search(text):
                 said[template] += 1

@@ -7,6 +7,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch.words import NONE
+from pagingviz.migration.state import ABORTED
 from pagingviz.reading import nested, shadows
 from pagingviz.scenario.roads import road_of
 from pagingviz.story import migration, nested_tables, rounds
@@ -111,6 +112,10 @@ def said(m):
         yield "story", migration.at_work(m.sim)[0], None
         for row in rounds.rows(m.sim.migration):
             yield "rounds", " | ".join(row), row
+        for row in rounds.pause(m.sim.migration):
+            yield "rounds", " | ".join(map(str, row.values())), row
+        if m.sim.migration.state.phase == ABORTED:
+            yield "story", migration.given_up(m.sim), None
         for text in rounds.convergence(m.sim.migration):
             yield "rounds", text, None
 

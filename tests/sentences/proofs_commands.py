@@ -3,7 +3,6 @@
 import numpy as np
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested, shadows
 
@@ -34,11 +33,6 @@ def no_unseen_store(m):
 
 
 COMMANDS = (
-    (
-        "The guest hangs: its store needs a leaf split, and the pool lacks the pages; it is repeated for ever.",
-        "the domain's state is `hung`, and the pool has no free page",
-        lambda m: m.s.crashed == xen.HUNG and m.s.free_pages == 0,
-    ),
     (
         "The domain has crashed: no page could be had for a shadow.",
         "the domain's state is `crashed`, and there was an event DOMF_DYING",
@@ -122,9 +116,22 @@ COMMANDS = (
         lambda m: root_pending(m) == (m.num(0),) * 2 and m.num(0) == -(-m.sim.scenario.frames >> 27),
     ),
     (
-        "Log-dirty on: {}; nothing can be written unseen.",
+        "Log-dirty on: {}{}; nothing can be written unseen.",
         "log-dirty is on, and every entry of the nested root is marked, or no shadow entry is writable",
         lambda m: m.s.log_dirty == 1 and no_unseen_store(m),
+    ),
+    (
+        "{} with log-dirty off: nothing changes{}.",
+        "log-dirty, `dirty_count`, the pool and the nested root before and after",
+        lambda m: (
+            m.s.log_dirty == m.prev.log_dirty == 0
+            and all(m.d(name) == 0 for name in ("dirty_count", "free_pages", "p2m_pages", "blows", "invept", "global_logdirty"))
+        ),
+    ),
+    (
+        "; dirty_count, {}, is left over",
+        "`dirty_count`, while there is no tree of a bitmap",
+        lambda m: m.num(0) == m.s.dirty_count > 0 and m.s.tree_root == NONE,
     ),
     (
         "Log-dirty off: the bitmap's tree goes back to the pool.",

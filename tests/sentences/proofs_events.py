@@ -29,13 +29,21 @@ def stored(m, e):
         int(words[int(e["level"])]) if m.s.guest_levels > 2 else int(words[int(e["level"]) >> 1]) >> 32 * (int(e["level"]) & 1)
     )
     same = [row for row in m.of("PTE_STORE") if (row["gfn"], row["level"]) == (e["gfn"], e["level"])]
-    keep = ~int(x86.A | x86.D)
+    adjusted = x86.G | x86.US if m.road().paravirtual else 0  # Xen sets them in what it stores for a PV guest
+    keep = ~int(x86.A | x86.D | adjusted)
     return value & keep & 0xFFFFFFFF == int(same[-1]["detail"]) & keep & 0xFFFFFFFF
 
 
 def pool_type(m, e):
     """The pool page has the type of shadow, unless it was destroyed in the same tick."""
     return int(m.m.view("ptype")[int(e["mfn"])]) == int(e["detail"]) or m.n("DEMOTE") > 0
+
+
+def in_slot(m, e):
+    """The slot of the vCPU's log has the frame, unless the log was emptied and has new entries."""
+    page = int(m.s.pml_page[int(e["vcpu"])])
+    entry = int(m.m.view("pool").reshape(-1, 512)[page][int(e["detail"])])
+    return entry >> 12 == int(e["gfn"]) or m.n("PML_FULL", "PML_FLUSH") > 0
 
 
 PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
@@ -100,7 +108,7 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
         "a calls counter of validation",
         lambda m, e: sum(m.d(f"shadow_validate_gl{n}e_calls") for n in (1, 2, 3, 4)) >= 1,
     ),
-    "DOMF_DYING": ("the domain's state is `crashed`", lambda m, e: m.s.crashed == 1),
+    "DOMF_DYING": ("the domain's state is `crashed`", lambda m, e: m.s.crashed in (1, xen.NOT_SHATTERED)),
     "UNSYNC": ("`shadow_unsync`, and the table's mark", lambda m, e: moved("shadow_unsync")(m, e) and oos(m, e)),
     "RESYNC_FULL": ("`shadow_resync`", moved("shadow_resync")),
     "RESYNC_ONLY": ("the table is still out of sync", lambda m, e: bool(m.info(e["gfn"]) & xen.OOS)),
@@ -115,8 +123,13 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     "GRANT_UNMAP": ("the mark of the grant is gone", lambda m, e: not m.info(e["gfn"]) & xen.GRANTED),
     "EPT_MISCONFIG": ("`ept_misconfig`", moved("ept_misconfig")),
     "EPT_VIOLATION": (
-        "`ept_violation`, and the frame's bit",
-        lambda m, e: moved("ept_violation")(m, e) and (m.bit(e["gfn"]) or m.s.failed_allocs > 0 or m.n("CLEAN", "OFF")),
+        "`ept_violation`, and of a store the frame's bit while log-dirty is on",
+        lambda m, e: (
+            moved("ept_violation")(m, e)
+            and (
+                bool(e["level"] & x86.EPT_X) or m.bit(e["gfn"]) == bool(m.s.log_dirty) or m.s.failed_allocs > 0 or m.n("CLEAN")
+            )
+        ),
     ),
     "NPF_RECALC": ("`npf_recalc`", moved("npf_recalc")),
     "HVM_NPF": (
@@ -125,8 +138,17 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     ),
     "P2M_SPLIT": (
         "`p2m_split`, and that the leaf of the frame is smaller",
-        lambda m, e: moved("p2m_split")(m, e) and m.leaf(e["gfn"]).level < int(e["level"]),
+        lambda m, e: m.d("p2m_split") == m.n("P2M_SPLIT", "P2M_SHATTER") and m.leaf(e["gfn"]).level < int(e["level"]),
     ),
+    "P2M_SHATTER": (
+        "`p2m_shatter`, and that the frame has a leaf of 4 KiB that may be executed",
+        lambda m, e: moved("p2m_shatter")(m, e) and (step := m.leaf(e["gfn"])).level == 1 and bool(step.entry & x86.EPT_X),
+    ),
+    "PML_LOG": (
+        "`pml_logged`, and the address in that slot of the log",
+        lambda m, e: moved("pml_logged")(m, e) and in_slot(m, e),
+    ),
+    "INVEPT": ("`invept`, and that it was flushed", lambda m, e: moved("invept")(m, e)),
     "PML_FULL": ("`pml_full`, 512 at a time", lambda m, e: moved("pml_full")(m, e) and e["detail"] == 512),
     "PML_FLUSH": (
         "what waited in the logs, and that nothing does",

@@ -1,7 +1,8 @@
 """What makes each sentence of story/migration.py and rounds.py true: the template, what is compared, and the comparison."""
 
+from pagingviz.arch import costs
 from pagingviz.migration import wire
-from pagingviz.migration.state import EPOCH, FINAL, LIVE, ROLLING, STATE, WAITING
+from pagingviz.migration.state import ABORTED, EPOCH, FINAL, LIVE, ROLLING, STATE, WAITING
 from pagingviz.reading import shadows
 from pagingviz.reading.rounds import fixed, paces
 from pagingviz.story.migration import duration
@@ -48,10 +49,43 @@ MIGRATION = (
         lambda m: int((~st(m).arrived).sum()) >= last(m).planned - last(m).sent > 0,
     ),
     (
-        "Checkpoint {} is complete on the backup; the primary goes on after {}.",
-        "the number of checkpoints, and that the backup's memory is whole",
-        lambda m: m.num(0) == st(m).checkpoints and st(m).phase == EPOCH,
+        "Checkpoint {} is written to the link, and the primary goes on after {} without an answer",
+        "the number of checkpoints, the time that the primary stood, and that it runs",
+        lambda m: m.num(0) == st(m).checkpoints and between(m, last(m).stall) and not m.sim.migration.paused,
     ),
+    (
+        "{}: what it sends out is held back until the backup has confirmed.",
+        "the primary runs in the next epoch while its last pages may be on their way",
+        lambda m: st(m).phase == EPOCH,
+    ),
+    (
+        "The link is back after {}: both sides agree on what has arrived, and the guest goes on on the destination.",
+        "the time of the recovery, that the guest runs, and that the rest of the pages is still to come",
+        lambda m: (
+            between(m, m.sim.scenario.recover * wire.FREQUENCY)
+            and st(m).repaired
+            and not st(m).arrived.all()
+            and st(m).phase == ROLLING
+            and not m.sim.migration.paused
+        ),
+    ),
+    (
+        ", and {} had not been sent yet",
+        "the frames of the round before that were neither sent nor left for later",
+        lambda m: m.num(0) == (r := st(m).rounds[-2]).planned - r.sent - r.skipped > 0,
+    ),
+    ("Nothing had been sent.", "no byte is on the link", lambda m: st(m).bytes == 0 and st(m).phase == ABORTED),
+    (
+        "{} were still to be sent, {} on this link",
+        "the frames that were left, and the time that the link takes for them",
+        lambda m: m.before(" page") == st(m).left and between(m, st(m).left * m.sim.migration.link.page),
+    ),
+    (
+        "{}; a pause of {} was allowed.",
+        "the downtime of the scenario",
+        lambda m: between(m, m.sim.scenario.downtime * wire.FREQUENCY),
+    ),
+    ("{}; the policy stops at fewer than {}.", "the policy's target", lambda m: m.num(1) == m.sim.migration.policy.target),
     ("its memory equals the source's, page by page", "the two hosts' memories, compared anew", equal),
     (
         "The last page has arrived: {}, as it was at the suspend. The source has nothing left to give.",
@@ -122,7 +156,7 @@ MIGRATION = (
         lambda m: root_pending(m)[0] == root_pending(m)[1],
     ),
     (
-        "CLEAN: {} became dirty during round {}{}; {}. Round {} sends them again.",
+        "CLEAN: {} became dirty during round {}{}; {}. Round {} sends them{}.",
         "the bits that CLEAN found, the pages of the next round, and that no bit is left",
         lambda m: m.num(0) == int(m.of("CLEAN")["detail"][-1]) and m.num(4) == last(m).number and m.s.dirty_count == 0,
     ),
@@ -168,7 +202,37 @@ UNSAID = {  # what no good machine says, or no scene can reach: why
     "UNEQUAL to the source's": "said only if a migration loses a store: tests/migration makes many, and none does",
     "{} are pushed in the background, lowest first.": "the round begins in the tick of the resume, whose sentence comes first",
 }
+
+
+def part(m):
+    """Cycles of the part of the pause that the row is about, of one pause."""
+    return st(m).pause[m.event["part"]]
+
+
+PAUSE = (  # what happens in each part of a pause: the same prices, put together anew
+    ("the guest suspends itself", "the price of a suspend", lambda m: part(m) == m.sim.migration.table["suspend"]),
+    (
+        "CLEAN copies the whole bitmap to the toolstack: one bit for each frame, set or not",
+        "the price of a reading of all frames' bits",
+        lambda m: part(m) == m.sim.migration.clock.price(costs.bitmap_read(m.sim.migration.p2m_size)),
+    ),
+    ("CLEAN throws all shadows away", "`blows`", lambda m: part(m) > 0 and m.s.blows > 0),
+    (
+        "the sender tests every bit",
+        "the price of a test of all frames' bits",
+        lambda m: part(m) == m.sim.migration.clock.price(costs.bitmap_tested(m.sim.migration.p2m_size)),
+    ),
+    ("what is still dirty crosses the link", "the pages of the last round", lambda m: part(m) > 0 and last(m).sent > 0),
+    (
+        "the vCPUs' and the platform's state crosses",
+        "the time that the link takes for it",
+        lambda m: part(m) >= m.sim.migration.link.main.cycles(m.sim.migration.state_size),
+    ),
+    ("the last byte is on its way", "the latency of the link", lambda m: part(m) == m.sim.migration.link.latency),
+    ("the guest goes on", "the price of a resume", lambda m: part(m) == m.sim.migration.table["resume"]),
+)
 ROUNDS = (
+    *PAUSE,
     ("left for later", "the round's frames that were not sent", lambda m: m.event["left for later"] == row_of(m).skipped),
     (
         "less than the link carries: each round is shorter than the last",

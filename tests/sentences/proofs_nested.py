@@ -5,6 +5,7 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.sizes import LEAF_SIZES
+from pagingviz.arch.words import NONE
 from pagingviz.reading import nested
 
 
@@ -58,8 +59,23 @@ NESTED = (
     ("Its leaf was split", "it leads to a table now", lambda m: not leaf(m) and m.s.p2m_split > 0),
     (
         "{}: a store to a logged frame needs a 4 KiB leaf ({}).",
-        "the way of the frame ends at level 1, and a split was counted",
-        lambda m: m.s.p2m_split > 0,
+        "the way of the frame ends at level 1, and a split by a store was counted",
+        lambda m: m.s.p2m_split > m.s.p2m_shatter,
+    ),
+    (
+        "{}: a fetch needs a leaf that is executable, and superpages are not ({}).",
+        "a split by a fetch was counted, and the way of the frame ends at a leaf of 4 KiB that may be executed",
+        lambda m: m.s.p2m_shatter > 0 and m.event[2][-1].level == 1 and bool(m.event[2][-1].entry & x86.EPT_X),
+    ),
+    (
+        "Its address was in the log: OFF flushed the log, made it ram_rw and set no bit (hap_disable_log_dirty).",
+        "the leaf's type and right, and that log-dirty was switched off",
+        lambda m: (
+            nested.kind(step(m).entry) == int(xen.P2M_RAM_RW)
+            and bool(nested.writable(step(m).entry))
+            and not m.bit(m.event[1])
+            and m.s.offs > 0
+        ),
     ),
     (
         "Its address was in the log: the flush set its bit and made it ram_rw (ept_vcpu_flush_pml_buffer).",
@@ -105,18 +121,30 @@ NESTED = (
         "`ept_violation` or `npf_write`",
         lambda m: counted(m, "npf_write" if m.s.npt else "ept_violation"),
     ),
+    (
+        "store: marks the frame dirty, makes its leaf ram_rw; fetch: splits the superpage",
+        "`ept_violation`",
+        lambda m: counted(m, "ept_violation"),
+    ),
+    ("of these by a fetch", "`p2m_shatter`, part of `p2m_split`", lambda m: counted(m, "p2m_shatter")),
+    (
+        "superpages are not executable (CVE-2018-12207)",
+        "`p2m_shatter`, which stays 0 if superpages may be executed",
+        lambda m: counted(m, "p2m_shatter") and (m.s.p2m_shatter == 0 or not m.sim.scenario.exec_sp),
+    ),
+    ("before the guest goes on: no TLB knows its translations any more", "`invept`", lambda m: counted(m, "invept")),
     ("marks the 512 frames of the log", "`pml_full`", lambda m: counted(m, "pml_full")),
     ("page-modification log full (62)", "`pml_full`", lambda m: counted(m, "pml_full")),
     ("within a violation: log-dirty works on 4 KiB", "`p2m_split`", lambda m: counted(m, "p2m_split")),
     ("carries out what is pending on the way, of the leaves only this one", "`npf_recalc`", lambda m: counted(m, "npf_recalc")),
     ("within an NPF of a store: log-dirty works on 4 KiB", "`p2m_split`", lambda m: counted(m, "p2m_split")),
     (
-        "The log-dirty bitmap's tree takes {} more; {} pages of the pool are free.",
-        "the pages of the pool that are neither free nor a nested table",
-        lambda m: (
-            m.num(1) == int(m.s.free_pages) and m.num(0) == int(m.s.p2m_pages) - sum(n for n, *_ in nested.counts(m.m).values())
-        ),
+        "The log-dirty bitmap's tree takes {} more{};",
+        "pages of the bitmap's tree, counted from its root down",
+        lambda m: m.num(0) == tree_pages(m),
     ),
+    (", the vCPUs' logs take {}", "one page for each vCPU", lambda m: m.num(0) == m.s.vcpus and m.s.ept_ad == 1),
+    ("{} pages of the pool are free.", "`free_pages`", lambda m: m.num(0) == int(m.s.free_pages)),
     ("Exits by cause", "the counters of the table", lambda m: True),
     (
         "Pages of the HAP pool, by level",
@@ -141,3 +169,15 @@ def table_waits(m):
     """Whether any present leaf of the entry's table is marked."""
     words = m.m.view("pool").reshape(-1, 512)[step(m).page]
     return bool(np.any(nested.pending(m.m, words) & (words & x86.EPT_RWX != 0)))
+
+
+def tree_pages(m):
+    """Pages of the bitmap's tree: its root and all that its words lead to, down to its leaves."""
+    if m.s.tree_root == NONE:
+        return 0
+    pages, pool = [int(m.s.tree_root)], m.m.view("pool").reshape(-1, 512)
+    found = 1
+    for _ in range(3):
+        pages = [int(word) - 1 for page in pages for word in pool[page] if word]
+        found += len(pages)
+    return found

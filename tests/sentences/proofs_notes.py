@@ -7,7 +7,7 @@ simulation at a tick.
 import numpy as np
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import xen
+from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested, shadows
 from pagingviz.scenario.scenario import load
@@ -87,7 +87,14 @@ NOTES = {
             "ENABLE's event says how many root entries it wrote",
             lambda at: int((e := at(4000).events())["detail"][e["kind"] == ev.ENABLE][0]) == 1,
         ),
-        2: ("pages that a split takes", lambda at: split_pages(at(4000)) % 513 == 0),
+        2: (
+            "pages that a split takes, violations and stores logged at tick 35546",
+            lambda at: (
+                split_pages(at(4000)) % 513 == 0
+                and (c := at(35_546).counters())["ept_violation"] == 6
+                and c["pml_logged"] == 8972
+            ),
+        ),
         3: ("what waits in the root after a CLEAN", lambda at: entry_of(at(60_000))[4][1:] == (1, 1)),
         4: (
             "pages of the bitmap's tree",
@@ -95,7 +102,15 @@ NOTES = {
                 4 <= int((m := at(35_546).machine).sys[0].p2m_pages) - sum(n for n, *_ in nested.counts(m).values()) < 100
             ),
         ),
-        5: None,
+        5: (
+            "`fetches`, and the right to execute of a leaf of 1 GiB",
+            lambda at: (
+                (s := at(35_546)).counters()["fetches"] == 0
+                and (leaf := nested.path(s.machine, s.scenario.frames - 1)[-1]).level == 3
+                and not leaf.entry & x86.EPT_X
+            ),
+        ),
+        6: None,
     },
     "cloud-1t": {
         1: (
@@ -172,6 +187,13 @@ NOTES = {
             "pages that the split takes on NPT, and with leaves of 2 MiB",
             lambda at: split_pages(at(20_000, hap="npt")) == 2 and split_pages(at(20_000, superpages=1)) == 1,
         ),
+        5: (
+            "the split of tick 1 with exec_sp=0, and log-dirty then",
+            lambda at: (
+                (c := (s := at(1, exec_sp=0)).counters())["p2m_shatter"] == c["ept_violation"] == 1
+                and int(s.events()["detail"][s.events()["kind"] == ev.P2M_SHATTER][0]) == 513
+            ),
+        ),
     },
     "lecture": {
         1: ("dirty frames at the end of a round", lambda at: at(199_999).machine.sys[0].dirty_count > 1000),
@@ -200,6 +222,10 @@ NOTES = {
         3: ("blows of the migration", lambda at: at(3000).counters()["blows"] >= 2),
         4: None,
         5: None,
+        6: (
+            "the pause that is allowed, and the time of all frames on the link at 300 ms",
+            lambda at: at.scenario.downtime == 300 and at.scenario.frames * 4104 / 1250 < 300_000,
+        ),
     },
     "moving-64g": {
         1: (
@@ -300,8 +326,12 @@ NOTES = {
             lambda at: ended(at(300)) == "EPT misconfiguration" and ended(at(300, hap="npt")) == "NPF",
         ),
         5: (
-            "references of the walk with superpages",
-            lambda at: len(walk(at(280, superpages=1, frames=1024)).references) == 19,
+            "references of the walk with superpages that may be executed, and with others; splits by a fetch",
+            lambda at: (
+                len(walk(at(280, superpages=1, frames=1024, exec_sp=1)).references) == 19
+                and len(walk(s := at(280, superpages=1, frames=1024)).references) == 24
+                and s.counters()["p2m_shatter"] == 1
+            ),
         ),
     },
     "two-tables": {

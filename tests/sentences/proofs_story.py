@@ -2,7 +2,7 @@
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
-from pagingviz.reading import nested, shadows
+from pagingviz.reading import shadows
 from pagingviz.reading.translate import translate
 from pagingviz.story.events import TYPES
 
@@ -100,55 +100,6 @@ SENTENCES = (
         "{} exits: the shadow entry of gfn {} is filled in, {}{}.",
         "the entry maps the frame's machine frame, with RW as said, and `shadow_fault_fixed`",
         filled_in,
-    ),
-    (
-        "{} would set another D bit, and the log of its vCPU is full: exit, its {} pages are marked",
-        "`pml_full` + 1, and the log has only what came since",
-        lambda m: m.d("pml_full") == 1 and m.num(1) == 512 and m.d("pages_marked") == 512,
-    ),
-    (
-        "{}; the store itself has not happened yet, and is tried again.",
-        "the exit stands before the store, which is made within the tick",
-        lambda m: m.d("writes") == 1 and walk(m, WRITE).end.kind == "frame",
-    ),
-    (
-        " (and {} page-table frame{} for the A/D bits)",
-        "`ept_violation`, less the one of the access",
-        lambda m: m.num(0) == m.d("ept_violation") - 1,
-    ),
-    (
-        "{} hits a read-only EPT leaf: exit, bit {} is set, the leaf is writable again",
-        "the bit, and the leaf's right to write",
-        lambda m: m.bit(m.num(1)) and bool(nested.writable(m.leaf(m.num(1)).entry)) and m.d("ept_violation") >= 1,
-    ),
-    (
-        "{} meets a poisoned EPT entry: the mark is pushed down, {} entries recomputed.",
-        "`ept_misconfig`, and that no mark is left on the way",
-        lambda m: m.d("ept_misconfig") >= 1 and not nested.waiting(m.m, nested.path(m.m, int(m.of("EPT_MISCONFIG")[0]["gfn"]))),
-    ),
-    (
-        "; {} frames so far, as reading a guest table counts as a store to it",
-        "`npf_write`",
-        lambda m: m.num(0) == m.d("npf_write") > 1,
-    ),
-    (", after {} exit{} for pending changes", "`npf_recalc`", lambda m: m.num(0) == m.d("npf_recalc") >= 1),
-    (
-        "{} hits a read-only NPT leaf: NPF, bit {} is set, the leaf is writable again",
-        "the bit, and the leaf's right to write",
-        lambda m: m.bit(m.num(1)) and bool(nested.writable(m.leaf(m.num(1)).entry)) and m.d("npf_write") >= 1,
-    ),
-    (
-        "{} meets an NPT entry without its US bit: NPF, {} {}, of the leaves only this one.",
-        "`npf_recalc`, and that no mark is left on the way",
-        lambda m: m.d("npf_recalc") >= 1 and not nested.waiting(m.m, nested.path(m.m, int(m.of("NPF_RECALC")[0]["gfn"]))),
-    ),
-    ("; the 2 MiB leaf is split", "`p2m_split` + 1", lambda m: m.d("p2m_split") >= 1),
-    ("into 4 KiB leaves, all of it", "`p2m_pages` + 513", lambda m: m.d("p2m_pages") >= 513),
-    ("on the way to this frame", "`p2m_split` + 2", lambda m: m.d("p2m_split") == 2),
-    (
-        "; the 1 GiB leaf is split {}: {} pages of the pool",
-        "`p2m_pages` (the bitmap's tree takes four more)",
-        lambda m: m.num(1) == m.d("p2m_pages") - m.n("TREE_ALLOC"),
     ),
     (
         "a guess at the direct map",

@@ -30,8 +30,12 @@ SCENES = {  # name: (scenario, fields, stretches of ticks)
     "one process too large": ("blow", {"pool": 20, "do": ""}, [(0, 1500)]),
     "rounds, EPT": ("rounds", HAP, [(3990, 5400), (8990, 9100), (9990, 10400)]),
     "rounds, PML": ("rounds", HAP | {"pml": 1}, [(3990, 5400), (8990, 9100), (9990, 10400)]),
+    "log-dirty off": ("rounds", HAP | {"do": "enable@300,off@420,peek@440,off@460,clean@480,enable@600,off@700"}, [(298, 720)]),
+    "log-dirty off, PML": ("rounds", HAP | {"pml": 1, "do": "enable@300,off@420"}, [(298, 480)]),
     "rounds, NPT": ("rounds", {"hap": "npt"}, [(3990, 5400), (9990, 10400)]),
     "lab, EPT": ("lab", HAP, [(19990, 20200)]),
+    "lab, fetches": ("lab", HAP | {"exec_sp": 0}, [(0, 40), (19990, 20030)]),
+    "2 MiB, fetches": ("lab", HAP | {"exec_sp": 0, "superpages": 1}, [(0, 60)]),
     "lab, NPT": ("lab", {"hap": "npt"}, [(19990, 20200)]),
     "cloud-1t": ("cloud-1t", {}, [(3995, 4030)]),
     "borrowed": ("borrowed", {}, [(0, 400), (2990, 3500), (8990, 9050)]),
@@ -52,6 +56,18 @@ MOVES = {  # name: fields of the scenario `moving`; its moments are those at whi
     "moving, hybrid": HAP | {"migrate": "hybrid"},
     "moving, Remus": {"migrate": "remus", "road": "pv"},
     "moving, many short rounds": HAP | {"policy": "numbers", "target": 1, "rounds": 14, "pace": 30},
+    "moving, given up": {"fail": "link:200"},
+    "moving, overdue": {
+        "policy": "qemu",
+        "downtime": 1,
+        "work": "hotcold:100:100",
+        "trace": "",
+        "pace": 500,
+        "limit_rounds": 8,
+    },
+    "moving, read within a round": HAP | {"policy": "qemu", "bandwidth": 5, "downtime": 20_000, "pace": 30},
+    "moving, link back": {"migrate": "postcopy", "fail": "link:100", "recover": 9},
+    "moving, no hypervisor": {"road": "bare"},
     "moving, slow link": HAP | {"bandwidth": 12, "pace": 100, "policy": "legacy"},
 }
 
@@ -227,6 +243,21 @@ def _no_page_to_split(r):
     yield from _each(r, "enable", lambda: r.write(BASE), lambda: r.read(BASE), "clean", "peek")
 
 
+def pool_too_small_for_a_log():
+    """Log-dirty is switched on with a page-modification log for which the pool has no page."""
+    r = _raw(4, "hap", frames=4096, zone=128, pages=600, flags=PAGE, hap="ept", pml=1)
+    kernels.command(r.m.sys, r.m.cpu, r.m.mem, xen.CMD_POOL, r.s.p2m_pages)
+    r.read(BASE)
+    yield from _each(r, "enable", lambda: r.read(BASE))
+
+
+def pool_too_small_for_a_fetch():
+    """A superpage that is not executable, and no page for its pieces."""
+    r = _raw(4, "hap", frames=4096, zone=128, pages=600, flags=PAGE, hap="ept", superpages=1, exec_sp=0)
+    kernels.command(r.m.sys, r.m.cpu, r.m.mem, xen.CMD_POOL, r.s.p2m_pages)
+    yield from _each(r, lambda: r.read(BASE), lambda: r.fetch(BASE))
+
+
 def full_log():
     """More stores than a page-modification log has entries."""
     r = _raw(4, "hap", frames=4096, zone=128, pages=600, flags=PAGE, hap="ept", pml=1)
@@ -277,6 +308,8 @@ BY_HAND = {
     "CR0.WP is 0": write_protect_off,
     "hypercalls": hypercalls,
     "a HAP pool too small": pool_of_nested_tables_too_small,
+    "no page for a log": pool_too_small_for_a_log,
+    "no page for a fetch": pool_too_small_for_a_fetch,
     "a full log": full_log,
     "no page for a shadow": no_page_for_a_shadow,
     "a bug of the guest": a_guest_bug,

@@ -10,6 +10,7 @@ from pagingviz.reading import shadows
 from pagingviz.reading.translate import translate
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
+from tests.core.raw import BASE, FRAME, Raw
 
 READ, WRITE = 1, 2
 EXITS = {  # beginning of the card's sentence: the accesses that exit for certain
@@ -83,3 +84,34 @@ def test_a_table_without_a_shadow_need_not_have_met_a_blow(warm):
     live = sim.machine.live_tables()
     assert not shadows.shadowed_tables(sim.machine)[live].all(), "recycling has taken shadows"
     assert "blow" not in _why_entry(sim.machine, np.uint64(0x67), None)
+
+
+@pytest.mark.parametrize("exec_sp", [0, 1])
+def test_the_card_of_a_frame_says_whether_a_fetch_exits(warm, exec_sp):
+    r = Raw(road="hap", frames=4096, zone=128, pages=600, hap="ept", superpages=1, exec_sp=exec_sp)
+    said = "A fetch exits" in _why(r.m, 130)
+    assert r.fetch(BASE + 2 * FRAME)["ept_violation"] == int(said) == 1 - exec_sp
+    assert "A fetch exits" not in _why(r.m, 130)
+    assert r.fetch(BASE + 3 * FRAME)["ept_violation"] == 0
+
+
+def test_a_clean_while_log_dirty_is_off_leaves_one_exit_that_marks_nothing(warm):
+    r = Raw(road="hap", frames=4096, zone=128, pages=600, hap="ept")
+    for command in ("enable", "off", "clean"):
+        r.do(command)
+    assert _why(r.m, 130).startswith("A change is pending")
+    r.read(BASE + 2 * FRAME)
+    assert "the next store exits once, and marks nothing" in _why(r.m, 130)
+    moved = r.write(BASE + 2 * FRAME)
+    assert (moved["ept_violation"], moved["pages_marked"]) == (1, 0)
+    assert _why(r.m, 130).startswith("ram_rw") and r.write(BASE + 2 * FRAME)["ept_violation"] == 0
+
+
+def test_a_store_that_the_processor_logs_needs_no_exit(warm):
+    r = Raw(road="hap", frames=4096, zone=128, pages=600, hap="ept", pml=1)
+    r.do("enable")
+    r.read(BASE + 2 * FRAME)
+    assert _why(r.m, 130).startswith("ram_logdirty, D clear")
+    moved = r.write(BASE + 2 * FRAME)
+    assert moved["ept_violation"] == moved["ept_misconfig"] == 0 < moved["pml_logged"]
+    assert _why(r.m, 130).startswith("ram_logdirty, D set")

@@ -71,4 +71,14 @@ WRONG = (
         "INVEPT for AMD too, and after each change of EPT",
         "AMD gives another ASID; resolving a misconfiguration flushes nothing",
     ),
+    (
+        "sentence of a round",
+        "the next round sends again what CLEAN has found, also pages that had not been sent yet",
+        "it sends those for the first time",
+    ),
+    (
+        "sentence of a round",
+        "during a round the guest dirtied so many pages, those that had not been sent yet among them",
+        "only what CLEAN has found was dirtied",
+    ),
 )
