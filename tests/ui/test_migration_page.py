@@ -310,7 +310,7 @@ def test_two_clicks_from_home_and_the_keys(open_page):
     begins = "The migration begins"
     for key, at, word in (
         ("n", 600, begins),
-        ("n", 2817, "CLEAN: 56 pages"),
+        ("n", 2820, "CLEAN: 56 pages"),
         ("p", 600, begins),
         ("ArrowRight", 601, "Round 1"),
         ("ArrowLeft", 600, begins),
