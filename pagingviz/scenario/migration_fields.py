@@ -93,7 +93,7 @@ class Moving:
     stall_margin: int = declared(
         "int",
         4,
-        "policy=stall: percent by which it must have; a stalled migration waits until what is left is as near to the best.",
+        "policy=stall: percent by which it must; also how near to the best reading a stalled migration is switched over.",
         "stall: margin, %",
         MIGRATION,
         bounds=(0, 50),
