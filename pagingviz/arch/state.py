@@ -107,8 +107,8 @@ _u = [(name, "u8") for name in (
     "t1_sets", "t1_ways", "t2_sets", "t2_ways",
     "flush_epoch", "hap_root", "guest_levels", "cr", "maxphys", "gib_leaves", "n_sparse",  # gib_leaves: 1 GiB leaves work
     # pv: the guest's tables hold machine frames and are validated; npt: nested tables are AMD's; pml: Xen uses the processor's
-    # log of what becomes dirty; ept_ad: EPTP.AD, on while it does; ad_bits: which of A and D Xen presets in EPT; exec_sp: EPT
-    # superpages are executable; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by host frame
+    # log of what becomes dirty; ept_ad: EPTP.AD, on while it does; ad_bits: which of A and D Xen presets in EPT; exec_sp:
+    # superpages of nested tables are executable; host_nxe: the host's EFER.NXE; by_host: guest tables are kept by host frame
     # modelled: how many frames have words in the regions by frame: all if spread is 0, else 2**run_bits of every 2**spread;
     # ram_*: where the machine frames lie (frames.py); kslots: L3 tables of the direct map
     "modelled", "spread", "run_bits", "ram_base", "ram_shift", "ram_whole", "kslots",

@@ -130,7 +130,7 @@ def _why_nested(m: Machine, steps: list[nested.Step]) -> str:
         if leaf.entry & x86.EPT_D:
             return "ram_logdirty, D set: the processor has logged it, its bit is set when the log is flushed."
         return "ram_logdirty, D clear: the next store needs no exit, the processor sets D and logs the address (PML)."
-    fetch = "" if leaf.level == 1 or m.sys[0].npt or m.sys[0].exec_sp else " A fetch exits: the superpage is not executable."
+    fetch = "" if leaf.level == 1 or m.sys[0].exec_sp else " A fetch exits: the superpage is not executable."
     if not nested.writable(leaf.entry) and not m.sys[0].log_dirty:
         return f"ram_logdirty, left by a CLEAN while log-dirty was off: the next store exits once, and marks nothing.{fetch}"
     if not nested.writable(leaf.entry):

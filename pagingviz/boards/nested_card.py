@@ -71,7 +71,7 @@ def card_of(sim: Simulation, plan: Plan, cell: int) -> Card | None:
 
 def _splits(m: Machine) -> str:
     """What splits a superpage leaf of this machine."""
-    return "a logged store" if m.sys[0].npt or m.sys[0].exec_sp else "a logged store or a fetch"
+    return "a logged store" if m.sys[0].exec_sp else "a logged store or a fetch"
 
 
 def _covers(m: Machine, gfn: int, level: int) -> list[tuple[str, str]]:

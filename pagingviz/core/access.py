@@ -53,8 +53,9 @@ def _set_ad_of_path(s, c, a, gva, kind):
 @jit
 def _rights_of_path(s, c):
     """What the TLB notes of the path just walked, TLB_* bits; of global pages only those of a PV guest are known as such."""
-    rights = tlb.rights(c.w_rights, c.w_ent[c.w_size - ONE], c.w_size, s.cr)
-    return rights | x86.TLB_GLOBAL if s.pv != ZERO and c.w_ent[0] & x86.G else rights
+    leaf = c.w_ent[c.w_size - ONE]
+    rights = tlb.rights(c.w_rights, leaf, c.w_size, s.cr)
+    return rights | x86.TLB_GLOBAL if s.pv != ZERO and leaf & x86.G else rights
 
 
 @jit

@@ -145,7 +145,7 @@ def _enable(s, cpus, a, code):
         s.log_dirty = ONE
         on = pml.enable(s, cpus, a)  # a new EPTP, so an INVEPT in any case
         without = s.pml ^ s.ept_ad
-        detail = change_type_global(s, a, ONE, ONE if on else ZERO)
+        detail = change_type_global(s, a, ONE, on)
     logdirty.count_afresh(s, a)
     emit(s, a, ev.ENABLE, ZERO, ZERO, NONE, NONE, without, detail)
 
@@ -163,7 +163,7 @@ def clean(s, cpus, a):
     had = s.dirty_count
     logdirty.clear(s, a)
     if s.road == xen.HAP:
-        change_type_global(s, a, ONE, ZERO)
+        change_type_global(s, a, ONE, False)
     elif s.revoke == ZERO or not shadowing(s):
         recycle.blow(s, cpus[0], a)
     else:
@@ -197,7 +197,7 @@ def _off(s, cpus, a):
             toplevel.update_modes(s, cpus[v], a)
     else:
         on = pml.disable(s, cpus, a)
-        change_type_global(s, a, ZERO, ONE if on else ZERO)
+        change_type_global(s, a, ZERO, on)
     logdirty.free_tree(s, a)
     if s.road != xen.HAP:
         flush_all(s)

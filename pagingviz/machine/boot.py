@@ -145,7 +145,7 @@ def pool(machine: Machine, work: Work) -> None:
     s.free_head, s.free_tail, s.free_pages, s.total_pages = 0, pages - 1, pages, pages
     s.pool_used = 0 if s.spread else pages
     if road.nested:
-        nested(machine, sc, work.small_chunks, work.gib_leaves)
+        nested(machine, sc, work.small_chunks, work.huge_leaves)
 
 
 def _take(machine: Machine, first: int, level: int) -> int:
@@ -162,10 +162,10 @@ def _take(machine: Machine, first: int, level: int) -> int:
     return page
 
 
-def nested(machine: Machine, sc: Scenario, small: Collection[int], gib_leaves: int) -> None:
+def nested(machine: Machine, sc: Scenario, small: Collection[int], huge_leaves: int) -> None:
     """The domain builder populates guest RAM (p2m_set_entry): the largest leaf that alignment and `superpages` allow.
 
-    `small`: numbers of 2 MiB chunks that are mapped by 4 KiB leaves all the same; `gib_leaves`: the most leaves of 1 GiB.
+    `small`: numbers of 2 MiB chunks that are mapped by 4 KiB leaves all the same; `huge_leaves`: the most leaves of 1 GiB.
     """
     s, pool, frames = machine.sys[0], machine.view("pool").reshape(-1, 512), sc.frames
     if sc.hap == "ept":
@@ -185,7 +185,7 @@ def nested(machine: Machine, sc: Scenario, small: Collection[int], gib_leaves: i
         return page, U(page << 12) | table
 
     s.hap_root, _ = new(0, 4)
-    huge = min(frames >> GIB_BITS, gib_leaves) if sc.superpages == 2 else 0
+    huge = min(frames >> GIB_BITS, huge_leaves) if sc.superpages == 2 else 0
     not_huge = {chunk >> 9 for chunk in small}
     for top in range(0, frames, 1 << 27):
         l3, pool[int(s.hap_root), top >> 27] = new(top, 3)

@@ -167,12 +167,11 @@ class Machine:
     def pml(self) -> list[list[int]]:
         """Guest frames in each vCPU's page-modification log, oldest first: [[gfn]]; [] without PML."""
         s, pool = self.sys[0], self.view("pool").reshape(-1, 512)
-        out: list[list[int]] = []
-        for v in range(self.scenario.vcpus if s.pml else 0):
-            first = (int(s.pml_index[v]) + 1) % 2**64  # below slot 0 the index wraps
-            row = pool[int(s.pml_page[v]), first:] if s.ept_ad else pool[:0].reshape(-1)
-            out.append((row[::-1] >> x86.PAGE_BITS).astype(int).tolist())
-        return out
+        vcpus = range(self.scenario.vcpus if s.pml else 0)
+        if not s.ept_ad:
+            return [[] for _ in vcpus]
+        first = [(int(index) + 1) % 2**64 for index in s.pml_index]  # below slot 0 the index wraps
+        return [(pool[int(s.pml_page[v]), first[v] :][::-1] >> x86.PAGE_BITS).astype(int).tolist() for v in vcpus]
 
     def logged_frames(self) -> np.ndarray:
         """Frames in the vCPUs' page-modification logs: int64[n]. They are marked when the logs are flushed."""

@@ -63,11 +63,12 @@ def _guest(machine: Machine) -> None:
 def _nested_entries(machine: Machine) -> None:
     """What a usual entry of a nested table looks like, so that the walk knows it at once (core/nested/walk.py), and options."""
     s = machine.sys[0]
+    s.exec_sp = machine.scenario.exec_sp
     beyond = U((1 << 52) - (1 << int(s.maxphys)))
     if machine.scenario.hap == "ept":
         s.table_mask, s.table_plain = x86.EPT_RWX | U(0xF8) | beyond, x86.EPT_RWX
         s.leaf_mask, s.leaf_plain = x86.EPT_R | x86.EPT_X | x86.EPT_EMT | beyond, x86.EPT_R | x86.EPT_X | x86.EPT_WB
-        s.ad_bits, s.exec_sp = x86.EPT_A | x86.EPT_D if machine.scenario.ept_ad else ZERO, machine.scenario.exec_sp
+        s.ad_bits = x86.EPT_A | x86.EPT_D if machine.scenario.ept_ad else ZERO
     else:
         s.table_plain, s.leaf_plain = x86.P | x86.RW | x86.US | x86.A, x86.P | x86.US | x86.A
         s.table_mask, s.leaf_mask = s.table_plain | x86.PSE | x86.NX | beyond, s.leaf_plain | x86.NX | beyond

@@ -135,7 +135,7 @@ def tables(m: Machine) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 def log_pages(m: Machine) -> np.ndarray:
     """Pool page of each vCPU's page-modification log, intp[n]; none while EPT's A and D bits are off."""
     s = m.sys[0]
-    return s.pml_page[: m.scenario.vcpus if s.pml and s.ept_ad else 0].astype(np.intp)
+    return s.pml_page[: m.scenario.vcpus if s.ept_ad else 0].astype(np.intp)
 
 
 def counts(m: Machine) -> dict[int, tuple[int, int, int]]:
@@ -207,10 +207,10 @@ def next_access(m: Machine, gfn: int, access: np.uint64, vcpu: int = 0) -> Count
     """
     s, steps, out = m.sys[0], path(m, gfn), Counter[str]()
     leaf = steps[-1]
-    npt, waits, logging = bool(s.npt), bool(waiting(m, steps)), bool(s.pml & s.ept_ad)
+    npt, waits, logging = bool(s.npt), bool(waiting(m, steps)), bool(s.ept_ad)
     if waits:
         out["npf_recalc" if npt else "ept_misconfig"] = 1
-    if access == x86.FETCH and not npt and leaf.level > 1 and not s.exec_sp:
+    if access == x86.FETCH and leaf.level > 1 and not s.exec_sp:
         out["ept_violation"] = out["p2m_split"] = out["p2m_shatter"] = 1
     if access != x86.WRITE:
         return out

@@ -30,9 +30,9 @@ def fit(pages: np.ndarray, name: str) -> tuple[np.ndarray, str]:
         if placed[-1] >= _END:
             raise ScenarioError(f"The program {name} is too large for the 3 GiB of a 32-bit process: use guest=hvm64.")
         why = "its pages above the 3 GiB of a 32-bit process do not fit beside the others"
-        return placed, _said(name, pages, placed, why)
+        return placed, _notice(name, pages, placed, why)
     placed = np.concatenate([low, top])
-    return placed, _said(name, pages, placed, "the memory of a 32-bit process ends at 3 GiB")
+    return placed, _notice(name, pages, placed, "the memory of a 32-bit process ends at 3 GiB")
 
 
 def _packed(pages: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def _packed(pages: np.ndarray) -> np.ndarray:
     return np.cumsum(np.where(gaps < _NEAR, gaps, _UNIT + gaps % _UNIT), dtype=np.uint64)
 
 
-def _said(name: str, pages: np.ndarray, placed: np.ndarray, why: str) -> str:
+def _notice(name: str, pages: np.ndarray, placed: np.ndarray, why: str) -> str:
     """How many pages have another address than in the recording, and the first of them."""
     moved = np.flatnonzero(pages != placed)
     n, first = moved.size, moved[0]

@@ -49,7 +49,7 @@ def shipped(name: str) -> Trace:
 def find_trace(name: str, files: Mapping[str, bytes]) -> Trace:
     """The recorded program of that shipped name, or of that sha256 among `files`."""
     if name in files:
-        return open_trace(files[name], f"file {name[:8]}…")  # was read under its own name already, which may be forgotten
+        return open_trace(files[name], f"file {name[:8]}…")  # the name it was uploaded under is not known here
     if name in shipped_traces():
         return shipped(name)
     raise ScenarioError(f"The trace with sha256 {name} is not on this server: please give its file again.")
@@ -68,7 +68,7 @@ class Programs:
 
     # What a guest given entry by entry has in their stead (raw_guest.RawWork).
     program: np.ndarray = np.empty((0, 3), np.uint64)
-    p2m_pages, hap_pool, gib_leaves = 0, 0, ANY_GIBS
+    p2m_pages, hap_pool, huge_leaves = 0, 0, ANY_GIBS
     shown: tuple[Shown, ...] | None = None
     small_chunks: Collection[int] = ()
 

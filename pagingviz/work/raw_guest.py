@@ -43,11 +43,11 @@ class RawWork:
     tables: {frame: {index: entry}} before tick 0 (indices of 8-byte entries, of 4-byte ones for levels=2); program: rows (code
     of CODES or its number, va, value, size, user, vcpu), of which the last ones may be left out; cr: x86.CR_* bits;
     p2m_pages: pool pages that the p2m holds from the start; small_chunks: numbers of 2 MiB chunks that the hap road maps by
-    4 KiB leaves whatever the scenario says; gib_leaves: how many GiBs from frame 0 on it may map by one leaf each; hap_pool:
+    4 KiB leaves whatever the scenario says; huge_leaves: how many GiBs from frame 0 on it may map by one leaf each; hap_pool:
     pages of the pool of the hap road, 0: as many as it can need.
     """
 
-    slots, hap_pool, gib_leaves = 0, 0, ANY_GIBS
+    slots, hap_pool, huge_leaves = 0, 0, ANY_GIBS
     notices: tuple[str, ...] = ()
     processes: tuple[ProcessSpec, ...] = ()
     small_chunks: Collection[int] = ()

@@ -13,7 +13,7 @@ import numpy as np
 
 from pagingviz.scenario.frames import Demand
 
-ANY_GIBS = 1 << 20  # of gib_leaves: more than any guest has
+ANY_GIBS = 1 << 20  # of huge_leaves: more than any guest has
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Work(Demand, Protocol):
         """Numbers of the 2 MiB chunks that the hap road maps by 4 KiB leaves whatever the scenario says."""
 
     @property
-    def gib_leaves(self) -> int:
+    def huge_leaves(self) -> int:
         """How many GiBs from frame 0 on the hap road may map by one leaf each where the scenario allows it."""
 
     @property

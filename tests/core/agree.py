@@ -42,7 +42,7 @@ FIELDS = {  # of a scenario, as small guests have them
 
 
 ROUGH = SimpleNamespace(
-    small_chunks=(), gib_leaves=ANY_GIBS, hap_pool=0, need_frames=0
+    small_chunks=(), huge_leaves=ANY_GIBS, hap_pool=0, need_frames=0
 )  # of a work that says no more about its guest
 _SHARED = (
     "road",

@@ -5,7 +5,7 @@ import sys
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
-from pagingviz.core.nested import p2m, pml, split
+from pagingviz.core.nested import p2m, split
 from pagingviz.core.shadow import (
     entries,
     links,
@@ -101,17 +101,6 @@ def beforehand(act):
     return mutate
 
 
-def as_if_not_logging(kernel):
-    """The kernel as it is while log-dirty is off."""
-
-    def mutant(s, *arguments):
-        on, s.log_dirty = s.log_dirty, ZERO
-        kernel(s, *arguments)
-        s.log_dirty = on
-
-    return mutant
-
-
 def with_register(name, value):
     """The kernel as it is while the register has another value."""
 
@@ -125,16 +114,6 @@ def with_register(name, value):
         return mutant
 
     return mutate
-
-
-def logging_hardware_first(kernel):
-    """A command that switches log-dirty off when the processor's logs are marked already."""
-
-    def mutant(s, cpus, a):
-        pml.flush_all_logs(s, cpus, a)
-        return kernel(s, cpus, a)
-
-    return mutant
 
 
 def one_page_for_all(kernel):
@@ -165,32 +144,9 @@ def with_what_there_is(_kernel):
     return mutant
 
 
-def as_if_not_logging_hardware(kernel):
-    """The kernel as it is while EPTP.AD is off."""
-
-    def mutant(s, *arguments):
-        on, s.ept_ad = s.ept_ad, ZERO
-        answer = kernel(s, *arguments)
-        s.ept_ad = on
-        return answer
-
-    return mutant
-
-
 def only_while_logging(kernel):
     """The kernel while log-dirty is on, else nothing."""
     return lambda s, *arguments: kernel(s, *arguments) if s.log_dirty else None
-
-
-def executable_anyway(kernel):
-    """A walk that does not tell whether the nested leaf may be executed."""
-
-    def mutant(s, c, *arguments):
-        answer = kernel(s, c, *arguments)
-        c.n_exec = ONE
-        return answer
-
-    return mutant
 
 
 def retyped_anyway(_kernel):

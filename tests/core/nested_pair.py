@@ -32,7 +32,8 @@ class Pair:
         return {name: n - before[name] for name, n in self.m.counters().items() if n != before[name]}
 
     def touch(self, vpn, kind=READ, proc=0, execute=0):
-        """Counters that one user access moves. execute: whether the page may be executed, as it always must be asked for."""
+        """Counters that one user access moves. execute: whether the guest lets the page be executed; all accesses to a page
+        must say the same."""
         return self._moved(tick, Op(proc, vpn, kind, vma_x=execute or int(kind == FETCH)))
 
     def nested_leaf(self, gfn):

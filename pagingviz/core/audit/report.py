@@ -23,7 +23,7 @@ def clear_tmp(s, a, n):
 @jit
 def in_pml(s, a, gfn):
     """Whether some vCPU's page-modification log holds the frame: its bit is set when the log is flushed."""
-    if s.pml & s.ept_ad == ZERO:
+    if s.ept_ad == ZERO:
         return False
     for v in range(s.vcpus):
         for k in range(s.pml_index[v] + ONE, x86.PML_ENTRIES):

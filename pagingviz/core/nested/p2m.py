@@ -105,7 +105,7 @@ def change_type_global(s, a, logged, flush):
         flush_all(s)
         return written
     written = _poison(s, a, s.hap_root)
-    if written != ZERO or flush != ZERO:
+    if written != ZERO or flush:
         invept(s, a)
     return written
 

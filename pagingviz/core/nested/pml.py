@@ -44,7 +44,7 @@ def flush(s, c, a, vcpu):
 @jit
 def flush_all_logs(s, cpus, a):
     """Flush the log of every vCPU, as is done before the bitmap is read and when the logs are switched off."""
-    if s.pml & s.ept_ad:
+    if s.ept_ad:
         for vcpu in range(s.vcpus):
             n = logged(s, vcpu)
             if n != ZERO:
@@ -73,7 +73,7 @@ def enable(s, cpus, a):
 @jit
 def disable(s, cpus, a):
     """Switch the logs off: they are flushed, and their pages go back. Returns whether they were on."""
-    if s.pml & s.ept_ad == ZERO:
+    if s.ept_ad == ZERO:
         return False
     flush_all_logs(s, cpus, a)
     _free(s, a)

@@ -71,7 +71,7 @@ class Guest:
     # 2 MiB chunks that had 4 KiB leaves on the hap road when the recordings began.
     cr, p2m_pages, pages_per_vcpu = int(x86.CR_WP | x86.CR_PSE), 8, 0
     small_chunks: ClassVar[tuple[int, ...]] = (0,)
-    gib_leaves = 1  # of a guest of several GiB: the host had no second one in one piece
+    huge_leaves = 1  # of a guest of several GiB: the host had no second one in one piece
 
     def __post_init__(self) -> None:
         self.at = LAYOUTS[self.kind]

@@ -68,7 +68,7 @@ class RecordedWork(RawWork):
         hap_pool: int = pool_of("hap"),
     ) -> None:
         self._guest, self._aliases, self.small_chunks, self.hap_pool = guest, aliases, guest.small_chunks, hap_pool
-        self.gib_leaves = guest.gib_leaves
+        self.huge_leaves = guest.huge_leaves
         super().__init__(
             levels=guest.at.levels,
             zone=guest.zone(aliases),
