@@ -113,7 +113,7 @@ class ProgressJudged(LoopEffect):
 
 @dataclass(frozen=True)
 class Overdue(LoopEffect):
-    """The guest is suspended whatever is left, for the reason `why`, and not by the policy; postcopy: the rest goes so."""
+    """The guest is suspended whatever is left, for the reason `why`, and not by the policy; postcopy: the rest follows it."""
 
     why: str
     postcopy: bool

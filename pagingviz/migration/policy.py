@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pagingviz.migration.stall import HOPELESS
-from pagingviz.migration.wire import FREQUENCY, PAGE
+from pagingviz.migration.wire import FREQUENCY, PAGE, link_of
 from pagingviz.scenario.scenario import Scenario
 
 CONTINUE, STOP, ABORT = "CONTINUE", "STOP_AND_COPY", "ABORT"
@@ -152,9 +152,7 @@ def policy_of(scenario: Scenario) -> Policy:
     if name == "legacy":
         return Policy(name, rounds=LEGACY_ROUNDS, factor=LEGACY_FACTOR, skips=True)
     if name == "clark":
-        return Policy(
-            name, CLARK_LEFT, LEGACY_ROUNDS, sends_on_stop=False, skips=True, most=scenario.bandwidth * scenario.channels
-        )
+        return Policy(name, CLARK_LEFT, LEGACY_ROUNDS, sends_on_stop=False, skips=True, most=link_of(scenario).whole)
     if name in ("qemu", "stall"):
         s, ramp = scenario, None
         if s.downtime_from:

@@ -157,6 +157,7 @@ class Migration(Situation):
         if not self._command("clean"):
             return None
         self.state.dirty_count = int(last_event(self.machine)["detail"])
+        self.state.readings += not self.paused
         return dirty
 
     def _transmit(self, size: int, pages: int = 0, part: str = "pages") -> None:

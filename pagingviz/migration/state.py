@@ -85,6 +85,7 @@ class State:
     asked: int = 0  # times that the policy was asked
     total_written: int = 0
     dirty_count: int = 0
+    readings: int = 0  # of the bitmap, while the guest ran
     total_sent: int = 0  # entries on the link, of all rounds
     todo: np.ndarray | None = None
     at: int = 0  # next of `todo`

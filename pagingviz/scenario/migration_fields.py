@@ -91,7 +91,12 @@ class Moving:
         bounds=(1, 10**9),
     )
     stall_margin: int = declared(
-        "int", 4, "policy=stall: percent by which it must, and around the best.", "stall: margin, %", MIGRATION, bounds=(0, 50)
+        "int",
+        4,
+        "policy=stall: percent by which what is left must have become less; as much above the best still counts as a minimum.",
+        "stall: margin, %",
+        MIGRATION,
+        bounds=(0, 50),
     )
     stall_downtime: int = declared(
         "int",
@@ -110,7 +115,7 @@ class Moving:
     at_limit: str = declared(
         "choice",
         "cancel",
-        "What becomes of an overdue one: cancel; stop, the guest is suspended whatever is left; postcopy, the rest goes so.",
+        "What becomes of an overdue one: cancel; stop, the guest is suspended whatever is left; postcopy, the rest follows it.",
         "when overdue",
         MIGRATION,
         choices=("cancel", "stop", "postcopy"),

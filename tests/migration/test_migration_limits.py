@@ -2,6 +2,7 @@
 
 import pytest
 
+from pagingviz.experiments.migrations import report
 from pagingviz.migration.policy import ABORT, CONTINUE, STOP, Stats, policy_of
 from pagingviz.migration.stall import Margins, Progress, after_reading
 from pagingviz.migration.wire import FREQUENCY
@@ -46,6 +47,7 @@ def test_a_guest_that_never_converges_does_when_the_downtime_has_grown():
 def test_an_overdue_migration_is_cancelled_stopped_or_finished_as_post_copy(limit, why, then):
     sim = moved(**NEVER, **limit, at_limit=then)
     st = sim.migration.state
+    assert report(sim)["readings"] == len(live(sim)), "it is overdue after a reading, which counts, too"
     if "limit_rounds" in limit:
         assert len(live(sim)) == 7
     if then == "cancel":
