@@ -36,7 +36,7 @@ COSTS = (
     Cost("resume", "a guest that is complete goes on on the other host", 240_000),
     Cost(
         "bitmap_page",
-        "4 KiB of the dirty bitmap, which tell of 128 MiB, copied to the toolstack or zeroed there, the domain paused",
+        "4 KiB of the dirty bitmap (the bits of 128 MiB) copied to the toolstack or zeroed there, the domain paused",
         500,
     ),
     Cost(

@@ -66,7 +66,9 @@ def _why(mig: Migration, at: int) -> str:
         if st.phase in (ROLLING, STATE, BROKEN, LOST):
             return "It has not been pushed yet: when the guest touches it over there, it must wait for it."
         again = " It has been written again already, so this sending will be in vain." if dirty else ""
-        return f"It is in this round's set and its turn comes, lowest frame first.{again if st.phase == LIVE else ''}"
+        onwards = mig.policy.within_rounds and st.phase == LIVE and st.todo is not None
+        order = "the search goes on where it was and comes round" if onwards else "lowest frame first"
+        return f"It is in this round's set and its turn comes, {order}.{again if st.phase == LIVE else ''}"
     if dirty and st.phase in (LIVE, EPOCH):
         return "The guest has written it since the last CLEAN: the next one will report it, and it goes again."
     if st.fetched[at]:

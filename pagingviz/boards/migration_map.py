@@ -20,6 +20,7 @@ from pagingviz.boards.migration_card import card_of
 from pagingviz.boards.palette import CHANGED, FILL_MASK, PINNED
 from pagingviz.boards.scene import Scene
 from pagingviz.migration.run import Migration
+from pagingviz.migration.state import POSTCOPY
 from pagingviz.reading import migration_frames as frames
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
@@ -107,9 +108,7 @@ class MigrationBoard:
         unit = "1 cell = 1 guest frame of 4 KiB"
         if k > 1:
             unit = f"1 cell = {memory(k)} = {k:,} frames, showing the {self.shows} of them"
-        legend = self.words.legend(
-            scenario.migrate in frames.POSTCOPY or scenario.at_limit == "postcopy", thick_edges=width < SMALL
-        )
+        legend = self.words.legend(scenario.migrate in POSTCOPY or scenario.at_limit == "postcopy", thick_edges=width < SMALL)
         legend += self.more_legend
         if scenario.migrate == "no":
             legend = list(self.legend_without_migration())

@@ -75,7 +75,7 @@ def report(sim: Simulation) -> dict[str, Any]:
         "ticks": sim.tick,
         "rounds": [_round(r) for r in st.rounds],
         "calls": [dict(zip(("iteration", "total_written", "dirty_count", "decision"), c, strict=True)) for c in st.calls],
-        "readings": sum(1 for iteration, _, dirty, _ in st.calls if iteration and dirty >= 0),
+        "readings": st.readings,
         "pages": st.total_sent,
         "bytes": st.bytes,
         "exits": dict(exits),

@@ -139,7 +139,7 @@ REPORTS = (
         "ms",
         lambda r: r["downtime"] / 1e3,
         _GIGABIT | {"downtime": 300_000, "work": "uniform:60000", "write": 69, "migrate_at": 720_000},
-        "300 ms are for pages alone; device state, a resume under load and the orchestrator add 150, and writes come in bursts",
+        "300 ms are for pages alone: device state, a resume under load and the orchestrator add more; writes come in bursts",
     ),
 )
 

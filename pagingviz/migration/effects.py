@@ -104,7 +104,7 @@ class Judged(LoopEffect):
 
 
 @dataclass(frozen=True)
-class Looked(LoopEffect):
+class ProgressJudged(LoopEffect):
     """What is known of the progress from now on, and whether a migration that makes none is at a local minimum."""
 
     progress: Progress
@@ -112,14 +112,17 @@ class Looked(LoopEffect):
 
 
 @dataclass(frozen=True)
-class FallBack(LoopEffect):
-    """The rest goes as post-copy."""
+class Overdue(LoopEffect):
+    """The guest is suspended whatever is left, for the reason `why`, and not by the policy; postcopy: the rest follows it."""
+
+    why: str
+    postcopy: bool
 
 
 @dataclass(frozen=True)
 class NextSet(LoopEffect):
     """These frames, int64[n], are sent next in this order; None: all. with_deferred: what was left for the last round is among
-    them. count: how many the policy is told; None: as many as the hypervisor said."""
+    them. count: how many the policy is given; None: as many as the hypervisor counted."""
 
     frames: np.ndarray | None
     with_deferred: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pagingviz.migration.stall import HOPELESS
-from pagingviz.migration.wire import FREQUENCY, PAGE
+from pagingviz.migration.wire import FREQUENCY, PAGE, link_of
 from pagingviz.scenario.scenario import Scenario
 
 CONTINUE, STOP, ABORT = "CONTINUE", "STOP_AND_COPY", "ABORT"
@@ -67,7 +67,7 @@ class Policy:
     sends_on_stop: bool = True
     skips: bool = False
     limit: float = 0.0  # s, of the downtime
-    looks: bool = False  # within a round, too, at what is left of it
+    within_rounds: bool = False  # it may end a round before all of its set is sent
     most: int = 0  # MB/s
     ramp: Ramp | None = None
     ceiling: float = 0.0  # s, of the downtime of a migration that has stalled
@@ -152,14 +152,14 @@ def policy_of(scenario: Scenario) -> Policy:
     if name == "legacy":
         return Policy(name, rounds=LEGACY_ROUNDS, factor=LEGACY_FACTOR, skips=True)
     if name == "clark":
-        return Policy(
-            name, CLARK_LEFT, LEGACY_ROUNDS, sends_on_stop=False, skips=True, most=scenario.bandwidth * scenario.channels
-        )
+        return Policy(name, CLARK_LEFT, LEGACY_ROUNDS, sends_on_stop=False, skips=True, most=link_of(scenario).whole)
     if name in ("qemu", "stall"):
         s, ramp = scenario, None
         if s.downtime_from:
             ramp = Ramp(s.downtime_from / 1e6, s.downtime_step / 1e6, s.downtime_wait * FREQUENCY)
-        return Policy(name, sends_on_stop=False, limit=s.downtime / 1e6, looks=True, ramp=ramp, ceiling=s.stall_downtime / 1e6)
+        return Policy(
+            name, sends_on_stop=False, limit=s.downtime / 1e6, within_rounds=True, ramp=ramp, ceiling=s.stall_downtime / 1e6
+        )
     if name == "numbers":
         return Policy(name, scenario.target, scenario.rounds, scenario.factor, skips=bool(scenario.skip))
     return Policy(name)

@@ -17,10 +17,10 @@ from pagingviz.migration.effects import (
     Defer,
     EndRound,
     Event,
-    FallBack,
-    Looked,
     NextIteration,
     NextSet,
+    Overdue,
+    ProgressJudged,
     ReadBitmap,
     SendState,
     Step,
@@ -32,7 +32,7 @@ from pagingviz.migration.postcopy import hand_over
 from pagingviz.migration.remus import checkpoint, seal
 from pagingviz.migration.rounds import begin_round, entries, judged, package_over
 from pagingviz.migration.situation import Situation
-from pagingviz.migration.stall import looked, margins_of
+from pagingviz.migration.stall import after_reading, margins_of
 from pagingviz.migration.state import LIVE, Round
 
 
@@ -76,9 +76,10 @@ def ask(now: Situation) -> Asked:
 def decide(now: Situation) -> Step:
     """The top of Xen's loop: ask, and send the set in hand, with most policies even when the answer is STOP."""
     st = now.state
-    yield ask(now)
+    asked = ask(now)
+    yield asked
     if st.answer == ABORT:
-        yield from overdue(now, f"It will not converge: {st.stop},")
+        yield from overdue(now, f"It will not converge: {asked.reason}")
         return
     if st.answer == CONTINUE or st.dirty_count > 0 and now.policy.sends_on_stop:
         yield from begin_round(now, "live")
@@ -110,13 +111,13 @@ def after_set(now: Situation) -> Step:
         dirty = np.union1d(dirty, left)
     yield NextSet(_onwards(now, dirty), count=dirty.size if left.size else None)
     if now.policy.name == "stall":
-        yield Looked(*looked(st.progress, now.time, int(dirty.size), margins_of(now.scenario)))
+        yield ProgressJudged(*after_reading(st.progress, now.time, int(dirty.size), margins_of(now.scenario)))
     late = _too_late(now)
     yield from overdue(now, late) if late else decide(now)
 
 
 def _too_late(now: Situation) -> str:
-    """Why it may not go on: the beginning of a sentence; "" while it may."""
+    """Why it may not go on: a sentence, without the full stop at its end; "" while it may."""
     sc, st = now.scenario, now.state
     if st.iteration >= sc.limit_rounds:
         return f"It did not converge in {sc.limit_rounds} rounds"
@@ -126,13 +127,15 @@ def _too_late(now: Situation) -> str:
 
 
 def overdue(now: Situation, why: str) -> Step:
-    """It takes too long, or will never end: cancelled, or stopped whatever is left, or finished as post-copy. why: no stop."""
+    """It takes too long, or will never end: cancelled, or stopped whatever is left, or finished as post-copy.
+
+    why: a sentence, without the full stop at its end.
+    """
     what = now.scenario.at_limit
     if what == "cancel" or now.scenario.migrate == "remus":
-        yield from give_up(now, f"{why} and was cancelled.")
+        yield from give_up(now, f"{why}, and was cancelled.")
         return
-    if what == "postcopy":
-        yield FallBack()
+    yield Overdue(why, what == "postcopy")
     assert now.state.todo is not None
     yield Defer(now.state.todo)
     yield from suspend(now, judge=False)
@@ -145,7 +148,7 @@ def switch_due(now: Situation) -> bool:
     is left by then is an estimate, ram.c: ram_state_pending_estimate).
     """
     st = now.state
-    if not now.policy.looks or st.phase != LIVE or now.scenario.migrate == "hybrid" or not package_over(now):
+    if not now.policy.within_rounds or st.phase != LIVE or now.scenario.migrate == "hybrid" or not package_over(now):
         return False
     return wire.seconds((st.rounds[-1].planned - st.at) * now.link.page) <= now.allowed
 
@@ -154,10 +157,10 @@ def _onwards(now: Situation, frames: np.ndarray) -> np.ndarray:
     """The next set, int64[n], in the order in which it goes: QEMU's search goes on where it was and comes round (ram.c:
     find_dirty_block), any other begins at frame 0."""
     st = now.state
-    if not now.policy.looks or not st.at:
+    if not now.policy.within_rounds or not st.at:
         return frames
-    place = int(entries(now, st.at - 1, st.at)[0]) + 1
-    return np.concatenate([frames[frames >= place], frames[frames < place]])
+    following = int(entries(now, st.at - 1, st.at)[0]) + 1
+    return np.concatenate([frames[frames >= following], frames[frames < following]])
 
 
 def round_over(now: Situation) -> Step:

@@ -18,7 +18,7 @@ from pagingviz.machine.event_record import last_event
 from pagingviz.migration import effects as ef
 from pagingviz.migration import wire
 from pagingviz.migration.ending import give_up
-from pagingviz.migration.policy import ABORT, RAMP_ROUNDS, STOP, Period
+from pagingviz.migration.policy import RAMP_ROUNDS, STOP, Period
 from pagingviz.migration.postcopy import demand
 from pagingviz.migration.situation import Situation
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, FINAL, LIVE, MOST_ROUNDS, ROLLING, STATE, WAITING, Round, Saved
@@ -157,6 +157,7 @@ class Migration(Situation):
         if not self._command("clean"):
             return None
         self.state.dirty_count = int(last_event(self.machine)["detail"])
+        self.state.readings += not self.paused
         return dirty
 
     def _transmit(self, size: int, pages: int = 0, part: str = "pages") -> None:
@@ -178,7 +179,7 @@ class Migration(Situation):
             case ef.Asked(answer, reason, rate):
                 st.calls.append((st.iteration, st.total_written, st.dirty_count, answer))
                 st.answer, st.rate = answer, rate or st.rate
-                if answer in (STOP, ABORT):
+                if answer == STOP:
                     st.stop = reason
             case ef.NextIteration():
                 st.iteration += 1
@@ -190,11 +191,13 @@ class Migration(Situation):
                 st.period, st.throttle = period, period.percent
             case ef.NextSet(frames, with_deferred, count):
                 st.todo, st.at, st.deferred = frames, 0, _NONE if with_deferred else st.deferred
+                if st.rounds and frames is not None:
+                    st.rounds[-1].left = int(frames.size)
                 st.dirty_count = st.dirty_count if count is None else count
-            case ef.Looked(progress, minimum):
+            case ef.ProgressJudged(progress, minimum):
                 st.progress, st.minimum = progress, minimum
-            case ef.FallBack():
-                st.fell_back = True
+            case ef.Overdue(why, postcopy):
+                st.stop, st.fell_back = why, postcopy
             case ef.Defer(frames):
                 st.deferred = np.union1d(st.deferred, frames)
 

@@ -21,11 +21,11 @@ def send(now: Situation) -> Step:
     if st.at >= st.batch:
         yield from _begin_batch(now)
     upto = min(st.batch, st.at + wire.chunk(planned))
-    if now.policy.looks:
+    if now.policy.within_rounds:
         if package_over(now):
             yield BeginPackage()
         upto = min(upto, st.at + package_left(now))
-        if st.total_sent < now.p2m_size:
+        if _first_pass(now):
             upto = min(upto, st.at + now.p2m_size - st.total_sent)  # XBZRLE begins with the page after the last of memory
     frames, skipped = entries(now, st.at, upto), 0
     if st.skip is not None:
@@ -81,7 +81,7 @@ def pages(now: Situation, frames: np.ndarray) -> SendPages:
 def _first_pass(now: Situation) -> bool:
     """Whether the search for pages has not come to the end of memory yet; up to then QEMU sends each page once, ascending."""
     st = now.state
-    return st.total_sent < now.p2m_size if now.policy.looks else st.rounds[-1].number == 1
+    return st.total_sent < now.p2m_size if now.policy.within_rounds else st.rounds[-1].number == 1
 
 
 def _as_differences(now: Situation, index: np.ndarray) -> tuple[int, int, np.ndarray]:

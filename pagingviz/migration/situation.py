@@ -11,7 +11,7 @@ from pagingviz.migration import wire
 from pagingviz.migration.clock import Clock
 from pagingviz.migration.destination import Destination
 from pagingviz.migration.policy import Policy, policy_of
-from pagingviz.migration.state import PAUSED, Image, State
+from pagingviz.migration.state import PAUSED, POSTCOPY, Image, State
 from pagingviz.migration.xbzrle import Cache
 from pagingviz.work.work import Work
 
@@ -66,7 +66,7 @@ class Situation:
     @property
     def postcopy(self) -> bool:
         """Whether the guest goes before its pages do."""
-        return self.scenario.migrate in ("postcopy", "hybrid") or self.state.fell_back
+        return self.scenario.migrate in POSTCOPY or self.state.fell_back
 
     @property
     def allowed(self) -> float:

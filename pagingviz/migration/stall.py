@@ -43,7 +43,7 @@ def margins_of(scenario: Scenario) -> Margins:
     return Margins(scenario.stall_time * FREQUENCY, scenario.stall_margin)
 
 
-def looked(p: Progress, now: int, left: int, m: Margins) -> tuple[Progress, bool]:
+def after_reading(p: Progress, now: int, left: int, m: Margins) -> tuple[Progress, bool]:
     """(what is known after one more reading at the time `now`, whether `left` pages are a local minimum of a stalled one).
 
     Stalled: as much is left as at the best reading that is older than the window, but for the margin. Then it waits until what

@@ -28,6 +28,7 @@ WAITING, LIVE, FINAL, STATE, ROLLING, BROKEN, EPOCH, DONE, ABORTED, LOST = (
     "lost",
 )
 PARTS = ("suspend", "bitmap", "shadows", "scan", "pages", "state", "latency", "resume")  # of a pause, in their order
+POSTCOPY = ("postcopy", "hybrid")  # kinds of migration in which the guest goes before its pages do
 PAUSED = (FINAL, STATE, BROKEN, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
 Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[modelled], tables uint64[zone, 512]) of a host's memory
@@ -50,6 +51,7 @@ class Round:
     bytes: int = 0
     ended: int = 0
     dirtied: int = 0  # frames that the reading after it found dirty
+    left: int = -1  # frames of the set that followed from that reading, with what was unsent; -1: not read yet
     needless: int = 0  # of them, frames that were sent after their last store: the destination had them already
     ticks: int = 0  # guest operations meanwhile
     rate: int = 0  # MB/s that the link was given
@@ -83,6 +85,7 @@ class State:
     asked: int = 0  # times that the policy was asked
     total_written: int = 0
     dirty_count: int = 0
+    readings: int = 0  # of the bitmap, while the guest ran
     total_sent: int = 0  # entries on the link, of all rounds
     todo: np.ndarray | None = None
     at: int = 0  # next of `todo`

@@ -11,7 +11,6 @@ from pagingviz.migration.destination import InFlux
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 
-POSTCOPY = ("postcopy", "hybrid")  # the kinds of migration that fetch pages after the guest has gone
 _GUEST_GONE = (STATE, ROLLING, BROKEN, LOST)  # phases of them in which pages are still at the source
 
 

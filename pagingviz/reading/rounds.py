@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pagingviz.arch import costs
 from pagingviz.migration import wire
 from pagingviz.migration.run import Migration
-from pagingviz.migration.state import DONE, LIVE, LOST, PARTS, ROLLING, WAITING, Round
+from pagingviz.migration.state import DONE, LOST, PARTS, ROLLING, WAITING, Round
 from pagingviz.timeline.simulation import Simulation
 
 AFTER = 5  # a time line shows what came after the migration for a fifth of its length
@@ -17,18 +17,15 @@ PLATEAU = 0.7  # share of the round before: when so many pages are dirty again, 
 
 @dataclass(frozen=True)
 class Pace:
-    """A live round: how fast it was sent and dirtied (MB/s), pages that are left, the pause that would follow (cycles)."""
+    """A live round: how fast it was sent and dirtied (MB/s); pages written meanwhile; pages that are left, the unsent ones with
+    them, and the pause that would follow (cycles)."""
 
     number: int
     sent: float
     dirtied: float
+    written: int
     pages: int
     downtime: int
-
-
-def ended(mig: Migration) -> list[Round]:
-    """The rounds that are over."""
-    return [r for r in mig.state.rounds if r.ended]
 
 
 def fixed(mig: Migration) -> int:
@@ -45,25 +42,25 @@ def parts(mig: Migration) -> dict[str, int]:
 
 def paces(mig: Migration) -> list[Pace]:
     """A Pace of each live round whose dirty frames were read."""
-    read = [r for r in ended(mig) if r.kind == "live"]
-    if mig.state.phase == LIVE and read and read[-1] is mig.state.rounds[-1]:
-        read = read[:-1]  # its bitmap is not read yet
-    planned = {r.number: r.planned for r in mig.state.rounds}
     out = []
-    for r in read:
+    for r in mig.state.rounds:
+        if r.kind != "live" or r.left < 0:
+            continue
         spent = max(1, r.ended - r.began) / wire.FREQUENCY
         dirtied = r.dirtied * (wire.PAGE + wire.ENTRY) / spent
-        left = planned.get(r.number + 1, r.dirtied)  # with what was unsent when QEMU read the bitmap
-        out.append(Pace(r.number, r.bytes / spent, dirtied, left, fixed(mig) + left * mig.link.page))
+        out.append(Pace(r.number, r.bytes / spent, dirtied, r.dirtied, r.left, fixed(mig) + r.left * mig.link.page))
     return out
 
 
 def working_set(mig: Migration) -> int:
-    """Number of pages that are dirty again after each round, however short it was; 0 while that number still falls."""
-    found = paces(mig)
-    if len(found) < 2 or not found[-1].pages or found[-1].pages < PLATEAU * found[-2].pages:
+    """Number of pages that are written again in each round, however short it was; 0 while that number still falls.
+
+    Pages that were not sent yet when the bitmap was read do not count: nobody may ever have written them.
+    """
+    written = [pace.written for pace in paces(mig)[-2:]]
+    if len(written) < 2 or not written[1] or written[1] < PLATEAU * written[0]:
         return 0
-    return min(found[-1].pages, found[-2].pages)
+    return min(written)
 
 
 def now(sim: Simulation) -> int:

@@ -93,7 +93,7 @@ class Moving:
     stall_margin: int = declared(
         "int",
         4,
-        "policy=stall: percent by which it must; also how near to the best reading a stalled migration is switched over.",
+        "policy=stall: percent by which what is left must have become less; as much above the best still counts as a minimum.",
         "stall: margin, %",
         MIGRATION,
         bounds=(0, 50),

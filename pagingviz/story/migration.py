@@ -4,6 +4,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.migration import wire
+from pagingviz.migration.policy import STOP
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING, State
 from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.timeline.simulation import Simulation
@@ -56,8 +57,10 @@ def given_up(sim: Simulation) -> str:
     if not st.rounds:
         return "Nothing had been sent."
     left = f"{_pages(st.left)} were still to be sent, {duration(st.left * mig.link.page)} on this link"
-    if policy.looks:
-        return f"{left}; a pause of {duration(policy.limit * 1e6 * wire.FREQUENCY)} was allowed."
+    if st.progress.stalled:
+        return f"{left}; at a local minimum a pause of {duration(policy.ceiling * 1e6 * wire.FREQUENCY)} was allowed."
+    if policy.within_rounds:
+        return f"{left}; a pause of {duration(mig.allowed * 1e6 * wire.FREQUENCY)} was allowed."
     return f"{left}; the policy stops at fewer than {policy.target:,}."
 
 
@@ -96,20 +99,20 @@ def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
         text = f"The epoch is over: the primary is suspended for checkpoint {st.checkpoints + 1}"
         planned = _pages(st.rounds[-1].planned)
         return f"{text}, for which {planned} have become dirty.", REMUS
-    why = f" ({st.stop})" if st.stop else ""
     if sim.scenario.migrate == "stop":
         return "The guest is suspended: all of its memory is copied while it stands still.", LAST
     if st.phase == STATE:
         return "The guest is suspended: only its vCPUs' state crosses now, its pages come later.", _POSTCOPY
     for_what = "first checkpoint" if sim.scenario.migrate == "remus" else "last round"
     left = f" {_pages(st.rounds[-1].planned)} are left for the {for_what}." if st.rounds else ""
-    return f"The policy says STOP{why}: the guest is suspended, and the bitmap is read while nothing can change it.{left}", LAST
+    why = f"The policy says STOP ({st.stop})" if st.answer == STOP else st.stop
+    return f"{why}: the guest is suspended, and the bitmap is read while nothing can change it.{left}", LAST
 
 
 def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
     r, road = st.rounds[-1], road_of(sim.scenario)
     if st.phase == ROLLING:
-        return f"{_pages(r.planned)} are pushed in the background, lowest first.", _POSTCOPY
+        return f"{_pages(r.planned)} are pushed in the background.", _POSTCOPY
     if first:
         how = "shadow paging begins" if road.paravirtual else "all shadows are thrown away"
         how = "one root entry is poisoned for each 512 GiB" if road.nested else how

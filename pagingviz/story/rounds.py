@@ -1,6 +1,7 @@
 """The rounds of a migration in words and rows: its table, and what the rounds say about when to stop."""
 
 from pagingviz.migration import wire
+from pagingviz.migration.policy import STOP
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import LIVE
 from pagingviz.reading.rounds import exits, fixed, paces, parts, working_set
@@ -74,13 +75,12 @@ def convergence(mig: Migration) -> list[str]:
     out = []
     if found:
         last = found[-1]
-        wrote = next(r.dirtied for r in st.rounds if r.number == last.number)  # what had not been sent yet is left, too
         fits = (
             "less than the link carries: each round is shorter than the last"
             if last.dirtied < mig.link.whole
             else ("more than the link carries: no number of rounds can empty the set")
         )
-        out.append(f"During round {last.number} the guest dirtied {wrote:,} pages, {last.dirtied:,.0f} MB/s: {fits}.")
+        out.append(f"During round {last.number} the guest dirtied {last.written:,} pages, {last.dirtied:,.0f} MB/s: {fits}.")
         pause = last.downtime / wire.FREQUENCY
         out.append(
             f"A pause after round {last.number} would take {pause:,.0f} µs, {fixed(mig) / wire.FREQUENCY:,.0f} of them "
@@ -92,8 +92,10 @@ def convergence(mig: Migration) -> list[str]:
             f"The set hardly shrinks any more: about {writable:,} pages are written all the time, the **writable "
             f"working set**. Further rounds would send them in vain."
         )
-    if st.stop:
+    if st.stop and st.answer == STOP:
         out.append(f"The policy ({mig.policy.name}) said STOP: {st.stop}.")
+    elif st.stop:
+        out.append(f"The guest was suspended without a STOP of the policy ({mig.policy.name}): {st.stop}.")
     elif st.phase == LIVE:
         out.append(f"The policy ({mig.policy.name}) has been asked {len(st.calls)} times; its last answer: {st.answer}.")
     return out

@@ -8,6 +8,8 @@ import pytest
 
 from pagingviz.migration.effects import ReadBitmap, Resumed
 from pagingviz.migration.wire import FREQUENCY
+from pagingviz.reading.rounds import paces
+from pagingviz.story.rounds import convergence
 from pagingviz.timeline.simulation import Simulation
 from tests.migration.finished import ROADS, guest, intercept, live, moved, never_moved, scenario, small, to_the_end
 
@@ -84,6 +86,13 @@ def test_second_reading_13_a_lost_link_can_be_recovered(road, kind):
     assert r.stall - r.faults * stall == 5000 * FREQUENCY
     assert st.ended - st.began > whole.migration.state.ended - whole.migration.state.began + 4500 * FREQUENCY
     assert guest(sim) == guest(never_moved(sim))
+
+
+def test_of_a_round_whose_bitmap_was_never_read_nothing_is_claimed():
+    """A link that is lost in the second round: how fast the guest wrote is known of the first one alone."""
+    mig = moved(**small("ept", fail="link:270")).migration
+    assert mig.state.phase == "aborted" and [r.kind for r in mig.state.rounds] == ["live", "live"]
+    assert [pace.number for pace in paces(mig)] == [1] and any("During round 1 " in text for text in convergence(mig))
 
 
 @pytest.mark.parametrize("kind", ["precopy", "stop"])

@@ -2,8 +2,9 @@
 
 import pytest
 
+from pagingviz.experiments.migrations import report
 from pagingviz.migration.policy import ABORT, CONTINUE, STOP, Stats, policy_of
-from pagingviz.migration.stall import Margins, Progress, looked
+from pagingviz.migration.stall import Margins, Progress, after_reading
 from pagingviz.migration.wire import FREQUENCY
 from pagingviz.scenario.scenario import from_mapping
 from tests.migration.closed_forms import sweep, uniform
@@ -46,6 +47,7 @@ def test_a_guest_that_never_converges_does_when_the_downtime_has_grown():
 def test_an_overdue_migration_is_cancelled_stopped_or_finished_as_post_copy(limit, why, then):
     sim = moved(**NEVER, **limit, at_limit=then)
     st = sim.migration.state
+    assert report(sim)["readings"] == len(live(sim)), "it is overdue after a reading, which counts, too"
     if "limit_rounds" in limit:
         assert len(live(sim)) == 7
     if then == "cancel":
@@ -53,7 +55,7 @@ def test_an_overdue_migration_is_cancelled_stopped_or_finished_as_post_copy(limi
         return
     assert st.phase == "done" and st.equal and st.rounds[-1].kind == {"stop": "final", "postcopy": "pushed"}[then]
     assert (st.downtime > 5000 * FREQUENCY) == (then == "stop"), "post-copy's pause is short whatever is left"
-    assert st.fell_back == (then == "postcopy")
+    assert st.fell_back == (then == "postcopy") and why in st.stop
 
 
 def test_post_copy_as_fall_back_sends_what_is_stale_and_no_more():
@@ -83,7 +85,7 @@ def readings(numbers, every=10, margins=None):
     """What is found of a migration of which so many pages are left at a reading every so many seconds: [(stalled, minimum)]."""
     p, out = Progress(), []
     for k, left in enumerate(numbers):
-        p, minimum = looked(p, k * every * S, left, margins or Margins())
+        p, minimum = after_reading(p, k * every * S, left, margins or Margins())
         out.append((p.stalled, minimum))
     return out
 

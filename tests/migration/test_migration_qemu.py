@@ -7,6 +7,7 @@ from pagingviz.migration import policy, precopy, send
 from pagingviz.migration.effects import BeginPackage, SendPages
 from pagingviz.migration.policy import Period, Throttle, throttled
 from pagingviz.migration.wire import FREQUENCY, PAGE
+from pagingviz.reading.rounds import paces, working_set
 from pagingviz.scenario.scenario import from_mapping
 from pagingviz.timeline.simulation import Simulation
 from tests.migration.closed_forms import sweep
@@ -146,6 +147,15 @@ def test_each_of_these_rules_makes_a_difference(name, monkeypatch):
     broken = holds()
     monkeypatch.undo()
     assert broken != holds()
+
+
+def test_pages_that_were_not_sent_yet_are_no_working_set():
+    """A guest that stores to 1,000 pages: when the bitmap is read within a round, nine times as many pages are left."""
+    sim = gigabit(work="hotcold:31000:1000:100")
+    mig, read = sim.migration, live(sim)[-2:]
+    assert len(read) == 2 and all(r.left > 5000 > 1500 > r.dirtied > 0 for r in read)
+    assert [pace.pages for pace in paces(mig)[-2:]] == [r.left for r in read]
+    assert working_set(mig) <= min(r.dirtied for r in read)
 
 
 # ---- XBZRLE

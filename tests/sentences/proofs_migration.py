@@ -2,6 +2,7 @@
 
 from pagingviz.arch import costs
 from pagingviz.migration import wire
+from pagingviz.migration.policy import STOP
 from pagingviz.migration.state import ABORTED, EPOCH, FINAL, LIVE, ROLLING, STATE, WAITING
 from pagingviz.reading import shadows
 from pagingviz.reading.rounds import fixed, paces
@@ -85,6 +86,11 @@ MIGRATION = (
         "the downtime of the scenario",
         lambda m: between(m, m.sim.scenario.downtime * wire.FREQUENCY),
     ),
+    (
+        "{}; at a local minimum a pause of {} was allowed.",
+        "the ceiling of the scenario",
+        lambda m: between(m, m.sim.scenario.stall_downtime * wire.FREQUENCY) and m.sim.scenario.policy == "stall",
+    ),
     ("{}; the policy stops at fewer than {}.", "the policy's target", lambda m: m.num(1) == m.sim.migration.policy.target),
     ("its memory equals the source's, page by page", "the two hosts' memories, compared anew", equal),
     (
@@ -124,7 +130,12 @@ MIGRATION = (
         lambda m: m.before(" are left for the") == last(m).planned,
     ),
     (
-        "The policy says STOP{}: the guest is suspended, and the bitmap is read while nothing can change it.{}",
+        "The policy says STOP ({})",
+        "the last answer of the policy",
+        lambda m: st(m).calls[-1][-1] == STOP,
+    ),
+    (
+        "{}: the guest is suspended, and the bitmap is read while nothing can change it.{}",
         "the guest is suspended, and no bit is left",
         lambda m: m.sim.migration.paused and m.s.dirty_count == 0,
     ),
@@ -200,7 +211,7 @@ MIGRATION = (
 
 UNSAID = {  # what no good machine says, or no scene can reach: why
     "UNEQUAL to the source's": "said only if a migration loses a store: tests/migration makes many, and none does",
-    "{} are pushed in the background, lowest first.": "the round begins in the tick of the resume, whose sentence comes first",
+    "{} are pushed in the background.": "the round begins in the tick of the resume, whose sentence comes first",
 }
 
 
@@ -257,10 +268,15 @@ ROUNDS = (
     (
         "The set hardly shrinks any more: about {} pages are written all the time, the **writable working set**. Further rounds"
         " would send them in vain.",
-        "the pages of the last two rounds",
-        lambda m: m.num(0) == min(r.pages for r in paces(m.sim.migration)[-2:]),
+        "the pages that the last two readings found dirty",
+        lambda m: m.num(0) == min([r.dirtied for r in st(m).rounds if r.kind == "live" and r.left >= 0][-2:]),
     ),
-    ("The policy ({}) said STOP: {}.", "the policy has answered STOP", lambda m: bool(st(m).stop)),
+    ("The policy ({}) said STOP: {}.", "the policy has answered STOP", lambda m: st(m).calls[-1][-1] == STOP),
+    (
+        "The guest was suspended without a STOP of the policy ({}): {}.",
+        "the policy never answered STOP, and the guest was suspended all the same",
+        lambda m: all(call[-1] != STOP for call in st(m).calls) and st(m).suspended > 0,
+    ),
     (
         "The policy ({}) has been asked {} times; its last answer: {}.",
         "the calls of the policy",

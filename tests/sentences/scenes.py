@@ -65,6 +65,17 @@ MOVES = {  # name: fields of the scenario `moving`; its moments are those at whi
         "pace": 500,
         "limit_rounds": 8,
     },
+    "moving, overdue and suspended": {"policy": "qemu", "downtime": 1, "pace": 30, "limit_rounds": 3, "at_limit": "stop"},
+    "moving, stalled": HAP
+    | {
+        "policy": "stall",
+        "downtime": 1,
+        "work": "hotcold:100:100",
+        "trace": "",
+        "pace": 500,
+        "stall_time": 100,
+        "stall_downtime": 1,
+    },
     "moving, read within a round": HAP | {"policy": "qemu", "bandwidth": 5, "downtime": 20_000, "pace": 30},
     "moving, link back": {"migrate": "postcopy", "fail": "link:100", "recover": 9},
     "moving, no hypervisor": {"road": "bare"},

@@ -223,7 +223,7 @@ def test_what_dirties_faster_than_the_link_is_said_to(warm):
     assert any("no number of rounds" in text for text in convergence(sim.migration)) or (
         rounds.paces(sim.migration)[-1].dirtied < 125
     )
-    pages = [pace.pages for pace in rounds.paces(sim.migration)]
+    pages = [r.dirtied for r in sim.migration.state.rounds if r.kind == "live"]
     plateau = rounds.working_set(sim.migration)
     assert plateau == (min(pages[-2:]) if pages[-1] >= rounds.PLATEAU * pages[-2] else 0)
 
