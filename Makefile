@@ -6,7 +6,7 @@ PORT ?= 8501
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help run check quick test bench soak shots
+.PHONY: help run check quick test bench soak shots replays
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,9 @@ test: $(BIN)/.tests browser ## the whole suite (under 15 minutes on 2 cores)
 
 shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before you commit
 	PAGINGVIZ_ACCEPT=1 $(BIN)/python -m pytest tests/ui/test_screens.py $(ARGS)
+
+replays: $(BIN)/.app ## record anew what is shown before the engine is compiled (minutes)
+	$(BIN)/python -m pagingviz.player.early.replay
 
 bench: $(BIN)/.tests browser ## engine speed (BASE=first-light: beside that commit), then the browser and thirty clients
 	$(BIN)/python -m tests.bench.engine $(if $(BASE),--base $(BASE)) $(ARGS)

@@ -68,7 +68,7 @@ def warm_up() -> None:
     try:
         from pagingviz.timeline import warm
 
-        warm.warm()
+        warm.apart()
     except Exception:  # the page compiles what it needs itself, and shows the error if that fails too
         logging.getLogger("pagingviz").exception("warm-up failed")
     gc.collect()

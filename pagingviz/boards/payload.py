@@ -56,15 +56,34 @@ def encode(header: dict, frames: Iterable[Sequence[np.ndarray]]) -> bytes:
     return b"".join(parts)
 
 
+Change = tuple[np.ndarray, np.ndarray]  # (index uint32[n], value uint16[n]): cells of a board that differ from the frame before
+
+
 def decode(payload: bytes) -> tuple[dict, list[list[np.ndarray]]]:
     """(header, frames) of a message, frames[f][b] uint16[h, w] as given to `encode`. Raises ValueError for anything else."""
+    header, key, changes = read(payload)
+    frames = [key] if header["frames"] else []
+    for later in changes:
+        grids = [grid.copy() for grid in frames[-1]]
+        for grid, (index, value) in zip(grids, later, strict=True):
+            grid.flat[index] = value
+        frames.append(grids)
+    return header, frames
+
+
+def read(payload: bytes) -> tuple[dict, list[np.ndarray], list[list[Change]]]:
+    """(header, key frame, what changes in each later frame), by board: a message that is not unrolled into all its frames.
+
+    The key frame has uint16[h, w] of each board; it is empty when the message has no frames. Raises ValueError for anything
+    that is not a message.
+    """
     try:
-        return _decode(payload)
+        return _read(payload)
     except (IndexError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"not a board payload: {error}") from error
 
 
-def _decode(payload: bytes) -> tuple[dict, list[list[np.ndarray]]]:
+def _read(payload: bytes) -> tuple[dict, list[np.ndarray], list[list[Change]]]:
     at = 0
 
     def take(dtype: np.dtype, count: int) -> np.ndarray:
@@ -77,19 +96,20 @@ def _decode(payload: bytes) -> tuple[dict, list[list[np.ndarray]]]:
         return part
 
     header = json.loads(take(np.dtype("u1"), int(take(_U32, 1)[0])).tobytes())
-    frames: list[list[np.ndarray]] = []
+    key: list[np.ndarray] = []
+    changes: list[list[Change]] = []
     for f in range(len(header["frames"])):
-        grids = []
-        for b, board in enumerate(header["boards"]):
-            if f == 0:
-                grid = take(_U16, board["w"] * board["h"]).reshape(board["h"], board["w"]).copy()
-            else:
-                grid = frames[-1][b].copy()
-                count = int(take(_U32, 1)[0])
-                index = take(_U32, count)
-                grid.flat[index] = take(_U16, count)
-            grids.append(grid)
-        frames.append(grids)
+        if f == 0:
+            key = [take(_U16, board["w"] * board["h"]).reshape(board["h"], board["w"]).copy() for board in header["boards"]]
+            continue
+        one = []
+        for board in header["boards"]:
+            count = int(take(_U32, 1)[0])
+            index = take(_U32, count)
+            if count and index.max() >= board["w"] * board["h"]:
+                raise IndexError("a cell beyond its board")
+            one.append((index, take(_U16, count)))
+        changes.append(one)
     if at != len(payload):
         raise ValueError(f"not a board payload: {len(payload) - at} bytes too many")
-    return header, frames
+    return header, key, changes

@@ -65,6 +65,8 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
         "about": {},  # while the machine runs: what the board was told when it stood still
         "now": "",
         "query": "",
+        "aside": "",  # a word in the corner of the window: how far the engine is
+        "again": 0,  # ms after which the board shall ask again although its picture is whole; 0: it need not
         "limits": {"tick": MAX_TICK, "frames": MOST_FRAMES, "fps": MOST_FPS},
     }
     return common | more
@@ -109,7 +111,7 @@ def compiling(scenario: Scenario, display: Display, share: float, seq: int) -> b
     """The message while kernels compile: frames, titles and legends of the maps, and the compiler's progress (0 to 1)."""
     plans = [make_plan(board, scenario, _NoWork(scenario), Options(bits=display.bits)) for board in display.boards]
     boards = [board_record(plan) for plan in plans]
-    return encode(header(display, seq, state="compiling", progress=share, message=warm.COMPILING, boards=boards), [])
+    return encode(header(display, seq, state="compiling", progress=share, message=warm.sentence(), boards=boards), [])
 
 
 def plain(value: Any) -> Any:

@@ -18,17 +18,16 @@ from pagingviz.boards.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import REGISTRY, card, make_plan
 from pagingviz.boards.scene import Scene
+from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
-from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Display, about, board_record, header, plain
+from pagingviz.player.message import MOST_FRAMES, Display, about, board_record, header, plain
 from pagingviz.reading.marks import marks
 from pagingviz.scenario.fields import MAX_TICK
-from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.timeline.simulation import Simulation
 
 SLICE = 0.25  # s of work between two words to the viewer
 SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
-LABELS = dict(EVENT_KINDS)
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,13 @@ class Progress:
     message: str
 
 
-class Player:
+class Player(Listener):
     """Plays one Simulation. `machine` names it: the board starts afresh when the name changes."""
 
     def __init__(self, sim: Simulation, machine: str = "1", crowd: Crowd = CROWD):
+        super().__init__()
         self.sim, self.machine, self.crowd = sim, machine, crowd
-        self.seq = 0
         self.playing = False
-        self.kind, self.fps, self.per_frame = KINDS[0][0], 30, 1
         self.job: Iterator[Progress] | None = None
         self.aim: int | None = None  # where a job leads, if that is known
         self.searching_from: int | None = None
@@ -92,8 +90,8 @@ class Player:
 
     def answer(self, ask: dict | None, display: Display) -> bytes:
         """The message for `ask` (None: a page that is drawn anew)."""
-        cell, ask = _cell(ask), ask or {}
-        cmd = self._listen(ask)
+        cell, ask = inspected(ask), ask or {}
+        cmd = self.listen(ask)
         if cmd == "run":
             batch = self._batch(ask, display)
             if batch is not None:
@@ -103,16 +101,8 @@ class Player:
         progress = self.proceed()
         if progress:
             return self._message(display, [], state="seeking", progress=progress.share, message=progress.message)
-        picture = self._outlined if display.changes and not self.playing else self._frame
+        picture = self._outlined if display.changes and not self.playing else self.frame
         return self._message(display, [picture(display)], cell=cell)
-
-    def _listen(self, ask: dict) -> str:
-        """Take over what every ask carries; returns the command."""
-        self.seq = number(ask.get("seq"), 0, 2**53, self.seq)
-        self.fps = number(ask.get("fps"), 1, MOST_FPS, self.fps)
-        self.per_frame = number(ask.get("per_frame"), 1, 10**6, self.per_frame)
-        self.kind = ask["kind"] if str(ask.get("kind")) in LABELS else self.kind
-        return str(ask.get("cmd", ""))
 
     def _set_out(self, cmd: str, ask: dict) -> None:
         """Start the job that an ask means. Polling, and asks that change no more than a setting, leave everything as it is."""
@@ -136,7 +126,7 @@ class Player:
         elif cmd == "inspect" and self.sim.opened and self.sim.tick == here:
             return
         elif cmd != "cancel":
-            self.go({"home": 0, "end": self.sim.furthest, "seek": n}.get(cmd, here))
+            self.go(way(cmd, n, here, self.sim.furthest))
 
     def proceed(self) -> Progress | None:
         """Work on the job for a slice. None when there is nothing left to do."""
@@ -218,12 +208,12 @@ class Player:
         frames: list[tuple[dict, list]] = []
         while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
             self.sim.seek(min(self.sim.tick + self.per_frame, MAX_TICK))
-            frames.append(self._frame(display))
+            frames.append(self.frame(display))
             if self.sim.crashed or self.sim.tick == MAX_TICK:
                 self.playing = False
         self.crowd.spent(time.thread_time() - began, len(frames))
         self._warn_when_slow(frames, first=not ask.get("play"))
-        return self._message(display, frames, cell=_cell(ask), pace=round(1000 / rate) if rate < self.fps else 0)
+        return self._message(display, frames, cell=inspected(ask), pace=round(1000 / rate) if rate < self.fps else 0)
 
     def _warn_when_slow(self, frames: list, first: bool) -> None:
         """A word in the status line when this visitor gets fewer frames than promised."""
@@ -253,7 +243,7 @@ class Player:
         """The cells of all boards of a scene."""
         return [REGISTRY[plan.id].cells(scene, plan) for plan in plans]
 
-    def _frame(self, display: Display) -> tuple[dict, list]:
+    def frame(self, display: Display) -> tuple[dict, list]:
         """(record, grids) of the present tick."""
         plans, scene = self.plans(display.boards, display.bits), display.scene(self.sim)
         sentence, source = scene.sentence()
@@ -277,7 +267,7 @@ class Player:
                 self._past = self._seen
             else:
                 self._past = (*was, self._grids_before(display))
-        record, grids = self._frame(display)
+        record, grids = self.frame(display)
         self._seen = (*now, grids)
         pairs = zip(grids, self._past[3] or grids, strict=True)
         differs = [differ(a, b) for a, b in pairs]
@@ -354,17 +344,3 @@ def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:
     """
     aged = ((now & FILL_MASK) >= AGE_YOUNGEST) & ((before & FILL_MASK) >= AGE_YOUNGEST)
     return (now ^ before) & ~np.where(aged, CROSSED | FILL_MASK, CROSSED).astype(np.uint16) != 0
-
-
-def _cell(ask: dict | None) -> tuple[str, int] | None:
-    """(board, cell) under inspection, or None."""
-    if not ask or ask.get("board") is None or ask.get("cell") is None:
-        return None
-    return str(ask["board"]), number(ask["cell"], -1, 2**31, -1)
-
-
-def number(value: object, low: int, high: int, default: int) -> int:
-    """A whole number that came from a browser, brought into its bounds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        return default
-    return int(min(max(value, low), high))

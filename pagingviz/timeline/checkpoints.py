@@ -5,7 +5,12 @@ from __future__ import annotations
 import bisect
 import threading
 import weakref
+from collections.abc import Mapping
 from typing import Any, Protocol
+
+import numpy as np
+
+from pagingviz.machine.machine import Machine
 
 SPACING = 0.04  # CPU seconds of replay between checkpoints: what a step back may cost
 VISITOR_BYTES = 48 << 20
@@ -121,3 +126,22 @@ def _respect_server(newest: Checkpoints) -> None:
             before = c.bytes
             c.thin()
             total -= before - c.bytes
+
+
+def freeze(machine: Machine) -> dict[str, np.ndarray]:
+    """What brings a machine of the same scenario, in any process, to this state, its record of events too.
+
+    Returns {"sys": SYS_DTYPE[1], "cpu": CPU_DTYPE[vcpus], "mem": uint64[used words of the arena], "ring": uint64[words]}.
+    """
+    sys = machine.sys.view(np.ndarray).copy()
+    sys["addresses"] = 0  # of kernels in this process
+    return {"sys": sys, "cpu": machine.cpu.view(np.ndarray), "mem": machine.mem[: machine.used], "ring": machine.view("ring")}
+
+
+def thaw(machine: Machine, frozen: Mapping[str, np.ndarray]) -> None:
+    """Put into a machine what `freeze` returned: "sys" SYS_DTYPE[1], "cpu" CPU_DTYPE[vcpus], "mem" and "ring" uint64[words]."""
+    addresses = machine.sys["addresses"].copy()
+    machine.sys.view(np.ndarray)[:], machine.cpu.view(np.ndarray)[:] = frozen["sys"], frozen["cpu"]
+    machine.sys["addresses"] = addresses
+    machine.mem[: frozen["mem"].size] = frozen["mem"]
+    machine.view("ring")[:] = frozen["ring"]

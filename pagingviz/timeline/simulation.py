@@ -24,7 +24,7 @@ from pagingviz.machine.machine import Machine
 from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
 from pagingviz.scenario.scenario import Scenario
-from pagingviz.timeline.checkpoints import Checkpoints, State
+from pagingviz.timeline.checkpoints import Checkpoints, State, freeze, thaw
 from pagingviz.work.programs import Programs
 from pagingviz.work.work import Work
 
@@ -246,6 +246,25 @@ class Simulation:
         self.machine.restore(state[:3])
         if self.migration:
             self.migration.restore(state[3])
+
+    def freeze(self) -> dict[str, np.ndarray]:
+        """All that another process needs to go on from this moment: what checkpoints.freeze returns, and "runs": int64[n, 3].
+
+        Raises ValueError while a migration is attached, or when the journal has a command of this tick: it would be done twice.
+        """
+        if self.migration or any(command.tick == self._tick for command in self.journal):
+            raise ValueError("a machine that is being migrated, or obeys a command now, cannot be frozen")
+        self.close()
+        runs = [*self._runs[:-1], [*self._runs[-1][:2], self._tick]]
+        return freeze(self.machine) | {"runs": np.array(runs)}
+
+    def thaw(self, frozen: Mapping[str, np.ndarray]) -> None:
+        """Go on from where a machine of the same scenario was frozen. `frozen`: what `freeze` returned, runs int64[n, 3]."""
+        thaw(self.machine, frozen)
+        self._runs = frozen["runs"].tolist()
+        self._tick = self.furthest = self.machine.tick
+        self._verbose_tick = None
+        self._checkpoints.add(self._tick, self)
 
     # ---- inside
 

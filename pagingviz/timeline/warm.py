@@ -1,7 +1,18 @@
-"""Compile (or load from the cache) every kernel once, with the real types, on a tiny machine; says how far it has come."""
+"""Compile (or load from the cache) every kernel once, with the real types, on a tiny machine; says how far it has come.
 
+A server compiles in a process of its own (`apart`) and loads what that has stored: a compiler in one of the server's threads
+would hold up every visitor's page.
+"""
+
+import logging
+import math
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -11,16 +22,18 @@ from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core import run
 from pagingviz.core.audit import audit
 from pagingviz.core.build.by_address import compile_by_address
-from pagingviz.core.build.jit import compiling
+from pagingviz.core.build.jit import CACHE, compiling
 from pagingviz.core.one_walk import one_walk
 from pagingviz.core.read_only import nested_cells
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.scenario import load
 from pagingviz.work.programs import Programs
 
-COMPILING = "The simulator is being compiled for this computer: once a server, less than a minute."
+ROOT = Path(__file__).resolve().parents[2]
+LOADING = 0.02  # share of the whole that is left when all is compiled: loading it
 _lock = threading.Lock()
 _done = 0.0
+_began = 0.0
 
 
 def progress() -> float:
@@ -28,16 +41,63 @@ def progress() -> float:
     return _done
 
 
-def warm() -> None:
-    """Run the warm-up unless it has run; waits if another thread, or another process on this machine, is at it."""
-    global _done
+def remaining() -> int | None:
+    """Seconds to go, if the rest takes as long as what is done; None while too little is done to tell."""
+    spent = time.monotonic() - _began
+    return math.ceil(spent / _done * (1 - _done)) if _began and _done > LOADING else None
+
+
+def sentence() -> str:
+    """How far the warm-up is, for somebody who waits for it."""
+    seconds = remaining()
+    rest = f"about {seconds} seconds to go" if seconds is not None else "it has just begun"
+    return f"The simulator is being compiled for this computer, which is done only once: {100 * _done:.0f}%, {rest}."
+
+
+def warm(tell: Callable[[float], None] = lambda share: None) -> None:
+    """Run the warm-up unless it has run; waits if another thread, or another process on this machine, is at it.
+
+    `tell` is called with the share that is done, after each step.
+    """
+    global _done, _began
     with _lock:
         if _done >= 1.0:
             return
+        _began = _began or time.monotonic()
         with compiling():
             for share in _steps():
-                _done = min(_done + share, 0.99)
+                _done = max(_done, min(_done + share, 0.99))
+                tell(_done)
+            if CACHE:
+                _complete(CACHE).touch()
         _done = 1.0
+
+
+def apart() -> None:
+    """Compile in another process what the cache does not have, then load it. Should that process fail, compile here."""
+    if CACHE and CACHE.name.startswith("kernels-") and not _complete(CACHE).exists():  # else no other process finds the folder
+        with _lock:
+            _compile_apart()
+    warm()
+
+
+def _compile_apart() -> None:
+    global _done, _began
+    _began = _began or time.monotonic()
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", __name__]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            _done = float(line) * (1 - LOADING)
+    if process.returncode:
+        logging.getLogger("pagingviz").warning("the compiler's own process ended with %s", process.returncode)
+        _done = 0.0
+
+
+def _complete(cache: Path) -> Path:
+    """The file that says that a folder of compiled kernels has all of them."""
+    return cache / "complete"
 
 
 def _steps() -> Iterator[float]:
@@ -66,3 +126,9 @@ def _steps() -> Iterator[float]:
     for generator in ("uniform:8", "zipf:8", "sequential:8", "fork:8", "hotcold:8", "idle"):
         Programs(scenario.replace(trace="", work=generator, order="")).fill(op, credit, 0)
         yield 0.01
+
+
+if __name__ == "__main__":  # the compiler's own process; the server and the browser go first
+    if hasattr(os, "nice"):
+        os.nice(5)
+    warm(lambda share: print(share, flush=True))

@@ -62,7 +62,7 @@ def finished(work: Job, message: str, key: str) -> bool:
         if work.wait(0):
             st.rerun()
         if warm.progress() < 1:
-            st.progress(warm.progress(), warm.COMPILING)
+            st.progress(warm.progress(), warm.sentence())
         else:
             st.progress(work.share, message)
 

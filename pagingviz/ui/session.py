@@ -1,7 +1,7 @@
 """What one visitor has: a machine, the view of it, uploaded files. Kept when something new turns out to be bad.
 
-The machine is built once its kernels are compiled; until then the visit only knows what is wanted. One sentence in `error`
-tells the last thing that did not work.
+The machine is built once its kernels are compiled; until then the visit only knows what is wanted, and plays what is recorded
+of it. One sentence in `error` tells the last thing that did not work.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 
 import streamlit as st
 
+from pagingviz.player.asks import number
+from pagingviz.player.early.player import EarlyPlayer
 from pagingviz.player.message import Display, compiling
-from pagingviz.player.player import Player, number
+from pagingviz.player.player import Player
 from pagingviz.player.twins import Roads
 from pagingviz.scenario.fields import MAX_COMMANDS, ScenarioError
 from pagingviz.scenario.scenario import HOME, Scenario, load
@@ -55,6 +57,7 @@ class Visit:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.player: Player | None = None
+        self.early: EarlyPlayer | None = None  # plays what is recorded until `player` stands where it does
         self.wanted: tuple[Scenario, View] | None = None
         self.lost: tuple[Scenario, View] | None = None  # waits for a file
         self.scenario, self.view = load(HOME), View()
@@ -97,7 +100,10 @@ class Visit:
         """What is on the screen, or what will be there first."""
         player = self.player
         if player is None:
-            return self.wanted or (self.scenario, self.view)
+            scenario, view = self.wanted or (self.scenario, self.view)
+            if self.early:
+                view = dataclasses.replace(view, tick=self.early.tick, play=self.early.playing)
+            return scenario, view
         view = dataclasses.replace(self.view, tick=player.tick, play=player.playing)
         return self.scenario.replace(do=player.sim.script()), view
 
@@ -116,18 +122,22 @@ class Visit:
     def open(self, scenario: Scenario, view: View) -> None:
         """Want another scenario or view; a running machine of the very same scenario is kept and only moved."""
         self.wanted, self.error = (scenario, address.fitting(scenario, view)), ""
+        self.early = None
         self.build()
 
     def build(self) -> None:
         """Make the wanted machine if that is possible now. When it is bad, the sentence is kept and the old machine too."""
-        if self.wanted is None or not compiled():
+        if self.wanted is None:
             return
         scenario, view = self.wanted
+        if not compiled():
+            return self._meanwhile(scenario, view)
         self.wanted = None
         try:
             player = self.player
             if player is None or scenario != self.scenario.replace(do=player.sim.script()):
-                player = Player(Simulation(scenario, self.files), f"{self.revision + 1}")
+                name = self.early.machine if self.early else f"{self.revision + 1}"
+                player = Player(Simulation(scenario, self.files), name)
                 player.seq = self.seq
                 self.scenario, self.player = scenario, player
         except ScenarioError as error:
@@ -142,6 +152,13 @@ class Visit:
         self.revision += 1
         player.go(scenario.start if view.tick is None else view.tick)
         player.playing = view.play
+
+    def _meanwhile(self, scenario: Scenario, view: View) -> None:
+        """While kernels compile: play what is recorded of the wanted scenario."""
+        if self.player is None and self.early is None:
+            self.revision += 1
+            self.early = EarlyPlayer(scenario, scenario.start if view.tick is None else view.tick, f"{self.revision}")
+            self.early.playing = view.play
 
     def change(self, **fields: Any) -> None:
         """Other values of some fields, at the present tick; work that is the same goes on from there.
@@ -165,7 +182,7 @@ class Visit:
     def command(self, text: str) -> None:
         """A command at the present tick."""
         if not self.player:
-            return
+            return self.refuse(f"A command needs the machine. {warm.sentence()}")
         try:
             if len(self.player.sim.journal) >= MAX_COMMANDS:
                 raise ScenarioError(f"The journal is full: a machine keeps at most {MAX_COMMANDS} commands.")
@@ -214,6 +231,10 @@ class Visit:
             self.seq = seq
             if ask.get("cmd") == "ref":
                 ask = ask | {"cmd": "inspect"}  # the machine stays where it is
+        if self.early:
+            if self.player is None or not self.early.hand_over(self.player):
+                return self.early.answer(ask, display)
+            ask, self.early = self.early.waits or ask, None
         if self.player is None:
             return compiling((self.wanted or (self.scenario,))[0], display, warm.progress(), self.seq)
         return self.player.answer(ask, display)

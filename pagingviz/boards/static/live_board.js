@@ -88,11 +88,12 @@ export class LiveBoard {
     this.poll(header);
   }
 
-  /** Ask again soon while the picture is missing, or is not yet a whole one. */
+  /** Ask again soon while the picture is missing, or is not yet a whole one, and when Python wants to be asked. */
   poll(header) {
     clearTimeout(this.polling);
     const late = header.frames.at(-1)?.more?.late && !header.playing;
-    if (late || header.state !== "ready") this.polling = setTimeout(() => this.channel.send({ cmd: "poll" }), POLL_MS);
+    const wait = late || header.state !== "ready" ? POLL_MS : header.playing ? 0 : header.again;
+    if (wait) this.polling = setTimeout(() => this.channel.send({ cmd: "poll" }), wait);
   }
 
   /** Play or paint the frames of a message. `answered`: the ask that it answers, or null. */
@@ -165,6 +166,7 @@ export class LiveBoard {
   }
 
   run() {
+    clearTimeout(this.polling); // what it asked for comes with the run's frames
     this.reel.newestTick = this.tick;
     this.view.setPlaying(true);
     this.reel.start();

@@ -20,6 +20,7 @@ export class View {
     this.chips = el("ul", { class: "chips", "aria-label": "Status" });
     this.grid = el("div", { class: "boards" });
     this.notice = el("div", { class: "notice", role: "status", hidden: true });
+    this.aside = el("p", { class: "aside", hidden: true });
     this.rail = el("div", { class: "rail" }, inspection.inspector.node);
     this.stage = el("div", { class: "stage", tabindex: "-1" }, this.grid, this.rail, this.notice);
     this.tabs = el("nav", { class: "tabs", "aria-label": "Boards" });
@@ -27,7 +28,7 @@ export class View {
     this.source = el("code", { class: "source" });
     this.sentenceBox = el("div", { class: "sentence", "aria-live": "polite", "aria-atomic": "true" }, this.sentence, this.source);
     this.root = el("div", { class: "board" },
-      controls.node, controls.timeline, this.chips, this.tabs, this.stage, this.sentenceBox, inspection.lens.node);
+      controls.node, controls.timeline, this.chips, this.tabs, this.stage, this.sentenceBox, this.aside, inspection.lens.node);
     host.replaceChildren(this.root);
     this.watchSize(host);
   }
@@ -58,6 +59,8 @@ export class View {
     this.palette = header.palette;
     this.root.dataset.theme = header.theme;
     setVariables(this.root, header.palette);
+    setText(this.aside, header.aside ?? "");
+    this.aside.hidden = !header.aside;
     const present = !!header.present, [first] = header.boards;
     this.setPresent(present);
     this.root.classList.toggle("columns", first?.column != null);
