@@ -47,7 +47,7 @@ def test_a_cold_start_shows_a_picture_that_can_be_used_and_hands_over_without_a_
     assert until(lambda: tick() > 2800), (tick(), aside.is_visible(), "it does not run beyond the CLEAN at tick 2800")
     page.keyboard.press("Space")
     page.locator('[data-board="dirty-bitmap"]').click(position={"x": 40, "y": 12})
-    expect(page.locator(".inspector")).to_contain_text("dirty bit")
+    expect(page.locator(".rail")).to_contain_text("dirty bit")
     expect(aside).to_be_visible()  # all this came before the kernels were compiled
     lab.goto(f"{cold_server.url}/ept-npt?scenario=lab")
     wait_ready(lab, 20_003)
