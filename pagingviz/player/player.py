@@ -62,6 +62,12 @@ class Player(Listener):
         self.aim = min(max(tick, 0), MAX_TICK)
         self.job = self._walk(self.aim)
 
+    def look_for(self, kind: str) -> None:
+        """Set out for the next event of a kind, which is the board's kind from then on."""
+        self.cancel()
+        self.playing, self.kind = False, kind
+        self.job = self._search(self.sim.tick, 1, True)
+
     @property
     def now(self) -> str:
         """Names what the machine shows: it changes with every picture."""

@@ -1,7 +1,8 @@
 """Scenario: everything that decides a run, as one frozen value; reads and writes TOML, JSON and URL queries.
 
 A machine at tick t is a pure function of its Scenario and t. Its fields are the rows of table.Settings,
-and a name, a sentence, notes and the tick at which a viewer starts.
+and a name, a sentence, notes and the tick at which a viewer starts. Those of the library are a way of questions: each has one,
+a group of them, and a place in the group.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from pagingviz.scenario.table import FIELDS, Settings
 __all__ = [
     "FIELDS",
     "GENERATORS",
+    "GROUPS",
     "HOME",
     "MAX_TICK",
     "Command",
@@ -62,11 +64,20 @@ __all__ = [
 ]
 
 HOME = "blackboard"  # the scenario of the bare address
+GROUPS = {  # headings of the library's questions, in the order of the way
+    "start": "Start",
+    "shadow": "Shadow paging",
+    "nested": "Nested tables",
+    "log-dirty": "Log-dirty",
+    "migration": "Live migration",
+    "size": "Size",
+}
 _FOLDER = Path(__file__).parent / "library"
 _TRACES = Path(__file__).parents[1] / "work/traces"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: JSON can hold it, UTF-8 cannot
-_TEXT_LIMITS = {"sentence": 240, "notes": 4000}
+_TEXT_LIMITS = {"question": 64, "sentence": 240, "notes": 4000}
+_MOST_PLACES = 99
 
 
 @functools.cache
@@ -77,9 +88,12 @@ def shipped_traces() -> tuple[str, ...]:
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Names of the scenarios in the library: the home scenario first, then by name."""
-    found = (path.stem for path in _FOLDER.glob("*.toml"))
-    return tuple(sorted(found, key=lambda name: (name != HOME, name)))
+    """Names of the scenarios in the library, in the order of the way: group by group, in each by place. The first is HOME."""
+    found = []
+    for path in _FOLDER.glob("*.toml"):
+        row = tomllib.loads(path.read_text(encoding="utf-8"))
+        found.append((list(GROUPS).index(row["group"]), row["place"], path.stem))
+    return tuple(name for _, _, name in sorted(found))
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,9 @@ class Scenario(Settings):
     """One run, checked when built: a bad value raises ScenarioError. Text is accepted wherever a number is."""
 
     name: str = HOME
+    question: str = ""
+    group: str = ""
+    place: int = 0
     sentence: str = ""
     notes: str = ""
     start: int = 0
@@ -105,8 +122,16 @@ class Scenario(Settings):
             text: object = getattr(self, key)
             if not isinstance(text, str) or len(text) > limit or _SURROGATE.search(text):
                 raise ScenarioError(f"{key} must be text of at most {limit} characters.")
+        if self.group not in ("", *GROUPS):
+            raise one_of("The group", self.group, tuple(GROUPS))
+        put("place", integer("place", self.place, 0, _MOST_PLACES))
         put("start", integer("start", self.start, 0, MAX_TICK))
         check(self)
+
+    @property
+    def number(self) -> str:
+        """Where the scenario stands on the way of questions, as "2.3"; "" for one that does not stand there."""
+        return f"{list(GROUPS).index(self.group) + 1}.{self.place}" if self.group else ""
 
     @property
     def least_pool(self) -> int:
@@ -224,7 +249,7 @@ def from_mapping(mapping: Mapping[str, object]) -> Scenario:
 
 
 def from_toml(text: str) -> Scenario:
-    """Scenario from TOML text with any of the fields and name, sentence, notes, start."""
+    """Scenario from TOML text with any of the fields and name, question, group, place, sentence, notes, start."""
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -233,7 +258,7 @@ def from_toml(text: str) -> Scenario:
 
 
 def from_json(text: str) -> Scenario:
-    """Scenario from a JSON object with any of the fields and name, sentence, notes, start."""
+    """Scenario from a JSON object with any of the fields and name, question, group, place, sentence, notes, start."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -198,16 +198,24 @@ class Machine:
         "blow",
         "What CLEAN does to shadows: blow, as Xen does, throws all away; revoke searches all of them for "
         "every writable frame and takes write access away.",
+        "shadows at a CLEAN",
+        PAGING,
         choices=("blow", "revoke"),
     )
     clean_every: int = declared(
-        "int", 0, "While log-dirty is on, a CLEAN by itself every so many ticks; 0: none.", bounds=(0, MAX_TICK)
+        "int",
+        0,
+        "While log-dirty is on, a CLEAN by itself every so many ticks; 0: none.",
+        "ticks between CLEANs",
+        PAGING,
+        bounds=(0, MAX_TICK),
     )
     do: str = declared(
         "do",
         "",
         "Commands at ticks: enable, clean, peek, off, blow, pool:N, flush, and dm:GFN[:N], a device that writes N "
         "frames from GFN on; e.g. enable@300,pool:64@1200.",
+        "commands",
     )
 
 

@@ -1,4 +1,4 @@
-"""Kinds of events that "next event" offers, with the words of its menu."""
+"""What a viewer can look for and ask of the machine: kinds of events and commands, with the words of menu and buttons."""
 
 EVENT_KINDS = (
     ("GUEST_PF", "guest page fault"),
@@ -33,4 +33,13 @@ EVENT_KINDS = (
     ("ROUND", "round of a migration"),
     ("SUSPEND", "guest suspended"),
     ("RESUME", "guest goes on"),
+)
+
+COMMANDS = (  # command, label of its button, word of the glossary
+    ("enable", "ENABLE", "ENABLE"),
+    ("clean", "CLEAN", "CLEAN"),
+    ("peek", "PEEK", "PEEK"),
+    ("blow", "blow", "blow"),
+    ("off", "OFF", "OFF"),
+    ("flush", "flush", "flush"),
 )

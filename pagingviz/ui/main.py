@@ -4,22 +4,23 @@ from pathlib import Path
 
 import streamlit as st
 
+from pagingviz.manual.pages import PAGES, script
 from pagingviz.ui import session, sidebar
 from pagingviz.ui.site import site
 
 HERE = Path(__file__).resolve().parent
-PAGES = (  # script, title, icon, path
-    ("machine", "The machine", ":material/grid_view:", None),
-    ("guest_page_tables", "Guest page tables", ":material/account_tree:", "guest-page-tables"),
-    ("shadow_pool", "Shadow pool", ":material/layers:", "shadow-pool"),
-    ("ept_npt", "EPT / NPT", ":material/stacks:", "ept-npt"),
-    ("dirty_bitmap", "Dirty bitmap", ":material/edit_square:", "dirty-bitmap"),
-    ("translation", "Translation", ":material/signpost:", "translation"),
-    ("live_migration", "Live migration", ":material/move_down:", "live-migration"),
-    ("real_xen", "Real Xen", ":material/fact_check:", "real-xen"),
-    ("left_out", "What the model leaves out", ":material/content_cut:", "left-out"),
-    ("manual", "Manual", ":material/menu_book:", "manual"),
-)
+ICONS = {  # by path
+    "": ":material/grid_view:",
+    "guest-page-tables": ":material/account_tree:",
+    "shadow-pool": ":material/layers:",
+    "ept-npt": ":material/stacks:",
+    "dirty-bitmap": ":material/edit_square:",
+    "translation": ":material/signpost:",
+    "live-migration": ":material/move_down:",
+    "real-xen": ":material/fact_check:",
+    "left-out": ":material/content_cut:",
+    "manual": ":material/menu_book:",
+}
 PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"] { display: none; }'
 
 
@@ -31,15 +32,15 @@ def main() -> None:
     visit.arrive(st.query_params.to_dict())
     css = (HERE / "style.css").read_text("utf-8")
     st.html(f"<style>{css}{PRESENT if visit.view.present else ''}</style>")
-    pages = [
-        st.Page(site() / "pages" / f"{script}.py", title=title, icon=icon, url_path=path, default=path is None)
-        for script, title, icon, path in PAGES
-    ]
-    page = st.navigation(pages)
+    pages = {
+        path: st.Page(site() / "pages" / f"{script(path)}.py", title=title, icon=ICONS[path], url_path=path, default=not path)
+        for path, title in PAGES.items()
+    }
+    page = st.navigation(list(pages.values()))
     if page.url_path != "translation":
         visit.roads = None  # its machines are needed nowhere else
     with st.sidebar:
-        sidebar.draw(visit, elsewhere=page.url_path == "real-xen", moving=page.url_path == "live-migration")
+        sidebar.draw(visit, pages, page.url_path)
     # Streamlit's navigation drops the query string: it is written again on every run.
     address = visit.address()
     if st.query_params.to_dict() != address:

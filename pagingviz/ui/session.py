@@ -92,11 +92,11 @@ class Visit:
 
     def address(self) -> dict[str, str]:
         """The keys of the URL of what is on the screen."""
-        params = address.write(*self._present())
+        params = address.write(*self.present())
         self._written.add(frozenset(params.items()))
         return params
 
-    def _present(self) -> tuple[Scenario, View]:
+    def present(self) -> tuple[Scenario, View]:
         """What is on the screen, or what will be there first."""
         player = self.player
         if player is None:
@@ -167,7 +167,7 @@ class Visit:
         the widget, after a run that was cut short, and hears its value anew.
         """
         try:
-            present, view = self._present()
+            present, view = self.present()
             scenario = present.replace(**fields)
             if scenario != present:
                 self.open(scenario, dataclasses.replace(view, play=False))
@@ -176,8 +176,23 @@ class Visit:
 
     def choose(self, name: str, play: bool = False) -> None:
         """A scenario of the library, at its own start; nothing when it is the one on the screen (see `change`)."""
-        if name != self._present()[0].name:
+        if name != self.present()[0].name:
             self.open(load(name), dataclasses.replace(self.view, tick=None, play=play, gva=None, access="", ref=None))
+
+    def again(self) -> None:
+        """The scenario on the screen anew, as the library has it, at its own start."""
+        name = self.present()[0].name
+        self.open(load(name), dataclasses.replace(self.present_view(), tick=None, play=False))
+
+    def go(self, tick: int) -> None:
+        """The same machine at another tick, also while the first one is waited for."""
+        scenario, view = self.present()
+        self.open(scenario, dataclasses.replace(view, tick=tick, play=False))
+
+    def look_for(self, kind: str) -> None:
+        """To the next event of a kind, as the key N goes."""
+        if self.player:
+            self.player.look_for(kind)
 
     def command(self, text: str) -> None:
         """A command at the present tick."""

@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
 
 from pagingviz.manual.glossary import tooltip
 from pagingviz.scenario.fields import POOL_LOW, Field
-from pagingviz.scenario.scenario import load, names, shipped_traces
+from pagingviz.scenario.scenario import shipped_traces
 from pagingviz.scenario.table import MIGRATION, PAGING, WORK, of_section
+from pagingviz.story.kinds import COMMANDS
+from pagingviz.ui import notes, way
 from pagingviz.ui.session import Visit
 
-COMMANDS = (  # command, label, word of the glossary
-    ("enable", "enable", "ENABLE"),
-    ("clean", "CLEAN", "CLEAN"),
-    ("peek", "PEEK", "PEEK"),
-    ("blow", "blow", "blow"),
-    ("off", "off", "OFF"),
-    ("flush", "flush", "flush"),
-)
 
-
-def draw(visit: Visit, elsewhere: bool = False, moving: bool = False) -> None:
+def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
     """Everything below the page list. Widgets are named by the visit's revision, so that they always show its machine.
 
-    elsewhere: the page shows another machine than the visitor's own, and the sidebar says so. moving: with what concerns a
-    migration alone; its kind is chosen in the heading of its page.
+    pages: Streamlit's page by path; here: the path of the open one. Of Real Xen the sidebar says that it shows another machine
+    than the visitor's own; what concerns a migration alone is shown on its page, in whose heading its kind is chosen.
     """
+    elsewhere = here == "real-xen"
     if elsewhere:
         st.caption("Your own machine waits where it was. This page shows the recorded one.")
     scenario = (visit.wanted or (visit.scenario,))[0]
     mark = visit.revision
-    known = scenario.name if scenario.name in names() else names()[0]
-    st.selectbox(
-        "Scenario",
-        names(),
-        names().index(known),
-        key=f"scenario-{mark}",
-        help=load(known).sentence,
-        on_change=lambda: visit.choose(st.session_state[f"scenario-{mark}"]),
-    )
-    with st.expander("Notes"):
-        st.markdown(f"{scenario.sentence}\n\n{scenario.notes}")
-    for section in (WORK, PAGING, MIGRATION) if moving and scenario.migrate != "no" else (WORK, PAGING):
+    way.here(visit, scenario)
+    with st.expander("What to try", expanded=True, key="what-to-try", on_change="rerun"):
+        notes.draw(visit, scenario, pages, here, elsewhere)
+    moving = here == "live-migration" and scenario.migrate != "no"
+    for section in (WORK, PAGING, MIGRATION) if moving else (WORK, PAGING):
         with st.expander(section):
             for field in of_section(section):
                 _field(visit, field, getattr(scenario, field.name), f"{field.name}-{mark}")

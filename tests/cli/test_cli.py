@@ -70,7 +70,9 @@ def test_list_json(report):
     listing = report("list")
     assert listing["schema"] == 1
     assert [row["name"] for row in listing["scenarios"]] == list(names())
-    assert all(row["sentence"] and row["notes"] for row in listing["scenarios"])
+    assert all(row["sentence"] and row["notes"] and row["question"] for row in listing["scenarios"])
+    assert [row["number"] for row in listing["scenarios"]] == [load(name).number for name in names()]
+    assert "[[" not in str(listing), "steps are written out in words"
     assert [row["name"] for row in listing["fields"]] == [field.name for field in FIELDS]
     assert all({"name", "kind", "default", "help"} <= set(row) for row in listing["fields"])
     assert all("bounds" in row for row in listing["fields"] if row["kind"] in ("int", "address"))
@@ -81,6 +83,17 @@ def test_list_for_people(cli):
     code, out, err = cli("list")
     assert (code, err) == (0, "")
     assert all(name in out for name in [*names(), *shipped_traces(), *(field.name for field in FIELDS)])
+    questions = [f"{load(name).number} {load(name).question} {name}" for name in names()]
+    said = [" ".join(line.split()) for line in out.splitlines()]
+    assert [line for line in said if line in questions] == questions
+
+
+def test_list_prints_the_notes_of_one_scenario(cli, report, refused):
+    code, out, err = cli("list", "touched")
+    assert (code, err) == (0, "") and out.startswith("2.3 Is a shadow a full copy?\n")
+    assert re.findall(r"(?m)^(\d)\. ", out) == ["1", "2", "3"] and "[[" not in out
+    assert [row["name"] for row in report("list", "touched")["scenarios"]] == ["touched"]
+    assert "did you mean touched" in refused("list", "touche")
 
 
 # --- run

@@ -4,7 +4,6 @@ The texts are asked of the code that shows them. Numbers in a text are written a
 """
 
 import itertools
-import re
 from functools import cache
 
 import numpy as np
@@ -15,6 +14,7 @@ from pagingviz.boards.dirty_bitmap import BITS
 from pagingviz.boards.migration_scene import MigrationScene
 from pagingviz.boards.scene import Scene
 from pagingviz.manual.glossary import plain
+from pagingviz.manual.pages import PAGES
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.scenario.table import FIELD, FIELDS
@@ -23,9 +23,7 @@ from pagingviz.timeline.simulation import HISTORY, Simulation
 from pagingviz.ui import page, real_xen
 from pagingviz.ui import translation as translation_page
 from tests.boards.on_screen import MACHINE, Shown
-from tests.ui.serving import ROOT
 
-MAIN = ROOT / "pagingviz/ui/main.py"
 GUESTS = ("hvm64", "pae", "hvm32")
 ROADS = (
     {"road": "bare"},
@@ -123,4 +121,4 @@ def choices_of_pages() -> set[str]:
     """What the headings of the pages let a viewer choose, and the titles of the pages."""
     of_fields = {word for field in FIELD.values() if field.section != "manual" for word in field.words}
     found = of_fields | {*page.VIEWS, *real_xen.VIEWS, *translation_page.VIEWS}
-    return found | {title for title in re.findall(r'", "([^"]+)", ":material', MAIN.read_text())}
+    return found | set(PAGES.values())

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from pagingviz.arch import costs, x86, xen
 from pagingviz.arch import events as ev
-from pagingviz.arch import x86, xen
+from pagingviz.boards.pool_card import card_of
+from pagingviz.boards.registry import make_plan
 from pagingviz.reading import nested, shadows
 from pagingviz.reading.translate import translate
 from pagingviz.scenario.scenario import load
@@ -137,8 +139,16 @@ def forked(sim):
 
 def emulated(sim):
     """Stores that are emulated at the next fork."""
-    more = forked(sim)
-    return more["shadow_fault_emulate_write"] + more["shadow_fault_fast_emulate"]
+    return _emulated(forked(sim))
+
+
+def emulations(sim):
+    """Stores that have been emulated so far."""
+    return _emulated(sim.counters())
+
+
+def _emulated(counters):
+    return counters["shadow_fault_emulate_write"] + counters["shadow_fault_fast_emulate"]
 
 
 def halted(sim):
@@ -179,3 +189,44 @@ def ended(sim):
     """How the walk of the address ends now."""
     pages = sim.work.processes[0].pages
     return translate(sim.machine, 0, int(pages[0]) << 12, 1, 1).end.name
+
+
+def exits(counters):
+    """VM exits among the counters, of any cause that has a price."""
+    return sum(counters[counter] for _, counter, _ in costs.CAUSES)
+
+
+def shadow_is_faster(shadow, ept):
+    """Of two stretches of the same work: no exit, most accesses miss the TLB, a walk reads 1 entry, and behind EPT 2."""
+    return (
+        not exits(shadow) + exits(ept)
+        and shadow["tlb_miss"] == ept["tlb_miss"] > shadow["ops"] / 2
+        and (shadow["walk_refs"], ept["walk_refs"]) == (shadow["walks"], 2 * ept["walks"])
+    )
+
+
+def shadow_pages(sim):
+    """Pages of the pool that shadows take."""
+    kind = sim.machine.view("ptype")
+    heads = np.flatnonzero((kind >= xen.SH_L1_32) & (kind <= xen.SH_L4))
+    return sum(len(shadows.chain(sim.machine, int(head))) for head in heads)
+
+
+def card_of_the_root(sim):
+    """The rows of the card of the page that the processor walks from."""
+    (root,) = shadows.loaded_roots(sim.machine)
+    return dict(card_of(sim, make_plan("shadow-pool", sim.scenario, sim.work), root).rows)
+
+
+def resynced_by_a_switch(sim):
+    """The first CR3 load that meets tables out of sync brings back all of them."""
+    for _ in range(50):
+        assert sim.run_to_event("CR3_LOAD", 5000)
+        here = sim.tick
+        sim.seek(here - 1)
+        stale = set(np.flatnonzero(shadows.out_of_sync(sim.machine)).tolist())
+        sim.seek(here)
+        if stale:
+            e = sim.events()
+            return stale <= set(e["gfn"][e["kind"] == ev.RESYNC_FULL].tolist())
+    return False

@@ -15,11 +15,14 @@ from tests.sentences.moments import pinned
 from tests.sentences.notes_reading import (
     At,
     back_again,
+    card_of_the_root,
     destroyed,
     empty_roots,
     emulated,
+    emulations,
     ended,
     entry_of,
+    exits,
     halted,
     hypercalls_only,
     moved,
@@ -27,7 +30,10 @@ from tests.sentences.notes_reading import (
     new_memory,
     pages_of,
     recycles,
+    resynced_by_a_switch,
     same_guest,
+    shadow_is_faster,
+    shadow_pages,
     shadows_of,
     share,
     split_pages,
@@ -45,7 +51,16 @@ NOTES = {
         1: ("CR3 loads of 4,000 ticks", lambda at: moved(at(400), 4000)["cr3_loads"] == 100),
         2: ("`shadow_prealloc_1` with log-dirty and without", recycles),
         3: ("CLEAN, guest faults and stores to tables of ticks 2800 to 3000", new_memory),
-        4: None,
+        4: (
+            "the shadows after the CLEAN of tick 2800, and shadows made by the faults after it",
+            lambda at: (
+                empty_roots(s := at(2800))
+                and s.run_to_event("SHADOW_FAULT", 100)
+                and moved(s, 100)["shadow_fault"] > 5
+                and not empty_roots(s)
+            ),
+        ),
+        5: None,
     },
     "blow": {
         1: ("the shadows at tick 60000", lambda at: empty_roots(at(60_000)) and at(60_000).machine.sys[0].pin_head == NONE),
@@ -54,6 +69,12 @@ NOTES = {
         4: (
             "`blows` and `cleans`",
             lambda at: (c := at(20_000, clean_every=5000, do="enable@100").counters())["blows"] >= c["cleans"] > 2,
+        ),
+        5: (
+            "exits, TLB misses and references of 5,000 ticks, through shadows and behind EPT",
+            lambda at: shadow_is_faster(
+                *(moved(at(150_000, work="uniform:3000", do="", road=r), 5000) for r in ("shadow", "hap"))
+            ),
         ),
     },
     "borrowed": {
@@ -132,7 +153,18 @@ NOTES = {
             "the walk after CLEAN",
             lambda at: (w := walk(at(700))).end.kind == "exit" and len(w.references) == 1,
         ),
-        4: None,
+        4: (
+            "the price of a shadow fault in references, and faults after tick 20000 on both roads",
+            lambda at: (
+                at.scenario.cost_shadow_fault == 200 * at.scenario.cost_reference
+                and moved(at(2000, do=""), 2000)["shadow_fault"] > 0
+                and not exits(moved(at(2000, do="", road="hap"), 2000))
+            ),
+        ),
+        5: (
+            "references of both walks",
+            lambda at: [len(walk(at(690, road=r)).references) for r in ("shadow", "hap")] == [4, 24],
+        ),
     },
     "expensive": {
         1: ("pages of an l1_32 shadow", lambda at: pages_of(at(900), xen.SH_L1_32) == 2),
@@ -143,6 +175,14 @@ NOTES = {
             lambda at: (
                 int(np.count_nonzero((k := (s := at(900)).machine.view("ptype")) < 13) - np.count_nonzero(k == 0))
                 > int(shadows.shadowed_tables(s.machine).sum())
+            ),
+        ),
+        5: (
+            "pages of shadows against shadowed tables, and of the shadow of one large page",
+            lambda at: (
+                shadow_pages(s := at(900)) == 14
+                and int(shadows.shadowed_tables(s.machine).sum()) == 4
+                and pages_of(s, xen.SH_FL1_32) == 2
             ),
         ),
     },
@@ -226,6 +266,14 @@ NOTES = {
             "the pause that is allowed, and the time of all frames on the link at 300 ms",
             lambda at: at.scenario.downtime == 300 and at.scenario.frames * 4104 / 1250 < 300_000,
         ),
+        7: (
+            "destination and source after a CLEAN by somebody else, and without it",
+            lambda at: (
+                at(6000).migration.state.equal is True
+                and (st := at(6000, do="clean@1200").migration.state).equal is False
+                and st.phase == "done"
+            ),
+        ),
     },
     "moving-64g": {
         1: (
@@ -252,9 +300,14 @@ NOTES = {
         1: None,
         2: ("frames with a shadow that are mapped writable", lambda at: writable_tables(at(2075)) == 0),
         3: ("tables out of sync", lambda at: 0 <= int(shadows.out_of_sync(at(2075).machine).sum()) <= 3),
-        4: (
-            "the same with oos=0",
-            lambda at: writable_tables(s := at(2075, oos=0)) == 0 and not shadows.out_of_sync(s.machine).any(),
+        4: ("tables out of sync before a CR3 load, and those that it brings back", lambda at: resynced_by_a_switch(at(2075))),
+        5: (
+            "the same with oos=0, and the guest with oos=0 and oos=1",
+            lambda at: (
+                writable_tables(s := at(2075, oos=0)) == 0
+                and not shadows.out_of_sync(s.machine).any()
+                and same_guest(at(5000), at(5000, oos=0))
+            ),
         ),
     },
     "rounds": {
@@ -291,8 +344,11 @@ NOTES = {
     },
     "sweep": {
         1: (
-            "guest faults and stores of the first lap",
-            lambda at: 0.9 < (c := at(1400).counters())["guest_faults"] / max(1, c["pte_stores"]) <= 1.1,
+            "guest faults and stores of the first lap; stores emulated with oos=0 and with oos=1",
+            lambda at: (
+                0.9 < (c := at(1400).counters())["guest_faults"] / max(1, c["pte_stores"]) <= 1.1
+                and emulations(at(1400, oos=0)) > 0.9 * c["pte_stores"] > 100 * emulations(at(1400))
+            ),
         ),
         2: (
             "entries prefetched a fault after a CLEAN",
@@ -335,7 +391,13 @@ NOTES = {
         ),
     },
     "two-tables": {
-        1: None,
+        1: (
+            "the card of the loaded root's page, and the guest's CR3",
+            lambda at: (
+                (rows := card_of_the_root(s := at(300)))["loaded"] == "yes"
+                and rows["shadows"] == f"gfn {int(s.machine.sys[0].cr3[0]):#x}"
+            ),
+        ),
         2: (
             "the guest's tables around ENABLE and OFF",
             lambda at: at(599).machine.guest_digests()["tables"] is not None and same_guest(at(1000), at(1000, do="")),

@@ -262,7 +262,8 @@ def test_paging_and_xen_s_switches_are_in_the_sidebar(warm):
 
 def test_choosing_a_scenario_opens_it_at_its_start(warm):
     app = visit(tick="900")
-    settled(app.selectbox[0].set_value("programs").run())
+    app.button("questions").click().run()
+    settled(app.button("question-programs").click().run())
     assert app.query_params["scenario"] == "programs"
     assert machine(app)[1] == load("programs").start
 
