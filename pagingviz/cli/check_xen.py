@@ -54,11 +54,12 @@ def run(options: argparse.Namespace) -> int:
     script = _text(options.script)
     files = {what: getattr(options, what) for what in ("against", "trace", "perf", "hw", "dumps")}
     found = {what: name and _text(name) for what, name in files.items()}
-    from pagingviz.evidence.xen import compare, model  # loads numba: not before the options are known to be good
+    from pagingviz.evidence.xen import compare, memory, model  # loads numba: not before the options are known to be good
 
     names = {Path(name).name for name in files.values() if name is not None}
     known = compare.known_differences(names)
-    texts = compare.Texts(**found, variant=Path(options.against or options.hw or "").stem.rpartition("_")[2])
+    variant = Path(options.against or options.hw or "").stem.rpartition("_")[2]
+    texts = compare.Texts(**found, variant=variant, memory=memory.memory_of(Path(options.script).name))
     report = compare.compare(script, options.guest, model.scenario_of(settings, options.road), texts, known)
     title = f"{Path(options.script).name} on the model, {options.guest}, {options.road}, beside {', '.join(sorted(names))}"
     if options.json:

@@ -61,7 +61,7 @@ def test_every_recording_has_its_files_and_is_told_from_the_others():
     used = {file for recording in library.RECORDINGS for file in recording.files}
     used |= {f"save_{name}.jsonl" for name in saves.NAMES}
     shipped = {path.relative_to(library.FOLDER).as_posix() for path in library.FOLDER.rglob("*") if path.is_file()}
-    assert shipped - used == {"README.md", "differences.toml", "pools.txt", "thrash.csv", saves.TABLE}
+    assert shipped - used == {"README.md", "differences.toml", "memory.toml", "pools.txt", "thrash.csv", saves.TABLE}
 
 
 def test_a_command_is_told_with_its_numbers():

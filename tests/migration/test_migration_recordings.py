@@ -51,7 +51,7 @@ def fed(name):
     """The end of a migration of an idle guest whose readings are a recording's counts."""
     recorded = saves.save(name)
     guest = guest_of("pv64" if recorded.road == "pv" else "hvm64")
-    work = saves.LoopWork(guest, guest.idle())
+    work = saves.LoopWork(guest, guest.idle(), scenario_of({}, recorded.road))
     scenario = scenario_of({"migrate": "precopy", "migrate_at": work.boot, "tracking": "free"}, recorded.road)
     return to_the_end(Simulation(scenario, work=work, migration=lambda m, w: Fed(m, w, recorded, LINES[name].last)))
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pagingviz.arch.state import PV_COUNTERS
 from pagingviz.evidence.xen.dumps import read_dumps, within
 from pagingviz.evidence.xen.exits import shown_in_trace
 from pagingviz.evidence.xen.hw import read_hw
 from pagingviz.evidence.xen.hwplay import HwRehearsal
 from pagingviz.evidence.xen.match import Own, Pair, align, pool_differences, read_differences, spread
-from pagingviz.evidence.xen.perf import NOT_COMPARED, read_perf
+from pagingviz.evidence.xen.memory import Memory
+from pagingviz.evidence.xen.perf import not_compared, read_perf
 from pagingviz.evidence.xen.play import EPT_HITS, HITS, STARTS, Item, Outcome, Played, Rehearsal, builds, recorded_reading
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, Operation, read_csv, read_jsonl
@@ -78,7 +78,8 @@ class Report:
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of the files of one recording; None where there is none. `variant`: which guest of the dumps it is."""
+    """The texts of the files of one recording; None where there is none. `variant`: which guest of the dumps it is; `memory`:
+    what is declared of the domain's memory."""
 
     against: str | None = None  # operations (`.jsonl`)
     trace: str | None = None  # xentrace (`.csv`)
@@ -86,6 +87,7 @@ class Texts:
     hw: str | None = None  # the processor's events (`hw_*.csv`)
     dumps: str | None = None  # EPT leaves
     variant: str = ""
+    memory: Memory = Memory()
 
 
 def compare(
@@ -123,6 +125,7 @@ def compare(
         if not best.differences:
             break
     assert best and plain  # the first way that is tried has no limit
+    best.notes = [note for note in (texts.memory.note, *best.notes) if note]
     without = _report(player, plain, counts)
     best.plain_percent, best.plain_differences = without.percent, len(without.differences)
     best.known = {text: cause for text, cause in (known or {}).items() if text in best.differences}
@@ -132,6 +135,7 @@ def compare(
 def player_of(guest: str, scenario: Scenario, before: list[Event], items: list[Item], texts: Texts) -> Rehearsal:
     """Who plays this recording: on EPT the search is another one."""
     player = (HwRehearsal if on_ept(scenario) else Rehearsal)(guest, scenario, before, items)
+    player.huge_leaves = texts.memory.huge_leaves
     player.traced = texts.trace is not None or texts.hw is not None
     if on_ept(scenario) and texts.hw is None:
         player.view = shown_in_trace
@@ -201,6 +205,9 @@ def _possible(steps: list[Step], texts: Texts, scenario: Scenario) -> None:
         raise ScenarioError("Dumps of leaves are those of EPT: they need road=hap and hap=ept.")
     if scenario.vcpus > 1 and not ept:
         raise ScenarioError("A guest with more than one vCPU can be compared on EPT only (road=hap and hap=ept).")
+    named = [step.text for step in steps if step.name == "dump"]
+    if texts.dumps is not None and sorted(named) != sorted(found := read_dumps(texts.dumps, texts.variant)):
+        raise ScenarioError(f"The script has the dumps {quote(', '.join(named))}, the file of dumps {quote(', '.join(found))}.")
     for step in steps:
         if step.vcpu >= scenario.vcpus:
             raise ScenarioError(f"cmd1 in line {step.line} of the script needs a guest with two vCPUs (vcpus=2).")
@@ -246,12 +253,15 @@ def _report(player: Rehearsal, played: Played, counts: dict[str, int]) -> Report
                     f"{where}: fault_count {both[0].fault_count} counts from the building of the domain and is "
                     f"not compared; the model has {both[1].fault_count}"
                 )
+        elif item.reading or outcome.reading:
+            there, without = ("recording", "model") if item.reading else ("model", "recording")
+            differences.append(f"{where}: the {there} has a reading, the {without} has none")
         differences += [f"{where}: {text}" for text in _differs(item, outcome, own)]
     for row in rows:
         total += len(row.pairs)
         equal += sum(pair.equal for pair in row.pairs)
         differences += [f"line {row.line}, {row.words}: {pair.words}" for pair in row.pairs if not pair.equal]
-    skipped = NOT_COMPARED | set(PV_COUNTERS if player.scenario.road == "hap" else ())  # the tool's domain counts them, too
+    skipped = not_compared(player.scenario.road)
     counters = {name: (count, played.counters.get(name, 0)) for name, count in counts.items() if name not in skipped}
     differences += [f"counter {name}: {r}, the model has {m}" for name, (r, m) in counters.items() if r != m]
     percent = round(100 * equal / total, 2) if total else (100.0 if player.traced else None)
@@ -269,8 +279,8 @@ def _besides(item: Item, outcome: Outcome) -> tuple[str, str] | None:
 def _differs(item: Item, outcome: Outcome, own: Own) -> list[str]:
     """What of a step differs beside its events and its reading: pool, leaves, refusal, exits of a second trace."""
     out = [] if outcome.pool is None else pool_differences(item.operation.fields, outcome.pool)
-    if item.step.name in item.hits and EPT_HITS == item.hits:
-        refused = int(item.operation.fields.get("rc", 0)) < 0
+    if item.step.name in EPT_HITS and "rc" in item.operation.fields:
+        refused = int(item.operation.fields["rc"]) < 0
         if refused != outcome.refused:
             out.append(f"Xen {'refused' if refused else 'did'} it, the model {'did not' if refused else 'did'} refuse it")
     if item.leaves is not None and item.leaves != outcome.leaves:

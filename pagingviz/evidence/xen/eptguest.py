@@ -18,15 +18,12 @@ SECOND = 2  # as the build of a program (play.py: BUILDS): this one
 RET_AT = 0x800  # where in a page commands 18 to 21 have their RET
 _PAE_HYPERCALL = 0x111
 _STACK_1, _STATUS_1, _CONTROL_1 = 0x118, 0x122, 0x123  # of vCPU 1
-# Pages of the pool beside the nested tables of the guest's RAM, with one vCPU: the roots of ten nested p2ms (mm/hap/hap.c:
-# hap_enable), the tables of the special frames below 4 GiB (0xfc000, 0xfee00: one L2, two L1), a monitor table.
-_POOL_BESIDE = 10 + 3 + 1
 
 
 class EptGuest(Guest):
     """As Guest. `vcpu`: which vCPU's part of the program this is; rows of vCPU 1 say so."""
 
-    p2m_pages, pages_per_vcpu, small_chunks = _POOL_BESIDE, 1, ()
+    small_chunks = ()
 
     def __init__(self, kind: str, vcpu: int = 0) -> None:
         super().__init__(kind)

@@ -14,14 +14,14 @@ EXITS = {int(ev.CODES[name]): name for name in KINDS if name in ev.CODES}
 _RIGHTS_SHIFT = 3  # of the exit qualification: what the entries gave
 
 
-def exit_of(guest: Guest, kind: int, gva: int, gfn: int, qualification: int, tick: int) -> Event:
-    """The event of a row of the machine's record; `kind` is one of EXITS.
+def exit_of(guest: Guest, kind: int, gva: int, gfn: int, qualification: int, detail: int, tick: int) -> Event:
+    """The event of a row of the machine's record; `kind` is one of EXITS. `detail`: of an entry of the log its slot.
 
     An access of a guest table counts as a write where the manual's qualification has read and write.
     """
     name = EXITS[kind]
     if name == "PML_LOG":
-        return Event(name, gfn=gfn, tick=tick)
+        return Event(name, gfn=gfn, value=detail, tick=tick)
     if name in ("PML_FULL", "INVEPT"):
         return Event(name, tick=tick)
     if name == "EPT_MISCONFIG":  # has no qualification: the guest maps each frame at its own address, so it shows in that
@@ -30,8 +30,8 @@ def exit_of(guest: Guest, kind: int, gva: int, gfn: int, qualification: int, tic
     access = "w" if qualification & int(x86.EPT_W) else "x" if qualification & int(x86.EPT_X) else "r"
     given = qualification >> _RIGHTS_SHIFT
     rights = "".join(letter for letter, bit in (("r", x86.EPT_R), ("w", x86.EPT_W), ("x", x86.EPT_X)) if given & int(bit))
-    detail = violation(access, rights, "leaf" if final else "table")
-    return Event(name, _gpa(guest, gva, gfn, final), gfn, detail=detail, tick=tick)
+    words = violation(access, rights, "leaf" if final else "table")
+    return Event(name, _gpa(guest, gva, gfn, final), gfn, detail=words, tick=tick)
 
 
 def shown_in_trace(events: list[Event]) -> list[Event]:

@@ -67,11 +67,10 @@ class Guest:
     rows: list[Row] = field(default_factory=list)
 
     dispatch, region = DISPATCH, REGION
-    # CR bits, pages of the pool that the p2m held (recorded: "p2m=8") and further ones for each vCPU but the first, and the
-    # 2 MiB chunks that had 4 KiB leaves on the hap road when the recordings began.
-    cr, p2m_pages, pages_per_vcpu = int(x86.CR_WP | x86.CR_PSE), 8, 0
+    cr = int(x86.CR_WP | x86.CR_PSE)  # CR bits
+    # 2 MiB chunks that have 4 KiB leaves on the hap road once this program runs. Recorded of the first program: a new domain of
+    # 32 MiB has 18 pages of its pool in use, with the second program 17, in which the first chunk is one leaf.
     small_chunks: ClassVar[tuple[int, ...]] = (0,)
-    huge_leaves = 1  # of a guest of several GiB: the host had no second one in one piece
 
     def __post_init__(self) -> None:
         self.at = LAYOUTS[self.kind]

@@ -102,7 +102,7 @@ class HwRehearsal(Rehearsal):
             model.restore(old.state)
             stands = self._round(model, old.stands, late)
             refused = model.operation(item.step.name)
-            reading = model.read if item.step.name in ("peek", "clean") and not refused else None
+            reading = model.read
             state = model.snapshot()
             waiting = "+".join("yield" if where == "idle" else where for where in stands.split("+"))
             for order in self._orders(waiting) if searched else [tuple(range(len(self.guests)))]:

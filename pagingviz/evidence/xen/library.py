@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from pagingviz.evidence.xen.compare import Report, Texts, compare, known_differences
+from pagingviz.evidence.xen.memory import memory_of
 from pagingviz.evidence.xen.on_bochs import ON_BOCHS
 from pagingviz.evidence.xen.recording import Recording
 from pagingviz.scenario.fields import one_of
@@ -170,7 +171,7 @@ def text(file: str) -> str:
 def texts(r: Recording) -> Texts:
     """The texts of its files."""
     against, trace, perf, hw, dumps = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf, r.hw, r.dumps))
-    return Texts(against, trace, perf, hw, dumps, variant=Path(r.jsonl).stem.rpartition("_")[2])
+    return Texts(against, trace, perf, hw, dumps, Path(r.jsonl).stem.rpartition("_")[2], memory_of(Path(r.script).name))
 
 
 def comparison(name: str, progress: Callable[[int, int], None] | None = None) -> Report:

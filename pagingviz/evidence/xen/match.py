@@ -3,7 +3,8 @@
 Compared are kind, address and path flags, in order. Addresses of tables and of the region count exactly, those of the
 guest's own code, stack, status and control pages by page. The flags of a fast emulation are stale in Xen and not
 compared: the model marks such an event with flags None. Of a processor's event the frame and what is said of a violation count,
-and the address where the recording has it.
+and the address where the recording has it. What an EMULATE stored and the slot of an entry of the log count wherever both
+sides have them.
 """
 
 from __future__ import annotations
@@ -83,9 +84,11 @@ def _same(left: list, right: list) -> int:
 
 
 def _alike(r: Event, m: Event, own: Own) -> bool:
-    """Whether two events of one kind and place are equal: in their flags, of a processor's event in its exact address."""
-    if r.kind in KINDS and r.va is not None and m.va is not None and not own(r.va >> 12):
-        return r.va == m.va
+    """Whether two events of one kind and place are equal: value and flags, of a processor's event also its exact address."""
+    if r.kind in KINDS and r.va is not None and r.va != m.va and not own(r.va >> 12):
+        return False
+    if r.value is not None and m.value is not None and r.value != m.value:
+        return False
     return m.flags is None or r.flags is None or m.flags == r.flags
 
 

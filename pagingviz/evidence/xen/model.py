@@ -25,7 +25,7 @@ from pagingviz.machine.machine import Machine
 from pagingviz.scenario.fields import pool_cap
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.work.raw_guest import RawWork
-from pagingviz.work.work import Shown
+from pagingviz.work.work import ANY_GIBS, Shown
 
 CHUNK = 32  # rows between two looks at the event ring, which holds events.RING events
 KIND = {int(ev.CODES[name]): name for name in KINDS if name in ev.CODES}
@@ -46,6 +46,15 @@ def scenario_of(settings: Mapping[str, Any], road: str = "shadow") -> Scenario:
     return made if "pool" in settings else made.replace(pool=pool_of(road, made.vcpus, made.frames))
 
 
+def p2m_of(road: str, vcpus: int = 1) -> int:
+    """Pages of the pool that no table of the guest's RAM is, as recorded: on the shadow road all of the p2m ("p2m=8").
+
+    On the hap road they are the roots of ten nested p2ms (mm/hap/hap.c: hap_enable), the tables of the special frames below
+    4 GiB (0xfc000, 0xfee00: one L2, two L1), and a monitor table for each vCPU. A PV guest has no p2m.
+    """
+    return {"shadow": 8, "hap": 10 + 3 + vcpus}.get(road, 0)
+
+
 def pool_of(road: str, vcpus: int = 1, frames: int = FRAMES) -> int:
     """Pages of the pool of a domain: libxl's 256 a vCPU and 2 (hap: 1) a MiB; of a PV guest Xen's own, at ENABLE."""
     mib = frames >> 8
@@ -55,7 +64,8 @@ def pool_of(road: str, vcpus: int = 1, frames: int = FRAMES) -> int:
 class RecordedWork(RawWork):
     """The recordings' guest with a program, and room for `aliases` alias tables. The map of guest tables shows what it uses.
 
-    `frames`, `vcpus`: of the domain; `hap_pool`: the largest pool, in pages, that it will have on the hap road.
+    `scenario`: of the domain; `hap_pool`: the largest pool, in pages, that it will have on the hap road; `huge_leaves`: the
+    most leaves of 1 GiB that the host had memory for.
     """
 
     def __init__(
@@ -63,21 +73,21 @@ class RecordedWork(RawWork):
         guest: Guest,
         program: Iterable[tuple],
         aliases: int,
-        frames: int = FRAMES,
-        vcpus: int = 1,
+        scenario: Scenario,
         hap_pool: int = pool_of("hap"),
+        huge_leaves: int = ANY_GIBS,
     ) -> None:
         self._guest, self._aliases, self.small_chunks, self.hap_pool = guest, aliases, guest.small_chunks, hap_pool
-        self.huge_leaves = guest.huge_leaves
+        self.huge_leaves = huge_leaves
         super().__init__(
             levels=guest.at.levels,
             zone=guest.zone(aliases),
-            frames=frames,
+            frames=scenario.frames,
             cr3=guest.at.root,
             tables=guest.tables(aliases),
             program=program,
             cr=guest.cr,
-            p2m_pages=guest.p2m_pages + guest.pages_per_vcpu * (vcpus - 1),
+            p2m_pages=p2m_of(scenario.road, scenario.vcpus),
         )
 
     def _found(self) -> tuple[Shown, ...]:
@@ -85,22 +95,23 @@ class RecordedWork(RawWork):
 
 
 class Model:
-    """`aliases`: how many alias tables command 13 will build at most; `largest`: the largest pool that will be asked for."""
+    """`aliases`: how many alias tables command 13 will build at most; `largest`: the largest pool that will be asked for;
+    `huge_leaves`: as RecordedWork."""
 
-    def __init__(self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0) -> None:
+    def __init__(
+        self, guest: Guest, scenario: Scenario, aliases: int = 0, largest: int = 0, huge_leaves: int = ANY_GIBS
+    ) -> None:
         self.guest = guest
         self.events: list[Event] = []
         self._spare: list[tuple] = []
         self.ept = scenario.road == "hap" and scenario.hap == "ept"
-        self.read: Reading | None = None  # what the last operation read, if it was a PEEK or CLEAN
+        self.read: Reading | None = None  # what the last operation read, if it was a PEEK or CLEAN that was not refused
         self.invept: int | None = None  # when EPT changed while the guest did not run: Xen invalidates before its next entry
         self._tool: dict[str, int] = {}  # what the operations counted, by counter
         wanted = scenario.pool
         if largest > pool_cap(wanted):
             scenario = scenario.replace(pool=largest)
-        work = RecordedWork(
-            guest, _NO_ROWS * (CHUNK + 8), aliases, scenario.frames, scenario.vcpus, max(scenario.pool, largest)
-        )
+        work = RecordedWork(guest, _NO_ROWS * (CHUNK + 8), aliases, scenario, max(scenario.pool, largest), huge_leaves)
         self.machine = Machine(scenario, work)
         self._ops = np.arange(CHUNK + 8, dtype=np.uint64) << operation.OP_VPN_SHIFT | operation.RAW
         self._credits = np.zeros(CHUNK + 8, np.uint32)
@@ -137,12 +148,9 @@ class Model:
         before, refusals = self._counts(), self._refusals
         code, value = (xen.CMD_POOL, number) if name == "setpages" else (_STEPS[name], 0)
         first = int(self._sys.ev_n)
-        if self.ept and name == "clean":  # what it reads, once the logs are flushed, is what a PEEK would read now
-            kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, xen.CMD_PEEK, U(0))
-        self.read = self.reading
+        held, faults = self.dirty(), self.fault_count
         kernels.command(self.machine.sys, self.machine.cpu, self.machine.mem, code, U(value))
-        if name == "peek":
-            self.read = self.reading
+        self.read = self._handed_out(first, held, faults)
         listed = len(self.events)
         self._collect(first, False)
         if any(event.kind == "INVEPT" for event in self.events[listed:]):  # it is executed when the guest is entered next
@@ -218,6 +226,16 @@ class Model:
 
     # ---- inside
 
+    def _handed_out(self, first: int, held: frozenset[int], faults: int) -> Reading | None:
+        """What a PEEK or CLEAN read by its own event: the bits that were `held` before it, and those that its flush set.
+
+        `first`: number of the operation's first event; `faults`: the fault_count before it.
+        """
+        rows = events_between(self.machine, first, int(self._sys.ev_n))
+        told = rows["detail"][np.isin(rows["kind"], (ev.PEEK, ev.CLEAN))]
+        marked = rows["gfn"][rows["kind"] == ev.MARK_DIRTY].tolist()
+        return Reading(held.union(marked), int(told[0]), faults) if told.size else None
+
     @property
     def _refusals(self) -> int:
         """Operations that Xen refused or could not carry out."""
@@ -254,7 +272,7 @@ class Model:
             if kind == ev.NPF_RECALC or kind == ev.HVM_NPF:
                 self._exit(tick, kind, gfn, mfn, detail)
             elif self.ept and kind in EXITS:
-                self.events.append(exit_of(self.guest, kind, gva, gfn, level, tick))
+                self.events.append(exit_of(self.guest, kind, gva, gfn, level, detail, tick))
             if name is None:
                 continue
             if name in BY_GFN:

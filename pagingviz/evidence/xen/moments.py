@@ -55,7 +55,9 @@ class Film:
         guest, scenario = guest_of(recording(self.name).guest, self.report.played.loop), recording(self.name).scenario
         pools = [item.step.number for item in _items(self.name)[1] if item.step.name == "setpages"]
         largest = max(scenario.pool, *pools) if pools else scenario.pool
-        return RecordedWork(guest, self.program, _aliases(self.name), scenario.frames, scenario.vcpus, largest)
+        return RecordedWork(
+            guest, self.program, _aliases(self.name), scenario, largest, texts(recording(self.name)).memory.huge_leaves
+        )
 
 
 class _Tape(Model):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from pagingviz.arch.state import PV_COUNTERS
 from pagingviz.scenario.fields import ScenarioError
 
 LABELS = {
@@ -77,16 +78,17 @@ LABELS = {
     "mmu_updates of writable pages": "writable_mmu_updates",
     "writable pt emulations": "ptwr_emulations",
 }
-# Read but never compared: lookup_head and its kin depend on host frame numbers, the others on who else was running.
-NOT_COMPARED = {
-    "guest_walk",
-    "shadow_alloc_tlbflush",
-    "shadow_hash_lookups",
+_NEVER = {  # counters that say something of the host: which shadows share a bucket, and when other processors were flushed
     "shadow_hash_lookup_head",
-    "shadow_hash_lookup_miss",
-    "shadow_get_shadow_status",
+    "shadow_alloc_tlbflush",
 }
+_OF_HVM = {"guest_walk"}  # Xen also walks an HVM guest's tables for copies of its own; a PV guest's it reads directly
 _ROW = re.compile(r"(?P<label>\S.*?)\s+T=\s*(?P<total>\d+)(?P<cpus>[\s\d]*)$")
+
+
+def not_compared(road: str) -> set[str]:
+    """Counters of a guest on that road that are read and not compared. On hap the tool's domain counts the PV ones, too."""
+    return _NEVER | (set() if road == "pv" else _OF_HVM) | set(PV_COUNTERS if road == "hap" else ())
 
 
 def read_perf(text: str) -> dict[str, int]:

@@ -19,6 +19,7 @@ from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, Operation, pages
 from pagingviz.evidence.xen.script import Step, of_the_second
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.work.work import ANY_GIBS
 
 # ---- the sets that are searched
 STARTS = {
@@ -120,6 +121,8 @@ class Rehearsal:
     led to it: they are one stream, in order, and `before` and the events of the items are that stream's pieces.
     """
 
+    huge_leaves = ANY_GIBS  # as RecordedWork
+
     def __init__(self, kind: str, scenario: Scenario, before: list[Event], items: list[Item]) -> None:
         self.kind, self.scenario, self.before, self.items = kind, scenario, before, items
         self.stream = None if kind != "pv64" else [*before, *(event for item in items if item.acts for event in item.events)]
@@ -196,7 +199,7 @@ class Rehearsal:
     def ready(self, start: str, loop: int) -> tuple[Model, Guest]:
         """A model at one of STARTS."""
         guest = guest_of(self.kind, loop)
-        model = self.model_type(guest, self.scenario, min(self.aliases, PAGES), self.largest)
+        model = self.model_type(guest, self.scenario, min(self.aliases, PAGES), self.largest, self.huge_leaves)
         self.begin(model, guest, start)
         model.take()
         return model, guest
@@ -241,8 +244,8 @@ class Rehearsal:
             forks = [(RAN, "idle")] + [(RAN, "status")] * (stay and then is not None and then.step.name in HITS)
             return self._fork(model, guest, old, item, outcome, forks, cost)
         if step.name == "peek":
-            model.operation("peek")
-            outcome = replace(outcome, reading=model.reading)
+            refused = model.operation("peek")
+            outcome = replace(outcome, reading=model.read, refused=refused)
             cost += self.unread(item, outcome)
         elif step.name == "pool":
             outcome = replace(outcome, pool=model.pool_pages)
@@ -252,9 +255,8 @@ class Rehearsal:
     def _hit(self, model: Model, guest: Guest, old: Candidate, item: Item, stay: bool, searched: bool) -> list[Candidate]:
         """An operation finds the guest at a place; then the guest goes on, or still stands there at the next step."""
         name = item.step.name
-        model.operation(name, item.step.number)
-        reading = model.read if name == "clean" else None
-        outcome = Outcome(reading=reading, pool=model.pool_pages if name == "setpages" else None)
+        refused = model.operation(name, item.step.number)
+        outcome = Outcome(reading=model.read, refused=refused, pool=model.pool_pages if name == "setpages" else None)
         cost = old.cost + self.unread(item, outcome)
         places = (("loop", "yield") if searched else ("loop",)) if old.stands == "idle" else (old.stands,)
         forks = [(ran, place) for ran in ((RAN, STILL, BEGUN) if stay else (RAN,)) for place in places]

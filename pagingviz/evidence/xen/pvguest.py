@@ -24,7 +24,7 @@ class PvGuest(Guest):
     """As Guest. Entries of tables() hold pfns: the machine makes them machine frames, as the domain builder does."""
 
     dispatch = 0x107
-    cr, p2m_pages = int(x86.CR_WP | x86.CR_NXE | x86.CR_PG), 0
+    cr = int(x86.CR_WP | x86.CR_NXE | x86.CR_PG)
     small_chunks = ()
 
     def __post_init__(self) -> None:

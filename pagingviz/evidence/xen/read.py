@@ -57,14 +57,16 @@ class Event:
     va: int | None = None
     gfn: int | None = None
     flags: int | None = None
-    value: int | None = None  # what an EMULATE stored
+    value: int | None = None  # what an EMULATE stored; the slot of an entry of the page-modification log
     detail: str = ""  # of an EPT violation: access, rights of the entry, and of which walk
     tick: int = field(default=0, compare=False)  # of the model's machine
 
     @property
     def words(self) -> str:
         """The event in one short line."""
-        return " ".join(part for part in (self.kind, self.place, flag_names(self.flags), self.detail) if part)
+        slot = f"in slot {self.value}" if self.kind == "PML_LOG" and self.value is not None else ""
+        stored = f"of {self.value:#x}" if self.kind == "EMULATE" and self.value is not None else ""
+        return " ".join(part for part in (self.kind, self.place, stored, slot, flag_names(self.flags), self.detail) if part)
 
     @property
     def place(self) -> str:

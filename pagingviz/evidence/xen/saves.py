@@ -36,6 +36,7 @@ from pagingviz.migration.effects import BeginRound, Effect
 from pagingviz.migration.policy import STOP, Policy, Stats
 from pagingviz.migration.state import Saved
 from pagingviz.scenario.fields import ScenarioError, one_of, quote
+from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.work.work import Work
 
@@ -195,10 +196,10 @@ def always(road: str) -> int:
 class LoopWork(RecordedWork):
     """The recordings' guest, which does `loop` over and over after its boot."""
 
-    def __init__(self, guest: Guest, loop: Iterable[Row]) -> None:
+    def __init__(self, guest: Guest, loop: Iterable[Row], scenario: Scenario) -> None:
         boot = guest.boot()
         self.boot = len(boot)
-        super().__init__(guest, (*boot, *loop), 0)
+        super().__init__(guest, (*boot, *loop), 0, scenario)
 
     def fill(self, op: np.ndarray, credit: np.ndarray, t0: int) -> None:
         """The operations of tick `t0` and those that follow: `op` and `credit`, uint64[n]; the loop begins again at its end."""
@@ -237,12 +238,14 @@ def simulation(recorded: Save) -> Simulation:
     """The model of a recording, at its beginning: the guest boots, and is then saved while it goes on with its work."""
     guest = guest_of("pv64" if recorded.road == "pv" else "hvm64")
     loop = guest.visits(recorded.pages) if recorded.pages else guest.idle()
-    work = LoopWork(guest, loop)
+    scenario = scenario_of({"migrate": "precopy", "tracking": "free"}, recorded.road)
+    work = LoopWork(guest, loop, scenario)
     rate = recorded.rate * len(loop) / (recorded.pages or 1)  # operations a second
     frames = [min(n, FRAMES) for n in recorded.sets]
     ticks = [rate * s / n for n, s in zip(frames, recorded.lasted, strict=True)]
-    scenario = scenario_of({"migrate": "precopy", "migrate_at": work.boot, "tracking": "free"}, recorded.road)
-    return Simulation(scenario, work=work, migration=lambda m, w: RecordedMigration(m, w, recorded, ticks))
+    return Simulation(
+        scenario.replace(migrate_at=work.boot), work=work, migration=lambda m, w: RecordedMigration(m, w, recorded, ticks)
+    )
 
 
 def moved(recorded: Save) -> Simulation:

@@ -74,10 +74,10 @@ def grid(cells: list[Cell]) -> list[Cell]:
     return out
 
 
-def sizes(asked: list[int]) -> list[int]:
+def sizes(asked: list[int], road: str = "shadow") -> list[int]:
     """Pool pages left after each of `asked` is set on a freshly booted 64-bit guest, one after the other."""
     guest = Guest("hvm64")
-    model = Model(guest, scenario_of({}), largest=max(asked, default=0))
+    model = Model(guest, scenario_of({}, road), largest=max(asked, default=0))
     model.run(guest.boot() + guest.idle())
     out = []
     for pages in asked:
