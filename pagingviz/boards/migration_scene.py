@@ -6,7 +6,7 @@ from pagingviz.boards.scene import Scene
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 from pagingviz.story import migration
 from pagingviz.story.migration import duration
-from pagingviz.story.sentences import sentence
+from pagingviz.story.sentences import after_commands, begin_with, sentence
 from pagingviz.story.status import status
 
 _HIDDEN = ("seed", "table updates", "PML")  # these entries of the status line are left out
@@ -27,12 +27,13 @@ _PHASES = {
 class MigrationScene(Scene):
     """The present moment of a guest that is being migrated, or could be."""
 
-    def sentence(self) -> tuple[str, str]:
+    def sentence(self, sought: str = "") -> tuple[str, str]:
         """What happens in the migration; when the tick is opened at one of its events, what that event is."""
-        sim = self.sim
-        if sim.migration is None or sim.opened or sim.crashed:
-            return sentence(sim)
-        return migration.turn(sim, sim.events()) or migration.at_work(sim)
+        sim, events = self.sim, self.sim.events()
+        if sim.migration is None or sim.opened or sim.crashed or migration.turn(sim, events):
+            return sentence(sim, sought)
+        found = after_commands(sim, events, migration.at_work(sim))
+        return begin_with(sim, events, sought, found, ())
 
     def status(self) -> list[tuple[str, str]]:
         """The status line of every page, and the phase of the migration."""

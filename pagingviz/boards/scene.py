@@ -47,9 +47,9 @@ class Scene:
     sim: Simulation
     walks: Walks | None = None
 
-    def sentence(self) -> tuple[str, str]:
-        """(what happens at this moment, where the rule comes from or "")."""
-        return sentence(self.sim)
+    def sentence(self, sought: str = "") -> tuple[str, str]:
+        """(what happens at this moment, where the rule comes from or ""). sought: the kind of event that was looked for."""
+        return sentence(self.sim, sought)
 
     def status(self) -> list[tuple[str, str]]:
         """The status line: [(label, value)]."""

@@ -23,7 +23,7 @@ class TranslationScene(Scene):
         assert self.walks is not None
         return self.walks
 
-    def sentence(self) -> tuple[str, str]:
+    def sentence(self, sought: str = "") -> tuple[str, str]:
         """About the present reference, and the rule's source."""
         walks = self._walks()
         return sentence(walks.by_board, walks.made, walks.own)

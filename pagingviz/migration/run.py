@@ -47,6 +47,11 @@ class Migration(Situation):
         self.image, self.sealed, self.checked = saved.images
         self.cache.restore(saved.cache)
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do: no event of a migration comes any more."""
+        return self.state.next >= NEVER
+
     # ---- called by the simulation
 
     def act(self) -> None:

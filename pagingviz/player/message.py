@@ -80,13 +80,16 @@ def about(plans: Iterable[Plan], chips: Iterable[str] = ()) -> dict[str, str]:
     return {text: " ".join(parts) for text, parts in words.items() if parts}
 
 
-def board_record(plan: Plan, caption: str = "", alt: str = "") -> dict[str, Any]:
-    """One entry of the header's "boards". A legend's entry without a fill code has null there."""
+def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
+    """One entry of the header's "boards". A legend's entry without a fill code has null there.
+
+    The caption is the one before the first frame: later each frame brings its own, since a message may be ahead of the screen.
+    """
     return {
         "id": plan.id,
         "title": plan.title,
         "unit": plan.unit,
-        "caption": caption or plan.unit,
+        "caption": plan.unit,
         "alt": alt,
         "w": plan.width,
         "h": plan.height,

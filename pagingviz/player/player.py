@@ -22,11 +22,12 @@ from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
 from pagingviz.player.message import MOST_FRAMES, Display, about, board_record, header, plain
 from pagingviz.reading.marks import marks
+from pagingviz.reading.to_come import none_to_come
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.timeline.simulation import Simulation
 
 SLICE = 0.25  # s of work between two words to the viewer
-SEARCH = 4_000_000  # ticks that "next event" looks through before it gives up
+SEARCH = 1_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
 
 
@@ -48,6 +49,8 @@ class Player(Listener):
         self.job: Iterator[Progress] | None = None
         self.aim: int | None = None  # where a job leads, if that is known
         self.searching_from: int | None = None
+        self._reached = sim.reached  # before the search
+        self._sought: tuple[int, str] = (-1, "")  # where a search has led, and the kind of event that it was for
         self.note = ""  # shown once instead of the sentence
         self._planned: tuple | None = None  # what _plans are made for
         self._plans: list[Plan] = []
@@ -74,6 +77,12 @@ class Player(Listener):
         return f"{self.machine} {self.sim.tick} {self.sim.opened}"
 
     @property
+    def sought(self) -> str:
+        """The kind of event that was looked for and found in the present tick, else ""."""
+        tick, kind = self._sought
+        return kind if tick == self.sim.tick else ""
+
+    @property
     def tick(self) -> int:
         """The tick on the screen, or the one that will be."""
         return self.sim.tick if self.aim is None else self.aim
@@ -83,11 +92,13 @@ class Player(Listener):
         self.job = self.aim = None
         if self.searching_from is not None:
             self.sim.seek(self.searching_from)
+            self.sim.reach_back(self._reached)
             self.searching_from = None
 
     def command(self, text: str) -> None:
         """Carry out a command at the present tick. Raises ScenarioError. The board starts afresh on the changed machine."""
         self.cancel()
+        self._sought = (-1, "")
         self.sim.command(text)
         self._seen = self._past = None
         self.sim.seek(self.sim.tick)
@@ -119,6 +130,7 @@ class Player(Listener):
         if cmd == "inspect" and self.job:
             return
         self.cancel()
+        self._sought = self._sought if cmd == "inspect" else (-1, "")
         self.playing = False
         self.crowd.leave(self)
         if cmd == "step":
@@ -165,29 +177,38 @@ class Player(Listener):
         yield from self._walk(tick)
         for _ in range(min(n, 1000)):
             here = self.searching_from = self.sim.tick
-            if not onward:
-                found = self.sim.previous_event(self.kind)
-            else:
-                found = yield from self._look_for(here)
-            if not found:
-                where = f"within {SEARCH:,} ticks" if onward else "before this tick"
+            self._reached = self.sim.reached
+            why = "before this tick"
+            if onward:
+                why = yield from self._look_for(here)
+            elif self.sim.previous_event(self.kind):
+                why = ""
+            if why:
                 yield from self._walk(here)
-                self.note = f"No {LABELS[self.kind]} {where}."
+                self.sim.reach_back(self._reached)
+                self.note = f"No {LABELS[self.kind]} {why}."
                 return
+            self._sought = (self.sim.tick, self.kind)
 
-    def _look_for(self, here: int) -> Generator[Progress, None, bool]:
-        """A generator that returns whether the next event was found. Ticks only looked through do not count as reached."""
-        began = time.perf_counter()
-        end, reached = min(here + SEARCH, MAX_TICK), self.sim.furthest
+    def _look_for(self, here: int) -> Generator[Progress, None, str]:
+        """A generator that returns "" when the next event was found, else why it was not: words after "No event".
+
+        Ticks only looked through do not count as reached.
+        """
+        began, reached = time.perf_counter(), self.sim.furthest
+        end = min(here + SEARCH, MAX_TICK)
         while self.sim.tick < end:
+            why = none_to_come(self.sim, self.kind)
+            if why:
+                return f"comes any more: {why}"
             found = self.sim.run_to_event(self.kind, min(STRIDE, end - self.sim.tick))
             self.sim.furthest = max(reached, self.sim.tick if found else here)
             if found:
-                return True
+                return ""
             if time.perf_counter() - began > SLICE:
                 yield Progress((self.sim.tick - here) / SEARCH, f"No {LABELS[self.kind]} up to tick {self.sim.tick:,}.")
                 began = time.perf_counter()
-        return False
+        return f"within {end - here:,} ticks"
 
     # ---- running
 
@@ -252,7 +273,7 @@ class Player(Listener):
     def frame(self, display: Display) -> tuple[dict, list]:
         """(record, grids) of the present tick."""
         plans, scene = self.plans(display.boards, display.bits), display.scene(self.sim)
-        sentence, source = scene.sentence()
+        sentence, source = scene.sentence(self.sought)
         record = {
             "tick": self.sim.tick,
             "sentence": self.note or sentence,
@@ -313,7 +334,7 @@ class Player(Listener):
         boards = []
         for plan in plans:
             board = REGISTRY[plan.id]
-            boards.append(board_record(plan, board.caption(scene, plan), board.alt(scene, plan) if still else ""))
+            boards.append(board_record(plan, board.alt(scene, plan) if still else ""))  # a frame has its own caption
         found = self._inspect(scene, plans, cell) if frames else None
         known = header(
             display,

@@ -6,6 +6,7 @@ from pagingviz.arch import events as ev
 from pagingviz.story.events import Sentence, first_of, frame_text
 from pagingviz.timeline.simulation import Simulation
 
+KINDS = ("REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")  # what is told, in the order of what outranks what
 _PIN = (
     "table gfn {} is no longer pinned: without another use it is no table any more",
     "table gfn {} and all below it are validated and pinned",
@@ -17,7 +18,7 @@ def tell(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
     events: of the tick, EVENT_DTYPE[n].
     """
-    e = first_of(events, "REFUSED", "MMU_UPDATE", "PTWR", "PIN", "GRANT_UNMAP")
+    e = first_of(events, *KINDS)
     if e is None:
         return None
     kind, gfn = ev.NAMES[int(e["kind"])], frame_text(e["gfn"])

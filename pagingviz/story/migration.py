@@ -7,6 +7,7 @@ from pagingviz.migration import wire
 from pagingviz.migration.policy import STOP
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING, State
 from pagingviz.scenario.roads import ROADS, road_of
+from pagingviz.story.counting import counted, form
 from pagingviz.timeline.simulation import Simulation
 
 LOOP, LAST = "xg_sr_save.c: send_memory_live", "xg_sr_save.c: suspend_and_send_dirty"
@@ -25,8 +26,9 @@ def bytes_text(n: int) -> str:
     return f"{n / 1e6:,.2f} MB" if n >= 1e6 else f"{n / 1e3:,.0f} kB"
 
 
-def _pages(n: int) -> str:
-    return f"{n:,} page" if n == 1 else f"{n:,} pages"
+def _pages(n: int, verb: str = "", many: str = "") -> str:
+    """ "1 page", "2,000 pages"; with a verb "1 page is", "2,000 pages are"."""
+    return f"{counted(n, 'page')} {form(n, verb, many)}" if verb else counted(n, "page")
 
 
 def turn(sim: Simulation, events: np.ndarray) -> tuple[str, str] | None:
@@ -56,7 +58,7 @@ def given_up(sim: Simulation) -> str:
     st, policy = mig.state, mig.policy
     if not st.rounds:
         return "Nothing had been sent."
-    left = f"{_pages(st.left)} were still to be sent, {duration(st.left * mig.link.page)} on this link"
+    left = f"{_pages(st.left, 'was', 'were')} still to be sent, {duration(st.left * mig.link.page)} on this link"
     if st.progress.stalled:
         return f"{left}; at a local minimum a pause of {duration(policy.ceiling * 1e6 * wire.FREQUENCY)} was allowed."
     if policy.within_rounds:
@@ -78,8 +80,9 @@ def _ended(sim: Simulation, st: State) -> tuple[str, str]:
         return text, _POSTCOPY
     if st.phase == ROLLING:
         r = st.rounds[-1]
-        text = f"The guest goes on on the destination after {duration(st.downtime)}; {_pages(r.planned)} are not there yet"
-        return f"{text}: those it touches are fetched, the rest is pushed.", _POSTCOPY
+        rest = _pages(r.planned, "is", "are")
+        text = f"The guest goes on on the destination after {duration(st.downtime)}; {rest} not there yet"
+        return f"{text}: what it touches is fetched, the rest is pushed.", _POSTCOPY
     if st.phase == EPOCH:
         stood = duration(st.rounds[-1].stall)
         text = f"Checkpoint {st.checkpoints} is written to the link, and the primary goes on after {stood} without an answer"
@@ -97,14 +100,14 @@ def _ended(sim: Simulation, st: State) -> tuple[str, str]:
 def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
     if st.checkpoints:
         text = f"The epoch is over: the primary is suspended for checkpoint {st.checkpoints + 1}"
-        planned = _pages(st.rounds[-1].planned)
-        return f"{text}, for which {planned} have become dirty.", REMUS
+        planned = _pages(st.rounds[-1].planned, "has", "have")
+        return f"{text}, for which {planned} become dirty.", REMUS
     if sim.scenario.migrate == "stop":
         return "The guest is suspended: all of its memory is copied while it stands still.", LAST
     if st.phase == STATE:
         return "The guest is suspended: only its vCPUs' state crosses now, its pages come later.", _POSTCOPY
     for_what = "first checkpoint" if sim.scenario.migrate == "remus" else "last round"
-    left = f" {_pages(st.rounds[-1].planned)} are left for the {for_what}." if st.rounds else ""
+    left = f" {_pages(st.rounds[-1].planned, 'is', 'are')} left for the {for_what}." if st.rounds else ""
     why = f"The policy says STOP ({st.stop})" if st.answer == STOP else st.stop
     return f"{why}: the guest is suspended, and the bitmap is read while nothing can change it.{left}", LAST
 
@@ -112,7 +115,7 @@ def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
 def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:
     r, road = st.rounds[-1], road_of(sim.scenario)
     if st.phase == ROLLING:
-        return f"{_pages(r.planned)} are pushed in the background.", _POSTCOPY
+        return f"{_pages(r.planned, 'is', 'are')} pushed in the background.", _POSTCOPY
     if first:
         how = "shadow paging begins" if road.paravirtual else "all shadows are thrown away"
         how = "one root entry is poisoned for each 512 GiB" if road.nested else how

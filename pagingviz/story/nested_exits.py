@@ -5,9 +5,11 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.sizes import LEAF_SIZES
+from pagingviz.story.counting import counted
 from pagingviz.story.events import Sentence, count_of, first_of
 from pagingviz.timeline.simulation import Simulation
 
+KINDS = ("PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")  # exits, the one that matters most first
 _FAULT = "hvm.c: hvm_hap_nested_page_fault"
 ENDS = {  # by the value of Simulation.crashed: how the want of a page for a split ends a guest
     int(xen.HUNG): (
@@ -29,7 +31,7 @@ def shatter(sim: Simulation, events: np.ndarray) -> Sentence | None:
     level, pages = int(e["level"]), int(e["detail"])
     became = "512 executable leaves of 4 KiB"
     if level > 2:
-        became = f"262,144 executable leaves of 4 KiB, {pages} pages of the pool at once"
+        became = f"262,144 executable leaves of 4 KiB, {counted(pages, 'page')} of the pool at once"
     where = next(int(x["gfn"]) for x in events if x["kind"] == ev.CODES["EPT_VIOLATION"] and _is_fetch(x))
     text = (
         f"Instruction fetch at gfn {where:#x}, in a {LEAF_SIZES[level]} leaf that is not executable: exit, it becomes {became}"
@@ -47,30 +49,31 @@ def turn(sim: Simulation, events: np.ndarray, what: str) -> Sentence | None:
 
     events: EVENT_DTYPE[n] of the tick; what: the access in words.
     """
-    e = first_of(events, "PML_FULL", "EPT_VIOLATION", "EPT_MISCONFIG", "HVM_NPF", "NPF_RECALC")
+    e = first_of(events, *KINDS)
     if e is None:
         return None
     kind, detail = ev.NAMES[int(e["kind"])], int(e["detail"])
     n, again = count_of(events, kind), count_of(events, "NPF_RECALC")
     bit = f"bit {int(e['gfn'])} is set" if sim.machine.sys[0].log_dirty else "log-dirty is off, so no bit is set"
     if kind == "PML_FULL":
-        text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {detail} pages are marked"
+        pages = counted(detail, "page is", "pages are")
+        text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {pages} marked"
         text = f"{text}; the store itself has not happened yet, and is tried again."
         return text, "p2m-ept.c: ept_vcpu_flush_pml_buffer (master)"
     if kind == "EPT_VIOLATION":
-        more = f" (and {n - 1} page-table frame{'s' if n > 2 else ''} for the A/D bits)" if n > 1 else ""
+        more = f" (and {counted(n - 1, 'page-table frame')} for the A/D bits)" if n > 1 else ""
         text = f"{what} hits a read-only EPT leaf: exit, {bit}, the leaf is writable again"
         return f"{text}{_split(events)}{more}.", _FAULT
     if kind == "EPT_MISCONFIG":
-        text = f"{what} meets a poisoned EPT entry: the mark is pushed down, {detail} entries recomputed."
+        text = f"{what} meets a poisoned EPT entry: the mark is pushed down, {counted(detail, 'entry', 'entries')} recomputed."
         return text, "p2m-ept.c: resolve_misconfig"
     if kind == "HVM_NPF":
-        more = f"; {n} frames so far, as reading a guest table counts as a store to it" if n > 1 else ""
-        before = f", after {again} exit{'s' if again > 1 else ''} for pending changes" if again else ""
+        more = f"; {counted(n, 'frame')} so far, as reading a guest table counts as a store to it" if n > 1 else ""
+        before = f", after {counted(again, 'exit')} for pending changes" if again else ""
         text = f"{what} hits a read-only NPT leaf: NPF, {bit}, the leaf is writable again"
         return f"{text}{_split(events)}{before}{more}.", "svm.c: svm_do_nested_pgfault"
-    entries = f"entr{'ies change' if detail > 1 else 'y changes'}"
-    text = f"{what} meets an NPT entry without its US bit: NPF, {detail} {entries}, of the leaves only this one."
+    entries = counted(detail, "entry changes", "entries change")
+    text = f"{what} meets an NPT entry without its US bit: NPF, {entries}, of the leaves only this one."
     return text, "p2m-pt.c: do_recalc"
 
 
@@ -82,7 +85,7 @@ def _split(events: np.ndarray) -> str:
     if split["level"].max() < 3:
         return "; the 2 MiB leaf is split"
     how = "into 4 KiB leaves, all of it" if split["level"].min() == 3 else "on the way to this frame"
-    return f"; the 1 GiB leaf is split {how}: {int(split['detail'].sum())} pages of the pool"
+    return f"; the 1 GiB leaf is split {how}: {counted(int(split['detail'].sum()), 'page')} of the pool"
 
 
 def log_at_enable(sim: Simulation, without: bool) -> str:

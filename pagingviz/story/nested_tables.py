@@ -8,6 +8,7 @@ from pagingviz.arch.words import NONE
 from pagingviz.reading import nested
 from pagingviz.reading.root_writes import root_writes
 from pagingviz.scenario.roads import road_of
+from pagingviz.story.counting import counted
 from pagingviz.story.events import event_text
 from pagingviz.timeline.simulation import Simulation
 
@@ -123,7 +124,7 @@ def exits_and_pages(sim: Simulation) -> list[tuple[str, list[dict[str, str]], st
     tree = int(s.p2m_pages) - sum(pages for pages, _, _ in found.values()) - logs
     more = f", the vCPUs' logs take {logs}" if logs else ""
     note = f"The log-dirty bitmap's tree takes {tree:,} more{more}; "
-    note += f"{int(s.free_pages):,} pages of the pool are free."
+    note += f"{counted(int(s.free_pages), 'page of the pool is', 'pages of the pool are')} free."
     return [("Exits by cause", exits, _entries_written(sim, found)), ("Pages of the HAP pool, by level", levels, note)]
 
 
@@ -135,6 +136,7 @@ def _entries_written(sim: Simulation, found: dict[int, tuple[int, int, int]]) ->
         parts.append(f"{name} at tick {tick:,}: {f'{n:,}' if n is not None else f'at most {roots:,}'}")
     written = "; ".join(parts) or "Log-dirty has not been switched on yet"
     return (
-        f"Entries written: {written}. Of all {all_:,} entries only the root's can be, {roots:,} here: one for each 512 GiB, "
-        "whatever the RAM below."
+        f"Entries written: {written}. "
+        f"Of all {counted(all_, 'entry', 'entries')} only the root's can be, {roots:,} here: one for "
+        "each 512 GiB, whatever the RAM below."
     )

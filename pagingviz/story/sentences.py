@@ -1,5 +1,6 @@
 """Sentences: what just happened, in plain words and with the function behind the rule, read from the event record."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,10 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.core.guest import BUG
-from pagingviz.reading import shadows
+from pagingviz.reading import recycled
 from pagingviz.scenario.roads import road_of
-from pagingviz.story import hypercalls, migration, nested_exits
+from pagingviz.story import commands, hypercalls, migration, nested_exits
+from pagingviz.story.counting import counted, form, listed
 from pagingviz.story.events import TYPES, Sentence, count_of, event_text, first_of, frame_text, path_flags
 from pagingviz.timeline.simulation import Simulation
 
@@ -45,8 +47,11 @@ def who_runs(sim: Simulation, vcpu: int) -> str:
 # ---- the sentence
 
 
-def sentence(sim: Simulation) -> tuple[str, str]:
-    """(what happened in this tick, where the rule comes from): plain words from the event record."""
+def sentence(sim: Simulation, sought: str = "") -> Sentence:
+    """(what happened in this tick, where the rule comes from): plain words from the event record.
+
+    sought: the kind of event that was looked for and found in this tick; what is told then begins with it.
+    """
     if sim.crashed in nested_exits.ENDS and not count_of(sim.events(), "NO_MEMORY"):
         return nested_exits.ENDS[sim.crashed]
     if sim.crashed == BUG:
@@ -59,155 +64,111 @@ def sentence(sim: Simulation) -> tuple[str, str]:
     events = sim.events()
     found = migration.turn(sim, events)
     if found:
-        return found
+        return begin_with(sim, events, sought, after_commands(sim, events, found), _TURNS)
     if not events.size:
         return (sim.scenario.sentence, "") if sim.tick == 0 else ("The guest is idle.", "HLT")
-    for tell in (_tell_command, _tell_recycling, _tell_process, nested_exits.shatter, _tell_fault, _tell_exit):
+    found, kinds = _of_tick(sim, events)
+    return begin_with(sim, events, sought, found, kinds)
+
+
+def after_commands(sim: Simulation, events: np.ndarray, found: Sentence) -> Sentence:
+    """What is said about a migration, after what was asked for in this tick."""
+    asked = commands.given(sim, events)
+    return (f"{asked[0]} {found[0]}", found[1]) if asked else found
+
+
+def begin_with(sim: Simulation, events: np.ndarray, sought: str, found: Sentence, kinds: tuple[str, ...]) -> Sentence:
+    """The sentence `found`, which tells of the first there is of `kinds`, after one about the event that was looked for.
+
+    events: of the tick, EVENT_DTYPE[n]; sought: as for `sentence`.
+    """
+    e = first_of(events, sought) if sought else None
+    if e is None or sought in kinds and (kinds in (commands.KINDS, _TURNS) or first_of(events, *kinds)["kind"] == e["kind"]):
+        return found
+    own = _OWN[sought](sim, events) if sought in _OWN else None
+    text, source = own or (_capital(f"{event_text(e)}."), f"event {sought}")
+    n = count_of(events, sought)
+    more = f" It is the first of {n:,} such events in this tick." if n > 1 else ""
+    return f"{text}{more} In the same tick: {found[0]}", source
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _of_tick(sim: Simulation, events: np.ndarray) -> tuple[Sentence, tuple[str, ...]]:
+    """(the sentence that matters most in a tick, the kinds of events of which it tells the first there is)."""
+    for kinds, tell in _TELLERS:
         found = tell(sim, events)
         if found:
-            return found
-    return _tell_access(sim, events)
-
-
-def _tell_command(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    """Operations of the hypervisor outrank whatever the guest did in the same tick."""
-    e = first_of(events, "NO_MEMORY")
-    if e is not None:
-        what = {"peek": "PEEK", "clean": "CLEAN"}[xen.COMMANDS[int(e["detail"])]]
-        text = f"{what} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so."
-        return text, "paging.c: paging_log_dirty_op"
-    e = first_of(events, "CLEAN", "ENABLE", "OFF", "SET_ALLOCATION", "BLOW", "PEEK", "MODIFIED_MEMORY", "TLB_FLUSH", "IGNORED")
-    if e is None:
-        return None
-    kind, n = ev.NAMES[int(e["kind"])], int(e["detail"])
-    hap = sim.scenario.hap.upper() if road_of(sim.scenario).nested else ""
-    freed = first_of(events, "BLOW")
-    freed = int(freed["detail"]) if freed is not None else 0
-    if kind == "CLEAN":
-        return _tell_clean(events, e, hap, freed)
-    if kind in ("OFF", "PEEK") and e["level"]:
-        left = f"; dirty_count, {n}, is left over" if n else ""
-        return f"{kind} with log-dirty off: nothing changes{left}.", "paging.c: paging_domctl"
-    if kind in ("ENABLE", "OFF") and road_of(sim.scenario).paravirtual:
-        return _shadows_lent(sim, kind == "ENABLE")
-    if kind == "ENABLE":
-        how = "all shadows are blown away and CR3 is reloaded"
-        if hap:
-            how = f"{n} root entry of {hap} is poisoned, whatever the size of RAM"
-        if hap and n > 1:
-            how = f"{n} root entries of {hap} are poisoned, one for each 512 GiB"
-        log = nested_exits.log_at_enable(sim, bool(e["level"]))
-        return f"Log-dirty on: {how}{log}; nothing can be written unseen.", "paging.c: paging_log_dirty_enable"
-    if kind == "OFF":
-        return "Log-dirty off: the bitmap's tree goes back to the pool.", "paging.c: paging_log_dirty_disable"
-    if kind == "PEEK":
-        return f"PEEK: {_logged(events)}{n} dirty bits are read; none is cleared.", "paging.c: paging_log_dirty_op"
-    if kind == "BLOW":
-        return (
-            f"All shadows are blown away: {freed} pages freed; loaded roots stay, empty and unpinned.",
-            "common.c: shadow_blow_tables",
-        )
-    if kind == "MODIFIED_MEMORY":
-        m = sim.machine
-        seen = "their bits are set" if m.sys[0].log_dirty else "no bitmap is kept now"
-        if not road_of(sim.scenario).hypervisor:
-            seen = "nobody keeps a bitmap"
-        what = f"gfn {frame_text(e['gfn'])}" if n == 1 else f"{n} frames from gfn {frame_text(e['gfn'])} on"
-        return f"A device has written {what}: {seen}.", "hvm/dm.c: modified_memory"
-    if kind == "SET_ALLOCATION":
-        return _pool_set(sim, n, hap)
-    if kind == "TLB_FLUSH":
-        return "The TLB is flushed.", "flushtlb.c: guest_flush_tlb_mask"
-    return f"{xen.COMMANDS[n]} is refused here and changes nothing.", "-EINVAL"
-
-
-def _tell_clean(events: np.ndarray, e: np.void, hap: str, freed: int) -> Sentence:
-    """The CLEAN `e`. hap: EPT, NPT or ""; freed: pages that the blow has freed."""
-    n = int(e["detail"])
-    how = f"the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} pages freed)"
-    if e["level"]:
-        return nested_exits.clean_while_off(n, hap, how), "paging.c: paging_log_dirty_op"
-    search = first_of(events, "REVOKE")
-    if search is not None:
-        taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
-        how = f"{taken} writable frames are searched for in all L1 shadows, {int(search['detail']):,} entries looked at"
-        return f"CLEAN: {n} dirty bits are read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
-    return f"CLEAN: {_logged(events)}{n} dirty bits are read and cleared, and {how}.", "paging.c: paging_log_dirty_op"
-
-
-def _shadows_lent(sim: Simulation, on: bool) -> Sentence:
-    """Log-dirty of a PV guest: it has shadows only while it lasts."""
-    if on:
-        pages = shadows.pool_size(sim.machine)
-        text = f"Log-dirty on: shadow paging begins, with a pool of {pages} pages; CR3 now points to a shadow of the root."
-        return text, "shadow/common.c: shadow_one_bit_enable"
-    left = int(sim.machine.sys[0].total_pages)
-    but = f" but for the {left} pages of the bitmap's tree" if left else ""
-    text = f"Log-dirty off: shadow paging ends, its pool goes back{but}, and CR3 points to the guest's own table again."
-    return text, "shadow/common.c: shadow_one_bit_disable"
-
-
-def _pool_set(sim: Simulation, n: int, hap: str) -> Sentence:
-    """The pool was asked to have n pages. hap: the name of the nested tables, "" on a road without them."""
-    if not hap:
-        return f"The shadow pool is set to {n} pages.", "common.c: shadow_set_allocation"
-    pages = shadows.pool_size(sim.machine)
-    why = "only free pages can be taken away" if pages > n else "it is as large as it can be in this machine"
-    text = f"The HAP pool is to have {n} pages and has {pages}: {why}."
-    return text if pages != n else f"The HAP pool is set to {n} pages.", "hap.c: hap_set_allocation"
-
-
-def _logged(events: np.ndarray) -> str:
-    """What is done first where processors log what is written: their logs are emptied into the bitmap."""
-    logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
-    return f"{logged} logged pages are marked, then " if logged else ""
+            return found, kinds
+    return _tell_access(sim, events), ("CR3_LOAD",)
 
 
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = first_of(events, "PREALLOC_UNHOOK", "PREALLOC_UNPIN")
+    """Every root that went because the pool had too few free pages."""
+    if first_of(events, *recycled.KINDS) is None:
+        return None
+    first, *more = recycled.recyclings(sim.machine, events)
+    needs = f"{counted(first.wanted, 'free page')} and has {first.free:,}"
+    needs = needs if first.wanted else f"more free pages than it has, {first.free:,}"
+    how = []
+    if first.unpinned:
+        how.append(f"it unpins the root whose last CR3 load is longest ago, {_roots(first.unpinned)}")
+    if first.unhooked:
+        how.append(f"with no root pinned it unhooks the loaded {_roots(first.unhooked)}")
+    again = [gfn for recycling in more for gfn in recycling.unpinned + recycling.unhooked]
+    if again:
+        how.append(f"later in this tick it needs room again, and {_roots(again)} must go")
+    died = count_of(events, "DEMOTE")
+    text = f"The pool needs {needs}: {'; '.join(how)}. With that {counted(died, 'shadow')} {form(died, 'dies', 'die')}."
+    return text, "common.c: _shadow_prealloc"
+
+
+def _roots(gfns: list[int]) -> str:
+    return listed([f"gfn {frame_text(gfn)}" for gfn in gfns])
+
+
+def _tell_fork(sim: Simulation, events: np.ndarray) -> Sentence | None:
+    if first_of(events, "FORK") is None:
+        return None
+    stores = counted(count_of(events, "PTE_STORE"), "table store")
+    text = f"fork: the child gets its own tables by {stores}; writable pages become copy-on-write."
+    return text, "guest kernel: copy_page_range"
+
+
+def _tell_end(sim: Simulation, events: np.ndarray) -> Sentence | None:
+    e = first_of(events, "EXIT")
     if e is None:
         return None
-    unhook = e["kind"] == ev.CODES["PREALLOC_UNHOOK"]
-    freed = count_of(events, "DEMOTE")
-    what = (
-        f"the loaded root gfn {frame_text(e['gfn'])} is unhooked"
-        if unhook
-        else f"root gfn {frame_text(e['gfn'])}, loaded longest ago, is unpinned"
-    )
-    return f"The pool is too full: {what}; {freed} shadows die.", "common.c: _shadow_prealloc"
+    early = count_of(events, "EARLY_UNSHADOW")
+    tables = counted(early, "of its tables is", "of its tables are")
+    tail = f"; {tables} unshadowed at the second zero store" if early else ""
+    text = f"{process_name(sim, int(e['detail']))} exits: its entries are zeroed and its frames freed{tail}."
+    return text, "guest kernel: zap_pte_range"
 
 
-def _tell_process(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = first_of(events, "FORK")
-    if e is not None:
-        stores = count_of(events, "PTE_STORE")
-        return (
-            f"fork: the child gets its own tables by {stores} table stores; writable pages become copy-on-write.",
-            "guest kernel: copy_page_range",
-        )
-    e = first_of(events, "EXIT")
-    if e is not None:
-        early = count_of(events, "EARLY_UNSHADOW")
-        tail = f"; {early} of its tables are unshadowed at their second zero store" if early else ""
-        return (
-            f"{process_name(sim, int(e['detail']))} exits: its entries are zeroed and its frames freed{tail}.",
-            "guest kernel: zap_pte_range",
-        )
+def _tell_copy(sim: Simulation, events: np.ndarray) -> Sentence | None:
     e = first_of(events, "COW_BREAK")
-    if e is not None:
-        copied = int(e["detail"]) != int(e["gfn"])
-        how = f"gets its own copy, gfn {frame_text(e['detail'])}" if copied else "is the last user and may write again"
-        return f"Store to a copy-on-write page: the process {how}.", "guest kernel: do_wp_page"
-    return None
+    if e is None:
+        return None
+    copied = int(e["detail"]) != int(e["gfn"])
+    how = f"gets its own copy, gfn {frame_text(e['detail'])}" if copied else "is the last user and may write again"
+    return f"Store to a copy-on-write page: the process {how}.", "guest kernel: do_wp_page"
+
+
+def _tell_gp(sim: Simulation, events: np.ndarray) -> Sentence | None:
+    e = first_of(events, "GP")
+    if e is None:
+        return None
+    if e["gva"]:
+        return f"#GP(0): {_gva(e['gva'])} is no canonical address.", "SDM 3.3.7.1: canonical addressing"
+    text = f"#GP(0): an entry of the PAE table at gfn {frame_text(e['gfn'])} has a reserved bit set; CR3 keeps its value."
+    return text, "SDM 4.4.1: PDPTE registers"
 
 
 def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    e = first_of(events, "GP")
-    if e is not None:
-        if e["gva"]:
-            return f"#GP(0): {_gva(e['gva'])} is no canonical address.", "SDM 3.3.7.1: canonical addressing"
-        text = f"#GP(0): an entry of the PAE table at gfn {frame_text(e['gfn'])} has a reserved bit set; CR3 keeps its value."
-        return text, "SDM 4.4.1: PDPTE registers"
+    """A page fault of the guest's own."""
     e = first_of(events, "GUEST_PF")
     if e is None:
         return None
@@ -220,10 +181,10 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
         else f"{who}: #PF at {_gva(e['gva'])}"
     )
     if made:
-        text += f" and makes {made} page table{'s' if made > 1 else ''}"
+        text += f" and makes {counted(made, 'page table')}"
     emulated = count_of(events, "EMULATE")
     if emulated:
-        text += f"; {emulated} table store{'s are' if emulated > 1 else ' is'} emulated"
+        text += f"; {counted(emulated, 'table store is', 'table stores are')} emulated"
     stale = first_of(events, "UNSYNC")
     if stale is not None:
         text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
@@ -231,24 +192,20 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
     return text + ".", "shadow/multi.c: sh_page_fault" if shadowed else "SDM 4.7: page-fault exceptions"
 
 
-def _tell_exit(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    """The exits that the hypervisor handles behind the guest's back."""
+def _what(events: np.ndarray) -> str:
+    """The access of a tick in words, at the beginning of a sentence."""
     access = first_of(events, "ACCESS")
-    what = f"{_ACCESS[int(access['detail']) & 3].capitalize()} {_gva(access['gva'])}" if access is not None else "The access"
-    found = hypercalls.tell(sim, events) or _tell_unshadow(events) or _tell_unsync(events) or _tell_emulation(sim, events)
-    if found:
-        return found
-    return _tell_fixup(events, what) or nested_exits.turn(sim, events, what) or _tell_protection(events)
+    return _capital(f"{_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}") if access is not None else "The access"
 
 
-def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
-    """A shadow entry that is filled in. what: the access in words."""
+def _tell_fixup(sim: Simulation, events: np.ndarray) -> Sentence | None:
+    """A shadow entry that is filled in."""
     e = first_of(events, "FIXUP")
     if e is None:
         return None
     made = count_of(events, "PROMOTE")
     dirty = first_of(events, "MARK_DIRTY")
-    tail = f"; {made} shadow table{'s' if made > 1 else ''} made first" if made else ""
+    tail = f"; {counted(made, 'shadow table')} made first" if made else ""
     splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
     if splinters:
         kind, gfn = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
@@ -256,11 +213,11 @@ def _tell_fixup(events: np.ndarray, what: str) -> Sentence | None:
     if dirty is not None and dirty["gfn"] == e["gfn"]:
         tail += "; its dirty bit is set"
     right = "writable" if int(e["detail"]) & 2 else "read-only"
-    text = f"{what} exits: the shadow entry of gfn {frame_text(e['gfn'])} is filled in, {right}{tail}."
+    text = f"{_what(events)} exits: the shadow entry of gfn {frame_text(e['gfn'])} is filled in, {right}{tail}."
     return text, _with_path("shadow/multi.c: sh_page_fault", e)
 
 
-def _tell_protection(events: np.ndarray) -> Sentence | None:
+def _tell_protection(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """A table whose writable mapping is taken away."""
     e = first_of(events, "WRMAP")
     if e is None:
@@ -281,7 +238,7 @@ _UNSHADOWED = {
 }
 
 
-def _tell_unshadow(events: np.ndarray) -> Sentence | None:
+def _tell_unshadow(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """A store to a shadowed table that is not emulated: the shadows of the table go instead."""
     e = first_of(events, *_UNSHADOWED)
     if e is None:
@@ -290,13 +247,13 @@ def _tell_unshadow(events: np.ndarray) -> Sentence | None:
     return f"{text}: all its shadows are removed, the access is tried again.", _with_path("shadow/multi.c: sh_page_fault", e)
 
 
-def _tell_unsync(events: np.ndarray) -> Sentence | None:
+def _tell_unsync(sim: Simulation, events: np.ndarray) -> Sentence | None:
     """An L1 table goes out of sync."""
     e, fix = first_of(events, "UNSYNC"), first_of(events, "FIXUP")
     if e is None:
         return None
     back = count_of(events, "RESYNC_FULL")
-    tail = f"; {back} other{'s are' if back > 1 else ' is'} brought back to make room" if back else ""
+    tail = f"; {counted(back, 'other is', 'others are')} brought back to make room" if back else ""
     text = f"Store to L1 table gfn {frame_text(e['gfn'])}: it goes out of sync, the guest may write to it until it loads CR3"
     return f"{text}{tail}.", _with_path("shadow/oos.c: sh_unsync (master)", fix if fix is not None else e)
 
@@ -326,7 +283,7 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
     who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
     back = count_of(events, "RESYNC_FULL") + count_of(events, "RESYNC_ONLY")
     if back and cr3 is not None:
-        what = f"{back} table{'s' if back > 1 else ''} out of sync {'are' if back > 1 else 'is'} brought up to date"
+        what = f"{counted(back, 'table')} out of sync {form(back, 'is', 'are')} brought up to date"
         return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all (master)"
     if cr3 is not None and road_of(sim.scenario).paravirtual:
         return hypercalls.switch(sim, cr3, who)
@@ -340,6 +297,35 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
         return f"In this tick: {event_text(events[0])}.", f"event {ev.NAMES[int(events[0]['kind'])]}"
     how = "the hardware walks the tables" if first_of(events, "TLB_MISS") is not None else "the TLB knows it"
     return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
+
+
+def _tell_nested(sim: Simulation, events: np.ndarray) -> Sentence | None:
+    return nested_exits.turn(sim, events, _what(events))
+
+
+# In the order of what outranks what: operations of the hypervisor come before whatever the guest did in the same tick.
+_TELLERS: tuple[tuple[tuple[str, ...], Callable[[Simulation, np.ndarray], Sentence | None]], ...] = (
+    (commands.KINDS, commands.tell),
+    (recycled.KINDS, _tell_recycling),
+    (("FORK",), _tell_fork),
+    (("EXIT",), _tell_end),
+    (("COW_BREAK",), _tell_copy),
+    (("P2M_SHATTER",), nested_exits.shatter),
+    (("GP",), _tell_gp),
+    (("GUEST_PF",), _tell_fault),
+    (hypercalls.KINDS, hypercalls.tell),
+    (tuple(_UNSHADOWED), _tell_unshadow),
+    (("UNSYNC",), _tell_unsync),
+    (("EMULATE",), _tell_emulation),
+    (("FIXUP",), _tell_fixup),
+    (nested_exits.KINDS, _tell_nested),
+    (("WRMAP",), _tell_protection),
+)
+_TURNS = ("ROUND", "SUSPEND", "RESUME")  # events of which a migration's sentence tells all that a tick has
+# Sentences that are true of their event whatever else the tick has; other kinds have the words of story/events.py.
+_ALWAYS_TRUE = ("FORK", "EXIT", "COW_BREAK", "GUEST_PF", "UNSYNC", "EMULATE")
+_OWN = {kinds[0]: tell for kinds, tell in _TELLERS if kinds[0] in _ALWAYS_TRUE}
+_OWN |= dict.fromkeys(recycled.KINDS, _tell_recycling)
 
 
 def _one_event(sim: Simulation) -> Sentence:

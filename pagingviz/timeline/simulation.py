@@ -25,27 +25,14 @@ from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline.checkpoints import Checkpoints, State, freeze, thaw
+from pagingviz.timeline.history import HISTORY, History
 from pagingviz.work.programs import Programs
 from pagingviz.work.work import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
-SAMPLES = 512  # most points of a history
-HISTORY = (
-    "exits_page_fault",
-    "ept_misconfig",
-    "ept_violation",
-    "npf_recalc",
-    "npf_write",
-    "pml_full",
-    "p2m_split",
-    "guest_faults",
-    "tlb_miss",
-    "pages_marked",
-    "dirty_count",
-    "free_pages",
-    "total_pages",
-    "cleans",
-)
+LEAD = 100  # ticks before a migration with which its own history begins
+AFTER = 5  # it goes on for a fifth of the migration's length
+Reached = tuple[int, History, History]
 
 
 class Simulation:
@@ -75,8 +62,7 @@ class Simulation:
         self._runs = [[0, 0, 0]]  # stretches of the event record without a gap: first event, the ticks it leads from and to
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
         self._checkpoints = Checkpoints(keep)
-        self._history: list[tuple[int, ...]] = []
-        self._stride = 1
+        self._history, self._course = History(), History()
         self._checkpoints.add(0, self)
         self._obey(0)
 
@@ -122,8 +108,20 @@ class Simulation:
 
     def history(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(ticks int64[n], {name: int64[n]}): counters and gauges of HISTORY up to the furthest tick, evenly spaced."""
-        rows = np.array(self._history or [(0, *[0] * len(HISTORY))], np.int64)
-        return rows[:, 0], {name: rows[:, i + 1] for i, name in enumerate(HISTORY)}
+        return self._history.columns()
+
+    def course(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The same of the migration alone, however far the machine has been run since; a little of before and after with it."""
+        return self._course.columns()
+
+    @property
+    def reached(self) -> Reached:
+        """How far the machine has been, with its histories: a value for `reach_back`."""
+        return self.furthest, self._history.copy(), self._course.copy()
+
+    def reach_back(self, reached: Reached) -> None:
+        """Forget the ticks that were only looked through: those reached are what they were."""
+        self.furthest, self._history, self._course = reached[0], reached[1].copy(), reached[2].copy()
 
     def audit(self) -> str:
         """ "" when every rule of the model holds, else the first broken one in words."""
@@ -219,7 +217,8 @@ class Simulation:
         command = parse_command(text, self._tick, self.scenario.pool_cap, self.scenario.frames)
         bisect.insort(self.journal, command, key=lambda c: c.tick)
         self._checkpoints.forget(self._tick)
-        self._history = [row for row in self._history if row[0] < self._tick]
+        self._history.forget(self._tick)
+        self._course.forget(self._tick)
         self.furthest = self._tick
         if self.migration:  # it acts after the tick's commands: do the tick again
             here = self._tick
@@ -318,9 +317,10 @@ class Simulation:
         end = None if budget is None else time.perf_counter() + budget
         while self._tick < target:
             t = self._tick
-            stop = min(target, t + CHUNK, (t // self._stride + 1) * self._stride)
+            stop = min(target, t + CHUNK, self._history.next(t))
             if self.migration:
                 stop = min(stop, self.migration.state.next)
+                stop = min(stop, self._course.next(t)) if self._migrates() else stop
             command = self._next_command(t)
             if command is not None:
                 stop = min(stop, command)
@@ -381,13 +381,18 @@ class Simulation:
             self._tick = target
 
     def _sample(self) -> None:
-        """A point of the history at each multiple of the stride, which doubles when there are more than SAMPLES."""
-        t, s = self._tick, self.machine.sys[0]
-        if t % self._stride == 0 and (not self._history or self._history[-1][0] < t):
-            self._history.append((t, *(int(s[name]) for name in HISTORY)))
-            if len(self._history) > SAMPLES:
-                self._stride *= 2
-                self._history = [row for row in self._history if row[0] % self._stride == 0]
+        """A point of each history that is due."""
+        self._history.sample(self._tick, self.machine.sys[0])
+        if self._migrates():
+            self._course.sample(self._tick, self.machine.sys[0])
+
+    def _migrates(self) -> bool:
+        """Whether the tick belongs to the history of the migration."""
+        if not self.migration:
+            return False
+        st, began = self.migration.state, self.scenario.migrate_at
+        over = self.migration.over and self._tick > st.settled + (st.settled - began) // AFTER
+        return self._tick >= began - LEAD and not over
 
 
 __all__ = ["EVENT_DTYPE", "HISTORY", "Command", "ScenarioError", "Simulation"]

@@ -145,7 +145,7 @@ def _slow(
         return
     sim, theme = visit.player.sim, session.theme(visit)
     plans, scene = visit.player.plans(boards, visit.view.bits), make_scene(sim)
-    _in_words(scene, plans)
+    _in_words(scene, plans, visit.player.sought)
     if worth_knowing is None:
         return
     with st.container(key="slow"):
@@ -170,10 +170,10 @@ def manual_link(visit: session.Visit) -> None:
     st.caption(f"What the words mean, and where the rules come from: [Manual](manual?{query}).")
 
 
-def _in_words(scene: Scene, plans: list[Plan]) -> None:
-    """What the page shows, in words: for screen readers, and where a test finds it."""
+def _in_words(scene: Scene, plans: list[Plan], sought: str) -> None:
+    """What the page shows, in words: for screen readers, and where a test finds it. sought: see Player."""
     with st.container(key="read-aloud"):
-        st.markdown(scene.sentence()[0])
+        st.markdown(scene.sentence(sought)[0])
         for plan in plans:
             st.caption(REGISTRY[plan.id].alt(scene, plan))
         st.text(f"digest {scene.sim.machine.digest()} tick {scene.sim.tick}")

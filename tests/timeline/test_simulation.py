@@ -11,6 +11,7 @@ import pytest
 from pagingviz.arch import events as ev
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline import checkpoints, simulation
+from pagingviz.timeline import history as points
 from pagingviz.timeline.simulation import HISTORY, Simulation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -257,7 +258,7 @@ def test_a_command_closes_an_open_tick():
 
 
 def test_history_is_even_true_and_bounded(monkeypatch):
-    monkeypatch.setattr(simulation, "SAMPLES", 32)
+    monkeypatch.setattr(points, "SAMPLES", 32)
     sim = new()
     for t in (10, 300, 80, 1000, 5, 1500):
         sim.seek(t)

@@ -41,7 +41,7 @@ export class Panel {
     this.node.classList.toggle("labelled", board.labels.length > 0);
     setText(this.title, board.title);
     this.title.title = about[board.title] ?? "";
-    this.setCaption(board.caption);
+    if (this.canvas.dataset.tick === undefined) this.setCaption(board.caption); // later the caption is the painted frame's
     const words = board.legend.map(([, , text]) => about[text]);
     const appearance = JSON.stringify([board.legend, words, palette]);
     if (appearance !== this.appearance) {

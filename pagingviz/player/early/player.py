@@ -161,10 +161,7 @@ class EarlyPlayer(Listener):
         **more: Any,
     ) -> bytes:
         still, here = not self.playing, replay.record(self.tick)
-        boards = [
-            replay.header["boards"][b] | {"caption": here["captions"][b], "alt": here["alts"][b] if still else ""}
-            for b in self._picked(display, replay)
-        ]
+        boards = [replay.header["boards"][b] | {"alt": here["alts"][b] if still else ""} for b in self._picked(display, replay)]
         missing = card is SOON
         known = header(
             display,

@@ -1,0 +1,58 @@
+"""What a tick's record tells of the pool being too full: how many pages were wanted and free, and which roots went for them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import xen
+from pagingviz.machine.machine import Machine
+
+KINDS = ("PREALLOC_UNPIN", "PREALLOC_UNHOOK")
+_UNPIN, _UNHOOK = (int(ev.CODES[kind]) for kind in KINDS)
+_TAKES = tuple(int(ev.CODES[kind]) for kind in ("PROMOTE", "TREE_ALLOC", "DOMF_DYING"))  # what the pages were wanted for
+_WALK = int(ev.GUEST_WALK)
+
+
+@dataclass(frozen=True)
+class Recycling:
+    """Room made once. wanted: pages asked for, 0 when the record does not say; free: pages that were free before; unpinned,
+    unhooked: the guest frames of the roots that went, in their order."""
+
+    wanted: int
+    free: int
+    unpinned: list[int]
+    unhooked: list[int]
+
+
+def recyclings(machine: Machine, events: np.ndarray) -> list[Recycling]:
+    """Each time that a tick had to make room, in order. events: of the tick, in full, EVENT_DTYPE[n]."""
+    kinds = events["kind"].astype(np.int64)
+    at = np.flatnonzero((kinds == _UNPIN) | (kinds == _UNHOOK))
+    out, k = [], 0
+    while k < at.size:
+        later = np.flatnonzero(np.isin(kinds[at[k] :], (*_TAKES, _WALK)))
+        end = int(at[k] + later[0]) if later.size else events.size
+        rows = events[at[(at >= at[k]) & (at < end)]]
+        gfns = [[int(e["gfn"]) for e in rows if e["kind"] == kind] for kind in (_UNPIN, _UNHOOK)]
+        out.append(Recycling(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gfns))
+        k += rows.size
+    return out
+
+
+def _wanted(machine: Machine, events: np.ndarray, first: int, end: int) -> int:
+    """Pages that were asked for when event `first` was written; `end`: of the event that says what for, or how many there are.
+
+    A page fault asks before it knows how many of its levels are missing; while log-dirty is on it adds a path of the bitmap's
+    tree. Source: multi.c: sh_page_fault; common.c: shadow_prealloc.
+    """
+    s, what = machine.sys[0], int(events["kind"][end]) if end < events.size else 0
+    if what == ev.DOMF_DYING:
+        return int(events["detail"][end])
+    if what == ev.TREE_ALLOC:
+        return 1
+    if first and events["kind"][first - 1] == _WALK:
+        levels = int(s.guest_levels)
+        kind = int(xen.TYPE_OF_LEVEL[levels, 1])
+        return int(xen.SH_PAGES[kind]) * (3 if levels == 4 else 1) + (int(xen.LOGDIRTY_LEVELS) if s.log_dirty else 0)
+    return int(xen.SH_PAGES[int(events["detail"][end])]) if what == ev.PROMOTE else 0
