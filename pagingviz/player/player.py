@@ -16,7 +16,7 @@ import numpy as np
 from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
 from pagingviz.boards.payload import encode
-from pagingviz.boards.registry import REGISTRY, card, make_plan
+from pagingviz.boards.registry import REGISTRY, card, corners, make_plan
 from pagingviz.boards.scene import Scene
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
 from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Display, about, board_record, header, plain
@@ -263,7 +263,7 @@ class Player:
             "source": "" if self.note else source,
             "status": [list(row) for row in scene.status()],
             "captions": [REGISTRY[plan.id].caption(scene, plan) for plan in plans],
-            "more": scene.more(plans),
+            "more": corners(scene, plans) | scene.more(plans),
         }
         self.note = ""
         return record, self._grids(scene, plans)
@@ -316,8 +316,9 @@ class Player:
         still = not self.playing
         boards = []
         for plan in plans:
-            board = REGISTRY[plan.id]
-            boards.append(board_record(plan, board.caption(scene, plan), board.alt(scene, plan) if still else ""))
+            board = REGISTRY[plan.id]  # without frames the picture on the screen is of another tick: no words about this one
+            caption = board.caption(scene, plan) if frames else ""
+            boards.append(board_record(plan, caption, board.alt(scene, plan) if frames and still else ""))
         found = self._inspect(scene, plans, cell) if frames else None
         known = header(
             display,
