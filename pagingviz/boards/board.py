@@ -8,7 +8,7 @@ registry.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,7 +16,20 @@ from pagingviz.boards.scene import Scene
 from pagingviz.boards.sheet import CellsOfEntries
 from pagingviz.scenario.scenario import Scenario
 
-LegendRow = tuple[str, int | None, str]  # (letter, fill code, text); None where it is about a cell's size or outline
+LegendRow = tuple[str, int | None, str]  # (letter, fill code, text); None where it is about a cell's size, edge or corner
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the shades of a ramp of fill codes mean: "age: 0 ... 32 ... 1,024 ... 32,768 ticks or more".
+
+    name: the quantity; steps: (fill code, the number from which on it is used, "" where that is not written), in order;
+    tail: what stands after the last one.
+    """
+
+    name: str
+    steps: tuple[tuple[int, str], ...]
+    tail: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Plan:
     entries: tuple[CellsOfEntries, ...] = field(default=(), repr=False)  # of the board of guest tables
     levels: tuple[tuple[int, int, int, int], ...] = ()  # of nested tables: (level, first cell, cells, entries in a cell)
     bits: str = ""  # of the dirty bitmap: what its cells show, one of boards.dirty_bitmap.BITS
+    scale: Scale | None = None  # of the cells whose fill is a quantity
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,14 @@ class Card:
             "why_tick": self.why_tick,
             "lit": self.lit,
         }
+
+
+@runtime_checkable
+class Cornered(Protocol):
+    """A board that writes something small into the corners of its cells."""
+
+    def corners(self, scene: Scene, plan: Plan) -> list[str]:
+        """For each cell "" or a text of a few characters; what stands after a space goes into the right corner."""
 
 
 class Board(Protocol):

@@ -37,7 +37,7 @@ def letters_of(grid: np.ndarray) -> np.ndarray:
 
 NOTHING, HATCHED = word(BLANK, " "), word(ABSENT, " ")
 W_FREE, W_TABLE = word(FREE, "."), word(TABLE, "T")
-W_DIRTY, W_BEFORE, W_LOGGED = word(DIRTY, "D"), word(DIRTY_BEFORE, "d"), word(PENDING, "l")
+W_DIRTY, W_BEFORE, W_LOGGED = word(DIRTY, "D"), word(DIRTY_BEFORE, "d"), word(PENDING, "L")
 W_READ, W_WRITE, W_PENDING = word(READ_ONLY, "R"), word(WRITABLE, "W"), word(PENDING, "?")
 W_SUPER, W_SUPER_RO, W_OOS = word(SUPERPAGE, "S"), word(READ_ONLY, "S"), word(OUT_OF_SYNC, "O")
 W_GIB, W_GIB_RO = word(SUPERPAGE, "G"), word(READ_ONLY, "G")

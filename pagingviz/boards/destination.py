@@ -47,9 +47,9 @@ class Destination(MigrationBoard):
             return "an empty domain"
         arrived, old = frames.arrived(mig), int(frames.outdated(mig).sum())
         n = int(arrived.sum())
-        whole = f"{n - old:,} of {arrived.size:,} pages equal"
+        whole = f"of {arrived.size:,} pages {n - old:,} equal the source's"
         if st.phase == DONE and st.equal is not None:
             whole = "all pages equal the source's" if st.equal else "MEMORY DIFFERS from the source's"
             return f"the guest runs here · {whole}"
         where = "the guest runs here · " if st.phase == ROLLING else ""
-        return f"{where}{whole} · {old:,} old · {arrived.size - n:,} not here"
+        return f"{where}{whole}, {old:,} are older, {arrived.size - n:,} are not here"

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from pagingviz.arch.words import NONE
-from pagingviz.boards.board import DEFAULT, Card, Options, Plan
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan, Scale
+from pagingviz.boards.can_occur import by_hand, device_writes
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_BEFORE, W_DIRTY, W_FREE, W_LOGGED, W_TABLE, word
 from pagingviz.boards.frame_map import card_of, cell_of, frame_plan
-from pagingviz.boards.in_words import NO_HYPERVISOR, alternative, by_fill, by_letter, rows, state_by_letter
-from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, DIRTY, DIRTY_BEFORE, FREE, OUTSIDE, PENDING, PINNED, TABLE
+from pagingviz.boards.in_words import NO_HYPERVISOR, alternative, by_fill, by_letter, rows, state_by_letter, switched
+from pagingviz.boards.palette import (
+    AGE_OLDEST,
+    AGE_YOUNGEST,
+    DIRTY,
+    DIRTY_BEFORE,
+    FREE,
+    NEUTRAL,
+    OUTSIDE,
+    PENDING,
+    PINNED,
+    TABLE,
+)
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import dirty_bits
-from pagingviz.scenario.roads import ROADS, road_of
+from pagingviz.reading.dirty_tree import tree_pages
+from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.scenario.table import FIELD
 
@@ -25,47 +38,63 @@ BITS = FIELD["bits"].choices  # what the cells show
 # ---- the plan
 
 
-def _round_legend(road: str, pml: bool) -> tuple:
+def _round_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
     return (
         ("D", DIRTY, "written since the last CLEAN"),
         ("d", DIRTY_BEFORE, "in the round before"),
-        *((("l", PENDING, "in the processor's log"),) if pml and ROADS[road].nested else ()),
+        *((("L", PENDING, "in the processor's log"),) if _logs(scenario) else ()),
         ("T", TABLE, "page table, clean"),
         (".", FREE, "clean"),
     )
 
 
-_OFTEN_LEGEND = (
-    ("4", AGE_YOUNGEST + 2, "in more than 3 of 4 rounds"),
-    ("3", AGE_YOUNGEST + 6, "in more than half"),
-    ("2", AGE_YOUNGEST + 10, "in more than 1 of 4"),
-    ("1", AGE_OLDEST - 1, "less often"),
-    (".", FREE, "never"),
-)
+def _often_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
+    return (
+        ("4", NEUTRAL, "in more than 3 of 4 rounds"),
+        ("3", NEUTRAL, "in more than half"),
+        ("2", NEUTRAL, "in more than 1 of 4"),
+        ("1", NEUTRAL, "less often"),
+        (".", FREE, "never"),
+    )
 
 
-def _who_legend(road: str, pml: bool) -> tuple:
-    """What cannot happen on this road is not in it."""
-    rows_ = (
-        ("s", DIRTY, "store of the guest", True),
+def _who_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
+    road = road_of(scenario)
+    possible: tuple[tuple[str, int, str, bool], ...] = (
+        ("g", DIRTY, "store of the guest", True),
         ("A", TABLE, "A/D bits of the table in it", True),
-        ("e", TABLE, "emulated store to a table", not ROADS[road].nested),
-        ("l", PENDING, "processor's log", ROADS[road].nested and pml),
-        ("X", OUTSIDE, "hypervisor", True),
-        ("v", OUTSIDE, "device model", True),
+        ("e", TABLE, "emulated store to a table", road.always_shadows or road.paravirtual and by_hand(work)),
+        ("L", PENDING, "processor's log", _logs(scenario)),
+        ("X", OUTSIDE, "hypervisor", road.paravirtual or by_hand(work)),
+        ("v", OUTSIDE, "device model", device_writes(scenario, work)),
         (".", FREE, "nobody", True),
     )
-    return tuple(row[:3] for row in rows_ if row[3])
+    return tuple((letter, fill, text) for letter, fill, text, there in possible if there)
+
+
+def _logs(scenario: Scenario) -> bool:
+    """Whether Xen uses the processor's log of this machine."""
+    return road_of(scenario).nested and bool(scenario.pml)
+
+
+_VIEWS = {
+    "round": ("Dirty bitmap", _round_legend),
+    "often": ("Dirty bitmap: how often", _often_legend),
+    "who": ("Dirty bitmap: who set the bit last", _who_legend),
+}
+_STEPS = AGE_OLDEST - AGE_YOUNGEST + 1  # of the ramp: dark is seldom, bright is often
+_SHARES = Scale(
+    "share of rounds",
+    tuple((AGE_OLDEST - k, {0: "seldom", 4: "1/4", 8: "1/2", 12: "3/4"}.get(k, "")) for k in range(_STEPS)),
+    "every round",
+)
+_FEW = 64  # columns; with more of them a thick edge would hide the colour, which is what the view is about
 
 
 @lru_cache(maxsize=256)
-def _plan(road: str, frames: int, pml: bool, bits: str) -> Plan:
-    title, legend = {
-        "round": ("Dirty bitmap", _round_legend(road, pml)),
-        "often": ("Dirty bitmap: how often", _OFTEN_LEGEND),
-        "who": ("Dirty bitmap: who set the bit last", _who_legend(road, pml)),
-    }[bits]
-    return frame_plan("dirty-bitmap", title, "bit", legend, road, frames, bits)
+def _plan(road: str, frames: int, title: str, legend: tuple[LegendRow, ...], bits: str) -> Plan:
+    plan = frame_plan("dirty-bitmap", title, "bit", legend, road, frames, bits)
+    return replace(plan, scale=_SHARES) if bits == "often" and legend else plan
 
 
 # ---- the cells
@@ -85,10 +114,9 @@ def _round(machine: Machine, plan: Plan) -> np.ndarray:
     return out
 
 
-_STEPS = AGE_OLDEST - AGE_YOUNGEST + 1  # of the ramp: dark is seldom, bright is often
 _OFTEN = np.array([W_FREE, *(word(AGE_OLDEST - k, "1234"[4 * k // _STEPS]) for k in range(_STEPS))])
 _WHO = np.array(
-    [W_FREE, word(DIRTY, "s"), word(TABLE, "A"), word(TABLE, "e"), word(OUTSIDE, "X"), W_LOGGED, word(OUTSIDE, "v")]
+    [W_FREE, word(DIRTY, "g"), word(TABLE, "A"), word(TABLE, "e"), word(OUTSIDE, "X"), W_LOGGED, word(OUTSIDE, "v")]
 )  # by xen.MK_*
 
 
@@ -103,11 +131,26 @@ def _history(machine: Machine, plan: Plan) -> np.ndarray:
     worst = np.zeros(plan.key.size, np.intp)
     np.maximum.at(worst, machine.modelled.frames() // plan.per_cell, rank)
     out = np.where(plan.key >= 0, words[worst], NOTHING)
-    out[machine.dirty_frames() // plan.per_cell] |= PINNED
+    if plan.width < _FEW:
+        out[machine.dirty_frames() // plan.per_cell] |= PINNED
     return out
 
 
 # ---- the board
+
+
+def _bits(n: int) -> str:
+    return f"{n:,} bit{'s' if n != 1 else ''}"
+
+
+def _tree(machine: Machine) -> str:
+    """What the bitmap's tree takes of the pool, and whether that was all that it needed."""
+    pages = tree_pages(machine).size
+    if machine.sys[0].failed_allocs:
+        return f"its tree has {pages} pages of the pool and lacks some: CLEAN fails"
+    if not pages:
+        return "its tree takes pages of the pool at the first bit"
+    return f"its tree takes {pages} pages of the pool"
 
 
 class DirtyBitmap:
@@ -116,7 +159,10 @@ class DirtyBitmap:
     id = "dirty-bitmap"
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
-        return _plan(scenario.road, scenario.frames, bool(scenario.pml), options.bits)
+        title, legend = _VIEWS[options.bits]
+        if not road_of(scenario).hypervisor:
+            return _plan(scenario.road, scenario.frames, "No dirty bitmap on this road", (), options.bits)
+        return _plan(scenario.road, scenario.frames, title, legend(scenario, work), options.bits)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         if not road_of(plan).hypervisor:
@@ -131,12 +177,13 @@ class DirtyBitmap:
         if plan.bits != "round":
             rounds = int(s.dirty_round) + 1
             what = f"over {rounds} round{'s' if rounds > 1 else ''}" if plan.bits == "often" else "of all rounds"
-            now = f"thick edge: set now, {int(s.dirty_count):,} bits" if s.log_dirty else "log-dirty is off now"
+            edge = "thick edge: " if plan.width < _FEW else ""
+            now = f"{edge}set now, {_bits(int(s.dirty_count))}" if s.log_dirty else "log-dirty is off now"
             return f"{what} · {now}"
         if not s.log_dirty:
-            return "log-dirty is off: no bitmap"
-        tree = "its tree takes 4 pages or more of the pool" if s.tree_root != NONE else "its tree is not allocated yet"
-        return f"{int(s.dirty_count):,} bits set in round {int(s.dirty_round)} · {tree}"
+            return switched(scene.sim, off="log-dirty is off") + "no bitmap: ENABLE, which switches log-dirty on, begins one"
+        came = switched(scene.sim, on="log-dirty is on")
+        return f"{came}{_bits(int(s.dirty_count))} set in round {int(s.dirty_round)} · {_tree(scene.sim.machine)}"
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         grid = self.cells(scene, plan)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pagingviz.boards.board import DEFAULT, Card, Options, Plan
+from pagingviz.arch.sizes import LEAF_SIZES
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
+from pagingviz.boards.can_occur import leaf_levels, out_of_sync, small_leaves_alone
 from pagingviz.boards.cell_words import (
     HATCHED,
     NOTHING,
@@ -22,40 +24,63 @@ from pagingviz.boards.cell_words import (
     W_TABLE,
     W_WRITE,
 )
-from pagingviz.boards.frame_map import card_of, cell_of, frame_plan
-from pagingviz.boards.in_words import NO_HYPERVISOR, alternative, by_fill, rows
+from pagingviz.boards.frame_map import card_of, cell_of, frame_plan, frames_in_a_cell
+from pagingviz.boards.in_words import NO_HYPERVISOR, alternative, by_fill, rows, switched
 from pagingviz.boards.palette import FREE, OUT_OF_SYNC, PENDING, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
 from pagingviz.reading.nested_leaves import worst_states
-from pagingviz.scenario.roads import ROADS, road_of
+from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 
 _BY_STATE = np.array([W_WRITE, W_SUPER, W_GIB, W_READ, W_SUPER_RO, W_GIB_RO, W_PENDING])  # by reading.nested_leaves
 _BY_RIGHTS = np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS])  # reading.shadows: UNMAPPED .. OUT_OF_SYNC
 
 
+def _nested_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
+    runs = "" if scenario.exec_sp else ", not executable"
+    sizes = leaf_levels(scenario, work)
+    return (
+        *((("W", WRITABLE, "ram_rw"),) if small_leaves_alone(scenario, work, frames_in_a_cell(scenario.frames)) else ()),
+        ("R", READ_ONLY, "ram_logdirty: no write unseen"),
+        *(
+            row
+            for letter, level in (("S", 2), ("G", 3))
+            if level in sizes
+            for row in (
+                (letter, SUPERPAGE, f"{LEAF_SIZES[level]} leaf{runs}"),
+                (letter, READ_ONLY, f"{LEAF_SIZES[level]} leaf, ram_logdirty"),
+            )
+        ),
+        ("?", PENDING, "recalculation pending"),
+    )
+
+
+def _shadow_legend(scenario: Scenario) -> tuple[LegendRow, ...]:
+    pv = road_of(scenario).paravirtual
+    return (
+        ("W", WRITABLE, "writable" if pv else "mapped writable"),
+        ("R", READ_ONLY, "mapped read-only"),
+        ("T", TABLE, "page table: write-protected"),
+        *((("O", OUT_OF_SYNC, "page table out of sync"),) if out_of_sync(scenario) else ()),
+        (".", FREE, "of no type, or in no shadow" if pv else "in no shadow"),
+    )
+
+
+def _title(scenario: Scenario) -> str:
+    """What the board holds on this road."""
+    road = road_of(scenario)
+    if road.nested:
+        return scenario.hap.upper()
+    if not road.hypervisor:
+        return "No second translation on this road"
+    return "Frame types, or shadow mappings" if road.paravirtual else "Shadow mappings"
+
+
 @lru_cache(maxsize=256)
-def _plan(road: str, frames: int, superpages: int, executable: bool) -> Plan:
-    if ROADS[road].nested:
-        runs = "" if executable else ", not executable"
-        legend = (
-            ("W", WRITABLE, "ram_rw"),
-            ("R", READ_ONLY, "ram_logdirty: no write unseen"),
-            ("S", SUPERPAGE, "2 MiB leaf" + runs),
-            *((("G", SUPERPAGE, "1 GiB leaf" + runs),) if superpages == 2 else ()),
-            ("?", PENDING, "recalculation pending"),
-        )
-    else:
-        legend = (
-            ("W", WRITABLE, "mapped writable"),
-            ("R", READ_ONLY, "mapped read-only"),
-            ("T", TABLE, "page table: write-protected"),
-            *((("O", OUT_OF_SYNC, "page table out of sync"),) if not ROADS[road].paravirtual else ()),
-            (".", FREE, "in no shadow"),
-        )
-    return frame_plan("ept-npt", "EPT / NPT", "guest frame of 4 KiB", legend, road, frames)
+def _plan(road: str, frames: int, title: str, legend: tuple[LegendRow, ...]) -> Plan:
+    return frame_plan("ept-npt", title, "guest frame of 4 KiB", legend, road, frames)
 
 
 def _nested(machine: Machine, plan: Plan, n: int) -> np.ndarray:
@@ -79,7 +104,9 @@ class EptNpt:
     id = "ept-npt"
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
-        return _plan(scenario.road, scenario.frames, scenario.superpages, bool(scenario.exec_sp))
+        road = road_of(scenario)
+        legend = _nested_legend(scenario, work) if road.nested else _shadow_legend(scenario)
+        return _plan(road.name, scenario.frames, _title(scenario), legend)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         if not road_of(plan).hypervisor:
@@ -98,9 +125,12 @@ class EptNpt:
             full = f" · log full {int(s.pml_full):,}" if s.pml else ""
             fetched = f" ({int(s.p2m_shatter):,} by fetches)" if s.p2m_shatter else ""
             return f"EPT violations {int(s.ept_violation):,}{fetched} · misconfigurations {int(s.ept_misconfig):,}{full}"
+        if not road_of(plan).paravirtual:
+            return "how the shadows map each frame: there is no EPT on this road"
         if not shadows.in_use(scene.sim.machine):
-            return "no EPT on this road, and no shadows now: the types of the guest's frames"
-        return "no EPT on this road: how the shadows map each frame"
+            back = switched(scene.sim, off="frame types again")
+            return f"{back}what the type of each frame allows; shadows come with log-dirty"
+        return switched(scene.sim, on="shadow mappings") + "how the shadows map each frame, while log-dirty is on"
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         return alternative(scene.sim.tick, plan, by_fill(self.cells(scene, plan)), self.caption(scene, plan))

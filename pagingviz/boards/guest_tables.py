@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pagingviz.arch import x86
-from pagingviz.boards.board import DEFAULT, Card, Options, Plan
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
+from pagingviz.boards.can_occur import by_hand, forks, guest_superpages, out_of_sync, read_only_entries
 from pagingviz.boards.cell_words import NOTHING, W_FREE, W_OOS, W_SUPER, W_TABLE, W_WRITE, word
 from pagingviz.boards.guest_entry_card import card_of
 from pagingviz.boards.in_words import alternative, by_fill, rows
@@ -19,7 +20,7 @@ from pagingviz.machine.guest_tables import targets
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
 from pagingviz.reading.guest_entries import address, pointing_at, read_entries
-from pagingviz.scenario.roads import ROADS
+from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.events import frame_text
 from pagingviz.story.sentences import process_name, running
@@ -27,9 +28,25 @@ from pagingviz.story.sentences import process_name, running
 # ---- the plan
 
 
+def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
+    """What can occur (boards.can_occur)."""
+    possible: tuple[tuple[str, int, str, bool], ...] = (
+        ("W", WRITABLE, "writable; thick: guest D set", True),
+        ("R", READ_ONLY, "read-only", read_only_entries(work)),
+        ("T", TABLE, "table; thick: it has a shadow" if road_of(scenario).shadows else "table", True),
+        ("O", OUT_OF_SYNC, "table out of sync", out_of_sync(scenario)),
+        ("S", SUPERPAGE, "superpage", guest_superpages(scenario, work)),
+        ("S", READ_ONLY, "superpage, read-only", by_hand(work)),
+        ("w", WRITABLE, "small letter: A clear", by_hand(work)),
+        ("r", READ_ONLY, "small letter: A clear", not by_hand(work) and forks(work)),
+        (".", FREE, "not present", True),
+    )
+    return tuple((letter, fill, text) for letter, fill, text, there in possible if there)
+
+
 @lru_cache(maxsize=64)
-def _plan(signature: tuple, road: str) -> Plan:
-    processes, frames, zone, direct_map, levels, large, shown = signature
+def _plan(signature: tuple, road: str, legend: tuple[LegendRow, ...]) -> Plan:
+    processes, frames, zone, direct_map, levels, shown = signature
     pages = [np.frombuffer(raw, np.uint64).astype(np.int64) for _, raw in processes]
     total = sum(p.size for p in pages) + zone + DATA_CELLS if shown is None else sum(len(table.index) for table in shown)
     width = next((w for w in (32, 64, 96, 128) if total * 1.25 <= w * w * 0.6), 128)
@@ -41,15 +58,6 @@ def _plan(signature: tuple, road: str) -> Plan:
     else:
         for table in shown:
             sheet.table(table)
-    legend = (
-        ("W", WRITABLE, "writable; thick: guest D set"),
-        ("R", READ_ONLY, "read-only"),
-        ("T", TABLE, "table; thick: it has a shadow"),
-        *((("O", OUT_OF_SYNC, "table out of sync"),) if ROADS[road].always_shadows else ()),
-        *((("S", SUPERPAGE, "superpage"),) if large or shown else ()),
-        ("w", WRITABLE, "small letter: A clear"),
-        (".", FREE, "not present"),
-    )
     return Plan(
         "guest-tables",
         "Guest page tables",
@@ -135,9 +143,8 @@ class GuestTables:
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
         processes = tuple((p.name, p.pages.tobytes()) for p in work.processes)
-        large = scenario.direct_map_pages != "4k"  # the kernel maps memory with superpages
-        signature = (processes, scenario.frames, work.zone, scenario.direct_map_base, work.levels, large, work.shown)
-        return _plan(signature, scenario.road)
+        signature = (processes, scenario.frames, work.zone, scenario.direct_map_base, work.levels, work.shown)
+        return _plan(signature, scenario.road, _legend(scenario, work))
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         return _cells(scene.sim.machine, plan)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pagingviz.arch import events as ev
 from pagingviz.boards.board import Plan
 from pagingviz.boards.cell_words import letter_of, letters_of
 from pagingviz.boards.palette import (
@@ -26,6 +27,7 @@ from pagingviz.boards.palette import (
     TABLE,
     WRITABLE,
 )
+from pagingviz.timeline.simulation import Simulation
 
 _FILLS = {
     ABSENT: ABSENT_WORDS,
@@ -43,6 +45,21 @@ _FILLS = {
 # Of a machine without a hypervisor: what a board's caption says, and what stands in the place of its unit.
 NO_HYPERVISOR = "bare road: the hardware uses the guest's own tables"
 NO_HYPERVISOR_UNIT = "no hypervisor on the bare road"
+
+
+def switched(sim: Simulation, on: str = "", off: str = "") -> str:
+    """ "now shadows come: " at a tick at which log-dirty goes on (`on`) or off (`off`): a board's cells change their meaning.
+
+    Of several switches in one tick the last counts. "" at any other tick, or without words for it.
+    """
+    events = sim.events()
+    said = ""
+    for kind, level in zip(events["kind"].tolist(), events["level"].tolist(), strict=True):
+        if kind == ev.CODES["ENABLE"]:
+            said = on
+        elif kind == ev.CODES["OFF"] and not level:  # with level 1 it was off already
+            said = off
+    return f"now {said}: " if said else ""
 
 
 def by_fill(grid: np.ndarray) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pagingviz.boards.board import DEFAULT, Card, Options, Plan
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
+from pagingviz.boards.can_occur import leaf_levels
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_FREE, W_PENDING, W_READ, W_SUPER, W_SUPER_RO, W_TABLE, W_WRITE
 from pagingviz.boards.in_words import NO_HYPERVISOR, NO_HYPERVISOR_UNIT, alternative, by_fill, rows
 from pagingviz.boards.nested_card import card_of, path_cells
@@ -33,12 +34,27 @@ def _instead(road: Road) -> str:
     return f"no nested tables on this road: {how}"
 
 
+def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
+    """What can occur (boards.can_occur)."""
+    superpages, runs = len(leaf_levels(scenario, work)) > 1, "" if scenario.exec_sp else ", not executable"
+    possible: tuple[tuple[str, int, str, bool], ...] = (
+        ("T", TABLE, "leads to a table", True),
+        ("W", WRITABLE, "leaf, writable; thick: D set" + (", else PML logs the next store" if scenario.pml else ""), True),
+        ("R", READ_ONLY, "leaf, read-only", True),
+        ("S", SUPERPAGE, "superpage leaf" + runs, superpages),
+        ("S", READ_ONLY, "superpage leaf, read-only", superpages),
+        ("?", PENDING, "recalculation waits in it", True),
+        (".", FREE, "no entry: a larger leaf maps it", superpages),
+    )
+    return tuple((letter, fill, text) for letter, fill, text, there in possible if there)
+
+
 @lru_cache(maxsize=256)
-def _plan(board: str, road: str, frames: int, hap: str, superpages: bool, pml: bool, executable: bool) -> Plan:
+def _plan(board: str, road: str, frames: int, hap: str, legend: tuple[LegendRow, ...]) -> Plan:
     """The cell of an entry follows from the frames that it covers: a table that is made later finds its cells there."""
     if not ROADS[road].nested:
         unit = NO_HYPERVISOR_UNIT if not ROADS[road].hypervisor else f"no nested tables on the {road} road"
-        return Plan(board, "Nested tables", unit, _WIDTH, 2, (), road, np.full(2 * _WIDTH, -1))
+        return Plan(board, "No nested tables on this road", unit, _WIDTH, 2, (), road, np.full(2 * _WIDTH, -1))
     levels, row = [], 0
     for level in nested.LEVELS:
         entries = -(-frames // 512 ** (level - 1))
@@ -52,14 +68,6 @@ def _plan(board: str, road: str, frames: int, hap: str, superpages: bool, pml: b
     labels = tuple((at // _WIDTH, f"L{level}" + (f" x{per:,}" if per > 1 else "")) for level, at, _, per in levels)
     shared = [f"L{level}: {per:,} entries a cell" for level, _, _, per in levels if per > 1]
     unit = "1 cell = 1 entry" + "".join(f"; {text}" for text in shared) + (", showing the worst of them" if shared else "")
-    legend = (
-        ("T", TABLE, "leads to a table"),
-        ("W", WRITABLE, "leaf, writable; thick: D set" + (", else PML logs the next store" if pml else "")),
-        ("R", READ_ONLY, "leaf, read-only"),
-        *((("S", SUPERPAGE, "superpage leaf" + ("" if executable else ", not executable")),) if superpages else ()),
-        ("?", PENDING, "recalculation waits in it"),
-        *(((".", FREE, "no entry: a larger leaf maps it"),) if superpages else ()),
-    )
     return Plan(board, f"{hap.upper()} tables", unit, _WIDTH, row, legend, road, key, labels=labels, levels=tuple(levels))
 
 
@@ -90,8 +98,8 @@ class NestedTables:
     id = "nested-tables"
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
-        superpages, pml, executable = bool(scenario.superpages), bool(scenario.pml), bool(scenario.exec_sp)
-        return _plan(self.id, scenario.road, scenario.frames, scenario.hap, superpages, pml, executable)
+        legend = _legend(scenario, work) if road_of(scenario).nested else ()
+        return _plan(self.id, scenario.road, scenario.frames, scenario.hap, legend)
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         grid = _cells(scene.sim.machine, plan) if road_of(plan).nested else np.full(plan.key.size, HATCHED)

@@ -20,14 +20,50 @@ PINNED = 1 << 13  # drawn with a thick edge
 CROSSED = 1 << 14  # drawn with a cross: recycled in this tick
 CHANGED = 1 << 15  # drawn with an outline: changed in this tick
 
-LETTERS = " .RWDdTOS?4321mlfoPEFrws+GAXev"  # the letter index of the cell word is the position in this text
+# What each letter stands for, on whatever board it is. Lower case of W, R and S: the guest's A bit is clear.
+MEANINGS = {
+    " ": "nothing to say",
+    ".": "not present, free, clean, never, nobody",
+    "R": "read-only",
+    "W": "writable; of a migration: sent, or equal to the source's",
+    "S": "superpage",
+    "G": "leaf of 1 GiB",
+    "w": "W with A clear",
+    "r": "R with A clear",
+    "s": "S with A clear",
+    "D": "dirty, or old",
+    "d": "dirty in the round before, or waits",
+    "T": "table",
+    "O": "out of sync",
+    "?": "pending, or left for later",
+    "1": "level 1; how often: least",
+    "2": "level 2; how often",
+    "3": "level 3; how often",
+    "4": "level 4; how often: most",
+    "m": "monitor",
+    "f": "fl1: splinters of a superpage",
+    "+": "further page of a shadow",
+    "p": "p2m",
+    "K": "snapshot: a copy that is kept of a table out of sync",
+    "B": "the bitmap's own tree",
+    "L": "the processor's log (PML)",
+    "F": "fault: a reserved bit; of a migration: fetched",
+    "P": "sent in the pause",
+    "g": "the guest's store",
+    "A": "A/D bits set by a walk",
+    "e": "emulated store",
+    "X": "the hypervisor (Xen)",
+    "v": "device model",
+}
+LETTERS = "".join(MEANINGS)  # the letter index of the cell word is the position in this text
 
 ABSENT, FREE, READ_ONLY, WRITABLE, DIRTY, DIRTY_BEFORE, TABLE, OUT_OF_SYNC, SUPERPAGE, PENDING = range(10)
 BLANK = 10  # padding: not drawn at all
 CACHED = 11  # a reference that a cache answers
 OUTSIDE = 12  # written from outside the guest
+NEUTRAL = 13  # in legends only: the letter says it, whatever colour the cell has
 AGE_YOUNGEST, AGE_OLDEST = 16, 31  # pages in use: one code for each step of age
-FILL_CODES = (*range(13), *range(AGE_YOUNGEST, AGE_OLDEST + 1))
+FILL_CODES = (*range(14), *range(AGE_YOUNGEST, AGE_OLDEST + 1))
 
 # What is written about a cell where no legend says it.
 ABSENT_WORDS, IN_USE_WORDS, CROSSED_WORDS = "not in this machine", "in use", "recycled in this tick"
@@ -189,6 +225,7 @@ def _palette(theme: str, free: str, edges: str, **colours: Any) -> Palette:
     swatches[ABSENT] = Swatch(ground, colours["hatch"], text)
     swatches[FREE] = Swatch(free, free, ink_on(free))  # an empty cell is ground, not a filled cell
     swatches[BLANK] = Swatch(ground, ground, text)
+    swatches[NEUTRAL] = Swatch(ground, text, ink_on(ground))
     return Palette(theme=theme, swatches=swatches, **colours)
 
 

@@ -6,7 +6,7 @@ from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
 from pagingviz.boards.board import Card, Plan
 from pagingviz.machine.machine import Machine
-from pagingviz.reading import nested, shadows
+from pagingviz.reading import nested, recycling, shadows
 from pagingviz.reading.dirty_tree import tree_pages
 from pagingviz.scenario.roads import road_of
 from pagingviz.story.events import TYPES
@@ -32,7 +32,8 @@ def card_of(sim: Simulation, plan: Plan, page: int) -> Card:
         card.why = _MONITOR
     elif kind == xen.SH_SNAPSHOT:
         card.why = _snapshot(m, page, rows)
-    rows.append(("age", f"{sim.tick - int(shadows.stamps(m, page + 1)[page]):,} ticks"))
+    if kind not in (xen.SH_FREE, xen.SH_OUT):
+        rows.append(("age", _age(sim, head, page)))
     return card
 
 
@@ -51,11 +52,11 @@ def _shadow(card: Card, m: Machine, page: int, head: int, kind: int) -> None:
         card.chain = [f"guest table gfn {gfn:#x}", f"shadow page {page:#x}"]
         rows.append(("shadows", f"gfn {gfn:#x}"))
     if len(pages) > 1:
-        rows.append(("pages", f"{len(pages)} ({pages.index(page) + 1}. of them; the guest spent one)"))
+        rows.append(("pages", f"{len(pages)}, this is number {pages.index(page) + 1}; the guest spent one"))
     rows += [
         ("references", str(int(m.view("pref")[head]))),
-        ("pinned", "yes" if m.view("ppin")[head] else "no"),
-        ("loaded", "yes" if head in shadows.loaded_roots(m) else "no"),
+        ("pinned", _pinned(m, head)),
+        ("loaded", _loaded(m, head)),
         ("present entries", str(shadows.present_entries(m, head))),
     ]
     up = int(m.view("pup")[head])
@@ -67,6 +68,28 @@ def _shadow(card: Card, m: Machine, page: int, head: int, kind: int) -> None:
         card.frame, card.lit = gfn, {}  # the pages of the frame's shadows are lit, and nothing else of the pool
 
 
+def _age(sim: Simulation, head: int, page: int) -> str:
+    """Since when a page is in use; of a root since it was loaded last, which decides in what order roots are recycled."""
+    since = int(shadows.stamps(sim.machine, page + 1)[page])
+    kind = int(sim.machine.view("ptype")[head])
+    what = "made or last loaded" if xen.SH_LEVEL[kind] else "taken"
+    return f"{sim.tick - since:,} ticks: {what} at tick {since:,}"
+
+
+def _loaded(m: Machine, head: int) -> str:
+    """Which vCPUs run on a root now."""
+    vcpus = recycling.loaded_by(m).get(head)
+    return f"yes, in CR3 of vCPU {' and '.join(map(str, vcpus))}" if vcpus else "no"
+
+
+def _pinned(m: Machine, head: int) -> str:
+    """The place of a shadow in the order of unpinning, and how many pages that would free."""
+    if not m.view("ppin")[head]:
+        return "no"
+    order = recycling.pinned(m)
+    return f"yes, number {order.index(head) + 1} of {len(order)} to be unpinned"
+
+
 def _why_shadow(m: Machine, head: int, kind: int, no_paging: bool) -> str:
     if shadows.stale(m, head + 1)[head]:
         return "Its guest table is out of sync: it may be stale until sh_resync, at the latest at the next CR3 load."
@@ -75,10 +98,19 @@ def _why_shadow(m: Machine, head: int, kind: int, no_paging: bool) -> str:
     if m.view("ppin")[head] or head in shadows.loaded_roots(m):
         if kind == xen.SH_L3:
             return "Pinned like a root: Linux-L3 mode, as long as few L4 tables have been seen (SHOPT_LINUX_L3_TOPLEVEL)."
-        return "A root: pinned at its last CR3 load; the one loaded longest ago is recycled first."
+        return _why_root(m, head)
     if no_paging:
         return "Left from the time before the guest switched paging on; it stays until the pool needs it or a blow comes."
     return "It lives as long as an entry above it points to it."
+
+
+def _why_root(m: Machine, head: int) -> str:
+    """Why a root is there, and what the next shadow fault would do to it."""
+    would = recycling.recycling(m, recycling.wanted_by_a_fault(m))
+    if head in would.unpinned or head in would.unhooked:
+        act = "unpinned" if head in would.unpinned else "emptied"
+        return f"A root. A shadow fault now needs {would.wanted} pages and finds {would.free} free: this root would be {act}."
+    return "A root: pinned at its last CR3 load; the one loaded longest ago is recycled first."
 
 
 def _p2m(m: Machine, page: int, rows: list[tuple[str, str]]) -> str:
@@ -97,6 +129,14 @@ def _p2m(m: Machine, page: int, rows: list[tuple[str, str]]) -> str:
     return "Xen's own p2m lives in the same pool (shadow_alloc_p2m_page); it was there before the guest ran."
 
 
+def _comes_back(m: Machine, vcpu: int, place: int) -> str:
+    """Which of the tables that go out of sync next would bring the one in this place back into sync."""
+    gfn = recycling.places(m, vcpu)[place]
+    by = [str(own) for own in range(xen.OOS_PAGES) if recycling.returned_by(m, vcpu, own) == gfn]
+    when = f"when a table with mfn % 3 = {' or '.join(by)} goes out of sync, or " if by else ""
+    return f"{when}at the next CR3 load of vCPU {vcpu}"
+
+
 def _snapshot(m: Machine, page: int, rows: list[tuple[str, str]]) -> str:
     """Adds rows about a page for snapshots of tables out of sync; returns why it is there."""
     s = m.sys[0]
@@ -105,5 +145,6 @@ def _snapshot(m: Machine, page: int, rows: list[tuple[str, str]]) -> str:
         if s.oos[k] != NONE:
             gfn = int(m.view("m2p")[int(s.oos[k] - xen.RAM_BASE)])
             rows.append(("snapshot of", f"gfn {gfn:#x}"))
+            rows.append(("comes back", _comes_back(m, *divmod(k, xen.OOS_PAGES))))
             return "What its shadow reflects of an out-of-sync table; sh_resync compares the table with it, entry by entry."
     return "Kept for a table that will go out of sync: three for each vCPU, taken from the pool in advance."

@@ -9,22 +9,35 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
-from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
+from pagingviz.boards import pool_words
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan, Scale
+from pagingviz.boards.can_occur import by_hand, guest_superpages, out_of_sync
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_FREE, W_OOS
-from pagingviz.boards.in_words import NO_HYPERVISOR, NO_HYPERVISOR_UNIT, alternative, by_fill, rows
-from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CROSSED, FREE, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, PINNED
+from pagingviz.boards.in_words import NO_HYPERVISOR, NO_HYPERVISOR_UNIT, alternative, by_fill, rows, switched
+from pagingviz.boards.palette import (
+    ABSENT,
+    AGE_OLDEST,
+    AGE_YOUNGEST,
+    CROSSED,
+    FREE,
+    LETTER_SHIFT,
+    LETTERS,
+    NEUTRAL,
+    OUT_OF_SYNC,
+    PINNED,
+)
 from pagingviz.boards.pool_card import card_of
 from pagingviz.boards.scene import Scene
 from pagingviz.machine.layout import least_real_pool
-from pagingviz.reading import nested, shadows
+from pagingviz.reading import nested, recycling, shadows
 from pagingviz.reading.dirty_tree import tree_pages
+from pagingviz.scenario.fields import POOL_LOW
 from pagingviz.scenario.frames import hap_pages
 from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.events import TYPES
 from pagingviz.timeline.simulation import Simulation
 
-_YOUNG, _OLD = 16, 28  # fill codes of the legend: an example of a young page and of an old one
 _BARE_PAGES = 32  # cells of the hatched board of a machine without a pool
 _REAL_FLOOR = 128  # pages a vCPU that real Xen has at least (shadow/common.c: shadow_min_acceptable_pages)
 
@@ -41,64 +54,71 @@ def _pages(scenario: Scenario, work: Any, options: Options) -> int:
     return pages
 
 
-def _kinds(scenario: Scenario, work: Any) -> str:
-    """Letters that the pool of such a machine can show beside those of every machine, for the legend."""
-    if road_of(scenario).paravirtual:
-        return "o" if scenario.xen == "4.17" else ""
-    if not road_of(scenario).always_shadows:
-        return "P" if road_of(scenario).nested and scenario.pml else ""
-    raw = work.shown is not None
-    out_of_sync = scenario.oos and scenario.shopt & int(xen.SHOPT_OUT_OF_SYNC)
-    possible = (
-        ("f", raw or scenario.direct_map_pages != "4k"),
-        ("+", raw or work.levels == 2),
-        ("O", out_of_sync),
-        ("o", out_of_sync or scenario.xen == "4.17"),
-        ("P", work.p2m_pages),
-        ("m", True),
-    )
-    return "".join(letter for letter, there in possible if there)
+def _modes(scenario: Scenario, work: Any) -> set[int]:
+    """Levels of paging in which the guest can run on shadows: without paging it has those of a guest of two levels."""
+    return {work.levels, 2} if by_hand(work) else {scenario.guest_levels}
 
 
-_HAP_LEGEND = (
-    ("4", _YOUNG, "nested root"),
-    ("1", _OLD, "to 4: nested table, by level"),
-    ("l", _YOUNG, "log-dirty tree"),
-    ("P", _YOUNG, "page-modification log of a vCPU"),
-    (".", FREE, "free"),
-)
-_EXTRA = (
-    ("f", _YOUNG, "fl1: splinters of a superpage"),
-    ("+", _YOUNG, "further page of a shadow"),
-    ("O", OUT_OF_SYNC, "L1 of a table out of sync"),
-    ("o", _YOUNG, "its snapshot"),
-    ("P", _YOUNG, "p2m"),
-    ("m", _YOUNG, "monitor"),
+def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
+    """What can occur (boards.can_occur)."""
+    road = road_of(scenario)
+    if road.nested:
+        possible = [
+            ("4", "nested root", True),
+            ("3", "L3 table", True),
+            ("2", "L2 table", True),
+            ("1", "L1 table", True),
+            ("L", "page-modification log of a vCPU", bool(scenario.pml)),
+        ]
+    else:
+        modes, hvm, oos = _modes(scenario, work), road.always_shadows, out_of_sync(scenario)
+        top = max(modes)
+        possible = [
+            ("4", "L4 shadow: a root", 4 in modes),
+            ("3", "L3 shadow", 4 in modes),
+            ("2", "L2 shadow: a root" if top < 4 else "L2 shadow", True),
+            ("1", "L1 shadow", True),
+            ("+", "further page of a shadow", hvm and 2 in modes),
+            ("f", "fl1: splinters of a superpage", hvm and guest_superpages(scenario, work)),
+            ("K", "snapshot", oos or scenario.xen == "4.17"),
+            ("p", "p2m", hvm and bool(work.p2m_pages)),
+            ("m", "monitor", hvm),
+        ]
+    possible.append(("B", "log-dirty tree", True))
+    rows: list[LegendRow] = [(letter, NEUTRAL, text) for letter, text, there in possible if there]
+    if out_of_sync(scenario):
+        rows.append(("O", OUT_OF_SYNC, "L1 of a table out of sync"))
+    rows.append((".", FREE, "free"))
+    if road.paravirtual or _pages(scenario, work, DEFAULT) > POOL_LOW:  # the least size that a command can give it
+        rows.append((" ", ABSENT, "not in the pool now"))
+    if road.shadows:
+        rows += [
+            ("", None, "thick: pinned or loaded"),
+            ("", None, "corner 1, 2 …: order in which pinned ones go"),
+            ("", None, "corner v0: loaded by vCPU 0"),
+            ("", None, "crossed: recycled in this tick"),
+        ]
+    return tuple(rows)
+
+
+_AGES = Scale(
+    "age", tuple((AGE_YOUNGEST + k, f"{1 << k if k else 0:,}" if k % 5 == 0 else "") for k in range(16)), "ticks or more"
 )
 
 
 @lru_cache(maxsize=256)
-def _plan(road: str, pages: int, kinds: str) -> Plan:
-    legend: tuple[LegendRow, ...]
+def _plan(road: str, pages: int, legend: tuple[LegendRow, ...]) -> Plan:
+    title, unit = "Shadow pool", "1 cell = 1 page"
     if ROADS[road].nested:
-        title, unit, legend = "HAP pool", "1 cell = 1 page for nested tables and the bitmap's tree", _HAP_LEGEND
-        legend = tuple(entry for entry in legend if entry[0] != "P" or "P" in kinds)
-    else:
-        title, unit = "Shadow pool", "1 cell = 1 page; bright = young, dark = old"
-        legend = (
-            ("4", _YOUNG, "root; thick: pinned"),
-            ("1", _OLD, "to 3: shadow, by level"),
-            *(entry for entry in _EXTRA if entry[0] in kinds),
-            ("l", _YOUNG, "log-dirty tree"),
-            (".", FREE, "free"),
-        )
+        title, unit = "HAP pool", "1 cell = 1 page for nested tables and the bitmap's tree"
     if not ROADS[road].hypervisor:
-        pages, unit, legend = _BARE_PAGES, NO_HYPERVISOR_UNIT, ()
+        title, pages, unit, legend = "No pool on this road", _BARE_PAGES, NO_HYPERVISOR_UNIT, ()
     width = next((w for w, most in ((8, 32), (16, 128), (32, 1024), (64, 4096)) if pages <= most), 128)
     key = np.full(-(-pages // width) * width, -1)
     if ROADS[road].hypervisor:
         key[:pages] = np.arange(pages)
-    return Plan("shadow-pool", title, unit, width, key.size // width, legend, road, key)
+    scale = _AGES if legend else None
+    return Plan("shadow-pool", title, unit, width, key.size // width, legend, road, key, scale=scale)
 
 
 # ---- the cells
@@ -110,8 +130,8 @@ def age_fill(age: np.ndarray) -> np.ndarray:
     return np.minimum(AGE_YOUNGEST + np.maximum(bits - 1, 0), AGE_OLDEST)
 
 
-_LETTER = np.array([LETTERS.index(c) for c in " 1f21f21f2234Pmo +"], np.uint16)  # by SH_* code
-_BY_LEVEL = np.array([LETTERS.index(c) for c in "l1234"], np.uint16)  # of nested tables
+_LETTER = np.array([LETTERS.index(c) for c in " 1f21f21f2234pmK +"], np.uint16)  # by SH_* code
+_BY_LEVEL = np.array([LETTERS.index(c) for c in "B1234"], np.uint16)  # of nested tables
 
 
 def _cells(sim: Simulation, plan: Plan) -> np.ndarray:
@@ -123,8 +143,8 @@ def _cells(sim: Simulation, plan: Plan) -> np.ndarray:
     if road_of(plan).nested:
         level = machine.view("pref")[:n].astype(np.intp)
         letter = np.where(kind == xen.SH_P2M, _BY_LEVEL[np.minimum(level, 4)], letter)
-        letter[nested.log_pages(machine)] = LETTERS.index("P")
-    letter[tree_pages(machine)] = LETTERS.index("l")
+        letter[nested.log_pages(machine)] = LETTERS.index("L")
+    letter[tree_pages(machine)] = LETTERS.index("B")
     used = (kind != xen.SH_FREE) & (kind != xen.SH_OUT)
     age = machine.tick - shadows.stamps(machine, n)
     words = np.where(used, age_fill(age).astype(np.uint16) | letter << LETTER_SHIFT, W_FREE)
@@ -148,7 +168,9 @@ class ShadowPool:
     id = "shadow-pool"
 
     def plan(self, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
-        return _plan(scenario.road, _pages(scenario, work, options), _kinds(scenario, work))
+        if not road_of(scenario).hypervisor:
+            return _plan(scenario.road, 0, ())
+        return _plan(scenario.road, _pages(scenario, work, options), _legend(scenario, work))
 
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         grid = np.full(plan.key.size, HATCHED) if not road_of(plan).hypervisor else _cells(scene.sim, plan)
@@ -159,14 +181,25 @@ class ShadowPool:
         if not ROADS[road].hypervisor:
             return NO_HYPERVISOR
         if ROADS[road].nested:
-            split = f"{int(s.p2m_split)} superpage{'s' if s.p2m_split != 1 else ''} split"
-            return f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free · {split}"
+            return pool_words.nested_pool(sim.machine)
         if not shadows.in_use(sim.machine):
             left = f"; {int(s.total_pages)} pages of the bitmap's tree are left" if s.total_pages else ""
-            return f"no shadows: they come with log-dirty{left}"
+            return switched(sim, off="shadows go") + f"no shadows: they come with log-dirty{left}"
         total = shadows.pool_size(sim.machine)
-        toy = f", a toy: real Xen's floor is {_REAL_FLOOR} a vCPU" if total < _REAL_FLOOR * sim.scenario.vcpus else ""
-        return f"{int(s.free_pages)} of {total} pages free{toy} · recycled {int(s.shadow_prealloc_1)} times"
+        toy = f" (a toy: real Xen has {_REAL_FLOOR} a vCPU or more)" if total < _REAL_FLOOR * sim.scenario.vcpus else ""
+        came = switched(sim, on="shadows come") if ROADS[road].paravirtual else ""
+        return f"{came}{int(s.free_pages)} of {total} pages free{toy} · {pool_words.next_fault(sim.machine)}"
+
+    def corners(self, scene: Scene, plan: Plan) -> list[str]:
+        machine, out = scene.sim.machine, [""] * plan.key.size
+        if not road_of(plan).shadows:
+            return []
+        if shadows.in_use(machine):
+            for place, head in enumerate(recycling.pinned(machine), 1):
+                out[head] = str(place)
+            for head, vcpus in recycling.loaded_by(machine).items():
+                out[head] += " v" + "".join(map(str, vcpus))
+        return out
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         return alternative(scene.sim.tick, plan, by_fill(self.cells(scene, plan)), self.caption(scene, plan))

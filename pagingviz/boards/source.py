@@ -14,6 +14,10 @@ from pagingviz.reading import migration_frames as frames
 _NOT_SENT: LegendRow = (".", FREE, "not sent")
 
 
+def _written(bits: int) -> str:
+    return f"{bits:,} frame{'s' if bits != 1 else ''} written"
+
+
 class Source(MigrationBoard):
     """What is sent, what waits, and what has been written since."""
 
@@ -57,10 +61,10 @@ class Source(MigrationBoard):
         gone = "the primary is gone" if mig.scenario.migrate == "remus" else "nothing is needed from here"
         return {
             WAITING: f"the guest runs here · migration from tick {mig.scenario.migrate_at:,} on",
-            LIVE: f"the guest runs here · {waits:,} wait to be sent · {bits:,} dirty bits",
-            FINAL: f"the guest is suspended · {waits:,} wait to be sent",
-            STATE: f"the guest is suspended · {waits:,} wait to be sent",
-            EPOCH: f"the guest runs here · {bits:,} dirty bits",
+            LIVE: f"the guest runs here · of this round's pages {waits:,} wait · {_written(bits)} since the last CLEAN",
+            FINAL: f"the guest is suspended · of the last round's pages {waits:,} wait",
+            STATE: f"the guest is suspended · {waits:,} of its pages wait",
+            EPOCH: f"the guest runs here · {_written(bits)} since the last checkpoint",
             ROLLING: f"the guest has gone · {waits:,} of its pages are still here",
             BROKEN: f"the link is lost · {waits:,} of the guest's pages are here",
             LOST: f"cut off with {waits:,} pages of the guest",

@@ -52,5 +52,5 @@ class Wire(MigrationBoard):
         if not st.rounds:
             return f"idle · {mig.link.whole:,} MB/s"
         r = st.rounds[-1]
-        done = f"round {r.number}, {r.kind}: {r.sent:,} of {r.planned:,} pages"
-        return f"{done} · {bytes_text(st.bytes)} in all, {st.bytes / (mig.frames * 4096):.2f} times the guest"
+        done = f"round {r.number}, {r.kind}: {r.sent:,} of its {r.planned:,} pages sent"
+        return f"{done} · {bytes_text(st.bytes)} in all rounds, {st.bytes / (mig.frames * 4096):.2f} times the guest's memory"

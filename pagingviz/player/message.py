@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pagingviz.boards.board import Options, Plan
@@ -16,6 +16,7 @@ from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.timeline import warm
 from pagingviz.timeline.simulation import Simulation
+from pagingviz.work.work import ANY_GIBS
 
 MOST_FRAMES = 60  # frames of one batch
 MOST_FPS = 60  # frames a second: a screen shows no more
@@ -75,6 +76,7 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
 def about(plans: Iterable[Plan], chips: Iterable[str] = ()) -> dict[str, str]:
     """What the glossary says of legends, titles and chips, by their text: shown when somebody points at one."""
     texts = {text for plan in plans for text in (plan.title, *(entry[2] for entry in plan.legend))} | set(chips)
+    texts |= {plan.scale.name for plan in plans if plan.scale}
     # An entry of a legend may have several parts, and the same words may stand behind more than one of them.
     words = {text: dict.fromkeys(filter(None, map(tooltip, text.split("; ")))) for text in sorted(texts)}
     return {text: " ".join(parts) for text, parts in words.items() if parts}
@@ -83,6 +85,7 @@ def about(plans: Iterable[Plan], chips: Iterable[str] = ()) -> dict[str, str]:
 def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
     """One entry of the header's "boards". A legend's entry without a fill code has null there.
 
+    scale: null, or {"name": "age", "steps": [[fill code, text or ""], ...], "tail": text}, what the shades of a ramp mean.
     The caption is the one before the first frame: later each frame brings its own, since a message may be ahead of the screen.
     """
     return {
@@ -96,6 +99,7 @@ def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
         "labels": [list(x) for x in plan.labels],
         "heads": list(plan.heads),
         "legend": [list(x) for x in plan.legend],
+        "scale": asdict(plan.scale) if plan.scale else None,
         "column": plan.column,
         "flag_words": list(plan.marks),
     }
@@ -104,7 +108,9 @@ def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
 class _NoWork:
     """Stands in for the work while kernels compile: the guest map then shows the kernel's own entries only."""
 
-    processes, zone, p2m_pages, shown, hap_pool = (), 8, 0, None, 0
+    processes, zone, p2m_pages, shown, hap_pool, need_frames = (), 8, 0, None, 0, 0
+    small_chunks: tuple[int, ...] = ()
+    huge_leaves = ANY_GIBS
 
     def __init__(self, scenario: Scenario):
         self.levels = scenario.guest_levels

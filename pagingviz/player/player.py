@@ -16,7 +16,7 @@ import numpy as np
 from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
 from pagingviz.boards.payload import encode
-from pagingviz.boards.registry import REGISTRY, card, make_plan
+from pagingviz.boards.registry import REGISTRY, card, corners, make_plan
 from pagingviz.boards.scene import Scene
 from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
@@ -280,7 +280,7 @@ class Player(Listener):
             "source": "" if self.note else source,
             "status": [list(row) for row in scene.status()],
             "captions": [REGISTRY[plan.id].caption(scene, plan) for plan in plans],
-            "more": scene.more(plans),
+            "more": corners(scene, plans) | scene.more(plans),
         }
         self.note = ""
         return record, self._grids(scene, plans)
@@ -333,8 +333,8 @@ class Player(Listener):
         still = not self.playing
         boards = []
         for plan in plans:
-            board = REGISTRY[plan.id]
-            boards.append(board_record(plan, board.alt(scene, plan) if still else ""))  # a frame has its own caption
+            alt = REGISTRY[plan.id].alt(scene, plan) if frames and still else ""
+            boards.append(board_record(plan, alt))  # a frame has its own caption
         found = self._inspect(scene, plans, cell) if frames else None
         known = header(
             display,

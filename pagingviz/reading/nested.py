@@ -17,6 +17,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
+from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.arch.words import U
 from pagingviz.machine.machine import Machine
 
@@ -145,6 +146,20 @@ def counts(m: Machine) -> dict[int, tuple[int, int, int]]:
         code = codes(m, level, pool[page])
         out[level] = page.size, int(np.count_nonzero(code)), int(np.count_nonzero(code >= WAITS_DIRTY))
     return out
+
+
+def split_costs(m: Machine) -> dict[str, int]:
+    """{size of a superpage leaf of which there are any: pages that splitting one takes}, the smaller size first.
+
+    EPT splits a leaf of 1 GiB into 4 KiB ones at once, NPT by one level (core/nested/p2m.py: split, npt.py: split).
+    """
+    pool, found = m.view("pool").reshape(-1, 512), tables(m)
+    by_level = {2: 1, 3: 1 if m.sys[0].npt else 513}
+    return {
+        LEAF_SIZES[level]: pages
+        for level, pages in by_level.items()
+        if np.any(is_leaf(level, e := pool[found[level][0]]) & present(m, e))
+    }
 
 
 def path(m: Machine, gfn: int, down_to: int = 1) -> list[Step]:

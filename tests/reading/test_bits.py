@@ -149,7 +149,7 @@ def test_the_map_tells_who_and_what_is_set_now():
     shown = Shown(sim, "dirty-bitmap", bits="who")
     grid = shown.flat
     bits, by = sim.machine.dirty_bits(), bit_history(sim.machine)[1]
-    letter = {"nobody": ".", "store": "s", "walk": "A", "emulated": "e", "xen": "X", "log": "l", "device": "v"}
+    letter = {"nobody": ".", "store": "g", "walk": "A", "emulated": "e", "xen": "X", "log": "L", "device": "v"}
     for gfn, word in enumerate(grid.tolist()):
         assert LETTERS[word >> LETTER_SHIFT & LETTER_MASK] == letter[xen.MARKS[by[gfn]]], gfn
         assert bool(word & PINNED) == bits[gfn]

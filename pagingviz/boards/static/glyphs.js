@@ -159,6 +159,17 @@ export function glyph(character, k = 1, bold = false) {
   return g;
 }
 
+/** A glyph, {w, h, bits, cap}, of whose `cap` rows so many are taken out that `most` remain, if so many repeat the one above. */
+export function lowered(g, cap, most) {
+  const row = (y) => g.bits.subarray(y * g.w, (y + 1) * g.w);
+  const rows = Array.from({ length: g.h }, (_, y) => y);
+  let left = cap;
+  for (let y = cap - 2; y > 0 && left > most; y--) {
+    if (row(y).every((bit, x) => bit === row(y - 1)[x])) rows.splice(rows.indexOf(y), 1), left -= 1;
+  }
+  return { ...bitmap(g.w, rows.length, (x, y) => row(rows[y])[x]), cap: left };
+}
+
 /** Width of a line of text in pixels at k times the size. */
 export function textWidth(text, k = 1) {
   let width = 0;

@@ -2,7 +2,7 @@
 import { pixelsOf } from "./colours.js";
 import { Geometry } from "./geometry.js";
 import { CAP, LINE, glyph, textWidth } from "./glyphs.js";
-import { NUMBER_FROM, Sprites } from "./sprites.js";
+import { CORNER_FROM, NUMBER_FROM, Sprites, cornerInset, cornerScale } from "./sprites.js";
 
 export class Painter {
   /** `reader`: CellReader. */
@@ -23,7 +23,7 @@ export class Painter {
     this.numbers = [];
   }
 
-  /** Small numbers in the corners of cells, 0 for none. */
+  /** Small texts in the upper corners of cells, "" or 0 for none: in the left one, and what stands after a space in the right. */
   setNumbers(numbers = []) {
     if (String(numbers) === String(this.numbers)) return;
     this.numbers = numbers;
@@ -104,10 +104,26 @@ export class Painter {
     for (let row = 0, from = 0; row < side; row++, to += width) {
       for (let k = 0; k < side; k++) pixels[to + k] = sprite[from++];
     }
-    if (this.numbers[i] && side >= NUMBER_FROM) {
-      const inset = gap + Math.max(4, side >> 4), ink = this.colours.ink[this.reader.fillOf(this.cells[i])];
-      this.write(String(this.numbers[i]), x + inset, y + inset, ink, Math.max(1, Math.floor(side / 30)));
+    if (this.numbers[i]) this.paintCorners(String(this.numbers[i]), x + gap, y + gap, this.colours.ink[this.reader.fillOf(this.cells[i])]);
+  }
+
+  /** What stands in the corners of a cell whose square begins at (x, y); in a small cell a triangle says that something does. */
+  paintCorners(text, x, y, ink) {
+    const { side, width } = this.geometry, [left, right = ""] = text.split(" ");
+    if (side < NUMBER_FROM) {
+      const leg = side >= CORNER_FROM ? Math.max(3, side >> 2) : 0;
+      for (let row = 0; row < leg; row++) {
+        const start = (y + row) * width + x;
+        if (left) this.pixels.fill(ink, start, start + leg - row);
+        if (right) this.pixels.fill(ink, start + side - leg + row, start + side);
+      }
+      return;
     }
+    const inset = cornerInset(side), fits = (scale) => textWidth(left + right, scale) <= side - 2 * inset;
+    let scale = cornerScale(side);
+    while (scale > 1 && !fits(scale)) scale -= 1;
+    this.write(left, x + inset, y + inset, ink, scale);
+    this.write(right, x + side - inset - textWidth(right, scale), y + inset, ink, scale);
   }
 
   /** The gap around a cell in one colour. */

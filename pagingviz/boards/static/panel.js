@@ -43,11 +43,13 @@ export class Panel {
     this.title.title = about[board.title] ?? "";
     if (this.canvas.dataset.tick === undefined) this.setCaption(board.caption); // later the caption is the painted frame's
     const words = board.legend.map(([, , text]) => about[text]);
-    const appearance = JSON.stringify([board.legend, words, palette]);
+    const { scale } = board;
+    const appearance = JSON.stringify([board.legend, scale, words, palette]);
     if (appearance !== this.appearance) {
       this.appearance = appearance;
       this.painter.setPalette(palette);
       this.legend.replaceChildren(...board.legend.map((entry, k) => this.legendEntry(entry, words[k], palette)));
+      if (scale) this.legend.append(this.scaleEntry(scale, about[scale.name] ?? "", palette));
     }
     return reshaped;
   }
@@ -59,6 +61,17 @@ export class Panel {
     const swatch = el("span", { class: absent ? "swatch hatched" : "swatch", "aria-hidden": "true" }, letter.trim());
     if (!absent) dressAsCell(swatch, palette, code);
     return el("li", { title }, swatch, text);
+  }
+
+  /** The scale of a ramp of colours: a box for each, with the numbers at which some of them begin. */
+  scaleEntry({ name, steps, tail }, title, palette) {
+    const words = (text) => el("span", { class: "from" }, text);
+    const boxes = steps.flatMap(([code, text]) => {
+      const box = el("span", { class: "step", "aria-hidden": "true" });
+      dressAsCell(box, palette, code);
+      return text ? [words(text), box] : [box];
+    });
+    return el("li", { class: "scale", title }, words(`${name}:`), ...boxes, words(tail));
   }
 
   setCaption(text) {

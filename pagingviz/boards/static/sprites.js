@@ -1,9 +1,13 @@
 // The picture of one cell: a square of pixels for each cell word, drawn once and then copied. No antialiasing.
-import { CAP, glyph } from "./glyphs.js";
+import { CAP, glyph, lowered } from "./glyphs.js";
 
 const LETTER_FROM = 11; // px: the smallest square that holds a letter and an edge
 const LETTER_ON_CROSS_FROM = 22; // px: the smallest square where a letter can be read on a cross
 export const NUMBER_FROM = 26; // px: the smallest square that holds a number beside its letter
+export const CORNER_FROM = 8; // px: the smallest square in whose corner a triangle can be seen
+export const cornerInset = (side) => Math.max(4, side >> 4); // px between a cell's square and what stands in its corners
+export const cornerScale = (side) => Math.max(1, Math.floor(side / 29)); // how many times larger than 12 px that is at most
+const THICK_FROM = 13; // px: the smallest square in which a thick edge leaves room for a letter that does not touch it
 
 export class Sprites {
   /** `reader`: CellReader; `colours`: of pixelsOf; `side`: px; `numbered`: a number stands above each letter. */
@@ -32,7 +36,7 @@ export class Sprites {
     const crossed = word & reader.crossed;
     if (crossed) this.drawCross(sprite, colours.ink[code]);
     const readable = side >= LETTER_FROM && !(crossed && side < LETTER_ON_CROSS_FROM);
-    if (readable) this.drawLetter(sprite, reader.letterOf(word), code, crossed);
+    if (readable) this.drawLetter(sprite, reader.letterOf(word), code, crossed, word & reader.pinned);
     return sprite;
   }
 
@@ -48,8 +52,13 @@ export class Sprites {
     // A changed cell wears a line of ground inside its outline, so that it does not resemble a pinned one.
     const inset = word & reader.changed && side >= 10 ? (side >= 24 ? 2 : 1) : 0;
     if (inset) this.drawFrame(sprite, 0, inset, colours.ground);
-    if (word & reader.pinned) this.drawFrame(sprite, inset, side >= 24 ? 3 : side >= 10 ? 2 : 1, colours.text);
+    if (word & reader.pinned) this.drawFrame(sprite, inset, this.thickness(), colours.text);
     else if (code !== reader.free && side >= 6) this.drawFrame(sprite, inset, side >= 30 ? 2 : 1, colours.edge[code]);
+  }
+
+  /** Pixels of a thick edge. */
+  thickness() {
+    return this.side >= 24 ? 3 : this.side >= THICK_FROM ? 2 : 1;
   }
 
   /** A frame `thick` px wide that begins `inset` px inside the square. */
@@ -71,14 +80,19 @@ export class Sprites {
     }
   }
 
-  /** The letter in the middle, or below where a number stands above it; `plate`: on a plate of the cell's own colour. */
-  drawLetter(sprite, letter, code, plate) {
+  /**
+   * The letter in the middle, or below where a number stands above it; `plate`: on a plate of the cell's own colour. Inside a
+   * thick edge it is made so low that a pixel of ground remains: the bar of a T that touches the edge would vanish in it.
+   */
+  drawLetter(sprite, letter, code, plate, thick) {
     if (letter === " ") return;
     const { side, numbered, colours } = this;
-    const scale = Math.max(1, Math.floor((side - 2) / (numbered ? 20 : 10)));
-    const g = glyph(letter === "." ? "·" : letter, scale, letter !== ".");
-    const tall = CAP * scale, left = (side - g.w) >> 1;
-    const top = numbered ? side - tall - Math.max(4, side >> 3) : (side - tall) >> 1;
+    const below = Math.max(4, side >> 3), room = side - below - cornerInset(side) - CAP * cornerScale(side) - 1;
+    const scale = Math.max(1, Math.floor(numbered ? room / CAP : (side - 2) / 10));
+    const most = thick ? side - 2 * this.thickness() - 2 : side;
+    const g = lowered(glyph(letter === "." ? "·" : letter, scale, letter !== "."), CAP * scale, most);
+    const tall = g.cap, left = (side - g.w) >> 1;
+    const top = numbered ? side - tall - below : (side - tall) >> 1;
     if (plate) {
       for (let y = top - 2; y < top + tall + 2; y++) sprite.fill(colours.fill[code], y * side + left - 2, y * side + left + g.w + 2);
     }
