@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pagingviz.ui import session, sidebar
+from pagingviz.ui import follow, session, sidebar
 from pagingviz.ui.site import site
 
 HERE = Path(__file__).resolve().parent
@@ -36,6 +36,7 @@ def main() -> None:
         for script, title, icon, path in PAGES
     ]
     page = st.navigation(pages)
+    follow.arrive(page.url_path)
     if page.url_path != "translation":
         visit.roads = None  # its machines are needed nowhere else
     with st.sidebar:

@@ -9,7 +9,8 @@ import { decode } from "./payload.js";
 import { Reel } from "./reel.js";
 import { View } from "./view.js";
 
-const POLL_MS = 300; // between two asks while Python has no picture yet
+const POLL_MS = 300; // between two asks while Python can do nothing for us yet
+const WORK_MS = 50; // between two asks while Python works on the picture: each answer takes its time itself
 
 export class LiveBoard {
   constructor(host) {
@@ -67,7 +68,7 @@ export class LiveBoard {
     if (frames.length && !(again && this.painted)) this.receiveFrames(header, frames, answered);
     this.updateReady();
     this.channel.sendNext();
-    if (header.query && header.state === "ready") this.announce(header);
+    if (header.query && header.state === "ready" && !this.walk?.late) this.announce(header);
   }
 
   /** Take over all of the header that is not a picture. */
@@ -92,7 +93,8 @@ export class LiveBoard {
   poll(header) {
     clearTimeout(this.polling);
     const late = header.frames.at(-1)?.more?.late && !header.playing;
-    if (late || header.state !== "ready") this.polling = setTimeout(() => this.channel.send({ cmd: "poll" }), POLL_MS);
+    const pause = late || header.state === "seeking" ? WORK_MS : POLL_MS;
+    if (late || header.state !== "ready") this.polling = setTimeout(() => this.channel.send({ cmd: "poll" }), pause);
   }
 
   /** Play or paint the frames of a message. `answered`: the ask that it answers, or null. */
