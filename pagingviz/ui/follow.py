@@ -3,6 +3,9 @@
 It hears from the board (window event pagingviz:now) what is on the screen, puts that into the address line (without an entry
 in the browser's history) and, a little later, has the slow parts of the page drawn anew, to which it belongs: charts, tables,
 the digest. While the machine runs that is at most once a second.
+
+The first thing that it tells is that the board of the page has painted. Before that nothing below the board is sent: the
+browser would have to take in Streamlit's charts and tables, some megabytes of scripts, and would paint the board after them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import streamlit as st
 
 _JS = """
 const REST_MS = 350, RUN_MS = 1000; // without news a paused board is at rest; between two refreshes while running
+const FIRST_MS = 50; // from the board's first picture: it is on the screen
 const pages = new WeakMap();
 export default function ({ parentElement, data, setTriggerValue }) {
   const page = pages.get(parentElement) ?? {};
@@ -44,7 +48,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       page.news = detail;
       if (!news || (page.timer && detail.running)) return;
       clearTimeout(page.timer);
-      page.timer = setTimeout(page.rest, detail.running ? RUN_MS : REST_MS);
+      page.timer = setTimeout(page.rest, page.shown ? (detail.running ? RUN_MS : REST_MS) : FIRST_MS);
     };
     addEventListener("pagingviz:now", page.hear);
     if (window.pagingvizNow?.path === location.pathname) page.hear({ detail: window.pagingvizNow });
@@ -65,9 +69,32 @@ _component = st.components.v2.component("pagingviz.follower", html="<i hidden></
 _scroller = st.components.v2.component("pagingviz.scroller", html="<i hidden></i>", js=_SCROLL)
 
 
+def arrive(page: str) -> None:
+    """Begin a run of the page with this path. On another page than before no board has painted yet."""
+    if st.session_state.get("page") != page:
+        st.session_state["page"], st.session_state["painted"] = page, False
+
+
+def painted() -> bool:
+    """Whether the board of this page has painted, so that what stands below it may come."""
+    return bool(st.session_state.get("painted"))
+
+
 def follow(shown: str) -> None:
     """Place the follower. `shown`: the `now` of the header (player.Player) that the parts around it were drawn for."""
-    _component(key="follow", data={"shown": shown}, height="content", on_rest_change=lambda: None)
+    _component(key="follow", data={"shown": shown if painted() else ""}, height="content", on_rest_change=_rest)
+
+
+def all_anew(more: bool) -> None:
+    """Draw the whole page anew when its board has just painted and it has `more` to show than the parts that follow."""
+    if st.session_state.pop("just painted", False) and more:
+        st.rerun()
+
+
+def _rest() -> None:
+    """The follower has told that the board shows a picture and is at rest."""
+    st.session_state["just painted"] = not painted()
+    st.session_state["painted"] = True
 
 
 def come_into_view(view: str, top: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from pagingviz.manual.pages import PAGES, script
-from pagingviz.ui import session, sidebar
+from pagingviz.ui import follow, session, sidebar
 from pagingviz.ui.site import site
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +37,7 @@ def main() -> None:
         for path, title in PAGES.items()
     }
     page = st.navigation(list(pages.values()))
+    follow.arrive(page.url_path)
     if page.url_path != "translation":
         visit.roads = None  # its machines are needed nowhere else
     with st.sidebar:

@@ -1,7 +1,8 @@
 """What a page with maps is made of, from top to bottom: title and switch, the live board, and the slow parts below it.
 
 Two fragments. `_live` runs again for every ask of the board and does nothing else, so that a step is painted at once. `_slow`
-(words, charts, tables, digest, link) runs when the follower in it says that the board has come to rest.
+(words, charts, tables, digest, link) runs when the follower in it says that the board has come to rest. Before the board's
+first picture it holds nothing but the follower, and what stands below it is not there at all: see ui/follow.py.
 
 Each stands in a slot, a container of the page's own run. A fragment's run that starts before the server has sent off the
 page's run takes that fragment's part out of it; the browser then removes what is missing, and moves up what follows. In a slot
@@ -23,7 +24,7 @@ from pagingviz.player.message import Display
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address, session, sidebar
 from pagingviz.ui.board import asked, board
-from pagingviz.ui.follow import come_into_view, follow
+from pagingviz.ui.follow import all_anew, come_into_view, follow, painted
 
 LIVE, HEATMAP, TABLE = VIEWS = ("Live map", "Plotly heatmap", "Table")
 ROWS = 20_000  # of a table that travels to the browser
@@ -66,8 +67,8 @@ def map_page(
     with st.container():
         _live(title, boards, boards[0], scene, changes)
     with st.container():
-        _slow(boards, worth_knowing, curves, details=details, make_scene=scene)
-    if below:
+        _slow(boards, worth_knowing, curves, details=details, make_scene=scene, more=below is not None)
+    if below and painted():
         below()
 
 
@@ -132,16 +133,16 @@ def _slow(
     alone: bool = False,
     details: Callable[..., None] | None = None,
     make_scene: Callable[[Simulation], Scene] = Scene,
+    more: bool = False,
 ) -> None:
-    """Everything that may be a moment behind the board. `alone`: there is no board to follow."""
+    """Everything that may be a moment behind the board. `alone`: there is no board to follow; `more`: see follow.all_anew."""
     visit = session.current()
     if not alone:
+        all_anew(more)
         with st.container(key="follower"):
             follow(visit.player.now if visit.player and not visit.player.job else "")
-    with st.sidebar:
-        params = visit.address()
-        sidebar.share(visit, params, address.text(params))
-    if visit.player is None or visit.player.job:
+    share(visit, alone or painted())
+    if visit.player is None or visit.player.job or not (alone or painted()):
         return
     sim, theme = visit.player.sim, session.theme(visit)
     plans, scene = visit.player.plans(boards, visit.view.bits), make_scene(sim)
@@ -162,6 +163,14 @@ def _slow(
             st.caption(REGISTRY[plan.id].alt(scene, plan))
         st.caption(f"State digest {sim.machine.digest()} at tick {sim.tick}.")
         manual_link(visit)
+
+
+def share(visit: session.Visit, now: bool) -> None:
+    """In the sidebar, the link to this view; before its time its place, for a fragment keeps what it takes in every run."""
+    with st.sidebar, st.container():
+        if now:
+            params = visit.address()
+            sidebar.share(visit, params, address.text(params))
 
 
 def manual_link(visit: session.Visit) -> None:

@@ -26,10 +26,10 @@ from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.table import FIELD
 from pagingviz.story.sentences import process_name, sentence
 from pagingviz.timeline.simulation import Simulation
-from pagingviz.ui import address, session, sidebar
+from pagingviz.ui import address, session
 from pagingviz.ui.board import asked, board
-from pagingviz.ui.follow import follow
-from pagingviz.ui.page import come_or_say, manual_link
+from pagingviz.ui.follow import follow, painted
+from pagingviz.ui.page import come_or_say, manual_link, share
 
 WALKS, TABLES = VIEWS = ("All roads", "Guest's tables")
 LAST = "the tick's last access"
@@ -242,10 +242,8 @@ def _slow(worth_knowing: tuple[str, ...]) -> None:
         walks = resolver.walks(sim).by_board
     with st.container(key="follower"):
         follow(player.now + _mark(visit, resolver) if player else "")
-    with st.sidebar:
-        params = visit.address()
-        sidebar.share(visit, params, address.text(params))
-    if not player:
+    share(visit, painted())
+    if not player or not painted():
         return
     with st.container(key="read-aloud"):
         st.markdown(sentence(sim)[0])

@@ -1,4 +1,4 @@
-"""How fast the app feels: frames painted, a step to its picture, opening warm and cold, thirty visitors at once.
+"""How fast the app feels: frames painted, a step to its picture, every page opened, warm and cold, thirty visitors at once.
 
     python -m tests.bench.browser
 
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.bench.load import load
-from tests.ui.serving import Server, launch, new_page, serve, wait_ready
+from tests.ui.serving import PAGES, Server, launch, new_page, serve, wait_ready
 
 LECTURE = "/dirty-bitmap?scenario=lecture"  # 64 MiB: a map of 128 x 128 cells
 BLACKBOARD = "/?scenario=blackboard"
 OPENINGS, STEPS, FRAMES = 5, 30, 300
+WITH_BOARD = tuple(path for path in PAGES if path not in ("/real-xen", "/left-out", "/manual"))
 CLIENTS, CLIENT_SECONDS = 30, 20
 QUIET_AFTER = 120  # seconds to wait for a quiet machine
 
@@ -96,7 +97,9 @@ class Figure:
             goal, met = f"at least {self.least:g}", self.value >= self.least
         if self.most is not None:
             goal, met = f"at most {self.most:g}", self.value <= self.most
-        return f"{self.name:48} {self.value:9.1f} {self.unit:4} {goal:14} {'' if met else 'MISSED'}".rstrip()
+        digits = 2 if self.unit == "x" else 1
+        line = f"{self.name:48} {self.value:9.{digits}f} {self.unit:4} {goal:14} {'' if met else 'MISSED'}"
+        return line.rstrip()
 
 
 def opened(browser: Browser, url: str) -> dict[str, float]:
@@ -153,6 +156,17 @@ def opening(browser: Browser, server: Server) -> list[Figure]:
     ]
 
 
+def every_page(browser: Browser, server: Server) -> list[Figure]:
+    """Warm server, fresh visitors: each page with a board beside the home page. In turn: a busy minute meets them all."""
+    times: dict[str, list[float]] = {path: [] for path in WITH_BOARD}
+    for _ in range(OPENINGS):
+        for path, list_ in times.items():
+            list_.append(opened(browser, server.url + path)["ready"])
+    home, *others = ((path, statistics.median(list_)) for path, list_ in times.items())
+    figures = [Figure("bare address to data-ready, median", home[1], "s")]
+    return figures + [Figure(f"  {path}, of the home page's", ready / home[1], "x", most=1.1) for path, ready in others]
+
+
 def cold(browser: Browser) -> list[Figure]:
     """An empty kernel cache: the first visitor comes as soon as the server answers."""
     with tempfile.TemporaryDirectory() as folder, serve(NUMBA_CACHE_DIR=folder) as server:
@@ -191,8 +205,9 @@ def main() -> None:
         browser = launch(playwright)
         print(f"Chromium {browser.version}, headless, software rendering")
         with serve() as server:
-            opened(browser, server.url + BLACKBOARD)  # a server's first visitor imports and compiles
-            for measure in (opening, stepping, playing):
+            for path in WITH_BOARD:  # a server's first visitors import, compile and work things out
+                opened(browser, server.url + path)
+            for measure in (opening, every_page, stepping, playing):
                 print(*measure(browser, server), sep="\n", flush=True)
             print(*crowd(server), sep="\n", flush=True)
         print(*cold(browser), sep="\n", flush=True)

@@ -100,7 +100,7 @@ def test_navigation_keeps_the_address_and_the_machine(warm):
     before, address = machine(app), dict(app.query_params)
     for page in [*TITLES, "machine"]:
         app.query_params.clear()  # as Streamlit's navigation does
-        app.switch_page(f"../../pages/{page}.py").run()
+        settled(app.switch_page(f"../../pages/{page}.py").run())
         assert machine(app) == before
         assert dict(app.query_params) == address
 

@@ -1,7 +1,7 @@
 """Pages without a browser: the shell's main script run by Streamlit's AppTest, and what it shows of the machine.
 
 A long way to a tick is walked in slices of wall-clock time (player/player.py: SLICE), so that on a busy machine one run of the
-page does not always bring the picture. Whatever opens another machine or another tick is therefore followed by `settled`.
+page does not always bring the picture. Whatever opens another page, machine or tick is therefore followed by `settled`.
 """
 
 import re
@@ -27,7 +27,10 @@ def visit(page="machine", **params):
 
 
 def settled(app):
-    """The app, drawn anew until its machine has arrived: the page then says the machine's digest and shows what hangs on it."""
+    """The app, drawn anew until its machine has arrived: the page then says the machine's digest and shows what hangs on it.
+
+    No board paints here, which is what the parts below it wait for: it is said in the follower's place (ui/follow.py).
+    """
     assert not app.exception, app.exception
     assert wait_for(app, lambda: app.exception or digests(app)), "the machine did not arrive"
     assert not app.exception, app.exception
@@ -36,7 +39,13 @@ def settled(app):
 
 def wait_for(app, there):
     """Draw the page anew until `there()`, as its progress does in a browser. False when it takes too long."""
-    return until(there, lambda: (time.sleep(0.1), app.run()))
+
+    def again():
+        time.sleep(0.1)
+        app.session_state["painted"] = True
+        app.run()
+
+    return until(there, again)
 
 
 def finished(app):

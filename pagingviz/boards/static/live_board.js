@@ -9,7 +9,8 @@ import { decode } from "./payload.js";
 import { Reel } from "./reel.js";
 import { View } from "./view.js";
 
-const POLL_MS = 300; // between two asks while Python has no picture yet
+const POLL_MS = 300; // between two asks while Python can do nothing for us yet
+const WORK_MS = 50; // between two asks while Python works on the picture: each answer takes its time itself
 
 export class LiveBoard {
   constructor(host) {
@@ -67,7 +68,7 @@ export class LiveBoard {
     if (frames.length && !(again && this.painted)) this.receiveFrames(header, frames, answered);
     this.updateReady();
     this.channel.sendNext();
-    if (header.query && header.state === "ready") this.announce(header);
+    if (header.query && header.state === "ready" && !this.walk?.late) this.announce(header);
   }
 
   /** Take over all of the header that is not a picture. */
@@ -92,7 +93,8 @@ export class LiveBoard {
   poll(header) {
     clearTimeout(this.polling);
     const late = header.frames.at(-1)?.more?.late && !header.playing;
-    const wait = late || header.state !== "ready" ? POLL_MS : header.playing ? 0 : header.again;
+    const soon = late || header.state === "seeking" ? WORK_MS : POLL_MS;
+    const wait = late || header.state !== "ready" ? soon : header.playing ? 0 : header.again;
     if (wait) this.polling = setTimeout(() => this.channel.send({ cmd: "poll" }), wait);
   }
 
