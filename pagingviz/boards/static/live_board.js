@@ -93,7 +93,7 @@ export class LiveBoard {
   poll(header) {
     clearTimeout(this.polling);
     const late = header.frames.at(-1)?.more?.late && !header.playing;
-    const soon = late || header.state === "seeking" ? WORK_MS : POLL_MS;
+    const soon = header.again || (late || header.state === "seeking" ? WORK_MS : POLL_MS);
     const wait = late || header.state !== "ready" ? soon : header.playing ? 0 : header.again;
     if (wait) this.polling = setTimeout(() => this.channel.send({ cmd: "poll" }), wait);
   }
