@@ -13,7 +13,18 @@ from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.steps import Note, Step, notes
 from pagingviz.ui.session import Visit
 
+_BOX = "what-to-try"
+_OPEN = "notes-open"  # in the session's state: whether the notes are open
 _READ = "note"  # in the session's state: (name of the scenario, which of its notes is read, counted from 0)
+
+
+def opened() -> Any:
+    """The expander of the notes: open at first, then as the visitor has left it, on every page."""
+
+    def keep() -> None:
+        st.session_state[_OPEN] = st.session_state[_BOX]
+
+    return st.expander("What to try", expanded=st.session_state.get(_OPEN, True), key=_BOX, on_change=keep)
 
 
 def draw(visit: Visit, scenario: Scenario, pages: Mapping[str, Any], here: str, elsewhere: bool) -> None:

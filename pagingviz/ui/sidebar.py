@@ -28,7 +28,7 @@ def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
     scenario = (visit.wanted or (visit.scenario,))[0]
     mark = visit.revision
     way.here(visit, scenario)
-    with st.expander("What to try", expanded=True, key="what-to-try", on_change="rerun"):
+    with notes.opened():
         notes.draw(visit, scenario, pages, here, elsewhere)
     moving = here == "live-migration" and scenario.migrate != "no"
     for section in (WORK, PAGING, MIGRATION) if moving else (WORK, PAGING):

@@ -298,7 +298,13 @@ NOTES = {
     },
     "protected": {
         1: None,
-        2: ("frames with a shadow that are mapped writable", lambda at: writable_tables(at(2075)) == 0),
+        2: (
+            "frames with a shadow that are mapped writable, and the events of tick 2075",
+            lambda at: (
+                writable_tables(s := at(2075)) == 0
+                and (kinds := s.events()["kind"].tolist()).index(ev.WRMAP) < kinds.index(ev.PROMOTE)
+            ),
+        ),
         3: ("tables out of sync", lambda at: 0 <= int(shadows.out_of_sync(at(2075).machine).sum()) <= 3),
         4: ("tables out of sync before a CR3 load, and those that it brings back", lambda at: resynced_by_a_switch(at(2075))),
         5: (
