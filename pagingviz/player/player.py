@@ -67,9 +67,8 @@ class Player(Listener):
 
     def look_for(self, kind: str) -> None:
         """Set out for the next event of a kind, which is the board's kind from then on."""
-        self.cancel()
-        self.playing, self.kind = False, kind
-        self.job = self._search(self.sim.tick, 1, True)
+        self.kind = kind
+        self._set_out("next", {})
 
     @property
     def now(self) -> str:

@@ -400,7 +400,7 @@ NOTES = {
         1: (
             "the card of the loaded root's page, and the guest's CR3",
             lambda at: (
-                (rows := card_of_the_root(s := at(300)))["loaded"] == "yes"
+                (rows := card_of_the_root(s := at(300)))["loaded"] == "yes, in CR3 of vCPU 0"
                 and rows["shadows"] == f"gfn {int(s.machine.sys[0].cr3[0]):#x}"
             ),
         ),
