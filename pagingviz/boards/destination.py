@@ -29,11 +29,10 @@ class Destination(MigrationBoard):
         thick=None,
     )
 
-    def is_empty(self, mig: Migration) -> bool:
-        return mig.state.phase == ABORTED
-
     def ranks(self, mig: Migration) -> tuple[np.ndarray, np.ndarray]:
         st, rank_of = mig.state, self.words.rank
+        if st.phase == ABORTED:  # what had arrived is thrown away
+            return np.full(st.times.size, rank_of["."]), np.zeros(st.times.size, bool)
         equal = np.where(st.fetched, rank_of["F"], np.where(frames.tables(mig), rank_of["T"], rank_of["W"]))
         old = np.where(frames.waiting(mig), rank_of["d"], rank_of["D"])
         rank = np.where(frames.arrived(mig), np.where(frames.outdated(mig), old, equal), rank_of["."])

@@ -19,6 +19,7 @@ from pagingviz.boards.in_words import alternative, by_letter
 from pagingviz.boards.migration_card import card_of
 from pagingviz.boards.palette import CHANGED, FILL_MASK, PINNED
 from pagingviz.boards.scene import Scene
+from pagingviz.migration.policy import policy_of
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import POSTCOPY
 from pagingviz.reading import migration_frames as frames
@@ -49,13 +50,29 @@ class Words:
         self.cells = np.array([word(fill, letter) for letter, fill, _ in self.rows])
         self.rank = {letter: k for k, (letter, _, _) in enumerate(self.rows)}
 
-    def legend(self, fetches: bool, thick_edges: bool) -> list[LegendRow]:
-        """The rows of the legend. fetches: pages are fetched on demand, which is what the letter F stands for."""
-        rows: list[LegendRow] = [row for row in self.rows if row[0] != "F" or fetches]
+    def legend(self, never: str, thick_edges: bool) -> list[LegendRow]:
+        """The rows of the legend. never: letters of what cannot occur."""
+        rows: list[LegendRow] = [row for row in self.rows if row[0] not in never]
         if self.thick and thick_edges:
             marked, more = self.thick
             rows = [(letter, fill, f"{text}; {more}" if letter == marked else text) for letter, fill, text in rows]
         return rows
+
+
+def never(scenario: Scenario) -> str:
+    """Letters that no board of this migration can show (boards.can_occur).
+
+    F: pages are fetched on demand only after a hand-over without them. Dd234: nothing is sent twice where the guest is stopped
+    first or gone before its pages. H: a post-copy's pause sends no page. ?: pages are left for later by a policy that skips
+    what is dirty again, and of a PV guest a table in flux.
+    """
+    kind = scenario.migrate
+    fetches = kind in POSTCOPY or scenario.at_limit == "postcopy"
+    out = "" if fetches else "F"
+    out += "Dd234" if kind in ("stop", "postcopy") else ""
+    out += "H" if kind in POSTCOPY else ""
+    live = kind not in ("stop", "postcopy")
+    return out if live and (policy_of(scenario).skips or road_of(scenario).paravirtual) else out + "?"
 
 
 @lru_cache(maxsize=128)
@@ -90,10 +107,6 @@ class MigrationBoard:
 
     idle = ""  # the caption while there is none
 
-    def is_empty(self, mig: Migration) -> bool:
-        """Whether nothing can be shown of this migration."""
-        return False
-
     def legend_without_migration(self) -> tuple[LegendRow, ...]:
         return ()
 
@@ -108,7 +121,7 @@ class MigrationBoard:
         unit = "1 cell = 1 guest frame of 4 KiB"
         if k > 1:
             unit = f"1 cell = {memory(k)} = {k:,} frames, showing the {self.shows} of them"
-        legend = self.words.legend(scenario.migrate in POSTCOPY or scenario.at_limit == "postcopy", thick_edges=width < SMALL)
+        legend = self.words.legend(never(scenario), thick_edges=width < SMALL)
         legend += self.more_legend
         if scenario.migrate == "no":
             legend = list(self.legend_without_migration())
@@ -131,7 +144,7 @@ class MigrationBoard:
     def cells(self, scene: Scene, plan: Plan) -> np.ndarray:
         mig = scene.sim.migration
         out = np.where(plan.key >= 0, HATCHED, NOTHING)
-        if mig is None or self.is_empty(mig):
+        if mig is None:
             return self.grid_without_migration(out, plan).astype(np.uint16).reshape(plan.height, plan.width)
         rank, thick = self.ranks(mig)
         n = int(np.count_nonzero(plan.key >= 0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pagingviz.arch import x86
 from pagingviz.boards import translate_words as words
-from pagingviz.boards.board import DEFAULT, Card, Options, Plan
+from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, word
 from pagingviz.boards.palette import ABSENT, CACHED, CHANGED, FREE, PENDING, PINNED, READ_ONLY, SUPERPAGE, TABLE, WRITABLE
 from pagingviz.boards.reference_card import card_of
@@ -29,16 +29,20 @@ _NO_WALK = "no address is resolved here"  # on a page that does not resolve one
 
 # ---- the plan
 
-_LEGEND = (
-    ("T", TABLE, "leads to a table"),
-    ("W", WRITABLE, "leaf, writable"),
-    ("R", READ_ONLY, "leaf, read-only"),
-    ("S", SUPERPAGE, "superpage"),
-    (".", FREE, "absent, or to come"),
+_LEAVES = (("T", TABLE, "leads to a table"), ("W", WRITABLE, "leaf, writable"), ("R", READ_ONLY, "leaf, read-only"))
+_SUPERPAGE = ("S", SUPERPAGE, "superpage")
+_OTHERS = (
+    (".", FREE, "absent"),
+    (" ", FREE, "to come"),
     (" ", CACHED, "cached"),
     (" ", ABSENT, "no reference"),
 )
-_NESTED_LEGEND = (*_LEGEND[:4], ("?", PENDING, "change pending"), *_LEGEND[4:])
+_LEGENDS: dict[str, tuple[LegendRow, ...]] = {  # by road: shadows hold no superpages, and a PV guest has none
+    "bare": (*_LEAVES, _SUPERPAGE, *_OTHERS),
+    "pv": (*_LEAVES, *_OTHERS),
+    "shadow": (*_LEAVES, *_OTHERS),
+    "hap": (*_LEAVES, _SUPERPAGE, ("S", READ_ONLY, "superpage, read-only"), ("?", PENDING, "change pending"), *_OTHERS),
+}
 
 
 @lru_cache(maxsize=32)
@@ -55,7 +59,7 @@ def _plan(guest: tuple[int, ...], board: str) -> Plan:
         "down: the nested tables, across: the guest's" if nested else "one read a level",
         len(heads),
         height,
-        _NESTED_LEGEND if nested else _LEGEND,
+        _LEGENDS[fields["road"]],
         fields["road"],
         np.full(height * len(heads), -1),
         labels=(*((4 - level, f"{name} L{level}") for level in (4, 3, 2, 1)), (4, "guest")) if nested else (),

@@ -31,7 +31,7 @@ class Wire(MigrationBoard):
             ("3", _THREE, "three times"),
             ("4", _MORE, "more often"),
             ("?", PENDING, "left for later"),
-            ("P", WRITABLE, "in the pause"),
+            ("H", WRITABLE, "in the pause"),
             ("F", WRITABLE, "fetched on demand"),
         ),
         thick=("1", "thick: goes again"),
@@ -42,7 +42,7 @@ class Wire(MigrationBoard):
         st, rank_of = mig.state, self.words.rank
         rank = np.array([rank_of[letter] for letter in ".1234"])[np.minimum(st.times, 4)]
         if st.rounds and st.rounds[-1].kind in ("final", "checkpoint"):
-            rank[st.sent_in == st.rounds[-1].number] = rank_of["P"]
+            rank[st.sent_in == st.rounds[-1].number] = rank_of["H"]
         rank[st.fetched] = rank_of["F"]
         rank[frames.passed_over(mig)] = rank_of["?"]
         return rank, frames.dirty(mig) & (st.times > 0) & (st.phase in (LIVE, EPOCH))

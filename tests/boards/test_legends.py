@@ -12,6 +12,7 @@ from tests.boards.legend_states import LIBRARY, look, plans_of, seen_by
 from tests.core.raw import BASE, DIRECT, FRAME, PAGE, A, W
 from tests.core.raw_guests import COMMANDS, world
 
+pytestmark = pytest.mark.slow
 SMALL = {"trace": "", "frames": 512}
 MADE_UP = {  # what no scenario of the library has
     "bare": SMALL | {"road": "bare", "work": "uniform:24"},
@@ -23,6 +24,11 @@ MADE_UP = {  # what no scenario of the library has
     "PML": SMALL | {"road": "hap", "pml": 1, "frames": 4096, "superpages": 1, "work": "uniform:60"},
     "NPT": SMALL | {"road": "hap", "hap": "npt", "superpages": 1, "frames": 4096, "work": "uniform:60"},
     "superpages for data only": SMALL | {"road": "hap", "superpages": 1, "exec_sp": 0, "frames": 4096, "work": "hotcold:90"},
+    "a guest that reads": SMALL
+    | {"road": "hap", "superpages": 1, "frames": 4096, "work": "uniform:1500", "write": 0, "start": 6000},
+    "a guest that reads, 1 GiB": SMALL
+    | {"road": "hap", "superpages": 2, "frames": 1 << 18, "direct_map_pages": "large", "pml": 0}
+    | {"work": "uniform:90", "write": 0, "start": 900},
     "two vCPUs": SMALL | {"road": "shadow", "vcpus": 2, "work": "uniform:60,fork:12,hotcold:60", "pool": 48},
 }
 GRADES = ("often", "who")  # views of the bitmap in which chance decides whether an entry is met

@@ -24,6 +24,7 @@ RUNS = {  # name: (scenario, ticks)
     ),
     "two vCPUs": (Scenario(vcpus=2, pool=25, trace="", work="uniform:90,hotcold:60,fork:12", frames=512, quantum=30), 400),
     "PV": (load("borrowed").replace(do="enable@200", pool=24, clean_every=0, work="fork:12,hotcold:60,uniform:120"), 700),
+    "one process too large": (load("blow").replace(pool=18, do="", work="uniform:3500"), 250),
     **{
         f"random {k}": (
             Scenario(
@@ -109,7 +110,8 @@ def many_tables():
     at = [BASE + (k << 21) for k in range(8)]
     for k, va in enumerate(at):
         tables.map(1, va, 100 + k)
-    r, luck = Raw(tables=tables, audited=False), random.Random(5)
+    r, luck = Raw(tables=tables), random.Random(5)
+    r.audited = False
     watch = Watch(r.sim)
     for n in range(60):
         va = luck.choice(at)

@@ -67,7 +67,7 @@ def test_the_boards_agree_with_the_state_and_with_each_other(warm, fields):
         counted = np.isin(wire, list("1234."))
         assert np.array_equal(wire[counted], np.array(list(".1234"))[np.minimum(st.times, 4)][counted])
         paused = st.phase == FINAL and st.rounds and st.rounds[-1].kind in ("final", "checkpoint")
-        assert not paused or int((wire == "P").sum()) == st.rounds[-1].sent
+        assert not paused or int((wire == "H").sum()) == st.rounds[-1].sent
         versions = mig.destination.versions != sim.machine.view("ver")
         if st.phase in (LIVE, FINAL, EPOCH):
             assert np.array_equal(there == ".", st.times == 0)

@@ -5,7 +5,7 @@ const LETTER_FROM = 11; // px: the smallest square that holds a letter and an ed
 const LETTER_ON_CROSS_FROM = 22; // px: the smallest square where a letter can be read on a cross
 export const NUMBER_FROM = 26; // px: the smallest square that holds a number beside its letter
 export const CORNER_FROM = 8; // px: the smallest square in whose corner a triangle can be seen
-export const cornerInset = (side) => Math.max(4, side >> 4); // px between a cell's square and what stands in its corners
+export const cornerInset = (side) => (side < 40 ? 4 : 5); // px between a cell's square and what stands in its corners
 export const cornerScale = (side) => Math.max(1, Math.floor(side / 29)); // how many times larger than 12 px that is at most
 const THICK_FROM = 13; // px: the smallest square in which a thick edge leaves room for a letter that does not touch it
 
