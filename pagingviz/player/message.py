@@ -36,6 +36,7 @@ class Display:
     query: Callable[[], str] = str  # the address of what is on the screen, as Streamlit would encode it; "": nobody follows it
     scene: Callable[[Simulation], Scene] = Scene  # what the boards are drawn from, and the words beside them
     changes: bool = True  # outline what differs from the moment before
+    greeting: Callable[[], dict[str, Any] | None] = lambda: None  # what greets a newcomer on this page: ui/greeting.py
     mark: Callable[[], str] = str  # what of the picture is not the machine's: it changes Player.now, for the follower
 
 
@@ -68,6 +69,7 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
         "query": "",
         "aside": "",  # a word in the corner of the window: how far the engine is
         "again": 0,  # ms after which the board shall ask again although its picture is whole; 0: it need not
+        "greeting": display.greeting(),
         "limits": {"tick": MAX_TICK, "frames": MOST_FRAMES, "fps": MOST_FPS},
     }
     return common | more

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from pagingviz.manual.pages import PAGES, script
-from pagingviz.ui import follow, session, sidebar
+from pagingviz.ui import follow, greeting, session, sidebar
 from pagingviz.ui.site import site
 
 HERE = Path(__file__).resolve().parent
@@ -27,8 +27,9 @@ PRESENT = '[data-testid="stSidebar"], [data-testid="stHeader"] { display: none; 
 def main() -> None:
     """One full run of the app for one visitor."""
     icon = (HERE / "icon.svg").read_text("utf-8")  # a Material icon would be fetched from another host
-    st.set_page_config("pagingviz", icon, layout="wide", initial_sidebar_state="expanded")
+    st.set_page_config("pagingviz", icon, layout="wide", initial_sidebar_state="auto")
     visit = session.current()
+    greeting.arrive(st.query_params.to_dict())
     visit.arrive(st.query_params.to_dict())
     css = (HERE / "style.css").read_text("utf-8")
     st.html(f"<style>{css}{PRESENT if visit.view.present else ''}</style>")

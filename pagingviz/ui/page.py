@@ -25,6 +25,7 @@ from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address, session, sidebar
 from pagingviz.ui.board import asked, board
 from pagingviz.ui.follow import all_anew, come_into_view, follow, painted
+from pagingviz.ui.greeting import greeting
 
 LIVE, HEATMAP, TABLE = VIEWS = ("Live map", "Plotly heatmap", "Table")
 ROWS = 20_000  # of a table that travels to the browser
@@ -119,6 +120,7 @@ def _live(
         query=lambda: urlencode(visit.address()),
         scene=scene,
         changes=changes,
+        greeting=lambda: greeting(visit) if boards == HOME else None,
     )
     payload = visit.answer(asked(key), display)
     come_or_say(visit, waiting)

@@ -124,5 +124,6 @@ function room({ root, stage, grid }, taken, present) {
     + (flow.length - 1) * parseFloat(style.rowGap) + parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
   const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0;
   const top = present ? 0 : root.getBoundingClientRect().top + scrolled + BELOW;
-  return { width: grid.clientWidth, height: Math.max(SMALLEST_STAGE, innerHeight - top - chrome) };
+  const endless = !present && root.clientWidth <= TWO_COLUMNS_FROM; // one under the other, on a page that is scrolled anyway
+  return { width: grid.clientWidth, height: endless ? Infinity : Math.max(SMALLEST_STAGE, innerHeight - top - chrome) };
 }

@@ -7,6 +7,12 @@ const delayText = (ms) => (ms ? `wait ${ms} ms` : "no delay");
 const ticksText = (n) => (n === 1 ? "1 tick a frame" : `${grouped(n)} ticks a frame`);
 const MARKS_WIDTH = 1000; // units across the scrubber
 
+/** Where the scrubber ends, at least a tenth beyond the furthest tick: there is more to come. It changes once in a while only. */
+function scaleEnd(furthest) {
+  const step = 10 ** Math.floor(Math.log10(Math.max(furthest, 100))) / 2;
+  return Math.ceil((1.1 * furthest + 1) / step) * step;
+}
+
 /** `act(name, value)` is called for everything the viewer does here. */
 export class Controls {
   constructor(act) {
@@ -79,13 +85,15 @@ export class Controls {
   /** The tick that is painted and the furthest one reached; the fields that the viewer is using are left alone. */
   setTick(tick, furthest) {
     const active = this.node.getRootNode().activeElement;
-    if (+this.range.max !== Math.max(1, furthest)) {
-      this.range.max = Math.max(1, furthest);
+    const end = scaleEnd(furthest);
+    if (+this.range.max !== end) {
+      this.range.max = end;
       this.drawMarks();
     }
+    this.range.style.setProperty("--reached", `${(100 * furthest) / end}%`);
     if (!this.scrubbing) this.range.value = tick;
     if (active !== this.tick) this.tick.value = tick;
-    setText(this.furthest, `of ${grouped(furthest)}`);
+    setText(this.furthest, tick < furthest ? `reached ${grouped(furthest)}` : "");
   }
 
   /** How many references of the longest walk are made; null: no walk is shown. */

@@ -2,10 +2,10 @@
 
 const ACTIONS = {
   " ": "toggle", ArrowLeft: "back", ArrowRight: "step", Home: "home", End: "end",
-  n: "next", p: "prev", m: "micro", Escape: "unpin",
+  n: "next", p: "prev", m: "micro", Escape: "unpin", "?": "greet",
 };
 const WALK = { ArrowDown: "deeper", ArrowUp: "higher" }; // only where a walk is shown: elsewhere they scroll the page
-const ONCE = new Set(["toggle", "home", "end", "unpin"]); // holding the key down does not repeat these
+const ONCE = new Set(["toggle", "home", "end", "unpin", "greet"]); // holding the key down does not repeat these
 const OWN_KEYS = "input, textarea, select, [contenteditable=''], [contenteditable=true], [role=slider], [role=textbox], "
   + "[role=combobox], [role=listbox], [role=option], [role=radio], [role=tab], [role=menuitem], [role=grid]";
 

@@ -1,6 +1,7 @@
 // The live board of a page: takes messages from Python, plays their frames, and sends back what the viewer asks.
 import { navigationAsk, nextReference } from "./actions.js";
 import { Controls } from "./controls.js";
+import { Greeting } from "./greeting.js";
 import { Inspection } from "./inspection.js";
 import { listen } from "./keys.js";
 import { arrived } from "./leaving.js";
@@ -39,6 +40,7 @@ export class LiveBoard {
       hover: (panel, cell, event) => this.inspection.hover(panel, cell, event),
     });
     this.inspection.attach(this.view);
+    this.greeting = new Greeting(this.view);
     arrived();
     this.stopKeys = listen(act, () => !!this.walk);
   }
@@ -50,6 +52,7 @@ export class LiveBoard {
     this.view.close();
     clearTimeout(this.polling);
     this.inspection.close();
+    this.greeting.close(false);
     this.channel.close();
   }
 
@@ -86,6 +89,7 @@ export class LiveBoard {
     this.controls.setMarks(header.marks, header.kinds, header.palette.event_marks);
     this.view.applyHeader(header);
     this.view.setNotice(header, () => (this.channel.drop(), this.channel.send({ cmd: "cancel" })));
+    this.greeting.apply(header);
     this.poll(header);
   }
 
@@ -186,6 +190,7 @@ export class LiveBoard {
 
   /** Do what a key or a control stands for. Nothing before the first picture. */
   act(name, value) {
+    if (name === "greet") return this.greeting.toggle();
     if (!this.header || !this.painted) return;
     const ask = navigationAsk(name, value, this.header.limits.tick);
     if (ask) this.navigate(ask);

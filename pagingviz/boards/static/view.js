@@ -187,10 +187,10 @@ export class View {
     this.root.classList.toggle("card-left", left);
   }
 
-  /** Give the keys to the board again, unless the viewer is writing somewhere. */
+  /** Give the keys to the board again, unless the viewer is writing somewhere or is being greeted. */
   refocus() {
     const inside = this.root.getRootNode().activeElement;
-    if (!inside && document.activeElement?.matches(WRITING)) return;
+    if (inside ? inside.closest(".greeting") : document.activeElement?.matches(WRITING)) return;
     this.stage.focus({ preventScroll: true });
   }
 }

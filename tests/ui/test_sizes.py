@@ -1,0 +1,25 @@
+"""Every page on a phone: its board is seen, and nothing covers it or sticks out of the window."""
+
+import pytest
+
+from tests.ui.serving import wait_quiet
+from tests.ui.test_first_picture import WITH_BOARD
+
+pytestmark = pytest.mark.browser
+WIDTH, HEIGHT = 390, 844
+
+# Of the first map: [is its middle what one sees there, does it stand between the edges of the window].
+SEEN = """map => {
+    const { left, right, top, bottom } = map.getBoundingClientRect();
+    const low = Math.min(bottom, innerHeight), [x, y] = [(left + right) / 2, (top + low) / 2];
+    return [top < innerHeight && map.getRootNode().elementFromPoint(x, y) === map, left >= 0 && right <= innerWidth];
+}"""
+
+
+@pytest.mark.parametrize("path", WITH_BOARD)
+def test_the_board_is_seen_on_a_phone(open_page, path):
+    page = open_page(f"{path}?scenario=blackboard&tick=900", width=WIDTH, height=HEIGHT)
+    wait_quiet(page)
+    assert page.locator("canvas[data-board]").first.evaluate(SEEN) == [True, True]
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("main => main.scrollWidth <= main.clientWidth")
