@@ -10,6 +10,7 @@ from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, PENDING, TABLE, 
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import ABORTED, BROKEN, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 from pagingviz.reading import migration_frames as frames
+from pagingviz.story.counting import counted
 
 _NOT_SENT: LegendRow = (".", FREE, "not sent")
 
@@ -54,15 +55,16 @@ class Source(MigrationBoard):
     def line(self, mig: Migration) -> str:
         st = mig.state
         waits, bits = int(frames.waiting(mig).sum()), int(frames.dirty(mig).sum())
+        unsent = counted(waits, "page waits", "pages wait")
         gone = "the primary is gone" if mig.scenario.migrate == "remus" else "nothing is needed from here"
         return {
             WAITING: f"the guest runs here · migration from tick {mig.scenario.migrate_at:,} on",
-            LIVE: f"the guest runs here · {waits:,} wait to be sent · {bits:,} dirty bits",
-            FINAL: f"the guest is suspended · {waits:,} wait to be sent",
-            STATE: f"the guest is suspended · {waits:,} wait to be sent",
-            EPOCH: f"the guest runs here · {bits:,} dirty bits",
-            ROLLING: f"the guest has gone · {waits:,} of its pages are still here",
-            BROKEN: f"the link is lost · {waits:,} of the guest's pages are here",
-            LOST: f"cut off with {waits:,} pages of the guest",
+            LIVE: f"the guest runs here · {unsent} to be sent · {counted(bits, 'dirty bit')}",
+            FINAL: f"the guest is suspended · {unsent} to be sent",
+            STATE: f"the guest is suspended · {unsent} to be sent",
+            EPOCH: f"the guest runs here · {counted(bits, 'dirty bit')}",
+            ROLLING: f"the guest has gone · {counted(waits, 'of its pages is', 'of its pages are')} still here",
+            BROKEN: f"the link is lost · {counted(waits, 'page of the guest is', 'pages of the guest are')} here",
+            LOST: f"cut off with {counted(waits, 'page')} of the guest",
             ABORTED: "the guest goes on here",
         }.get(st.phase, gone)

@@ -20,6 +20,7 @@ from pagingviz.boards.registry import REGISTRY, card, make_plan
 from pagingviz.boards.scene import Scene
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
 from pagingviz.player.message import KINDS, MOST_FPS, MOST_FRAMES, Display, about, board_record, header, plain
+from pagingviz.player.speed import FPS, ticks_a_frame
 from pagingviz.reading.marks import marks
 from pagingviz.reading.to_come import none_to_come
 from pagingviz.scenario.fields import MAX_TICK
@@ -47,7 +48,7 @@ class Player:
         self.sim, self.machine, self.crowd = sim, machine, crowd
         self.seq = 0
         self.playing = False
-        self.kind, self.fps, self.per_frame = KINDS[0][0], 30, 1
+        self.kind, self.fps, self.per_frame = KINDS[0][0], FPS, ticks_a_frame(sim.scenario)
         self.job: Iterator[Progress] | None = None
         self.aim: int | None = None  # where a job leads, if that is known
         self.searching_from: int | None = None

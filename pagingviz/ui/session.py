@@ -125,10 +125,12 @@ class Visit:
         scenario, view = self.wanted
         self.wanted = None
         try:
-            player = self.player
+            was = player = self.player
             if player is None or scenario != self.scenario.replace(do=player.sim.script()):
                 player = Player(Simulation(scenario, self.files), f"{self.revision + 1}")
                 player.seq = self.seq
+                if was and (was.sim.migration is None) == (player.sim.migration is None):  # the visitor's own choice
+                    player.fps, player.per_frame = was.fps, was.per_frame
                 self.scenario, self.player = scenario, player
         except ScenarioError as error:
             self.lost = (scenario, view)
