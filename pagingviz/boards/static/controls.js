@@ -48,7 +48,10 @@ export class Controls {
       button("deeper", null, "↓", "One reference on; after the last one the walk begins again"));
     this.node.append(this.walk);
     this.about = {};
-    explain(this.kind, () => [["", `${this.kind.getAttribute("aria-label")}.`], ...this.linesOf(this.kind.selectedOptions[0]?.label)]);
+    explain(this.kind, () => {
+      const chosen = this.kind.selectedOptions[0]?.label;
+      return [["", `${this.kind.getAttribute("aria-label")}: ${chosen}.`], ...this.linesOf(chosen)];
+    });
     explain(this.tick, () => [["", "Jump to a tick."], ...this.linesOf("tick")]);
     explain(this.microStep, () => [["", `${inside} (M).`], ...this.linesOf("micro")]);
     this.setOptions(this.delay, DELAYS.map((ms) => [ms, delayText(ms)]));
