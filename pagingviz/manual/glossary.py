@@ -96,6 +96,11 @@ def _terms() -> tuple[re.Pattern[str], dict[str, str]]:
     return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])"), index
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where words of the glossary stand in a text, each time: (first character, character behind it)."""
+    return [hit.span() for hit in _terms()[0].finditer(text)]
+
+
 @functools.lru_cache(4096)
 def marks(text: str) -> tuple[tuple[int, int, str], ...]:
     """The words of the glossary in a text, each once: (first character, character behind it, heading of the entry)."""
