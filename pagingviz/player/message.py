@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import make_plan
 from pagingviz.boards.scene import Scene
-from pagingviz.manual.glossary import tooltip
+from pagingviz.manual import glossary
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.kinds import EVENT_KINDS
@@ -21,6 +21,7 @@ from pagingviz.work.work import ANY_GIBS
 MOST_FRAMES = 60  # frames of one batch
 MOST_FPS = 60  # frames a second: a screen shows no more
 KINDS = [list(pair) for pair in EVENT_KINDS]
+CONTROLS = ("tick", "micro")  # words on the player's controls that the glossary has
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
         "frames": [],
         "inspect": None,
         "lit": {},
-        "about": {},  # while the machine runs: what the board was told when it stood still
+        "about": {},  # what the glossary says, by label or word; while the machine runs: what was told when it stood still
+        "marked": {},  # the words of the glossary in the texts that are shown, by text; none while the machine runs
         "now": "",
         "query": "",
         "aside": "",  # a word in the corner of the window: how far the engine is
@@ -75,13 +77,36 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
     return common | more
 
 
-def about(plans: Iterable[Plan], chips: Iterable[str] = ()) -> dict[str, str]:
-    """What the glossary says of legends, titles and chips, by their text: shown when somebody points at one."""
-    texts = {text for plan in plans for text in (plan.title, *(entry[2] for entry in plan.legend))} | set(chips)
-    texts |= {plan.scale.name for plan in plans if plan.scale}
+def about(boards: Sequence[Mapping[str, Any]], labels: Iterable[str] = ()) -> dict[str, list[tuple[str, str]]]:
+    """What the glossary says of titles, legends and other labels: {text: [(word, its text)]}, shown beside the text.
+
+    boards: as in the header.
+    """
+    texts = {text for board in boards for text in (board["title"], *(entry[2] for entry in board["legend"]))} | set(labels)
+    texts |= {board["scale"]["name"] for board in boards if board["scale"]}
     # An entry of a legend may have several parts, and the same words may stand behind more than one of them.
-    words = {text: dict.fromkeys(filter(None, map(tooltip, text.split("; ")))) for text in sorted(texts)}
-    return {text: " ".join(parts) for text, parts in words.items() if parts}
+    found = {text: dict.fromkeys(filter(None, map(glossary.line, text.split("; ")))) for text in sorted(texts)}
+    return {text: list(lines) for text, lines in found.items() if lines}
+
+
+def words(
+    boards: Sequence[Mapping[str, Any]], record: Mapping[str, Any], card: Mapping[str, Any] | None, kind: str
+) -> dict[str, Any]:
+    """The header's "about" and "marked" for a picture that stands still.
+
+    boards: as in the header; record: of the frame; card: of the cell under inspection; kind: of the event that is looked for.
+    "marked" is {text: ((first character, character behind it, word), ...)}, as glossary.marks finds them; "about" has these
+    words, too.
+    """
+    status = record["status"]
+    said = [record["sentence"], *record["captions"], *(str(row[1]) for row in status)]
+    labels = [*CONTROLS, dict(EVENT_KINDS)[kind], *(row[0] for row in status)]
+    if card:
+        said += [card["why"], *map(str, card["chain"])]
+        labels += [name for name, _ in card["rows"]]
+    marked = {text: found for text in said if (found := glossary.marks(text))}
+    labels += [word for found in marked.values() for _, _, word in found]
+    return {"about": about(boards, labels), "marked": marked}
 
 
 def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pagingviz.boards.registry import REGISTRY, card, corners, make_plan
 from pagingviz.boards.scene import Scene
 from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
-from pagingviz.player.message import MOST_FRAMES, Display, about, board_record, header, plain
+from pagingviz.player.message import MOST_FRAMES, Display, board_record, header, plain, words
 from pagingviz.player.speed import ticks_a_frame
 from pagingviz.reading.marks import marks
 from pagingviz.reading.to_come import none_to_come
@@ -347,7 +347,7 @@ class Player(Listener):
             marks=marks(sim),
             kind=self.kind,
             boards=boards,
-            about=about(plans, (row[0] for record, _ in frames for row in record["status"])) if still else {},
+            **(words(boards, frames[-1][0], found, self.kind) if still and frames else {}),
             micro=list(sim.opened) if sim.opened else None,
             frames=[record for record, _ in frames],
             inspect=found,

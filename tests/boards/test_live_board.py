@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -18,6 +19,14 @@ UNDER_EACH_OTHER = """() => {
     const [left, right] = [...document.querySelector("#component").shadowRoot.querySelectorAll("canvas")]
       .map((canvas) => canvas.getBoundingClientRect());
     return right.top > left.bottom;
+}"""
+HIDDEN = """() => {
+    const root = document.querySelector("#component").shadowRoot, card = root.querySelector(".card").getBoundingClientRect();
+    const boxes = [...root.querySelectorAll("path.lit, path.pin")].map((path) => path.getBoundingClientRect());
+    if (boxes.filter(({ width }) => width).length !== 5 || !card.width) return ["nothing lights up"];
+    const beside = (box) => box.left >= card.right || box.right <= card.left;
+    const hidden = (box) => box.width && !beside(box) && box.top < card.bottom && box.bottom > card.top;
+    return boxes.filter(hidden).map((box) => [box.left, box.top]);
 }"""
 RIGHT = replace(PLAN, id="right", title="Right", width=16, height=16, labels=())
 
@@ -45,17 +54,84 @@ def test_a_message_is_painted_and_a_key_asks_for_the_next_tick(open_script_page)
     expect(page.locator('canvas[data-ready="1"][data-tick="6"]')).to_have_count(2)
 
 
-def test_legend_title_and_chips_show_the_glossary_when_pointed_at(open_script_page):
+SAID = {
+    "writable": [("rights", "May be stored to.")],
+    "Left": [("Left", "The left map.")],
+    "faults": [("fault", "Counted.")],
+    "At": [("At", "A word of time.")],
+}
+
+
+def told(page):
+    """What the tooltip says, once it is there."""
+    tip = page.get_by_role("tooltip")
+    expect(tip).to_be_visible()
+    return tip.inner_text()
+
+
+def test_legend_title_chips_and_words_show_the_glossary_when_pointed_at(open_script_page):
     """A message from a running machine is without the texts: those that came before it stay."""
     page = open_script_page()
-    show(page, message(PLAN, RIGHT, about={"writable": "May be stored to.", "Left": "The left map.", "faults": "Counted."}))
+    show(page, message(PLAN, RIGHT, about=SAID, marked={"At 5.": [[0, 2, "At"]]}))
+    page.locator(".what dfn").hover()
+    assert told(page) == "At A word of time."
     show(page, message(PLAN, RIGHT, tick=6, seq=1, playing=True))
     expect(page.locator('canvas[data-tick="6"]')).to_have_count(2)
+    expect(page.locator(".what dfn")).to_have_count(0)
+    expect(page.get_by_role("tooltip")).to_be_hidden()  # its word is gone
     entries = page.locator(".panel").first.locator(".legend li")
-    expect(entries.nth(0)).to_have_attribute("title", "May be stored to.")
-    assert entries.nth(1).get_attribute("title") is None
-    expect(page.get_by_role("heading", name="Left")).to_have_attribute("title", "The left map.")
-    expect(page.locator(".chips li", has_text="faults")).to_have_attribute("title", "Counted.")
+    for place, text in (
+        (entries.nth(0), "rights May be stored to."),
+        (page.get_by_role("heading", name="Left"), "Left The left map."),
+        (page.locator(".chips li", has_text="faults"), "fault Counted."),
+    ):
+        place.hover()
+        expect(page.get_by_role("tooltip")).to_have_text(text)
+    entries.nth(1).hover()
+    expect(page.get_by_role("tooltip")).to_be_hidden()
+
+
+def test_a_tooltip_opens_by_the_keyboard_and_escape_closes_it_alone(open_script_page):
+    page = open_script_page()
+    found = {"title": "gfn 0x7", "chain": [], "rows": [], "why": "Written."}
+    show(page, message(PLAN, RIGHT, about=SAID))
+    page.locator('canvas[data-board="right"]').click()
+    show(page, message(PLAN, RIGHT, seq=1, about=SAID, inspect=found))
+    page.locator(".player .end").focus()
+    while not page.locator(".chips li:focus").count():
+        page.keyboard.press("Tab")
+    assert told(page) == "fault Counted."
+    chip = page.locator(".chips li:focus")
+    assert chip.get_attribute("aria-describedby") == page.get_by_role("tooltip").get_attribute("id")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("tooltip")).to_be_hidden()
+    assert chip.get_attribute("aria-describedby") is None
+    expect(page.locator(".card h3")).to_have_text("gfn 0x7")  # that needs a second Escape
+    page.keyboard.press("Escape")
+    expect(page.locator(".card h3")).to_have_text("Inspector")
+
+
+def test_a_tap_opens_the_tooltip_and_the_next_one_closes_it(open_script_page):
+    page = open_script_page(touch=True, width=390, height=844)
+    show(page, message(PLAN, RIGHT, about=SAID))
+    chip, tip = page.locator(".chips li"), page.get_by_role("tooltip")
+    chip.tap()
+    assert told(page) == "fault Counted."
+    chip.tap()
+    expect(tip).to_be_hidden()
+    page.locator(".panel").first.locator(".legend li").first.tap()
+    expect(tip).to_have_text("rights May be stored to.")
+    page.locator(".source").tap()
+    expect(tip).to_be_hidden()
+
+
+def test_the_menu_of_events_tells_of_the_chosen_one(open_script_page):
+    page = open_script_page()
+    kind, label = header(Display("", ()), 0)["kinds"][1]
+    show(page, message(PLAN, RIGHT, kind=kind, about={label: [("page fault", "Not allowed.")]}))
+    page.locator(".player .prev").focus()
+    page.keyboard.press("Tab")
+    assert "page fault Not allowed." in told(page)
 
 
 def test_a_click_pins_a_cell_and_the_lens_has_the_words_of_the_legend(open_script_page):
@@ -73,6 +149,36 @@ def test_a_click_pins_a_cell_and_the_lens_has_the_words_of_the_legend(open_scrip
     assert page.locator("path.lit").first.get_attribute("d").count("M") == 2
     page.keyboard.press("Escape")
     expect(page.locator(".card h3")).to_have_text("Inspector")
+
+
+def test_a_card_begins_with_why_and_shows_that_there_is_more(open_script_page):
+    page = open_script_page(width=700, height=600)
+    found = {"title": "gfn 0x7", "chain": ["gva"], "rows": [[f"row {k}", "1"] for k in range(60)], "why": "Written."}
+    show(page, message(PLAN, RIGHT))
+    page.locator('canvas[data-board="left"]').click()
+    show(page, message(PLAN, RIGHT, seq=1, inspect=found))
+    assert page.locator(".card .body > *").first.inner_text() == "Why?"
+    more = page.get_by_role("button", name="more below")
+    expect(more).to_be_visible()
+    page.locator(".card .body").evaluate("body => body.scrollTo(0, body.scrollHeight)")
+    expect(more).to_be_hidden()
+
+
+def test_a_card_that_floats_hides_neither_its_cell_nor_those_that_light_up(open_script_page):
+    page = open_script_page(width=700, height=560)
+    wide = replace(PLAN, width=16, height=8, key=np.arange(128), labels=())
+    plans = [replace(wide, id=name) for name in "abcd"]
+    found = {"title": "gfn 0x7", "chain": ["gva", "gpa"], "rows": [["bits", "RW"]], "why": "Written."}
+    show(page, message(*plans))
+    assert not page.locator(".board.side").count()
+    for name, x, y in (("a", 0.1, 0.1), ("b", 0.9, 0.1), ("b", 0.9, 0.9), ("d", 0.9, 0.9)):
+        board = page.locator(f'canvas[data-board="{name}"]')
+        box = board.bounding_box()
+        board.click(position={"x": box["width"] * x, "y": box["height"] * y}, force=True)
+        ask = page.evaluate("asks.at(-1)")
+        show(page, message(*plans, seq=ask["seq"], inspect=found, lit={other: [ask["cell"]] for other in "abcd"}))
+        assert page.evaluate(HIDDEN) == [], (name, x, y)
+        page.keyboard.press("Escape")
 
 
 def test_the_notice_waits_for_python_and_lets_a_long_way_be_cancelled(open_script_page):

@@ -175,6 +175,53 @@ def test_boards_in_columns_have_one_pitch_that_is_the_largest(script_page):
     assert [run(script_page, "layout", body, boards=small, height=2000, present=p) for p in (False, True)] == [64, 72]
 
 
+# --- tip.js, beside.js --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("x", [0, 300, 780])
+@pytest.mark.parametrize("y", [0, 200, 290, 560])
+def test_a_tooltip_lies_in_the_window_and_not_over_its_word(script_page, x, y):
+    body = "return m.placeBeside({ left: x, right: x + 20, top: y, bottom: y + 30 }, w, h, 800, 600);"
+    for w, h in ((200, 60), (400, 500), (784, 900)):
+        left, top, most = run(script_page, "tip", body, x=x, y=y, w=w, h=h)
+        height = min(h, most)
+        assert left >= 0 and left + w <= 800 and top >= 0 and top + height <= 600
+        assert top >= y + 30 or top + height <= y
+
+
+PLACE = """const box = ([left, top, right, bottom]) => ({ left, top, right, bottom });
+const found = m.placeCard({ width: 340, height }, box([0, 100, 900, 600]), box(about), lit.map(box), boards.map(box));
+return [found.left, found.top, found.left + 340, found.top + Math.min(height, found.most), found.hidden];"""
+
+
+@pytest.mark.parametrize("about", [[10, 110, 30, 130], [440, 340, 460, 360], [880, 580, 900, 600], [880, 110, 900, 130]])
+def test_a_card_is_placed_beside_its_cell_and_what_lights_up(script_page, about):
+    def apart(a, b):
+        return a[2] <= b[0] or a[0] >= b[2] or a[3] <= b[1] or a[1] >= b[3]
+
+    lit = [[700, 200, 720, 220], [200, 500, 220, 520], [20, 300, 40, 320]]
+    for height in (200, 460):
+        *card, hidden = run(script_page, "beside", PLACE, about=about, lit=lit, boards=[[0, 100, 400, 600]], height=height)
+        assert card[0] >= 0 and card[2] <= 900 and card[1] >= 100 and card[3] <= 600
+        assert apart(card, about) and hidden == sum(not apart(card, other) for other in lit) == 0
+
+
+def test_a_card_hides_what_it_must_when_everything_lights_up(script_page):
+    lit = [[x, y, x + 90, y + 100] for x in range(0, 900, 90) for y in range(100, 600, 100)]
+    *card, hidden = run(script_page, "beside", PLACE, about=[0, 100, 90, 200], lit=lit, boards=[], height=200)
+    assert card[0] >= 90 or card[1] >= 200
+    assert 0 < hidden <= 15
+
+
+def test_marks_are_counted_in_characters_as_python_counts(script_page):
+    text = "a \U0001d4d0 gfn, é"
+    body = """const node = document.createElement("p");
+    m.writeMarked(node, text, [[4, 7, "gfn"]], { gfn: [["gfn", "A number."]] });
+    return [node.textContent, node.querySelector("dfn").textContent, node.querySelector("dfn").tabIndex];"""
+    assert text[4:7] == "gfn"
+    assert run(script_page, "tip", body, text=text) == [text, "gfn", 0]
+
+
 # --- sprites.js, paint.js -----------------------------------------------------------------------------------------------
 
 SPRITE = """const { CellReader } = await import('/cell.js'), { pixelsOf } = await import('/colours.js');

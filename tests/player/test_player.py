@@ -289,7 +289,14 @@ def test_busy_is_a_state_with_a_message(player):
 
 
 def test_a_picture_that_stands_still_comes_with_the_words_of_the_glossary(player):
-    about = decode(player.answer(None, DISPLAY))[0]["about"]
-    assert about["rules"] == tooltip("rules") and about["Shadow pool"] == tooltip("Shadow pool")
+    header = decode(player.answer(None, DISPLAY))[0]
+    about, marked = header["about"], header["marked"]
+    assert about["rules"] == [["audit", tooltip("rules")]] and about["Shadow pool"] == [["pool", tooltip("Shadow pool")]]
+    assert about[dict(header["kinds"])[header["kind"]]]
+    sentence = header["frames"][0]["sentence"]
+    assert marked[sentence] and all(about[word] for _, _, word in marked[sentence])
+    cell = int(np.flatnonzero(player.plans(DISPLAY.boards, "round")[1].key >= 0)[0])
+    header, _ = ask(player, "inspect", board="shadow-pool", cell=cell)
+    assert header["marked"][header["inspect"]["why"]] and header["about"]["type"]
     header, _ = ask(player, "run", play=True)
-    assert header["playing"] and header["about"] == {}
+    assert header["playing"] and header["about"] == header["marked"] == {}

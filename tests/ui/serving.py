@@ -155,10 +155,11 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *sandbox])
 
 
-def new_page(browser: Browser, width: int = 1280, height: int = 720) -> Page:
+def new_page(browser: Browser, width: int = 1280, height: int = 720, touch: bool = False) -> Page:
     """A page in a context of its own (no cookies, no cache), the same for every machine."""
     context = browser.new_context(
         viewport={"width": width, "height": height},
+        has_touch=touch,
         device_scale_factor=1,
         locale="en-GB",
         timezone_id="UTC",

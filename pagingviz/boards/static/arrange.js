@@ -14,6 +14,7 @@ export function arrange(view, panels) {
   const present = view.root.classList.contains("present");
   const wide = view.root.clientWidth;
   view.root.classList.toggle("many", panels.length > 1);
+  view.root.classList.toggle("narrow", wide <= TWO_COLUMNS_FROM && !present);
   for (const panel of panels) {
     panel.well.style.height = "0";
     panel.node.hidden = false;

@@ -1,5 +1,6 @@
 // The player row: buttons, event kind, tick, pace, and the scrubber with its marks.
 import { el, grouped, icon, setText, svg } from "./dom.js";
+import { explain } from "./tip.js";
 
 const DELAYS = [0, 17, 33, 50, 100, 250, 500, 1000]; // ms between two redraws
 const TICKS = [1, 2, 5, 10, 25, 100, 1000, 10000]; // ticks between two redraws
@@ -16,16 +17,18 @@ function scaleEnd(furthest) {
 /** `act(name, value)` is called for everything the viewer does here. */
 export class Controls {
   constructor(act) {
-    const button = (name, text, key, title) =>
-      el("button", { type: "button", class: `act ${name}`, title: `${title} (${key})`, "data-act": name, onclick: () => act(name) },
-        icon(name === "toggle" ? "run" : name), text && el("span", {}, text), el("kbd", {}, key));
-    const select = (name, title) => el("select", { title, "aria-label": title, onchange: (event) => act(name, event.target.value) });
+    const told = (node, title) => (explain(node, [["", title]]), node);
+    const button = (name, text, key, title) => told(
+      el("button", { type: "button", class: `act ${name}`, "aria-label": text ? null : `${title} (${key})`, "data-act": name, onclick: () => act(name) },
+        icon(name === "toggle" ? "run" : name), text && el("span", {}, text), el("kbd", {}, key)), `${title} (${key}).`);
+    const select = (name, title) =>
+      told(el("select", { "aria-label": title, onchange: (event) => act(name, event.target.value) }), `${title}.`);
     this.run = button("toggle", "run", "Space", "Run or pause");
     this.kind = select("kind", "Kind of event that Next and Previous look for");
     this.delay = select("delay", "Delay between two redraws");
     this.perFrame = select("perFrame", "Ticks between two redraws");
     this.tick = el("input", {
-      type: "number", min: 0, step: 1, class: "tick", title: "Jump to a tick", "aria-label": "Tick",
+      type: "number", min: 0, step: 1, class: "tick", "aria-label": "Tick: jump to it",
       onchange: (event) => act("seek", event.target.value),
       onkeydown: (event) => event.key === "Enter" && act("seek", event.target.value),
     });
@@ -33,11 +36,13 @@ export class Controls {
       type: "range", min: 0, max: 1, step: 1, "aria-label": "Scrub through time", "data-board-scrubber": true,
       oninput: (event) => act("scrub", event.target.value), onchange: () => act("focus"),
     });
+    const inside = "Next event inside this tick";
+    this.microStep = button("micro", "micro", "M", inside);
     this.marks = svg("svg", { class: "marks", viewBox: `0 0 ${MARKS_WIDTH} 8`, preserveAspectRatio: "none", "aria-hidden": "true" });
     this.furthest = el("span", { class: "furthest" });
     this.node = el("div", { class: "player", role: "toolbar", "aria-label": "Player" },
       button("home", null, "Home", "Tick 0"), button("back", null, "←", "One tick back"), this.run,
-      button("step", "step", "→", "One tick forward"), button("micro", "micro", "M", "Next event inside this tick"),
+      button("step", "step", "→", "One tick forward"), this.microStep,
       el("span", { class: "group" }, button("prev", null, "P", "Previous event of the chosen kind"), this.kind,
         button("next", null, "N", "Next event of the chosen kind")),
       button("end", null, "End", "The furthest tick reached"));
@@ -48,8 +53,24 @@ export class Controls {
     this.walk = el("span", { class: "walk", hidden: true }, button("higher", null, "↑", "One reference back"), this.walked,
       button("deeper", null, "↓", "One reference on; after the last one the walk begins again"));
     this.node.append(this.walk);
+    this.about = {};
+    explain(this.kind, () => {
+      const chosen = this.kind.selectedOptions[0]?.label;
+      return [["", `${this.kind.getAttribute("aria-label")}: ${chosen}.`], ...this.linesOf(chosen)];
+    });
+    explain(this.tick, () => [["", "Jump to a tick."], ...this.linesOf("tick")]);
+    explain(this.microStep, () => [["", `${inside} (M).`], ...this.linesOf("micro")]);
     this.setOptions(this.delay, DELAYS.map((ms) => [ms, delayText(ms)]));
     this.setOptions(this.perFrame, TICKS.map((n) => [n, ticksText(n)]));
+  }
+
+  /** Take over what the glossary says of words, {text: [[word, text], ...]}. */
+  explain(about) {
+    this.about = about;
+  }
+
+  linesOf(text) {
+    return this.about[text] ?? [];
   }
 
   /** The options of a select, [[value, label], ...]; equal ones are left alone. */

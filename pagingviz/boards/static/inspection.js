@@ -1,7 +1,10 @@
 // The cell that the pointer is over and the cell under inspection: their outlines, the lens and the card of the inspector.
+import { placeCard } from "./beside.js";
 import { Inspector, Lens } from "./inspector.js";
 
 const HOVER_MS = 120; // the pointer rests this long before Python is asked about a cell
+const EDGE = 8; // px between a card that floats and the end of the boards
+const MOST_LIT = 200; // cells that a card tries not to hide: of more, some
 
 export class Inspection {
   /**
@@ -12,7 +15,12 @@ export class Inspection {
     this.on = on;
     this.pinned = null; // {board, cell} under inspection
     this.hovered = null; // {panel, cell} under the pointer
-    this.inspector = new Inspector({ jump: on.jump, close: on.close });
+    this.inspector = new Inspector({
+      jump: on.jump,
+      close: on.close,
+      write: (node, text) => this.view.write(node, text),
+      about: () => this.view.about,
+    });
     this.lens = new Lens();
     this.lensFound = null; // what Python has answered about the hovered cell
   }
@@ -33,8 +41,7 @@ export class Inspection {
   /** Put a cell under inspection. The caller asks Python about it. */
   pin(panel, cell) {
     this.pinned = { board: panel.id, cell };
-    const box = panel.node.getBoundingClientRect();
-    this.view.putCardLeft(box.left + box.width / 2 > innerWidth * 0.6); // a card that floats stands away from the cell
+    this.placed = null;
     this.drawOutlines();
     this.lens.hide();
   }
@@ -79,7 +86,33 @@ export class Inspection {
     this.inspector.show(inspect, !!this.pinned);
     this.light(lit);
     this.drawOutlines();
+    if (this.pinned && inspect && this.hides(lit)) this.placeCard();
     if (hover && inspect) this.showLens(inspect);
+  }
+
+  /** Whether the card that floats has no place yet, or lies over more of the cells that light up than it must. */
+  hides(lit) {
+    const cells = JSON.stringify(lit);
+    if (this.placed === cells) return false;
+    this.litCells = lit;
+    this.placed = cells;
+    return true;
+  }
+
+  /** Let the card that floats stand where it hides neither the cell under inspection nor, where possible, its kin. */
+  placeCard() {
+    const { view, inspector: { node }, pinned } = this;
+    const panel = view.panels.get(pinned?.board);
+    Object.assign(node.style, { left: "", top: "", maxHeight: "" });
+    if (!panel?.painter.geometry || view.root.classList.contains("side")) return;
+    const stage = view.stage.getBoundingClientRect();
+    const boxes = (id, cells) => (view.panels.get(id)?.boxesOf(cells) ?? []);
+    const boards = [...view.panels.values()].map(({ canvas }) => canvas.getBoundingClientRect());
+    const lit = Object.entries(this.litCells ?? {}).flatMap(([id, cells]) => boxes(id, cells.slice(0, MOST_LIT)));
+    const area = { left: stage.left, right: stage.right, top: Math.max(stage.top, EDGE), bottom: Math.min(stage.bottom, innerHeight - EDGE) };
+    const found = placeCard({ width: node.offsetWidth, height: node.offsetHeight }, area, boxes(pinned.board, [pinned.cell])[0], lit, boards);
+    Object.assign(node.style, { left: `${found.left - stage.left}px`, top: `${found.top - stage.top}px`, maxHeight: `${found.most}px` });
+    this.inspector.measure();
   }
 
   /** Outline cells that belong together: {board: cells}. */

@@ -1,29 +1,49 @@
 // What is written about one cell: the card of the inspector, and the lens that follows the pointer.
 import { dressAsCell } from "./colours.js";
 import { el } from "./dom.js";
+import { explain } from "./tip.js";
 
-/** The decoded contents of a cell as nodes: title, chain, rows, why. `jump(tick)` goes to the moment that made it so. */
-function contents(found, jump) {
+/**
+ * The decoded contents of a cell as nodes: why, chain, rows. `on` = {jump(tick): goes to the moment that made it so,
+ * write(node, text): writes a text with its words of the glossary, about(): what the glossary says, by label}.
+ */
+function contents(found, on) {
+  const texts = (tag, list) => list.map((text) => {
+    const node = el(tag);
+    on.write(node, String(text));
+    return node;
+  });
   const parts = [];
-  if (found.chain?.length) parts.push(el("ol", { class: "chain" }, ...found.chain.map((step) => el("li", {}, String(step)))));
-  if (found.rows?.length) {
-    parts.push(el("dl", {}, ...found.rows.flatMap(([name, value]) => [el("dt", {}, String(name)), el("dd", {}, String(value))])));
-  }
   if (found.why) {
-    parts.push(el("h4", {}, "Why?"), el("p", { class: "why" }, found.why,
-      found.why_tick == null ? "" : el("button", { type: "button", class: "link", onclick: () => jump(found.why_tick) }, `show tick ${found.why_tick}`)));
+    const [why] = texts("p", [found.why]);
+    why.className = "why";
+    if (found.why_tick != null) {
+      why.append(el("button", { type: "button", class: "link", onclick: () => on.jump(found.why_tick) }, `show tick ${found.why_tick}`));
+    }
+    parts.push(el("h4", {}, "Why?"), why);
   }
-  return parts.filter(Boolean);
+  if (found.chain?.length) parts.push(el("ol", { class: "chain" }, ...texts("li", found.chain)));
+  if (found.rows?.length) {
+    parts.push(el("dl", {}, ...found.rows.flatMap(([name, value]) => {
+      const label = el("dt", {}, el("span", {}, String(name)));
+      explain(label.firstChild, on.about()[name]);
+      return [label, el("dd", {}, String(value))];
+    })));
+  }
+  return parts;
 }
 
 export class Inspector {
-  constructor({ jump, close }) {
-    this.jump = jump;
+  /** `on`: as for contents(), and close(): the card shall go. */
+  constructor(on) {
+    this.on = on;
     this.title = el("h3");
-    this.body = el("div", { class: "body" });
+    this.body = el("div", { class: "body", onscroll: () => this.measure() });
+    this.longer = el("button", { type: "button", class: "longer", hidden: true, onclick: () => this.readOn() }, "more below ▾");
     this.node = el("aside", { class: "card", "aria-label": "Inspector" },
-      el("header", {}, this.title, el("button", { type: "button", class: "close", title: "Close (Esc)", "aria-label": "Close", onclick: close }, "×")),
-      this.body);
+      el("header", {}, this.title, el("button", { type: "button", class: "close", "aria-label": "Close (Esc)", onclick: on.close }, "×")),
+      this.body, this.longer);
+    new ResizeObserver(() => this.measure()).observe(this.body);
     this.show(null);
   }
 
@@ -35,8 +55,20 @@ export class Inspector {
     if (text === this.text) return;
     this.text = text;
     this.title.textContent = found ? found.title : "Inspector";
-    this.body.replaceChildren(...(found ? contents(found, this.jump)
-      : [el("p", { class: "hint" }, "Point at a cell to see what it is. Click it to keep it: its bits, the chain gva → gpa → mpa, and why it is so.")]));
+    this.body.replaceChildren(...(found ? contents(found, this.on)
+      : [el("p", { class: "hint" }, "Point at a cell to see what it is. Click it to keep it: why it is so, its way from address to memory, and its bits.")]));
+    this.body.scrollTop = 0;
+    this.measure();
+  }
+
+  /** Show whether there is more below what is seen. */
+  measure() {
+    const { scrollTop, scrollHeight, clientHeight } = this.body;
+    this.longer.hidden = scrollHeight - scrollTop - clientHeight < 4;
+  }
+
+  readOn() {
+    this.body.scrollBy({ top: this.body.clientHeight * 0.8 });
   }
 }
 

@@ -3,6 +3,7 @@ import { CellReader } from "./cell.js";
 import { dressAsCell } from "./colours.js";
 import { el, setText, svg } from "./dom.js";
 import { Painter } from "./paint.js";
+import { explain, explainCut, writeMarked } from "./tip.js";
 
 const MOST_OUTLINES = 256; // of changed cells that are too small to carry an outline of their own
 
@@ -25,13 +26,17 @@ export class Panel {
     this.well = el("div", { class: "well" }, this.sheet);
     this.legend = el("ul", { class: "legend" });
     this.node = el("section", { class: "panel" }, el("header", {}, this.title, this.caption), this.well, this.legend);
+    explainCut(this.caption, this.caption.parentNode);
     const cellUnder = (event) => this.painter.cellAt(event.offsetX, event.offsetY);
     this.canvas.addEventListener("click", (event) => on.click(this, cellUnder(event)));
     this.canvas.addEventListener("pointermove", (event) => on.hover(this, cellUnder(event), event));
     this.canvas.addEventListener("pointerleave", (event) => on.hover(this, -1, event));
   }
 
-  /** Take over a board of the header and its palette; returns whether it has another shape. Without that its cells stay. */
+  /**
+   * Take over a board of the header and its palette; `about`: what the glossary says of titles and legends. Returns whether
+   * the board has another shape. Without that its cells stay.
+   */
   setBoard(board, palette, about) {
     const shape = JSON.stringify([board.w, board.h, board.labels, board.heads, board.column]);
     const reshaped = shape !== this.shape;
@@ -40,7 +45,7 @@ export class Panel {
     if (reshaped) this.painter.setBoard(board);
     this.node.classList.toggle("labelled", board.labels.length > 0);
     setText(this.title, board.title);
-    this.title.title = about[board.title] ?? "";
+    explain(this.title, about[board.title]);
     if (this.canvas.dataset.tick === undefined) this.setCaption(board.caption); // later the caption is the painted frame's
     const words = board.legend.map(([, , text]) => about[text]);
     const { scale } = board;
@@ -55,28 +60,33 @@ export class Panel {
   }
 
   /** An entry of the legend, with what the glossary says of it. One without a fill code is about the size of a cell: words alone. */
-  legendEntry([letter, code, text], title, palette) {
-    if (code === null) return el("li", { title }, text);
+  legendEntry([letter, code, text], words, palette) {
+    const entry = el("li", {}, text);
+    explain(entry, words);
+    if (code === null) return entry;
     const absent = code === this.reader.absent;
     const swatch = el("span", { class: absent ? "swatch hatched" : "swatch", "aria-hidden": "true" }, letter.trim());
     if (!absent) dressAsCell(swatch, palette, code);
-    return el("li", { title }, swatch, text);
+    entry.prepend(swatch);
+    return entry;
   }
 
   /** The scale of a ramp of colours: a box for each, with the numbers at which some of them begin. */
-  scaleEntry({ name, steps, tail }, title, palette) {
+  scaleEntry({ name, steps, tail }, lines, palette) {
     const words = (text) => el("span", { class: "from" }, text);
     const boxes = steps.flatMap(([code, text]) => {
       const box = el("span", { class: "step", "aria-hidden": "true" });
       dressAsCell(box, palette, code);
       return text ? [words(text), box] : [box];
     });
-    return el("li", { class: "scale", title }, words(`${name}:`), ...boxes, words(tail));
+    const entry = el("li", { class: "scale" }, words(`${name}:`), ...boxes, words(tail));
+    explain(entry, lines);
+    return entry;
   }
 
-  setCaption(text) {
-    setText(this.caption, text ?? "");
-    this.caption.title = text ?? "";
+  /** The line under the title, with the words that the glossary has in it (writeMarked of tip.js). */
+  setCaption(text, marks, about) {
+    writeMarked(this.caption, text ?? "", marks, about);
   }
 
   setSize(pitch, labelScale) {
@@ -134,6 +144,16 @@ export class Panel {
     const known = geometry ? (cells ?? []).filter((i) => i >= 0 && i < all.length) : [];
     const boxes = known.map((i) => geometry.boxOf(i));
     path.setAttribute("d", boxes.map(([x, y, s]) => `M${x} ${y}h${s}v${s}h${-s}z`).join(""));
+  }
+
+  /** The rectangles of cells on the screen, those of a board that is hidden left out. */
+  boxesOf(cells) {
+    const { left, top, width } = this.canvas.getBoundingClientRect();
+    if (!width) return [];
+    return cells.map((i) => {
+      const [x, y, side] = this.painter.geometry.boxOf(i);
+      return { left: left + x, top: top + y, right: left + x + side, bottom: top + y + side };
+    });
   }
 
   /** What the pointer shows of a cell: {letter, code, absent, text, where, notes}. */

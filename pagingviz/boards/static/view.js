@@ -3,6 +3,7 @@ import { arrange } from "./arrange.js";
 import { setVariables } from "./colours.js";
 import { el, grouped, setText } from "./dom.js";
 import { Panel } from "./panel.js";
+import { explain, explainCut, Tip, writeMarked } from "./tip.js";
 
 const WRITING = "input[type=number], input[type=text]:not([role=combobox]), textarea";
 
@@ -16,7 +17,8 @@ export class View {
     this.controls = controls;
     this.inspection = inspection;
     this.panels = new Map(); // board id -> Panel, in the order of the page
-    this.about = {}; // text of a legend, title or chip -> what the glossary says of it
+    this.about = {}; // text of a legend, title, chip or word -> what the glossary says of it, [[word, text], ...]
+    this.marked = {}; // text of a sentence, caption, chip or card -> the words in it, [[from, to, word], ...]
     this.chips = el("ul", { class: "chips", "aria-label": "Status" });
     this.grid = el("div", { class: "boards" });
     this.notice = el("div", { class: "notice", role: "status", hidden: true });
@@ -29,6 +31,8 @@ export class View {
     this.sentenceBox = el("div", { class: "sentence", "aria-live": "polite", "aria-atomic": "true" }, this.sentence, this.source);
     this.root = el("div", { class: "board" },
       controls.node, controls.timeline, this.chips, this.tabs, this.stage, this.sentenceBox, this.aside, inspection.lens.node);
+    this.tip = new Tip(this.root);
+    explainCut(this.sentence);
     host.replaceChildren(this.root);
     this.watchSize(host);
   }
@@ -47,6 +51,7 @@ export class View {
   }
 
   close() {
+    this.tip.leave();
     this.resized.disconnect();
     removeEventListener("resize", this.onWindow);
     document.fonts.removeEventListener("loadingdone", this.onFonts);
@@ -67,6 +72,8 @@ export class View {
     this.root.classList.toggle("walks", !!first?.heads?.length);
     this.root.classList.toggle("compact", !!header.compact && !present);
     this.about = { ...this.about, ...header.about };
+    this.marked = header.marked;
+    this.controls.explain(this.about);
     const changed = this.setBoards(header);
     if (changed || present !== this.wasPresent) this.layout(true);
     this.wasPresent = present;
@@ -122,14 +129,20 @@ export class View {
     header.boards.forEach((board, b) => {
       const panel = this.panels.get(board.id);
       panel.show(frame.grids[b], frame, frame.more?.numbers?.[b]);
-      panel.setCaption(frame.captions?.[b] ?? board.caption);
+      const caption = frame.captions?.[b] ?? board.caption;
+      panel.setCaption(caption, this.marked[caption], this.about);
     });
-    setText(this.sentence, frame.sentence ?? "");
-    this.sentence.title = this.sentence.textContent;
+    this.write(this.sentence, frame.sentence ?? "");
     const event = header.micro && `event ${header.micro[0]} of ${header.micro[1]}`;
     setText(this.source, [`tick ${grouped(frame.tick)}`, event, frame.source].filter(Boolean).join(" · "));
     this.setChips(frame.status ?? []);
     this.controls.setTick(frame.tick, Math.max(header.furthest, frame.tick));
+    this.tip.settle();
+  }
+
+  /** Write a text, with its words of the glossary marked. */
+  write(node, text) {
+    writeMarked(node, text, this.marked[text], this.about);
   }
 
   /** The status line: [[label, value, tone], ...]. */
@@ -137,11 +150,12 @@ export class View {
     const names = JSON.stringify(status.map(([label]) => [label, this.about[label]]));
     if (names !== this.chipNames) {
       this.chipNames = names;
-      this.chips.replaceChildren(...status.map(([label]) => el("li", { title: this.about[label] }, el("span", {}, label), el("b", {}))));
+      this.chips.replaceChildren(...status.map(([label]) => el("li", {}, el("span", {}, label), el("b", {}))));
+      status.forEach(([label], k) => explain(this.chips.children[k], this.about[label]));
     }
     status.forEach(([, value, tone], k) => {
       const chip = this.chips.children[k];
-      setText(chip.lastChild, typeof value === "number" ? grouped(value) : String(value));
+      this.write(chip.lastChild, typeof value === "number" ? grouped(value) : String(value));
       chip.className = tone ?? "";
     });
   }
@@ -173,6 +187,7 @@ export class View {
     this.size = size;
     arrange(this, [...this.panels.values()]);
     this.inspection.drawOutlines();
+    this.inspection.placeCard();
   }
 
   /** Presenter mode that shows one board at a time: show the board with this number, counted from 1. */
@@ -180,11 +195,6 @@ export class View {
     if (!this.root.classList.contains("alone")) return;
     this.chosen = [...this.panels.keys()][number - 1] ?? this.chosen;
     this.layout(true);
-  }
-
-  /** The side of the page on which a floating card stands. */
-  putCardLeft(left) {
-    this.root.classList.toggle("card-left", left);
   }
 
   /** Give the keys to the board again, unless the viewer is writing somewhere or is being greeted. */

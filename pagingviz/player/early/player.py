@@ -13,7 +13,7 @@ from pagingviz.boards.payload import encode
 from pagingviz.player.asks import Listener, inspected, number, way
 from pagingviz.player.early.cards import Ask, Cards
 from pagingviz.player.early.replay import Replay, find
-from pagingviz.player.message import MOST_FRAMES, Display, compiling, header
+from pagingviz.player.message import MOST_FRAMES, Display, compiling, header, words
 from pagingviz.player.player import Player, differ
 from pagingviz.player.speed import ticks_a_frame
 from pagingviz.scenario.fields import MAX_TICK
@@ -177,7 +177,7 @@ class EarlyPlayer(Listener):
             marks=self._marks(replay),
             kind=self.kind,
             boards=boards,
-            about=replay.header["about"] if still else {},
+            **(words(boards, frames[-1][0], card, self.kind) if still and frames else {}),
             frames=[record for record, _ in frames],
             inspect=card,
             lit=card["lit"] if card else {},

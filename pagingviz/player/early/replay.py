@@ -25,7 +25,7 @@ from pagingviz.boards.migration_scene import MigrationScene
 from pagingviz.boards.payload import encode, read
 from pagingviz.boards.registry import HOME, MIGRATION, REGISTRY
 from pagingviz.boards.scene import Scene
-from pagingviz.player.message import Display, about, board_record, header
+from pagingviz.player.message import Display, board_record, header
 from pagingviz.player.player import Player
 from pagingviz.reading.marks import marks
 from pagingviz.scenario.scenario import Scenario, load, names
@@ -62,18 +62,16 @@ def record(scenario: Scenario, subject: str) -> bytes:
     plans = player.plans(display.boards, display.bits)
     records: list[dict[str, Any]] = []
     frames: list[Grids] = []
-    words: dict[str, str] = {}
     for tick in stretch(scenario):
         player.sim.seek(tick)
         scene = display.scene(player.sim)
         shown, grids = player.frame(display)
         shown["alts"] = [REGISTRY[plan.id].alt(scene, plan) for plan in plans]
         shown["marks"] = marks(player.sim)
-        words |= about(plans, (row[0] for row in shown["status"]))
         records.append(shown)
         frames.append(grids)
     boards = [board_record(plan) for plan in plans]
-    return encode(header(display, 0, machine=scenario.name, boards=boards, about=words, frames=records), frames)
+    return encode(header(display, 0, machine=scenario.name, boards=boards, frames=records), frames)
 
 
 def freeze(scenario: Scenario) -> bytes:
