@@ -7,9 +7,9 @@ simulation at a tick.
 import numpy as np
 
 from pagingviz.arch import events as ev
-from pagingviz.arch import x86, xen
+from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
-from pagingviz.reading import nested, shadows
+from pagingviz.reading import shadows
 from pagingviz.scenario.scenario import load
 from tests.sentences.moments import pinned
 from tests.sentences.notes_reading import (
@@ -20,8 +20,6 @@ from tests.sentences.notes_reading import (
     empty_roots,
     emulated,
     emulations,
-    ended,
-    entry_of,
     exits,
     halted,
     hypercalls_only,
@@ -36,16 +34,16 @@ from tests.sentences.notes_reading import (
     shadow_pages,
     shadows_of,
     share,
-    split_pages,
     storms,
     unpinned_is_the_oldest,
     walk,
     writable_tables,
 )
+from tests.sentences.proofs_notes_nested import NESTED_NOTES
 
 __all__ = ["NOTES", "At"]
 
-NOTES = {
+NOTES = NESTED_NOTES | {
     "blackboard": {
         0: ("the digest of tick 2796 before and after going on and back", back_again),
         1: ("CR3 loads of 4,000 ticks", lambda at: moved(at(400), 4000)["cr3_loads"] == 100),
@@ -102,49 +100,6 @@ NOTES = {
                 and same_guest(s, at(9001, do=""))
             ),
         ),
-    },
-    "cloud": {
-        1: (
-            "ENABLE's event says how many root entries it wrote",
-            lambda at: int((e := at(4000).events())["detail"][e["kind"] == ev.ENABLE][0]) == 1,
-        ),
-        2: (
-            "pages that a split takes, violations and stores logged at tick 35546",
-            lambda at: (
-                split_pages(at(4000)) % 513 == 0
-                and (c := at(35_546).counters())["ept_violation"] == 6
-                and c["pml_logged"] == 8972
-            ),
-        ),
-        3: ("what waits in the root after a CLEAN", lambda at: entry_of(at(60_000))[4][1:] == (1, 1)),
-        4: (
-            "pages of the bitmap's tree",
-            lambda at: (
-                4 <= int((m := at(35_546).machine).sys[0].p2m_pages) - sum(n for n, *_ in nested.counts(m).values()) < 100
-            ),
-        ),
-        5: (
-            "`fetches`, and the right to execute of a leaf of 1 GiB",
-            lambda at: (
-                (s := at(35_546)).counters()["fetches"] == 0
-                and (leaf := nested.path(s.machine, s.scenario.frames - 1)[-1]).level == 3
-                and not leaf.entry & x86.EPT_X
-            ),
-        ),
-        6: None,
-    },
-    "cloud-1t": {
-        1: (
-            "tables and leaves, and what ENABLE wrote",
-            lambda at: (
-                {k: v[:2] for k, v in entry_of(at(3999)).items() if v[0]} == {4: (1, 2), 3: (2, 1024)}
-                and entry_of(at(4000))[4][2] == 2
-            ),
-        ),
-        2: ("what waits in the root", lambda at: entry_of(at(4000))[4][1:] == (2, 2)),
-        3: ("pages that a split takes", lambda at: split_pages(at(4000)) % 513 == 0),
-        4: ("pages that a split takes on NPT, and exits", lambda at: split_pages(at(4000, hap="npt")) == 2),
-        5: ("the size of the machine's arrays", lambda at: at(4000).machine.mem.nbytes < 512 << 20),
     },
     "combined": {
         1: ("references of the shadow's walk", lambda at: len(walk(at(690)).references) == 4),
@@ -213,25 +168,6 @@ NOTES = {
             lambda at: (
                 at.scenario.pool == load("blackboard").pool
                 and load("blackboard").commands[0].name == at.scenario.commands[0].name
-            ),
-        ),
-    },
-    "lab": {
-        1: (
-            "leaves before tick 20000, and what waits after it",
-            lambda at: entry_of(at(19_999))[3][:2] == (1, 1) and entry_of(at(20_000))[4][1:] == (1, 1),
-        ),
-        2: ("pages that the split takes", lambda at: split_pages(at(20_000)) == 513),
-        3: ("leaves after OFF", lambda at: entry_of(at(20_300, do="enable@20000,off@20200"))[1][0] == 512),
-        4: (
-            "pages that the split takes on NPT, and with leaves of 2 MiB",
-            lambda at: split_pages(at(20_000, hap="npt")) == 2 and split_pages(at(20_000, superpages=1)) == 1,
-        ),
-        5: (
-            "the split of tick 1 with exec_sp=0, and log-dirty then",
-            lambda at: (
-                (c := (s := at(1, exec_sp=0)).counters())["p2m_shatter"] == c["ept_violation"] == 1
-                and int(s.events()["detail"][s.events()["kind"] == ev.P2M_SHATTER][0]) == 513
             ),
         ),
     },
@@ -316,25 +252,6 @@ NOTES = {
             ),
         ),
     },
-    "rounds": {
-        1: (
-            "leaves before ENABLE, and what it marks",
-            lambda at: entry_of(at(3999))[2][1] >= 8 and entry_of(at(4000))[4][1:] == (1, 1),
-        ),
-        2: ("misconfigurations of the next ticks", lambda at: moved(at(4000), 5)["ept_misconfig"] >= 1),
-        3: ("splits of the round", lambda at: moved(at(4000), 900)["p2m_split"] >= 1),
-        4: (
-            "the digest of the bits around PEEK, and exits after OFF",
-            lambda at: at(9000).counters()["peeks"] == 1 and at(40_001).machine.sys[0].log_dirty == 0,
-        ),
-        5: (
-            "exits and dirty tables on NPT",
-            lambda at: (
-                (s := at(9999, hap="npt")).counters()["npf_recalc"] > 100
-                and bool(s.machine.dirty_bits()[s.machine.live_tables()].any())
-            ),
-        ),
-    },
     "search": {
         1: ("frames revoked by the CLEAN", lambda at: moved(at(3999), 1)["frames_revoked"] > 100),
         2: None,
@@ -378,23 +295,6 @@ NOTES = {
         1: ("tables in use with a shadow at tick 11999", lambda at: share(at(11_999)) > 0.8),
         2: ("the same after the blow", lambda at: share(at(13_000)) < 0.5),
         3: None,
-    },
-    "two-dimensions": {
-        1: None,
-        2: ("references of the walk", lambda at: len(walk(at(280)).references) == 24),
-        3: None,
-        4: (
-            "the end of the walk after tick 300",
-            lambda at: ended(at(300)) == "EPT misconfiguration" and ended(at(300, hap="npt")) == "NPF",
-        ),
-        5: (
-            "references of the walk with superpages that may be executed, and with others; splits by a fetch",
-            lambda at: (
-                len(walk(at(280, superpages=1, frames=1024, exec_sp=1)).references) == 19
-                and len(walk(s := at(280, superpages=1, frames=1024)).references) == 24
-                and s.counters()["p2m_shatter"] == 1
-            ),
-        ),
     },
     "two-tables": {
         1: (

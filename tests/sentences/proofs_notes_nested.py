@@ -1,0 +1,113 @@
+"""What makes the notes of the scenarios about nested tables true: rows as in proofs_notes.py."""
+
+from pagingviz.arch import events as ev
+from pagingviz.arch import x86
+from pagingviz.reading import nested
+from tests.sentences.notes_reading import (
+    ended,
+    entry_of,
+    moved,
+    split_pages,
+    walk,
+)
+
+NESTED_NOTES = {
+    "cloud": {
+        1: (
+            "ENABLE's event says how many root entries it wrote",
+            lambda at: int((e := at(4000).events())["detail"][e["kind"] == ev.ENABLE][0]) == 1,
+        ),
+        2: (
+            "pages that a split takes, violations and stores logged at tick 35546",
+            lambda at: (
+                split_pages(at(4000)) % 513 == 0
+                and (c := at(35_546).counters())["ept_violation"] == 6
+                and c["pml_logged"] == 8972
+            ),
+        ),
+        3: ("what waits in the root after a CLEAN", lambda at: entry_of(at(60_000))[4][1:] == (1, 1)),
+        4: (
+            "pages of the bitmap's tree",
+            lambda at: (
+                4 <= int((m := at(35_546).machine).sys[0].p2m_pages) - sum(n for n, *_ in nested.counts(m).values()) < 100
+            ),
+        ),
+        5: (
+            "`fetches`, and the right to execute of a leaf of 1 GiB",
+            lambda at: (
+                (s := at(35_546)).counters()["fetches"] == 0
+                and (leaf := nested.path(s.machine, s.scenario.frames - 1)[-1]).level == 3
+                and not leaf.entry & x86.EPT_X
+            ),
+        ),
+        6: None,
+    },
+    "cloud-1t": {
+        1: (
+            "tables and leaves, and what ENABLE wrote",
+            lambda at: (
+                {k: v[:2] for k, v in entry_of(at(3999)).items() if v[0]} == {4: (1, 2), 3: (2, 1024)}
+                and entry_of(at(4000))[4][2] == 2
+            ),
+        ),
+        2: ("what waits in the root", lambda at: entry_of(at(4000))[4][1:] == (2, 2)),
+        3: ("pages that a split takes", lambda at: split_pages(at(4000)) % 513 == 0),
+        4: ("pages that a split takes on NPT, and exits", lambda at: split_pages(at(4000, hap="npt")) == 2),
+        5: ("the size of the machine's arrays", lambda at: at(4000).machine.mem.nbytes < 512 << 20),
+    },
+    "lab": {
+        1: (
+            "leaves before tick 20000, and what waits after it",
+            lambda at: entry_of(at(19_999))[3][:2] == (1, 1) and entry_of(at(20_000))[4][1:] == (1, 1),
+        ),
+        2: ("pages that the split takes", lambda at: split_pages(at(20_000)) == 513),
+        3: ("leaves after OFF", lambda at: entry_of(at(20_300, do="enable@20000,off@20200"))[1][0] == 512),
+        4: (
+            "pages that the split takes on NPT, and with leaves of 2 MiB",
+            lambda at: split_pages(at(20_000, hap="npt")) == 2 and split_pages(at(20_000, superpages=1)) == 1,
+        ),
+        5: (
+            "the split of tick 1 with exec_sp=0, and log-dirty then",
+            lambda at: (
+                (c := (s := at(1, exec_sp=0)).counters())["p2m_shatter"] == c["ept_violation"] == 1
+                and int(s.events()["detail"][s.events()["kind"] == ev.P2M_SHATTER][0]) == 513
+            ),
+        ),
+    },
+    "rounds": {
+        1: (
+            "leaves before ENABLE, and what it marks",
+            lambda at: entry_of(at(3999))[2][1] >= 8 and entry_of(at(4000))[4][1:] == (1, 1),
+        ),
+        2: ("misconfigurations of the next ticks", lambda at: moved(at(4000), 5)["ept_misconfig"] >= 1),
+        3: ("splits of the round", lambda at: moved(at(4000), 900)["p2m_split"] >= 1),
+        4: (
+            "the digest of the bits around PEEK, and exits after OFF",
+            lambda at: at(9000).counters()["peeks"] == 1 and at(40_001).machine.sys[0].log_dirty == 0,
+        ),
+        5: (
+            "exits and dirty tables on NPT",
+            lambda at: (
+                (s := at(9999, hap="npt")).counters()["npf_recalc"] > 100
+                and bool(s.machine.dirty_bits()[s.machine.live_tables()].any())
+            ),
+        ),
+    },
+    "two-dimensions": {
+        1: None,
+        2: ("references of the walk", lambda at: len(walk(at(280)).references) == 24),
+        3: None,
+        4: (
+            "the end of the walk after tick 300",
+            lambda at: ended(at(300)) == "EPT misconfiguration" and ended(at(300, hap="npt")) == "NPF",
+        ),
+        5: (
+            "references of the walk with superpages that may be executed, and with others; splits by a fetch",
+            lambda at: (
+                len(walk(at(280, superpages=1, frames=1024, exec_sp=1)).references) == 19
+                and len(walk(s := at(280, superpages=1, frames=1024)).references) == 24
+                and s.counters()["p2m_shatter"] == 1
+            ),
+        ),
+    },
+}
