@@ -49,6 +49,7 @@ def test_on_the_shadow_road_only_the_bitmap_changes_its_meaning(warm):
     assert [board for board in registry.HOME[1:] if Shown(sim, board).caption.startswith("now ")] == ["dirty-bitmap"]
 
 
+@pytest.mark.browser
 def test_a_message_without_frames_leaves_the_caption_of_the_picture(open_script_page):
     """While a machine runs, the header of a batch is of its last tick: the caption on the screen belongs to another."""
     page = open_script_page()

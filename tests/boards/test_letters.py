@@ -46,6 +46,7 @@ def test_the_measure_finds_what_people_mixed_up():
     assert max(difference(a, b) for a, b in ("1l", "O0")) < APART <= min(difference(a, b) for a, b in ("1B", "OK", "4f"))
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("side", range(13, 28))
 def test_no_letter_touches_a_thick_edge(script_page, side):
     """The bar of a T that did read as a part of the edge: what remained looked like an I."""
