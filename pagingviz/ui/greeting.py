@@ -47,18 +47,22 @@ def greeting(visit: Visit) -> dict[str, Any]:
 
 def soon(visit: Visit) -> str:
     """The sentence that says when the dirty bitmap is read next, and what to watch then; "" when no clock reads it."""
-    every, player, road = visit.scenario.clean_every, visit.player, road_of(visit.scenario)
-    if not every or player is None or not player.sim.machine.sys[0].log_dirty:
+    scenario, view = visit.present()
+    every, tick = scenario.clean_every, scenario.start if view.tick is None else view.tick
+    if not every:
         return ""
-    left = every - player.sim.tick % every
+    left = every - tick % every
+    switches = [do.name for do in scenario.commands if do.name in ("enable", "off") and do.tick <= tick + left]
+    if switches[-1:] != ["enable"]:
+        return ""
     when = "At the next tick" if left == 1 else f"In {left:,} ticks"
-    watch = "the map of the guest's frames" if road.nested else "the shadow pool"
+    watch = "the map of the guest's frames" if road_of(scenario).nested else "the shadow pool"
     return f"{when} its dirty bitmap is read and cleared (CLEAN): watch {watch}."
 
 
 def maps(visit: Visit) -> dict[str, str]:
     """What each map of the home page is, in a sentence or two, on this visitor's road."""
-    road = road_of(visit.scenario)
+    road = road_of(visit.present()[0])
     return {
         "guest-tables": "What the guest believes: its own page tables, by program and level. A letter is an entry in use.",
         "shadow-pool": _pool(road),

@@ -150,7 +150,8 @@ def test_it_says_when_the_bitmap_is_read_next(at, tick, said):
 
 
 def test_it_promises_no_reading_where_none_comes(at):
-    assert greeting.soon(at(100)) == "", "log-dirty is off"
+    assert greeting.soon(at(100)).startswith("In 300 ticks its"), "log-dirty will be on by then"
+    assert greeting.soon(at(100, do="")) == greeting.soon(at(2796, do="enable@300,off@2000")) == ""
     assert greeting.soon(at(2796, clean_every="0")) == ""
     assert greeting.soon(at(2796, road="hap")).endswith("watch the map of the guest's frames.")
 
