@@ -9,6 +9,7 @@ from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, TABLE, WRITABLE
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import ABORTED, DONE, ROLLING, WAITING
 from pagingviz.reading import migration_frames as frames
+from pagingviz.story.counting import form
 
 
 class Destination(MigrationBoard):
@@ -47,7 +48,7 @@ class Destination(MigrationBoard):
             return "an empty domain"
         arrived, old = frames.arrived(mig), int(frames.outdated(mig).sum())
         n = int(arrived.sum())
-        whole = f"of {arrived.size:,} pages {n - old:,} equal the source's"
+        whole = f"of {arrived.size:,} pages {n - old:,} {form(n - old, 'equals', 'equal')} the source's"
         if st.phase == DONE and st.equal is not None:
             whole = "all pages equal the source's" if st.equal else "MEMORY DIFFERS from the source's"
             return f"the guest runs here · {whole}"

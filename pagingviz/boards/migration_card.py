@@ -9,6 +9,7 @@ from pagingviz.migration.run import Migration
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, LIVE, LOST, ROLLING, STATE
 from pagingviz.reading import migration_frames as frames
 from pagingviz.reading.guest_frames import machine_frame
+from pagingviz.story.counting import counted
 from pagingviz.timeline.simulation import Simulation
 
 
@@ -38,7 +39,7 @@ def _rows(mig: Migration, at: int) -> list[tuple[str, str]]:
     version, there = int(mig.machine.view("ver")[at]), int(mig.destination.versions[at])
     times, last = int(st.times[at]), int(st.sent_in[at])
     rows = [
-        ("sent", f"{times} time{'s' if times != 1 else ''}" + (f", last in round {last}" if times else "")),
+        ("sent", counted(times, "time") + (f", last in round {last}" if times else "")),
         ("stores to it so far", f"{version:,}"),
         ("of them there", f"{there:,}" if frames.arrived(mig)[at] else "it is not there"),
         ("dirty bit", "set" if frames.dirty(mig)[at] else "clear"),

@@ -10,12 +10,13 @@ from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, PENDING, TABLE, 
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import ABORTED, BROKEN, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING
 from pagingviz.reading import migration_frames as frames
+from pagingviz.story.counting import counted, form
 
 _NOT_SENT: LegendRow = (".", FREE, "not sent")
 
 
 def _written(bits: int) -> str:
-    return f"{bits:,} frame{'s' if bits != 1 else ''} written"
+    return f"{counted(bits, 'frame')} written"
 
 
 class Source(MigrationBoard):
@@ -58,15 +59,16 @@ class Source(MigrationBoard):
     def line(self, mig: Migration) -> str:
         st = mig.state
         waits, bits = int(frames.waiting(mig).sum()), int(frames.dirty(mig).sum())
+        wait = f"{waits:,} {form(waits, 'waits', 'wait')}"
         gone = "the primary is gone" if mig.scenario.migrate == "remus" else "nothing is needed from here"
         return {
             WAITING: f"the guest runs here · migration from tick {mig.scenario.migrate_at:,} on",
-            LIVE: f"the guest runs here · of this round's pages {waits:,} wait · {_written(bits)} since the last CLEAN",
-            FINAL: f"the guest is suspended · of the last round's pages {waits:,} wait",
-            STATE: f"the guest is suspended · {waits:,} of its pages wait",
+            LIVE: f"the guest runs here · of this round's pages {wait} · {_written(bits)} since the last CLEAN",
+            FINAL: f"the guest is suspended · of the last round's pages {wait}",
+            STATE: f"the guest is suspended · of its pages {wait}",
             EPOCH: f"the guest runs here · {_written(bits)} since the last checkpoint",
-            ROLLING: f"the guest has gone · {waits:,} of its pages are still here",
-            BROKEN: f"the link is lost · {waits:,} of the guest's pages are here",
-            LOST: f"cut off with {waits:,} pages of the guest",
+            ROLLING: f"the guest has gone · {counted(waits, 'of its pages is', 'of its pages are')} still here",
+            BROKEN: f"the link is lost · {counted(waits, 'page of the guest is', 'pages of the guest are')} here",
+            LOST: f"cut off with {counted(waits, 'page')} of the guest",
             ABORTED: "the guest goes on here",
         }.get(st.phase, gone)

@@ -9,6 +9,7 @@ from pagingviz.boards.palette import AGE_YOUNGEST, FREE, PENDING, WRITABLE
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import EPOCH, LIVE
 from pagingviz.reading import migration_frames as frames
+from pagingviz.story.counting import counted
 from pagingviz.story.migration import bytes_text
 
 # The brighter, the more often; a darker colour would hide a thick edge.
@@ -52,5 +53,5 @@ class Wire(MigrationBoard):
         if not st.rounds:
             return f"idle · {mig.link.whole:,} MB/s"
         r = st.rounds[-1]
-        done = f"round {r.number}, {r.kind}: {r.sent:,} of its {r.planned:,} pages sent"
+        done = f"round {r.number}, {r.kind}: {r.sent:,} of its {counted(r.planned, 'page')} sent"
         return f"{done} · {bytes_text(st.bytes)} in all rounds, {st.bytes / (mig.frames * 4096):.2f} times the guest's memory"

@@ -107,7 +107,7 @@ class Policy:
         if s.dirty_count < 0 or s.iteration == 0:
             return CONTINUE, ""
         if s.dirty_count < self.target:
-            return STOP, f"{s.dirty_count} pages left, less than 256 KB"
+            return STOP, f"pages left: {s.dirty_count}, less than 256 KB"
         if self.next_rate(s) > self.most:
             return STOP, f"{s.dirty_rate:,.0f} MB/s were dirtied: the link has {self.most:,} MB/s"
         if s.iteration >= self.rounds:
@@ -123,7 +123,7 @@ class Policy:
     def _qemu(self, s: Stats) -> tuple[str, str]:
         """Stop when what is left takes no longer than the downtime allowed (migration/migration.c: migration_iteration_run)."""
         if s.dirty_count >= 0 and s.iteration and s.seconds <= s.limit:
-            return STOP, f"{s.dirty_count} pages take {s.seconds * 1e3:,.3f} ms <= {s.limit * 1e3:g} ms"
+            return STOP, f"pages left: {s.dirty_count}, which take {s.seconds * 1e3:,.3f} ms <= {s.limit * 1e3:g} ms"
         return CONTINUE, ""
 
     def _stall(self, s: Stats) -> tuple[str, str]:
@@ -131,7 +131,7 @@ class Policy:
         answer, why = self._qemu(s)
         if answer == STOP or not s.minimum or s.dirty_count < 0:
             return answer, why
-        takes = f"it has stalled, and the {s.dirty_count} pages of a local minimum take {s.seconds * 1e3:,.3f} ms"
+        takes = f"it has stalled, and a local minimum, pages left: {s.dirty_count}, takes {s.seconds * 1e3:,.3f} ms"
         if s.seconds <= self.ceiling:
             return STOP, f"{takes} <= {self.ceiling * 1e3:g} ms"
         if s.seconds > HOPELESS * self.ceiling:

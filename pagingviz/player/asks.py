@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pagingviz.player.message import KINDS, MOST_FPS
+from pagingviz.player.speed import FPS
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.story.kinds import EVENT_KINDS
 
@@ -14,9 +15,9 @@ LABELS = dict(EVENT_KINDS)
 class Listener:
     """What every ask carries along: its number, the pace that the viewer wants, and the kind of event that is looked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_frame: int) -> None:
         self.seq = 0
-        self.kind, self.fps, self.per_frame = KINDS[0][0], 30, 1
+        self.kind, self.fps, self.per_frame = KINDS[0][0], FPS, per_frame
 
     def listen(self, ask: dict[str, Any]) -> str:
         """Take over what an ask carries; returns its command."""

@@ -21,6 +21,7 @@ from pagingviz.boards.scene import Scene
 from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
 from pagingviz.player.message import MOST_FRAMES, Display, about, board_record, header, plain
+from pagingviz.player.speed import ticks_a_frame
 from pagingviz.reading.marks import marks
 from pagingviz.reading.to_come import none_to_come
 from pagingviz.scenario.fields import MAX_TICK
@@ -43,7 +44,7 @@ class Player(Listener):
     """Plays one Simulation. `machine` names it: the board starts afresh when the name changes."""
 
     def __init__(self, sim: Simulation, machine: str = "1", crowd: Crowd = CROWD):
-        super().__init__()
+        super().__init__(ticks_a_frame(sim.scenario))
         self.sim, self.machine, self.crowd = sim, machine, crowd
         self.playing = False
         self.job: Iterator[Progress] | None = None

@@ -130,7 +130,7 @@ def _clean(events: np.ndarray, e: np.void, hap: str) -> Sentence:
             counted(taken, "writable frame is", "writable frames are"),
             counted(int(search["detail"]), "entry", "entries"),
         )
-        how = f"{frames} searched for in all L1 shadows, {looked} looked at"
+        how = f"in all L1 shadows {frames} searched for, {looked} looked at"
         return f"CLEAN: {bits} read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
     return f"CLEAN: {_logged(events)}{bits} read and cleared, and {how}.", _OP
 
@@ -186,4 +186,4 @@ def _pool_set(sim: Simulation, n: int, hap: str, last: bool) -> Sentence:
 def _logged(events: np.ndarray) -> str:
     """What is done first where processors log what is written: their logs are emptied into the bitmap."""
     logged = int(events["detail"][events["kind"] == ev.CODES["PML_FLUSH"]].sum())
-    return f"{counted(logged, 'logged page is', 'logged pages are')} marked, then " if logged else ""
+    return f"first {counted(logged, 'logged page is', 'logged pages are')} marked in the bitmap, then " if logged else ""

@@ -126,7 +126,7 @@ WORDS = {
     "PML_LOG": "the processor logs gfn {gfn} in slot {detail}",
     "INVEPT": "INVEPT: no TLB knows the guest's translations any more",
     "P2M_SHATTER": "the {size} leaf at gfn {gfn} is not executable, and is split for a fetch: {detail:page|pages} of the pool",
-    "MARK_DIRTY": "the dirty bit of gfn {gfn} is set: {mark}",
+    "MARK_DIRTY": "the dirty bit of gfn {gfn} has been set: {mark}",
     "TREE_ALLOC": "the bitmap's tree grows by a level-{level} page",
     "ENABLE": "log-dirty on",
     "PEEK": "PEEK",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pagingviz.arch import events as ev
-from pagingviz.migration import wire
+from pagingviz.migration import Migration, wire
 from pagingviz.migration.policy import STOP
 from pagingviz.migration.state import ABORTED, BROKEN, DONE, EPOCH, FINAL, LIVE, LOST, ROLLING, STATE, WAITING, State
 from pagingviz.scenario.roads import ROADS, road_of
@@ -106,10 +106,22 @@ def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
         return "The guest is suspended: all of its memory is copied while it stands still.", LAST
     if st.phase == STATE:
         return "The guest is suspended: only its vCPUs' state crosses now, its pages come later.", _POSTCOPY
+    assert sim.migration
     for_what = "first checkpoint" if sim.scenario.migrate == "remus" else "last round"
     left = f" {_pages(st.rounds[-1].planned, 'is', 'are')} left for the {for_what}." if st.rounds else ""
     why = f"The policy says STOP ({st.stop})" if st.answer == STOP else st.stop
-    return f"{why}: the guest is suspended, and the bitmap is read while nothing can change it.{left}", LAST
+    before = counted_before(sim.migration)
+    return f"{why}: the guest is suspended, and the bitmap is read while nothing can change it.{before}{left}", LAST
+
+
+def counted_before(mig: Migration) -> str:
+    """Which pages the policy had counted when it said STOP, "" when they are those of the last round: one sentence."""
+    st = mig.state
+    live = [r for r in st.rounds if r.kind == "live"]
+    if st.answer != STOP or not mig.policy.sends_on_stop or len(live) < 2 or live[-1].planned != st.calls[-1][2]:
+        return ""
+    sent = _pages(live[-1].planned, "that it counted was sent", "that it counted were sent")
+    return f" The {sent} in round {live[-1].number}; what the last round has was written meanwhile."
 
 
 def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:

@@ -5,6 +5,8 @@ from pagingviz.migration.policy import STOP
 from pagingviz.migration.run import Migration
 from pagingviz.migration.state import LIVE
 from pagingviz.reading.rounds import exits, fixed, paces, parts, working_set
+from pagingviz.story.counting import counted
+from pagingviz.story.migration import counted_before
 
 
 def causes(found: dict[str, int]) -> str:
@@ -32,14 +34,12 @@ def rows(mig: Migration) -> list[dict[str, object]]:
             "guest's ticks": r.ticks,
             "dirtied": r.dirtied,
             "before sent": r.needless,
-            "exits": sum(exits(mig, r).values()),
-            "by cause": causes(exits(mig, r)),
         }
         if mig.scenario.throttle:
             row["throttled, %"] = r.throttle
         if r.kind == "pushed":
             row |= {"fetched": r.faults, "waited, µs": round(r.stall / wire.FREQUENCY, 1)}
-        out.append(row)
+        out.append(row | exits(mig, r))
     return out
 
 
@@ -73,29 +73,32 @@ def convergence(mig: Migration) -> list[str]:
     """What the rounds say about when to stop: sentences."""
     st, found = mig.state, paces(mig)
     out = []
+    writable = working_set(mig)
     if found:
         last = found[-1]
-        fits = (
-            "less than the link carries: each round is shorter than the last"
-            if last.dirtied < mig.link.whole
-            else ("more than the link carries: no number of rounds can empty the set")
-        )
-        out.append(f"During round {last.number} the guest dirtied {last.written:,} pages, {last.dirtied:,.0f} MB/s: {fits}.")
+        rate = f"During round {last.number} the guest dirtied {counted(last.written, 'page')}, {last.dirtied:,.0f} MB/s"
+        if last.dirtied >= mig.link.whole:
+            out.append(f"{rate}: more than the link carries, {mig.link.whole:,} MB/s; no number of rounds can empty the set.")
+        elif writable:
+            out.append(
+                f"{rate}: less than the link carries, {mig.link.whole:,} MB/s, but hardly fewer pages than in the round before."
+            )
+        else:
+            out.append(f"{rate}: less than the link carries, {mig.link.whole:,} MB/s, so a next round would be shorter.")
         pause = last.downtime / wire.FREQUENCY
         out.append(
             f"A pause after round {last.number} would take {pause:,.0f} µs, {fixed(mig) / wire.FREQUENCY:,.0f} of them "
             f"whatever is dirty."
         )
-    writable = working_set(mig)
     if writable:
-        out.append(
-            f"The set hardly shrinks any more: about {writable:,} pages are written all the time, the **writable "
-            f"working set**. Further rounds would send them in vain."
-        )
+        pages = counted(writable, "page is", "pages are")
+        out.append(f"About {pages} written all the time, the **writable working set**: further rounds would send that in vain.")
     if st.stop and st.answer == STOP:
-        out.append(f"The policy ({mig.policy.name}) said STOP: {st.stop}.")
+        out.append(f"The policy ({mig.policy.name}) said STOP: {st.stop}.{counted_before(mig)}")
     elif st.stop:
         out.append(f"The guest was suspended without a STOP of the policy ({mig.policy.name}): {st.stop}.")
     elif st.phase == LIVE:
-        out.append(f"The policy ({mig.policy.name}) has been asked {len(st.calls)} times; its last answer: {st.answer}.")
+        out.append(
+            f"The policy ({mig.policy.name}) has been asked {counted(len(st.calls), 'time')}; its last answer: {st.answer}."
+        )
     return out

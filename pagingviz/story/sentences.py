@@ -110,8 +110,8 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
     if first_of(events, *recycled.KINDS) is None:
         return None
     first, *more = recycled.recyclings(sim.machine, events)
-    needs = f"{counted(first.wanted, 'free page')} and has {first.free:,}"
-    needs = needs if first.wanted else f"more free pages than it has, {first.free:,}"
+    needs = f"needs {counted(first.wanted, 'page')} to be free and has {first.free:,}"
+    needs = needs if first.wanted else f"needs more free pages than it has, {first.free:,}"
     how = []
     if first.unpinned:
         how.append(f"it unpins the root whose last CR3 load is longest ago, {_roots(first.unpinned)}")
@@ -121,7 +121,7 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
     if again:
         how.append(f"later in this tick it needs room again, and {_roots(again)} must go")
     died = count_of(events, "DEMOTE")
-    text = f"The pool needs {needs}: {'; '.join(how)}. With that {counted(died, 'shadow')} {form(died, 'dies', 'die')}."
+    text = f"The pool {needs}: {'; '.join(how)}. With that {counted(died, 'shadow')} {form(died, 'dies', 'die')}."
     return text, "common.c: _shadow_prealloc"
 
 
@@ -181,10 +181,10 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
         else f"{who}: #PF at {_gva(e['gva'])}"
     )
     if made:
-        text += f" and makes {counted(made, 'page table')}"
+        text += f" and makes {counted(made, 'page table')} for it"
     emulated = count_of(events, "EMULATE")
     if emulated:
-        text += f"; {counted(emulated, 'table store is', 'table stores are')} emulated"
+        text += f"; on the way {counted(emulated, 'table store is', 'table stores are')} emulated"
     stale = first_of(events, "UNSYNC")
     if stale is not None:
         text += f"; its L1 table gfn {frame_text(stale['gfn'])} goes out of sync"
@@ -205,7 +205,7 @@ def _tell_fixup(sim: Simulation, events: np.ndarray) -> Sentence | None:
         return None
     made = count_of(events, "PROMOTE")
     dirty = first_of(events, "MARK_DIRTY")
-    tail = f"; {counted(made, 'shadow table')} made first" if made else ""
+    tail = f"; {counted(made, 'shadow table')} made for it first" if made else ""
     splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
     if splinters:
         kind, gfn = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
@@ -283,7 +283,7 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
     who = who_runs(sim, (access if access is not None else cr3 if cr3 is not None else {"vcpu": 0})["vcpu"])
     back = count_of(events, "RESYNC_FULL") + count_of(events, "RESYNC_ONLY")
     if back and cr3 is not None:
-        what = f"{counted(back, 'table')} out of sync {form(back, 'is', 'are')} brought up to date"
+        what = f"first {counted(back, 'table')} out of sync {form(back, 'is', 'are')} brought up to date"
         return f"CR3 = gfn {frame_text(cr3['gfn'])}: {what}, then its root is loaded.", "shadow/oos.c: sh_resync_all (master)"
     if cr3 is not None and road_of(sim.scenario).paravirtual:
         return hypercalls.switch(sim, cr3, who)
@@ -323,7 +323,7 @@ _TELLERS: tuple[tuple[tuple[str, ...], Callable[[Simulation, np.ndarray], Senten
 )
 _TURNS = ("ROUND", "SUSPEND", "RESUME")  # events of which a migration's sentence tells all that a tick has
 # Sentences that are true of their event whatever else the tick has; other kinds have the words of story/events.py.
-_ALWAYS_TRUE = ("FORK", "EXIT", "COW_BREAK", "GUEST_PF", "UNSYNC", "EMULATE")
+_ALWAYS_TRUE = ("FORK", "EXIT", "COW_BREAK", "GUEST_PF")
 _OWN = {kinds[0]: tell for kinds, tell in _TELLERS if kinds[0] in _ALWAYS_TRUE}
 _OWN |= dict.fromkeys(recycled.KINDS, _tell_recycling)
 

@@ -10,6 +10,7 @@ from pagingviz.arch.sizes import memory
 from pagingviz.reading.dirty_tree import TreePage, dirty_tree
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.table import FIELD
+from pagingviz.story.counting import counted
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 
@@ -55,7 +56,7 @@ def _peek_and_clean(sim: Simulation) -> None:
     s, on = sim.machine.sys[0], bool(sim.machine.sys[0].log_dirty)
     bits = sim.machine.dirty_bits()
     bits[sim.machine.logged_frames()] = True  # logs are flushed first
-    n = f"{int(bits.sum()):,} frames" if on else "refused: log-dirty is off"
+    n = counted(int(bits.sum()), "frame") if on else "refused: log-dirty is off"
     if on and s.failed_allocs:
         n = "fails (-ENOMEM): for some bit no page could be had"
     if road_of(sim.scenario).nested:
@@ -73,6 +74,12 @@ def _peek_and_clean(sim: Simulation) -> None:
     ]
     st.subheader("PEEK and CLEAN")
     st.table([{"": what, "PEEK": peek, "CLEAN": clean} for what, peek, clean in rows])
+    if road_of(sim.scenario).shadows:
+        st.markdown(
+            "**Why all shadows, and not only what leads to the dirty frames?** A shadow goes from an address to a frame, and "
+            "nobody keeps a list of the way back: to take write access from single frames is a search. Both are counted below: "
+            "[The road not taken](#the-road-not-taken)."
+        )
 
 
 def _logs(sim: Simulation) -> None:
@@ -112,8 +119,9 @@ def _tree(sim: Simulation, theme: str) -> None:
     from pagingviz.ui import figures
 
     leaves = [page for page in pages if page.level == 1]
+    each = counted(len(leaves), "leaf", "leaves")
     st.markdown(
-        f"{len(pages)} pages of the pool, {len(leaves):,} of them leaves for 128 MiB each. The tree grows where a "
+        f"{counted(len(pages), 'page')} of the pool, of them for 128 MiB each {each}. The tree grows where a "
         "frame is first dirtied; CLEAN empties the leaves and keeps the pages, OFF gives them all back."
     )
     shown = pages[: len(pages) - len(leaves)] + leaves[:MOST_LEAVES]
@@ -130,12 +138,12 @@ def _tree(sim: Simulation, theme: str) -> None:
         }
         for page in pages[:MOST_ROWS]
     ]
-    with st.expander(f"The {len(pages):,} pages of the tree as a table"):
+    with st.expander(f"The tree as a table: {counted(len(pages), 'page')}"):
         st.dataframe(rows, hide_index=True, key="dirty-tree-table")
 
 
 def uses(page: TreePage) -> str:
     """What a page of the tree holds, in words."""
     if page.level == 1:
-        return f"{page.used:,} bits set"
+        return f"{counted(page.used, 'bit')} set"
     return f"{page.used} of 512 entries"

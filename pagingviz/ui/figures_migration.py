@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -11,9 +12,10 @@ from pagingviz.boards.palette import DIRTY, DIRTY_BEFORE, FREE, PALETTES, PENDIN
 from pagingviz.migration import Round
 from pagingviz.migration.wire import FREQUENCY
 from pagingviz.reading.rounds import Pace
-from pagingviz.ui.figures import DASHES, LINES, layout
+from pagingviz.ui.figures import DASHES, LINES, history, layout
 
 MOST_BARS = 60  # rounds in a chart; the table has all
+MOST_WORDS = 24  # beside each other along an axis
 _HATCHES = ("", "/", ".", "x", "-", "|", "+")  # nothing depends on colour alone
 _LANES = ("wire", "source", "nowhere", "destination")
 _SAID = {
@@ -192,18 +194,42 @@ def time_line(stretches: Sequence[tuple[str, str, int, int]], now: int, theme: s
     return figure
 
 
-def mark_rounds(figure: go.Figure, marks: Sequence[tuple[int, str]], theme: str) -> go.Figure:
-    """A history with a line at each tick of `marks`, [(tick, word)]: where rounds began and where the guest went on."""
+def course(
+    ticks: np.ndarray,
+    series: dict[str, np.ndarray],
+    names: tuple[str, ...],
+    now: int,
+    marks: Sequence[tuple[int, str]],
+    theme: str,
+) -> go.Figure:
+    """The history of a migration (Simulation.course), with a line at each tick of `marks`, [(tick, word)]: where rounds began.
+
+    The axis is that of the migration: `now` has no line when it lies beyond.
+    """
+    figure = history(ticks, series, names, now, theme)
+    first, last = int(ticks[0]), max(int(ticks[-1]), *(tick for tick, _ in marks)) if marks else int(ticks[-1])
+    if now > last:
+        figure.layout.shapes, figure.layout.annotations = (), ()
     colour = PALETTES[theme].muted
+    room = (last - first) / MOST_WORDS
+    worded = first - room
     for tick, word in marks[-MOST_BARS:]:
-        figure.add_vline(
-            x=tick,
-            line={"color": colour, "width": 1},
-            annotation_text=word,
-            annotation_font_color=colour,
-            annotation_position="top right",
-            annotation_bgcolor=PALETTES[theme].ground,
-        )
+        figure.add_vline(x=tick, line={"color": colour, "width": 1})
+        if tick >= worded + room:  # words of rounds that are too short for them would lie upon each other
+            worded = tick
+            figure.add_annotation(
+                x=tick,
+                y=1,
+                yref="paper",
+                text=word,
+                showarrow=False,
+                xanchor="left",
+                yanchor="top",
+                font_color=colour,
+                bgcolor=PALETTES[theme].ground,
+            )
+    figure.update_layout(title={"text": "History of the migration"}, height=280)
+    figure.update_xaxes(range=[first, last])
     return figure
 
 

@@ -14,6 +14,7 @@ from pagingviz.reading import rounds as numbers
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.table import FIELD
 from pagingviz.story import rounds as story
+from pagingviz.story.counting import counted
 from pagingviz.story.migration import duration, given_up
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
@@ -29,34 +30,42 @@ CURVES = {
 
 
 def choices() -> None:
-    """In the heading: kind, policy, guest's speed and link; without a migration two ways to get one."""
+    """In the heading: kind, policy, guest's speed and link; without a migration, over the boards, two ways to get one."""
     visit = session.current()
     if visit.view.present:
         return
     scenario, mark = visit.scenario, visit.revision
     if scenario.migrate == "no":
-        hypervisor = road_of(scenario).hypervisor
-        st.button(
-            f"Watch gzip move: scenario {EXAMPLE}",
-            type="primary",
-            key="watch",
-            width="content",
-            on_click=lambda: visit.choose(EXAMPLE, play=True),
-        )
-        st.button(
-            "Migrate this guest",
-            key="migrate-this",
-            width="content",
-            disabled=not hypervisor,
-            help="Pre-copy from this tick on" if hypervisor else "No hypervisor, no migration",
-            on_click=lambda: begin(visit, "precopy"),
-        )
+        _nothing_moved(visit)
         return
     kinds = FIELD["migrate"]
     choice(visit, "migrate", kinds.choices, kinds.word, 134, mark, lambda kind: begin(visit, kind))
     choice(visit, "policy", FIELD["policy"].choices, lambda name: f"stop: {name}", 130, mark)
-    choice(visit, "pace", PACES, lambda n: f"{n} tick{'s' * (n > 1)} a page", 140, mark)
+    choice(visit, "pace", PACES, lambda n: f"{counted(n, 'tick')} a page", 140, mark)
     choice(visit, "bandwidth", LINKS, lambda n: f"{n:,} MB/s", 122, mark)
+
+
+def _nothing_moved(visit: session.Visit) -> None:
+    """In the middle of the boards, while they are empty: what the page is for, and the two ways to fill it."""
+    hypervisor = road_of(visit.scenario).hypervisor
+    with st.container(key="nothing-moved"):
+        st.markdown("Nothing is being moved: here a guest is copied to another host while it runs, and then goes on there.")
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            st.button(
+                f"Watch gzip move: scenario {EXAMPLE}",
+                type="primary",
+                key="watch",
+                width="content",
+                on_click=lambda: visit.choose(EXAMPLE, play=True),
+            )
+            st.button(
+                "Migrate this guest",
+                key="migrate-this",
+                width="content",
+                disabled=not hypervisor,
+                help="Pre-copy from this tick on" if hypervisor else "No hypervisor, no migration",
+                on_click=lambda: begin(visit, "precopy"),
+            )
 
 
 def choice(
@@ -104,8 +113,10 @@ def begin(visit: session.Visit, kind: str) -> None:
 def details(sim: Simulation, theme: str) -> None:
     """Outcome, rounds, convergence, time line and what the tables of the hypervisor go through."""
     mig = sim.migration
-    if mig is None or mig.state.phase == WAITING:
-        st.markdown("No page has been sent yet." if mig else "Nothing is being moved: see the heading.")
+    if mig is None:
+        return
+    if mig.state.phase == WAITING:
+        st.markdown("No page has been sent yet.")
         return
     from pagingviz.ui import figures  # not before somebody looks: plotly takes a second
     from pagingviz.ui import figures_migration as charts
@@ -124,14 +135,15 @@ def details(sim: Simulation, theme: str) -> None:
         st.dataframe(story.rows(mig), hide_index=True, key="rounds", height="content" if len(mig.state.rounds) < 12 else 420)
     if mig.state.downtime:
         st.subheader("What the pause was made of")
-        st.dataframe(story.pause(mig), hide_index=True, key="pause", height="content")
+        narrow = {name: st.column_config.Column(width="small") for name in ("part", "µs", "%")}
+        st.dataframe(story.pause(mig), hide_index=True, key="pause", height="content", column_config=narrow)
     st.subheader("What it costs the guest")
     st.markdown(_storm(sim))
     marks = numbers.starts(mig)
+    ticks, series = sim.course()
     for k, names in enumerate(CURVES[sim.scenario.hap if road_of(sim.scenario).nested else "shadows"]):
-        ticks, series = sim.history()
-        figure = figures.history(ticks, series, names, sim.tick, theme)
-        st.plotly_chart(charts.mark_rounds(figure, marks, theme), theme=None, key=f"history-{k}", config=config(names[0]))
+        figure = charts.course(ticks, series, names, sim.tick, marks, theme)
+        st.plotly_chart(figure, theme=None, key=f"history-{k}", config=config(names[0]))
 
 
 def _outcome(sim: Simulation) -> None:
@@ -147,7 +159,7 @@ def _outcome(sim: Simulation) -> None:
     elif state.phase == DONE and state.equal:
         times, took = state.bytes / (mig.frames * 4096), duration(state.ended - state.began)
         st.success(
-            f"**The destination equals the source**, page by page: {len(state.times):,} frames compared. The guest "
+            f"**The destination equals the source**, page by page: {counted(len(state.times), 'frame')} compared. The guest "
             f"stood still for {duration(state.downtime)}; {state.bytes / 1e6:,.2f} MB crossed the wire, {times:.2f} "
             f"times its memory, in {took}."
         )
@@ -189,7 +201,7 @@ def _storm(sim: Simulation) -> str:
     mig = sim.migration
     assert mig
     waited = [
-        f"round {r.number}: {r.faults:,} pages fetched on demand, {duration(r.stall)} waited for them"
+        f"round {r.number}: {counted(r.faults, 'page')} fetched on demand, {duration(r.stall)} waited for them"
         for r in mig.state.rounds
         if r.kind == "pushed"
     ]

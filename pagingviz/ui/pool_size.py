@@ -11,6 +11,7 @@ from pagingviz.experiments import pool_size as pool_sizes
 from pagingviz.reading import shadows
 from pagingviz.scenario.fields import POOL_LOW
 from pagingviz.scenario.roads import road_of
+from pagingviz.story.counting import counted
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import session
 from pagingviz.ui.jobs import finished, job
@@ -75,7 +76,7 @@ def _in_words(points: Sequence[pool_sizes.Point], pool: int) -> str:
     if fall:
         a, b = fall
         text += (
-            f"**The cliff:** with {a.pool} pages {a.faults:,} shadow faults and {a.recycled:,} recyclings, "
+            f"**The cliff:** with {a.pool} pages {counted(a.faults, 'shadow fault')} and {counted(a.recycled, 'recycling')}, "
             f"with {b.pool} pages {b.faults:,} and {b.recycled:,}. Below it one unpinned root takes nearly everything "
             "with it, and the next switch builds it all again."
         )
@@ -83,7 +84,7 @@ def _in_words(points: Sequence[pool_sizes.Point], pool: int) -> str:
         text += "No cliff: every one of these sizes holds what the work needs, or none does."
     here = next((point for point in points if point.pool == pool), None)
     if here:
-        text += f" This machine has {pool} pages: {here.faults:,} faults."
+        text += f" This machine has {pool} pages: {counted(here.faults, 'fault')}."
     return text + (f" With {dead[0]} pages the domain dies for want of one." if dead else "")
 
 

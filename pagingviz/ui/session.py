@@ -134,11 +134,13 @@ class Visit:
             return self._meanwhile(scenario, view)
         self.wanted = None
         try:
-            player = self.player
+            was = player = self.player
             if player is None or scenario != self.scenario.replace(do=player.sim.script()):
                 name = self.early.machine if self.early else f"{self.revision + 1}"
                 player = Player(Simulation(scenario, self.files), name)
                 player.seq = self.seq
+                if was and (was.sim.migration is None) == (player.sim.migration is None):  # the visitor's own choice
+                    player.fps, player.per_frame = was.fps, was.per_frame
                 self.scenario, self.player = scenario, player
         except ScenarioError as error:
             self.lost = (scenario, view)

@@ -108,7 +108,7 @@ def test_a_new_board_is_one_class_and_one_line_of_the_registry(sim, monkeypatch)
     stored = int((sim.machine.view("ver")[:64] != 0).sum())
     assert np.count_nonzero((frames[0][0] & 0x1FFF) == W_DIRTY) == stored > 0
     assert header["boards"][0]["legend"][0][2] == "stored to" and header["boards"][0]["alt"].endswith("stores")
-    assert header["frames"][0]["captions"][0] == header["boards"][0]["caption"]
+    assert header["frames"][0]["captions"][0] != header["boards"][0]["caption"] == header["boards"][0]["unit"]
     assert header["inspect"]["title"] == "frame 8" and header["lit"] == {"versions": [8], "dirty-bitmap": [8]}
     header, _ = shown("dirty-bitmap", 9)
     assert header["lit"]["versions"] == [9], "the cards of the other boards light up its cells"

@@ -13,7 +13,9 @@ from pagingviz.player import player as playing
 from pagingviz.player.crowd import Crowd
 from pagingviz.player.message import Display, compiling
 from pagingviz.player.player import Player
+from pagingviz.player.speed import ticks_a_frame
 from pagingviz.scenario.scenario import MAX_TICK, ScenarioError, load
+from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import Simulation
 from tests.boards.on_screen import Shown
 
@@ -145,11 +147,84 @@ def test_next_and_previous_event(player):
 
 
 def test_no_such_event(player, monkeypatch):
+    """Whatever was looked through in vain leaves no trace: neither the furthest tick nor the history moves."""
     monkeypatch.setattr(playing, "SEARCH", 5000)
-    for cmd, word in (("next", "within 5,000 ticks"), ("prev", "before this tick")):
-        header = shows(ask(player, cmd, kind="P2M_SPLIT"), 300)
+    before = player.sim.history()[0].tolist()
+    for cmd, kind, word in (
+        ("next", "FORK", "within 5,000 ticks"),
+        ("prev", "FORK", "before this tick"),
+        ("next", "P2M_SPLIT", "comes any more: this road has none"),
+        ("next", "SUSPEND", "comes any more: there is no migration"),
+    ):
+        header = shows(ask(player, cmd, kind=kind), 300)
         assert word in header["frames"][0]["sentence"]
-    assert player.sim.furthest == 300
+        assert header["furthest"] == player.sim.furthest == 300 and player.sim.history()[0].tolist() == before
+
+
+def test_a_search_that_is_given_up_leaves_no_trace(sliced, monkeypatch):
+    monkeypatch.setattr(playing, "SLICE", 0)
+    monkeypatch.setattr(playing, "STRIDE", 1000)
+    before = sliced.sim.history()[0].tolist()
+    assert ask(sliced, "next", kind="FORK")[0]["state"] == "seeking"
+    ask(sliced, "cancel")
+    assert sliced.sim.tick == sliced.sim.furthest == 300 and sliced.sim.history()[0].tolist() == before
+
+
+def test_what_was_looked_for_is_told_first(player):
+    """Also where something else in the tick matters more; and only until the viewer goes elsewhere."""
+    header = ask(player, "next", kind="MARK_DIRTY")[0]
+    tick, told = header["frames"][0]["tick"], header["frames"][0]["sentence"]
+    usual = sentence(player.sim)[0]
+    assert told.startswith("The dirty bit of gfn ") and told.endswith(f" In the same tick: {usual}")
+    assert ask(player, "inspect", board="dirty-bitmap", cell=3)[0]["frames"][0]["sentence"] == told
+    ask(player, "step", n=-1)
+    header = ask(player, "step")[0]
+    assert (header["frames"][0]["tick"], header["frames"][0]["sentence"]) == (tick, usual)
+    assert ask(player, "next", kind="CLEAN")[0]["frames"][0]["sentence"].startswith("CLEAN: ")
+
+
+@pytest.mark.parametrize("command", ["flush", "blow", "off", "enable", "peek", "pool:30", "dm:9"])
+def test_each_command_given_now_is_told_first(player, command):
+    """Also after a CLEAN in the same tick, which is told after it."""
+    ask(player, "seek", n=400)
+    player.command(command)
+    told = decode(player.answer(None, DISPLAY))[0]["frames"][0]["sentence"]
+    words = {
+        "flush": "The TLB is flushed.",
+        "blow": "All shadows are blown away: ",
+        "off": "Log-dirty off: ",
+        "enable": "ENABLE is refused here and changes nothing: log-dirty is on already.",
+        "peek": "PEEK: ",
+        "pool:30": "The shadow pool is set to 30 pages.",
+        "dm:9": "A device has written gfn 0x9: its bit is set.",
+    }
+    assert told.startswith(words[command]) and "Before that, in the same tick: CLEAN: " in told
+
+
+def test_a_search_ends_with_the_migration(warm, monkeypatch):
+    monkeypatch.setattr(playing, "SLICE", math.inf)
+    player = Player(Simulation(load("moving")), crowd=Crowd())
+    for _ in range(6):
+        header, _ = ask(player, "next", kind="ROUND")
+    assert "No round of a migration comes any more: the migration is over." == header["frames"][0]["sentence"]
+    assert player.sim.furthest == player.sim.tick == 3051, "at the last round"
+
+
+def test_a_first_round_takes_about_ten_seconds(warm):
+    """At the speed with which a scenario with a migration is played at first; without one it is a tick a frame."""
+    player = Player(Simulation(load("moving")), crowd=Crowd())
+    player.sim.seek(5300)
+    first = player.sim.migration.state.rounds[0]
+    assert 5 < first.ticks / player.per_frame / player.fps < 20
+    assert ticks_a_frame(load("blackboard")) == 1
+
+
+def test_captions_stand_in_the_frames_alone(player):
+    """The header of a batch is ahead of what is painted: nothing in it tells of a tick."""
+    header, _ = ask(player, "run", frames=5, fps=1, **{"from": 300})
+    assert len({frame["captions"][3] for frame in header["frames"]}) > 1 or header["frames"][0]["captions"][3]
+    units = [plan.unit for plan in player.plans(HOME, "round")]
+    assert [board["caption"] for board in header["boards"]] == units
 
 
 def test_a_long_way_is_walked_in_slices_and_can_be_given_up(sliced):

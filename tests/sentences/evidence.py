@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pagingviz.arch import events as ev
 from pagingviz.story.events import MARKED_BY
 from tests.sentences import moments, proofs_events, scenes
-from tests.sentences.proofs_commands import COMMANDS
+from tests.sentences.numbers import wrong_number
+from tests.sentences.proofs_commands import COMMANDS, ENDS
 from tests.sentences.proofs_hypercalls import HYPERCALLS
 from tests.sentences.proofs_migration import MIGRATION, ROUNDS, UNSAID
 from tests.sentences.proofs_nested import NESTED
@@ -16,7 +17,8 @@ from tests.sentences.proofs_story import SENTENCES
 from tests.sentences.templates import pattern
 
 BY_STATE = {  # file: ((template, what is compared, comparison of a Moment), ...)
-    "pagingviz/story/sentences.py": COMMANDS + SENTENCES,
+    "pagingviz/story/commands.py": COMMANDS,
+    "pagingviz/story/sentences.py": ENDS + SENTENCES,
     "pagingviz/story/nested_exits.py": NESTED_EXITS,
     "pagingviz/story/hypercalls.py": HYPERCALLS,
     "pagingviz/story/migration.py": MIGRATION,
@@ -61,6 +63,7 @@ class Evidence:
         self.found = {(file, row[0]): Found() for file, rows in BY_STATE.items() for row in rows}
         self.found |= {("kinds", kind): Found() for kind in proofs_events.PROOFS}
         self.found |= {("marks", words): Found() for words in proofs_events.MARKED_BY}
+        self.numbers = []  # texts with a wrong singular or plural
         self.rows = [
             (file, template, pattern(template), check) for file, rows in BY_STATE.items() for template, _, check in rows
         ]
@@ -72,6 +75,8 @@ class Evidence:
         said: Counter = Counter()
         for number, m in enumerate(scenes.run(name)):
             for channel, text, e in moments.said(m):
+                if wrong_number(text):
+                    self.numbers.append((name, m.sim.tick, text))
                 if channel == "events":
                     self.event(name, m, e, said)
                 else:

@@ -12,6 +12,7 @@ from pagingviz.reading import nested, shadows
 from pagingviz.scenario.roads import road_of
 from pagingviz.story import migration, nested_tables, rounds
 from pagingviz.story.events import event_text
+from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.story.sentences import sentence
 
 
@@ -105,7 +106,11 @@ def moment(sim, act):
 
 def said(m):
     """(file, text, event or None) of all that the story says about a moment, but for what has a long way to it."""
-    yield "story", sentence(m.sim)[0], None
+    told = sentence(m.sim)[0]
+    yield "story", told, None
+    for kind, _ in EVENT_KINDS:
+        if m.n(kind) and (begins := sentence(m.sim, kind)[0]) != told:
+            yield "story", begins, kind
     for e in m.events:
         yield "events", event_text(e), e
     if m.sim.migration:

@@ -5,6 +5,14 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested, shadows
+from pagingviz.story import commands
+from pagingviz.story.commands import split
+
+
+def told_apart(m):
+    """The sentence of each command of the tick, in their order."""
+    parts = split(m.sim, m.events)
+    return [commands._tell(m.sim, part, parts[k + 1 :])[0] for k, part in enumerate(parts)]
 
 
 def only_empty_roots(m):
@@ -32,7 +40,7 @@ def no_unseen_store(m):
     return refilled(m) == 0
 
 
-COMMANDS = (
+ENDS = (
     (
         "The domain has crashed: no page could be had for a shadow.",
         "the domain's state is `crashed`, and there was an event DOMF_DYING",
@@ -48,18 +56,33 @@ COMMANDS = (
         "no access was made",
         lambda m: all(m.d(name) == 0 for name in ("fetches", "reads", "writes", "exits_page_fault")),
     ),
+)
+COMMANDS = (
+    (
+        "{} Before that, in the same tick: {}",
+        "as many commands as the text tells of, and the last event of the tick is of the one that is told first",
+        lambda m: (
+            1 < len(split(m.sim, m.events)) == len(told_apart(m))
+            and m.text.split(" Before that")[0].endswith(told_apart(m)[-1])
+        ),
+    ),
+    (
+        "The {} is asked for {}.",
+        "an event of it that is not the last command of the tick",
+        lambda m: m.num(1) in m.of("SET_ALLOCATION")["detail"] and len(split(m.sim, m.events)) > 1,
+    ),
     (
         "{} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so.",
         "`no_memory` + 1, `failed_allocs` > 0, `cleans` and `peeks` stay",
         lambda m: m.d("no_memory") == 1 and m.s.failed_allocs > 0 and m.d("cleans") == m.d("peeks") == 0,
     ),
     (
-        "{} logged pages are marked, then ",
+        "first {} marked in the bitmap, then ",
         "the entries that the logs had before the tick, and no log has one now",
         lambda m: m.num(0) == m.waiting() + m.d("pml_logged") and m.waiting(now=True) == 0,
     ),
     (
-        "all shadows are blown away ({} pages freed)",
+        "all shadows are blown away ({} freed)",
         "only the loaded roots are left as shadows, empty, and so many pages became free",
         lambda m: m.n("OFF") or (only_empty_roots(m) and m.d("blows") >= 1 and m.num(0) <= int(m.s.free_pages)),
     ),
@@ -69,26 +92,26 @@ COMMANDS = (
         lambda m: root_pending(m)[0] == root_pending(m)[1] > 0,
     ),
     (
-        "{} writable frames are searched for in all L1 shadows, {} entries looked at",
+        "in all L1 shadows {} searched for, {} looked at",
         "`frames_revoked` and `entries_searched`",
         lambda m: m.num(0) == m.d("frames_revoked") and m.num(1) <= m.d("entries_searched") and refilled(m) == 0,
     ),
     (
-        "CLEAN: {} dirty bits are read and cleared, and {}.",
+        "CLEAN: {} read and cleared, and {}.",
         "`dirty_count` before and the bits set in the tick; none is left",
         lambda m: m.num(0) == int(m.prev.dirty_count) + m.d("pages_marked") and not m.m.dirty_bits().any(),
     ),
     (
-        "CLEAN: {}{} dirty bits are read and cleared, and {}.",
+        "CLEAN: {}{} read and cleared, and {}.",
         "`dirty_count` before and the bits set in the tick; none is left",
         lambda m: (
             m.num(1) == int(m.prev.dirty_count) + m.d("pages_marked") and m.s.dirty_count == 0 and not m.m.dirty_bits().any()
         ),
     ),
     (
-        "Log-dirty on: shadow paging begins, with a pool of {} pages; CR3 now points to a shadow of the root.",
-        "the pool's size, and that shadows are in use with a root loaded",
-        lambda m: m.num(0) == shadows.pool_size(m.m) and shadows.in_use(m.m) and bool(shadows.loaded_roots(m.m)),
+        "Log-dirty on: shadow paging begins{}; CR3 now points to a shadow of the root.",
+        "shadows are in use, with a root loaded",
+        lambda m: shadows.in_use(m.m) and bool(shadows.loaded_roots(m.m)),
     ),
     (
         "Log-dirty off: shadow paging ends, its pool goes back{}, and CR3 points to the guest's own table again.",
@@ -96,7 +119,7 @@ COMMANDS = (
         lambda m: not shadows.in_use(m.m) and m.s.total_pages == m.s.free_pages and not shadows.loaded_roots(m.m),
     ),
     (
-        " but for the {} pages of the bitmap's tree",
+        " but for {} of the bitmap's tree",
         "the pages that the pool has still, no more than the tree had",
         lambda m: m.num(0) == m.s.total_pages <= m.prev.p2m_pages,
     ),
@@ -139,16 +162,28 @@ COMMANDS = (
         lambda m: m.s.log_dirty == 0 and m.s.tree_root == NONE,
     ),
     (
-        "PEEK: {}{} dirty bits are read; none is cleared.",
+        "PEEK: {}{} read; none is cleared.",
         "`dirty_count` after the tick, and that no bit went",
         lambda m: m.num(1) == int(m.s.dirty_count) >= int(m.prev.dirty_count) and m.d("peeks") == 1,
     ),
     (
-        "All shadows are blown away: {} pages freed; loaded roots stay, empty and unpinned.",
+        "All shadows are blown away: {} freed; loaded roots stay, empty and unpinned.",
         "the loaded roots are the only shadows, empty, and the pinned list is empty",
         lambda m: only_empty_roots(m) and m.s.pin_head == NONE and m.num(0) <= int(m.s.free_pages),
     ),
-    ("no bitmap is kept now", "log-dirty is off", lambda m: m.s.log_dirty == 0),
+    ("no bitmap was kept then", "log-dirty is off", lambda m: m.s.log_dirty == 0),
+    (
+        "its bit is set",
+        "the bit of the frame",
+        lambda m: m.bit(m.of("MODIFIED_MEMORY")[0]["gfn"]),
+    ),
+    (", with a pool of {}", "the pool's size", lambda m: m.num(0) == shadows.pool_size(m.m)),
+    (": log-dirty is on already", "log-dirty is on, before and after", lambda m: m.s.log_dirty == m.prev.log_dirty == 1),
+    (
+        "it cannot have fewer",
+        "the pool has Xen's least size",
+        lambda m: shadows.pool_size(m.m) > m.of("SET_ALLOCATION")[-1]["detail"],
+    ),
     (
         "their bits are set",
         "the bits of all these frames",
@@ -160,19 +195,14 @@ COMMANDS = (
     ("{} frames from gfn {} on", "`device_writes`", lambda m: m.num(0) == m.d("device_writes")),
     ("A device has written {}: {}.", "`device_writes` has moved", lambda m: m.d("device_writes") > 0),
     (
-        "The shadow pool is set to {} pages.",
-        "the size of the pool",
-        lambda m: m.num(0) == shadows.pool_size(m.m) and not m.road().nested,
+        "The {} is set to {}.",
+        "the size of the pool, and whose it is",
+        lambda m: m.num(1) == shadows.pool_size(m.m) and ("HAP" in m.text) == m.road().nested,
     ),
     (
-        "The HAP pool is set to {} pages.",
+        "The {} is to have {} and has {}: {}.",
         "the size of the pool",
-        lambda m: m.num(0) == shadows.pool_size(m.m) and m.road().nested,
-    ),
-    (
-        "The HAP pool is to have {} pages and has {}: {}.",
-        "the size of the pool",
-        lambda m: m.num(1) == shadows.pool_size(m.m) != m.num(0),
+        lambda m: m.num(2) == shadows.pool_size(m.m) != m.num(1),
     ),
     ("only free pages can be taken away", "no page of the pool is free", lambda m: m.s.free_pages == 0),
     (
@@ -181,5 +211,5 @@ COMMANDS = (
         lambda m: shadows.pool_size(m.m) == m.s.pool_cap,
     ),
     ("The TLB is flushed.", "`tlb_flush` has moved", lambda m: m.d("tlb_flush") >= 1),
-    ("{} is refused here and changes nothing.", "`ignored` + 1", lambda m: m.d("ignored") == 1),
+    ("{} is refused here and changes nothing{}.", "`ignored` + 1", lambda m: m.d("ignored") == 1),
 )

@@ -1,5 +1,7 @@
 """What makes each sentence of story/migration.py and rounds.py true: the template, what is compared, and the comparison."""
 
+import re
+
 from pagingviz.arch import costs
 from pagingviz.migration import wire
 from pagingviz.migration.policy import STOP
@@ -40,12 +42,12 @@ def between(m, cycles):
 
 MIGRATION = (
     (
-        "The guest goes on on the destination after {}; {} are not there yet",
+        "The guest goes on on the destination after {}; {} not there yet",
         "the time between suspend and resume, and the frames that have not arrived",
         lambda m: between(m, st(m).resumed - st(m).suspended) and st(m).phase == ROLLING,
     ),
     (
-        "{}: those it touches are fetched, the rest is pushed.",
+        "{}: what it touches is fetched, the rest is pushed.",
         "the frames that have not arrived",
         lambda m: int((~st(m).arrived).sum()) >= last(m).planned - last(m).sent > 0,
     ),
@@ -77,7 +79,7 @@ MIGRATION = (
     ),
     ("Nothing had been sent.", "no byte is on the link", lambda m: st(m).bytes == 0 and st(m).phase == ABORTED),
     (
-        "{} were still to be sent, {} on this link",
+        "{} still to be sent, {} on this link",
         "the frames that were left, and the time that the link takes for them",
         lambda m: m.before(" page") == st(m).left and between(m, st(m).left * m.sim.migration.link.page),
     ),
@@ -113,7 +115,7 @@ MIGRATION = (
         "the number of checkpoints so far",
         lambda m: m.num(0) == st(m).checkpoints + 1 and m.sim.migration.paused,
     ),
-    ("{}, for which {} have become dirty.", "the pages of the round that begins", lambda m: m.num(1) == last(m).planned),
+    ("{}, for which {} become dirty.", "the pages of the round that begins", lambda m: m.num(1) == last(m).planned),
     (
         "The guest is suspended: all of its memory is copied while it stands still.",
         "the guest is suspended, and the round has all frames",
@@ -125,9 +127,9 @@ MIGRATION = (
         lambda m: m.sim.migration.paused and st(m).phase == STATE,
     ),
     (
-        "{} are left for the {}.",
+        "{} left for the {}.",
         "the pages of the round that begins",
-        lambda m: m.before(" are left for the") == last(m).planned,
+        lambda m: m.before(" left for the") == last(m).planned,
     ),
     (
         "The policy says STOP ({})",
@@ -135,9 +137,22 @@ MIGRATION = (
         lambda m: st(m).calls[-1][-1] == STOP,
     ),
     (
-        "{}: the guest is suspended, and the bitmap is read while nothing can change it.{}",
+        "{}: the guest is suspended, and the bitmap is read while nothing can change it.{}{}",
         "the guest is suspended, and no bit is left",
         lambda m: m.sim.migration.paused and m.s.dirty_count == 0,
+    ),
+    (
+        " The {} in round {}; what the last round has was written meanwhile.",
+        "the pages of the last live round, what the policy was told before it, and what was found after it",
+        lambda m: (
+            (r := [r for r in st(m).rounds if r.kind == "live"])[-1].number == m.num(1)
+            and r[-1].planned
+            == r[-1].sent + r[-1].skipped
+            == r[-2].dirtied
+            == st(m).calls[-1][2]
+            == int(re.search(r"The ([\d,]+) page", m.text)[1])
+            and r[-1].dirtied == st(m).rounds[-1].planned
+        ),
     ),
     ("all shadows are thrown away", "the loaded roots are the only shadows, empty", only_empty_roots),
     ("shadow paging begins", "shadows are in use", lambda m: shadows.in_use(m.m)),
@@ -211,7 +226,7 @@ MIGRATION = (
 
 UNSAID = {  # what no good machine says, or no scene can reach: why
     "UNEQUAL to the source's": "said only if a migration loses a store: tests/migration makes many, and none does",
-    "{} are pushed in the background.": "the round begins in the tick of the resume, whose sentence comes first",
+    "{} pushed in the background.": "the round begins in the tick of the resume, whose sentence comes first",
 }
 
 
@@ -246,19 +261,26 @@ ROUNDS = (
     *PAUSE,
     ("left for later", "the round's frames that were not sent", lambda m: m.event["left for later"] == row_of(m).skipped),
     (
-        "less than the link carries: each round is shorter than the last",
-        "the dirty rate is below the bandwidth",
-        lambda m: paces(m.sim.migration)[-1].dirtied < m.sim.migration.link.bandwidth,
-    ),
-    (
-        "more than the link carries: no number of rounds can empty the set",
-        "the dirty rate is not below the bandwidth",
-        lambda m: paces(m.sim.migration)[-1].dirtied >= m.sim.migration.link.bandwidth,
-    ),
-    (
-        "During round {} the guest dirtied {} pages, {} MB/s: {}.",
+        "During round {} the guest dirtied {}, {} MB/s",
         "the round's pages and time",
         lambda m: any(r.number == m.num(0) and r.dirtied == m.num(1) for r in st(m).rounds),
+    ),
+    (
+        "{}: more than the link carries, {} MB/s; no number of rounds can empty the set.",
+        "the dirty rate is not below the bandwidth",
+        lambda m: paces(m.sim.migration)[-1].dirtied >= m.sim.migration.link.whole == m.num(1),
+    ),
+    (
+        "{}: less than the link carries, {} MB/s, but hardly fewer pages than in the round before.",
+        "the dirty rate is below the bandwidth, and the pages of the last two rounds",
+        lambda m: (
+            paces(m.sim.migration)[-1].dirtied < m.num(1) and (p := paces(m.sim.migration))[-1].written >= 0.7 * p[-2].written
+        ),
+    ),
+    (
+        "{}: less than the link carries, {} MB/s, so a next round would be shorter.",
+        "the dirty rate is below the bandwidth",
+        lambda m: paces(m.sim.migration)[-1].dirtied < m.sim.migration.link.whole == m.num(1),
     ),
     (
         "A pause after round {} would take {} µs, {} of them whatever is dirty.",
@@ -266,19 +288,18 @@ ROUNDS = (
         lambda m: abs(m.num(2) - fixed(m.sim.migration) / wire.FREQUENCY) <= 0.5 and m.num(1) >= m.num(2),
     ),
     (
-        "The set hardly shrinks any more: about {} pages are written all the time, the **writable working set**. Further rounds"
-        " would send them in vain.",
+        "About {} written all the time, the **writable working set**: further rounds would send that in vain.",
         "the pages that the last two readings found dirty",
         lambda m: m.num(0) == min([r.dirtied for r in st(m).rounds if r.kind == "live" and r.left >= 0][-2:]),
     ),
-    ("The policy ({}) said STOP: {}.", "the policy has answered STOP", lambda m: st(m).calls[-1][-1] == STOP),
+    ("The policy ({}) said STOP: {}.{}", "the policy has answered STOP", lambda m: st(m).calls[-1][-1] == STOP),
     (
         "The guest was suspended without a STOP of the policy ({}): {}.",
         "the policy never answered STOP, and the guest was suspended all the same",
         lambda m: all(call[-1] != STOP for call in st(m).calls) and st(m).suspended > 0,
     ),
     (
-        "The policy ({}) has been asked {} times; its last answer: {}.",
+        "The policy ({}) has been asked {}; its last answer: {}.",
         "the calls of the policy",
         lambda m: m.num(1) == len(st(m).calls),
     ),

@@ -144,7 +144,6 @@ NESTED = (
         lambda m: m.num(0) == tree_pages(m),
     ),
     (", the vCPUs' logs take {}", "one page for each vCPU", lambda m: m.num(0) == m.s.vcpus and m.s.ept_ad == 1),
-    ("{} pages of the pool are free.", "`free_pages`", lambda m: m.num(0) == int(m.s.free_pages)),
     ("Exits by cause", "the counters of the table", lambda m: True),
     (
         "Pages of the HAP pool, by level",
@@ -158,7 +157,7 @@ NESTED = (
     ),
     ("Log-dirty has not been switched on yet", "`enables` is 0", lambda m: m.s.enables == 0),
     (
-        "Entries written: {}. Of all {} entries only the root's can be, {} here: one for each 512 GiB, whatever the RAM below.",
+        "Entries written: {}. Of all {} only the root's can be, {} here: one for each 512 GiB, whatever the RAM below.",
         "the entries of the root, and of all tables",
         lambda m: m.num(2) == nested.counts(m.m)[4][1] == (-(-m.sim.scenario.frames >> 27) or 1),
     ),

@@ -40,7 +40,7 @@ NESTED_EXITS = (
     ),
     ("512 executable leaves of 4 KiB", "the leaves of the first, a middle and the last frame", lambda m: executable(m, 512)),
     (
-        "262,144 executable leaves of 4 KiB, {} pages of the pool at once",
+        "262,144 executable leaves of 4 KiB, {} of the pool at once",
         "`p2m_pages`, and the leaves of the first, a middle and the last frame",
         lambda m: executable(m, 512 * 512) and m.num(0) == m.d("p2m_pages") - m.n("TREE_ALLOC"),
     ),
@@ -65,7 +65,7 @@ NESTED_EXITS = (
         lambda m: m.s.log_dirty == 0 and m.d("pages_marked") == 0,
     ),
     (
-        "{} would set another D bit, and the log of its vCPU is full: exit, its {} pages are marked",
+        "{} would set another D bit, and the log of its vCPU is full: exit, its {} marked",
         "`pml_full` + 1, and the log has only what came since",
         lambda m: m.d("pml_full") == 1 and m.num(1) == 512 and m.d("pages_marked") == 512,
     ),
@@ -75,7 +75,7 @@ NESTED_EXITS = (
         lambda m: m.d("writes") == 1 and walk(m, WRITE).end.kind == "frame",
     ),
     (
-        " (and {} page-table frame{} for the A/D bits)",
+        " (and {} for the A/D bits)",
         "`ept_violation`, less the one of the access",
         lambda m: m.num(0) == m.d("ept_violation") - 1,
     ),
@@ -85,23 +85,23 @@ NESTED_EXITS = (
         lambda m: m.d("ept_violation") >= 1 and may_write(m, "EPT_VIOLATION"),
     ),
     (
-        "{} meets a poisoned EPT entry: the mark is pushed down, {} entries recomputed.",
+        "{} meets a poisoned EPT entry: the mark is pushed down, {} recomputed.",
         "`ept_misconfig`, and that no mark is left on the way",
         lambda m: m.d("ept_misconfig") >= 1 and not nested.waiting(m.m, nested.path(m.m, int(m.of("EPT_MISCONFIG")[0]["gfn"]))),
     ),
     (
-        "; {} frames so far, as reading a guest table counts as a store to it",
+        "; {} so far, as reading a guest table counts as a store to it",
         "`npf_write`",
         lambda m: m.num(0) == m.d("npf_write") > 1,
     ),
-    (", after {} exit{} for pending changes", "`npf_recalc`", lambda m: m.num(0) == m.d("npf_recalc") >= 1),
+    (", after {} for pending changes", "`npf_recalc`", lambda m: m.num(0) == m.d("npf_recalc") >= 1),
     (
         "{} hits a read-only NPT leaf: NPF, {}, the leaf is writable again",
         "`npf_write`, and the leaf's right to write",
         lambda m: m.d("npf_write") >= 1 and may_write(m, "HVM_NPF"),
     ),
     (
-        "{} meets an NPT entry without its US bit: NPF, {} {}, of the leaves only this one.",
+        "{} meets an NPT entry without its US bit: NPF, {}, of the leaves only this one.",
         "`npf_recalc`, and that no mark is left on the way",
         lambda m: m.d("npf_recalc") >= 1 and not nested.waiting(m.m, nested.path(m.m, int(m.of("NPF_RECALC")[0]["gfn"]))),
     ),
@@ -109,7 +109,7 @@ NESTED_EXITS = (
     ("into 4 KiB leaves, all of it", "`p2m_pages` + 513", lambda m: m.d("p2m_pages") >= 513),
     ("on the way to this frame", "`p2m_split` + 2", lambda m: m.d("p2m_split") == 2),
     (
-        "; the 1 GiB leaf is split {}: {} pages of the pool",
+        "; the 1 GiB leaf is split {}: {} of the pool",
         "`p2m_pages` (the bitmap's tree takes four more)",
         lambda m: m.num(1) == m.d("p2m_pages") - m.n("TREE_ALLOC"),
     ),

@@ -1,10 +1,13 @@
 """What makes each sentence of story/sentences.py and hypercalls.py true: the template, what is compared, and the comparison."""
 
+import re
+
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
-from pagingviz.reading import shadows
+from pagingviz.reading import recycled, shadows
 from pagingviz.reading.translate import translate
 from pagingviz.story.events import TYPES
+from pagingviz.story.sentences import sentence
 
 READ, WRITE = 1, 2
 
@@ -24,26 +27,66 @@ def filled_in(m):
     return mapped and bool(entry & int(x86.RW)) == (" filled in, writable" in m.text) and m.d("shadow_fault_fixed") >= 1
 
 
-def victim(m):
-    """The root at the tail of the pinned list goes."""
-    return m.num(0) == m.pinned[-1] and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1
+def victims(m):
+    """The roots that the sentence names went from the tail of the pinned list, in its order."""
+    named = [int(x, 16) for x in re.findall(r"gfn (0x[0-9a-f]+)", m.groups[0])]
+    return named == m.pinned[::-1][: len(named)] and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1
+
+
+def room(m):
+    """So many pages were free before the first root went, too few, and when the last had gone there were enough."""
+    first, wanted = m.of("PREALLOC_UNPIN" if m.n("PREALLOC_UNPIN") else "PREALLOC_UNHOOK")[0], m.num(0)
+    return m.num(1) == int(first["detail"]) < wanted
 
 
 SENTENCES = (
-    ("the loaded root gfn {} is unhooked", "`unhooks` + 1, and nothing is pinned", lambda m: m.d("unhooks") >= 1),
-    ("root gfn {}, loaded longest ago, is unpinned", "it was the last of the pinned list", victim),
     (
-        "The pool is too full: {}; {} shadows die.",
-        "the shadows that were destroyed in the tick, and that room had to be made",
-        lambda m: m.num(1) == m.n("DEMOTE") and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1,
+        "with no root pinned it unhooks the loaded {}",
+        "`unhooks`, and nothing is pinned",
+        lambda m: m.d("unhooks") >= 1 and m.n("PREALLOC_UNHOOK") >= 1,
     ),
     (
-        "fork: the child gets its own tables by {} table stores; writable pages become copy-on-write.",
+        "it unpins the root whose last CR3 load is longest ago, {}",
+        "they were the last ones of the pinned list, from its end on",
+        victims,
+    ),
+    (
+        "later in this tick it needs room again, and {} must go",
+        "roots that went after pages had been taken",
+        lambda m: len(recycled.recyclings(m.m, m.events)) > 1,
+    ),
+    (
+        "needs {} to be free and has {}",
+        "the pages that were free; tests/reading/test_recycled.py holds what is asked for against the engine",
+        room,
+    ),
+    (
+        "needs more free pages than it has, {}",
+        "the pages that were free",
+        lambda m: m.num(0) == int(m.of("PREALLOC_UNPIN")[0]["detail"]),
+    ),
+    (
+        "The pool {}: {}. With that {} {}.",
+        "the shadows that were destroyed in the tick, and that room had to be made",
+        lambda m: m.num(2) == m.n("DEMOTE") and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1,
+    ),
+    (
+        "It is the first of {} such events in this tick.",
+        "the events of the kind that was looked for",
+        lambda m: m.num(0) == m.n(m.event) > 1,
+    ),
+    (
+        "{}{} In the same tick: {}",
+        "an event of the kind that was looked for, and the sentence of the tick without a search",
+        lambda m: m.n(m.event) >= 1 and m.text.endswith(sentence(m.sim)[0]),
+    ),
+    (
+        "fork: the child gets its own tables by {}; writable pages become copy-on-write.",
         "`forks` + 1 and `pte_stores`",
         lambda m: m.d("forks") == 1 and m.num(0) == m.d("pte_stores"),
     ),
     (
-        "; {} of its tables are unshadowed at their second zero store",
+        "; {} unshadowed at the second zero store",
         "`shadow_early_unshadow`",
         lambda m: m.num(0) == m.d("shadow_early_unshadow"),
     ),
@@ -75,14 +118,14 @@ SENTENCES = (
         lambda m: m.d("guest_faults") >= 1 and m.num(2) in m.of("FRAME_ALLOC")["gfn"],
     ),
     (
-        "and makes {} page table{}",
+        "and makes {} for it",
         "`frames_allocated` less the frame of the page",
         lambda m: m.num(0) == m.d("frames_allocated") - 1,
     ),
-    ("; {} table store{} emulated", "the emulated stores of the tick", lambda m: m.num(0) == m.n("EMULATE") >= 1),
+    ("; on the way {} emulated", "the emulated stores of the tick", lambda m: m.num(0) == m.n("EMULATE") >= 1),
     ("; its L1 table gfn {} goes out of sync", "`shadow_unsync`", lambda m: m.d("shadow_unsync") >= 1),
     (
-        "; {} shadow table{} made first",
+        "; {} made for it first",
         "shadows put into the hash",
         lambda m: m.num(0) == m.n("PROMOTE") == m.d("shadow_hash_inserts"),
     ),
@@ -133,7 +176,7 @@ SENTENCES = (
         "`shadow_unshadow`, and the store was made",
         lambda m: m.d("shadow_unshadow") >= 1 and m.d("writes") == 1,
     ),
-    ("; {} other{} brought back to make room", "`shadow_resync`", lambda m: m.num(0) == m.d("shadow_resync") >= 1),
+    ("; {} brought back to make room", "`shadow_resync`", lambda m: m.num(0) == m.d("shadow_resync") >= 1),
     (
         "Store to L1 table gfn {}: it goes out of sync, the guest may write to it until it loads CR3",
         "`shadow_unsync` + 1, and the frame is marked as out of sync and writable",
@@ -160,7 +203,7 @@ SENTENCES = (
         lambda m: m.d("shadow_fault_emulate_write") >= 1,
     ),
     (
-        "{} table{} out of sync {} brought up to date",
+        "first {} out of sync {} brought up to date",
         "`shadow_resync` and the tables of other vCPUs",
         lambda m: m.num(0) == m.n("RESYNC_FULL", "RESYNC_ONLY") and m.d("shadow_resync") <= m.num(0),
     ),

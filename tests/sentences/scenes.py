@@ -22,6 +22,12 @@ SCENES = {  # name: (scenario, fields, stretches of ticks)
         HAP | {"frames": 16384, "do": COMMANDS.replace("blow", "flush").replace("pool:40@1260", "pool:40@1260,pool:16@1270")},
         [(298, 1860)],
     ),
+    "several commands in a tick": (
+        "blackboard",
+        {"do": "enable@300,enable@310,flush@310,peek@310,pool:40@320,pool:30@320,blow@330,clean@330"},
+        [(298, 335)],
+    ),
+    "commands, Xen's floor": ("blackboard", {"floor": 1, "pool": 400, "do": "pool:100@300"}, [(298, 303)]),
     "commands, bare": ("blackboard", {"road": "bare", "do": "dm:7:3@20,enable@30,clean@40", "clean_every": 0}, [(0, 60)]),
     "two vCPUs": ("blackboard", {"vcpus": 2}, [(0, 1200)]),
     "forks": ("forks", {}, [(0, 2500)]),

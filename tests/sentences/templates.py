@@ -6,6 +6,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "pagingviz"
 WORDS = 3  # a string of fewer words is a name or a label and states nothing
+COUNTING = ("counted", "form", "_pages")  # what they are given goes with a number: tests/sentences/test_numbers.py
 _CITATION = re.compile(r"[\w/-]+\.(?:c|h|rst)\b|^guest kernel: |^SDM |^not in Xen, which blows: ")
 
 
@@ -22,6 +23,8 @@ def templates(path):
     tree = ast.parse((PACKAGE.parent / path).read_text("utf-8"))
     docs, inside = set(), set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in COUNTING:
+            inside.update(node.args)
         if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
             docs.add(node.body[0].value)
         if isinstance(node, ast.JoinedStr):

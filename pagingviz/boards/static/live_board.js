@@ -73,10 +73,10 @@ export class LiveBoard {
 
   /** Take over all of the header that is not a picture. */
   applyHeader(header) {
-    const first = !this.header;
+    const otherPace = !this.header || header.machine !== this.header.machine; // every machine begins with one of its own
     this.header = header;
     this.reel.setLimits(header.limits, header.pace ?? 0);
-    if (first) {
+    if (otherPace) {
       this.reel.perFrame = header.per_frame;
       this.reel.delay = Math.round(1000 / header.fps);
       this.controls.setPace(this.reel.delay, this.reel.perFrame);

@@ -15,6 +15,7 @@ from pagingviz.player.early.cards import Ask, Cards
 from pagingviz.player.early.replay import Replay, find
 from pagingviz.player.message import MOST_FRAMES, Display, compiling, header
 from pagingviz.player.player import Player, differ
+from pagingviz.player.speed import ticks_a_frame
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline import warm
@@ -33,7 +34,7 @@ class EarlyPlayer(Listener):
     """
 
     def __init__(self, scenario: Scenario, tick: int, machine: str, cards: Cards = CARDS) -> None:
-        super().__init__()
+        super().__init__(ticks_a_frame(scenario))
         self.scenario, self.machine, self.cards = scenario, machine, cards
         self.tick = self.furthest = tick
         self.playing = False
