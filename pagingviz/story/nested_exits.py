@@ -54,7 +54,7 @@ def turn(sim: Simulation, events: np.ndarray, what: str) -> Sentence | None:
         return None
     kind, detail = ev.NAMES[int(e["kind"])], int(e["detail"])
     n, again = count_of(events, kind), count_of(events, "NPF_RECALC")
-    bit = f"bit {int(e['gfn'])} is set" if sim.machine.sys[0].log_dirty else "log-dirty is off, so no bit is set"
+    bit = f"bit number {int(e['gfn'])} is set" if sim.machine.sys[0].log_dirty else "log-dirty is off, so no bit is set"
     if kind == "PML_FULL":
         pages = counted(detail, "page is", "pages are")
         text = f"{what} would set another D bit, and the log of its vCPU is full: exit, its {pages} marked"

@@ -58,7 +58,7 @@ NESTED_EXITS = (
             == m.d("ept_violation") - m.d("p2m_shatter")
         ),
     ),
-    ("bit {} is set", "the bit, and that log-dirty is on", lambda m: m.s.log_dirty == 1 and m.bit(m.num(0))),
+    ("bit number {} is set", "the bit, and that log-dirty is on", lambda m: m.s.log_dirty == 1 and m.bit(m.num(0))),
     (
         "log-dirty is off, so no bit is set",
         "log-dirty is off, and `pages_marked` stays",

@@ -273,6 +273,30 @@ def test_history_is_even_true_and_bounded(monkeypatch):
         assert row == {name: int(there.machine.sys[0][name]) for name in HISTORY}
 
 
+def test_the_history_of_a_migration_stays_fine_however_far_the_machine_is_run():
+    sim = Simulation(load("moving"))
+    sim.run(300_000)
+    ticks, columns = sim.course()
+    began, over = 600, sim.migration.state.settled
+    assert began - simulation.LEAD <= ticks[0] < began and over < ticks[-1] < over + (over - began) // 4
+    assert 200 < ticks.size <= points.SAMPLES + 1 and len(set(np.diff(ticks))) == 1 and set(columns) == set(HISTORY)
+    assert sim.history()[0][-1] > 250_000, "the other one goes on"
+    near = Simulation(load("moving"))
+    near.run(7000)
+    assert near.course()[0].tolist() == ticks.tolist()
+
+
+def test_ticks_that_were_only_looked_through_leave_no_trace():
+    sim = new()
+    sim.run(300)
+    reached, points_before = sim.reached, sim.history()[0].tolist()
+    sim.run(50_000)
+    sim.seek(300)
+    assert sim.history()[0].tolist() != points_before
+    sim.reach_back(reached)
+    assert sim.furthest == 300 and sim.history()[0].tolist() == points_before
+
+
 def test_checkpoints_stay_within_the_visitors_memory_and_thin_with_age(monkeypatch, many_checkpoints):
     sim = new()
     size = sum(part.nbytes for part in sim.machine.snapshot())

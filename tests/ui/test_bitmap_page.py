@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
+from tests.boards.on_screen import Shown
 from tests.ui.serving import wait_quiet, wait_ready
 from tests.ui.shots import canvas_png
 from tests.ui.visiting import finished, settled, visit
@@ -90,3 +91,34 @@ def test_the_switch_paints_the_map_anew_at_the_same_tick(open_page):
         wait_ready(page, 900)
         seen.append(canvas_png(page, "dirty-bitmap"))
     assert len(set(seen)) == 3 and seen[0] == seen[3]
+
+
+_WATCH = """(panel) => {
+  const seen = (window.seen = []);
+  const look = () => {
+    seen.push([panel.querySelector("canvas").dataset.tick, panel.querySelector(".caption").textContent]);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+@pytest.mark.browser
+def test_no_caption_is_of_another_tick_than_the_picture(open_page, warm):
+    """While the machine runs messages are ahead of the screen; just after a pause the answer is still on its way."""
+    page = open_page("/dirty-bitmap?scenario=blackboard&tick=780", tick=780)
+    page.locator("section.panel").first.evaluate(_WATCH)
+    canvas = page.locator("canvas[data-board]").first
+    for _ in range(2):
+        tick = canvas.get_attribute("data-tick")
+        page.keyboard.press("Space")
+        expect(canvas).not_to_have_attribute("data-tick", tick)
+        page.wait_for_timeout(1000)
+        page.keyboard.press("Space")
+        wait_ready(page)
+    wait_quiet(page)
+    sim, seen = Simulation(load("blackboard")), {(int(tick), caption) for tick, caption in page.evaluate("window.seen")}
+    assert len(seen) > 4, "it ran"
+    for tick, caption in sorted(seen):
+        sim.seek(tick)
+        assert caption == Shown(sim, "dirty-bitmap").caption, tick
