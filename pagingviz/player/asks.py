@@ -15,7 +15,7 @@ LABELS = dict(EVENT_KINDS)
 class Listener:
     """What every ask carries along: its number, the pace that the viewer wants, and the kind of event that is looked for."""
 
-    def __init__(self, per_frame: int = 1) -> None:
+    def __init__(self, per_frame: int) -> None:
         self.seq = 0
         self.kind, self.fps, self.per_frame = KINDS[0][0], FPS, per_frame
 

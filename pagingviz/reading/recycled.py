@@ -7,6 +7,7 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.machine.machine import Machine
+from pagingviz.reading.recycling import wanted_by_a_fault
 
 KINDS = ("PREALLOC_UNPIN", "PREALLOC_UNHOOK")
 _UNPIN, _UNHOOK = (int(ev.CODES[kind]) for kind in KINDS)
@@ -43,16 +44,13 @@ def recyclings(machine: Machine, events: np.ndarray) -> list[Recycling]:
 def _wanted(machine: Machine, events: np.ndarray, first: int, end: int) -> int:
     """Pages that were asked for when event `first` was written; `end`: of the event that says what for, or how many there are.
 
-    A page fault asks before it knows how many of its levels are missing; while log-dirty is on it adds a path of the bitmap's
-    tree. Source: multi.c: sh_page_fault; common.c: shadow_prealloc.
+    Source: multi.c: sh_page_fault; common.c: shadow_prealloc.
     """
-    s, what = machine.sys[0], int(events["kind"][end]) if end < events.size else 0
+    what = int(events["kind"][end]) if end < events.size else 0
     if what == ev.DOMF_DYING:
         return int(events["detail"][end])
     if what == ev.TREE_ALLOC:
         return 1
     if first and events["kind"][first - 1] == _WALK:
-        levels = int(s.guest_levels)
-        kind = int(xen.TYPE_OF_LEVEL[levels, 1])
-        return int(xen.SH_PAGES[kind]) * (3 if levels == 4 else 1) + (int(xen.LOGDIRTY_LEVELS) if s.log_dirty else 0)
+        return wanted_by_a_fault(machine, int(events["vcpu"][first - 1]))
     return int(xen.SH_PAGES[int(events["detail"][end])]) if what == ev.PROMOTE else 0
