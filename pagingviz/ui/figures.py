@@ -146,7 +146,7 @@ def history(ticks: np.ndarray, series: dict[str, np.ndarray], names: tuple[str, 
     )
     figure.update_layout(
         layout(palette),
-        height=260,
+        height=290,
         showlegend=True,
         hovermode="x unified",
         title={"text": "History, sampled up to the furthest tick"},
@@ -308,9 +308,10 @@ def layout(palette: Palette) -> dict:
         "font": {"color": palette.text, "size": 13, "family": "Source Sans, sans-serif"},
         "title_font_size": 16,
         "title_x": 0.01,
-        "margin": {"l": 64, "r": 16, "t": 44, "b": 44},
+        "margin": {"l": 64, "r": 16, "t": 44, "b": 76},
         "hoverlabel": {"bgcolor": palette.ground, "font": {"color": palette.text}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": palette.muted, "activecolor": palette.accent},
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1.0, "xanchor": "right"},
+        # Below everything: above the plot it would lie under the toolbar, and on a phone under the title.
+        "legend": {"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
         "template": "none",
     }

@@ -298,12 +298,14 @@ def _caches(walks: Mapping[str, Walk | str]) -> None:
         mean, road = average(walk.machine), ROADS[name][1]
         for cache, (n, size) in filled(walk.machine, walk.vcpu).items():
             rows.setdefault(cache, {"entries in use": cache})[road] = f"{n} of {size}"
-        rows.setdefault("mean", {"entries in use": "references a walk, so far"})[road] = f"{mean:.2f}" if mean else "-"
+        rows.setdefault("mean", {"entries in use": "references a walk, so far"})[road] = (
+            f"{mean:.2f}" if mean else "no walk yet"
+        )
     roads = [ROADS[name][1] for name, walk in walks.items() if not isinstance(walk, str)]
     if rows:
         st.table(
             [
-                {"entries in use": row["entries in use"], **{road: row.get(road, "-") for road in roads}}
+                {"entries in use": row["entries in use"], **{road: row.get(road, "none") for road in roads}}
                 for row in sorted(rows.values(), key=lambda row: row is rows["mean"])
             ]
         )

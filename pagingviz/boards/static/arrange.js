@@ -20,7 +20,9 @@ export function arrange(view, panels) {
     panel.node.hidden = false;
   }
   view.root.classList.remove("alone");
-  if (panels[0].board.column !== null) return arrangeColumns(view, panels, present);
+  const columned = panels[0].board.column !== null && (present || wide > TWO_COLUMNS_FROM);
+  view.root.classList.toggle("columns", columned);
+  if (columned) return arrangeColumns(view, panels, present);
   for (const panel of panels) panel.node.style.gridArea = "";
   // The inspector gets a column of its own where the cells lose nothing by it, so that way is tried first.
   const columns = panels.length > 1 && wide > TWO_COLUMNS_FROM ? 2 : 1;

@@ -120,7 +120,7 @@ export class Controls {
   /** How many references of the longest walk are made; null: no walk is shown. */
   setWalk(walk) {
     this.walk.hidden = !walk;
-    if (walk) setText(this.walked, `ref. ${walk.made} of ${walk.total}`);
+    if (walk) setText(this.walked, walk.made < walk.total ? `ref. ${walk.made} of ${walk.total}` : `all ${walk.total} refs`);
   }
 
   /** The largest tick that there is. */

@@ -68,7 +68,6 @@ export class View {
     this.aside.hidden = !header.aside;
     const present = !!header.present, [first] = header.boards;
     this.setPresent(present);
-    this.root.classList.toggle("columns", first?.column != null);
     this.root.classList.toggle("walks", !!first?.heads?.length);
     this.root.classList.toggle("compact", !!header.compact && !present);
     this.about = { ...this.about, ...header.about };
