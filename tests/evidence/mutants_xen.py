@@ -12,7 +12,7 @@ from pagingviz.arch.words import ONE, ZERO, U
 from pagingviz.core import control, logdirty
 from pagingviz.core.build.jit import PLAIN
 from pagingviz.core.nested import exits, p2m, pml
-from pagingviz.core.shadow import emulate, faults, oos, propagate, recycle
+from pagingviz.core.shadow import emulate, oos, propagate, recycle
 from pagingviz.evidence.xen import compare as comparison
 from pagingviz.evidence.xen import library
 from tests.core.mutations import afterwards, beforehand, broken, given, refuse, result, skip, with_register, without
@@ -29,11 +29,8 @@ MUTANTS = {  # name: recording, then the kernel (module, name) and what becomes 
         "emulate",
         given(lambda s, c, a, gva, gfn, size, value, fast: (s, c, a, gva, gfn, size, value ^ U(1 << 9), fast)),
     ),
-    "nothing prefetched": ("pae", faults, "_prefetch", skip),
     "no blow at CLEAN": ("pae", recycle, "blow", skip),
-    "bits stay after CLEAN": ("pae", logdirty, "clear", skip),
     "logs not flushed by CLEAN": ("exec-pml", control, "_bits_are_lost", without(pml, "flush_all_logs")),
-    "logs flushed and not marked": ("exec-pml", pml, "flush", without(logdirty, "mark")),
     "superpages may be executed": ("exec2-pml", p2m, "leaf_entry", with_register("exec_sp", ONE)),
     "an INVEPT after each": (
         "exec-pml",
@@ -47,7 +44,6 @@ MUTANTS = {  # name: recording, then the kernel (module, name) and what becomes 
         "_shatter",
         beforehand(lambda s, c, a, gfn: logdirty.mark(s, c, a, gfn, ONE)),
     ),
-    "a log begins one slot lower": ("exec-pml", pml, "enable", afterwards(lambda s, cpus, a: lower(s))),
     "no CLEAN while off": (
         "off-nopml",
         control,
@@ -56,12 +52,6 @@ MUTANTS = {  # name: recording, then the kernel (module, name) and what becomes 
     ),
     "a second ENABLE is taken": ("off-nopml", control, "_enable", with_register("log_dirty", ZERO)),
 }
-
-
-def lower(s):
-    """Every log has one entry less."""
-    if s.ept_ad:
-        s.pml_index[: int(s.vcpus)] -= ONE
 
 
 def found(name, *mutation):

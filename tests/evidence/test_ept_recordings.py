@@ -59,7 +59,7 @@ def test_few_differences_are_known():
             "hw",
             "gfns=10d 10c 108 107 119",
             "gfns=10c 10d 108 107 119",
-            "has PML_LOG gfn 0x10d, the model has nothing",
+            "has PML_LOG gfn 0x10d in slot 510, the model has nothing",
         ),
         ("ad-nopml", "hw", "gla=0x1000000 walk=table", "gla=0x1000000 walk=leaf", "0x11c000 w of rx, leaf"),
         (
@@ -116,9 +116,9 @@ def test_runs_come_out_as_single_events():
         "INVEPT",
         "EPT_VIOLATION gfn 0x1001 w of rx, leaf",
         "INVEPT",
-        "PML_LOG gfn 0x10d",
-        "PML_LOG gfn 0x1000",
-        "PML_LOG gfn 0x1001",
+        "PML_LOG gfn 0x10d in slot 2",
+        "PML_LOG gfn 0x1000 in slot 1",
+        "PML_LOG gfn 0x1001 in slot 0",
         "PML_FULL",
     ]
     assert [event.value for event in command.events if event.kind == "PML_LOG"] == [2, 1, 0]

@@ -228,7 +228,6 @@ def test_scripts_are_read(name):
     "line, told",
     [
         ("cmd", "takes a command"),
-        ("cmd 6", "has no command 6 (line 1 of the script)"),
         ("cmd 1 2 3 4 5 6 7", "up to five numbers"),
         ("cmd 1 -2", "must be from 0"),
         ("clena", "did you mean clean?"),
@@ -236,13 +235,19 @@ def test_scripts_are_read(name):
         ("sleep", "takes one number of milliseconds"),
         ("setpages many", "must be a whole number"),
         ("sh rm -r /", "dump.sh and a name only"),
-        ("cmd1 23", "has no command 23"),
     ],
 )
 def test_bad_scripts_get_one_sentence(line, told):
     with pytest.raises(ScenarioError, match=r"^.*$") as caught:
         script.parse(line)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("line", "number"), [("cmd 6", 6), ("cmd1 23", 23)])
+def test_a_command_that_an_hvm_guest_does_not_have_is_refused(line, number):
+    steps = script.parse(f"enable\n{line}\n")
+    with pytest.raises(ScenarioError, match=rf"has no command {number} \(line 2 of the script\)"):
+        comparison.items_of(steps, comparison.Texts(against='{"op":"enable"}'), scenario_of({}))
 
 
 def test_undecoded_records_are_decoded():

@@ -13,11 +13,15 @@ from tests.sentences.wrong import WRONG
 CHAPTER = Path(pagingviz.__file__).parent / "manual/sentences.md"
 HEAD = """# Sentences
 
-What the program says in words was held against the machine, sentence by sentence. A test runs the scenes named below,
-collects what is said at every tick, and compares each sentence with counters, events and the state of the machine at that
-moment: wherever a sentence is said in a scene, its comparison must hold. `{}` stands for what is filled in. A sentence without
-a row here fails the test, and so does one that no scene says. The table is written by that test. Texts of pages and notes of
-scenarios are listed with what holds them. Captions, cards, legends and helps are not in this list.
+Whatever the program says about a machine can be checked: the machine is there, with its counters, its events and its state.
+This chapter lists every sentence with the check that it passes. A sentence is written in the code once, with gaps for names and
+numbers; here a gap is `{}`. For each sentence a test runs a scenario, stops at every tick, reads what is said there, and
+compares it with the machine of that tick. The column *first said* names the run and the tick at which the sentence came up
+first, the column *what is compared* says with what it was compared. Names in backquotes are counters of the machine.
+
+A sentence without a check fails the tests; so does one that no run ever says, and one that is wrong anywhere. The tables are
+written by the tests themselves, so they cannot fall behind the code. Not in the tables are legends and helps: their words stand
+in the [glossary](glossary.md), and no moment of a machine makes them true or false.
 """
 
 

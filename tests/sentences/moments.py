@@ -131,7 +131,7 @@ def of_nested_tables(m, gfns):
         yield "nested", note, None
         for row in rows:
             yield "nested", " | ".join([*row, *map(str, row.values())]), row
-        yield "nested", heading, None
+        yield "nested", heading, rows
     for gfn in gfns:
         steps = nested.path(m.m, gfn)
         for step in steps:

@@ -230,3 +230,22 @@ def resynced_by_a_switch(sim):
             e = sim.events()
             return stale <= set(e["gfn"][e["kind"] == ev.RESYNC_FULL].tolist())
     return False
+
+
+def stored_to_tables(sim):
+    """Whether the kernel may store to every page table of the guest through its direct map."""
+    base = sim.scenario.direct_map_base
+    return {translate(sim.machine, 0, base + (int(gfn) << 12), 2, 0).end.kind for gfn in sim.machine.live_tables()} == {"frame"}
+
+
+def made_when_touched(sim, ticks):
+    """Whether shadows were made in these ticks, and only in those with a page fault or a load of CR3."""
+    made = 0
+    for _ in range(ticks):
+        sim.seek(sim.tick + 1)
+        kinds = sim.events()["kind"].tolist()
+        if ev.PROMOTE in kinds:
+            made += 1
+            if not {int(ev.SHADOW_FAULT), int(ev.CR3_LOAD)} & set(kinds):
+                return False
+    return made > 0

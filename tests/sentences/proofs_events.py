@@ -3,6 +3,7 @@
 import numpy as np
 
 from pagingviz.arch import x86, xen
+from pagingviz.arch.state import PV_COUNTERS
 from pagingviz.arch.words import NONE
 from pagingviz.reading import shadows
 
@@ -39,6 +40,13 @@ def pool_type(m, e):
     return int(m.m.view("ptype")[int(e["mfn"])]) == int(e["detail"]) or m.n("DEMOTE") > 0
 
 
+def loaded(m, e):
+    """The root of the event is the vCPU's, unless another one was loaded in the tick."""
+    later = [row for row in m.of("CR3_LOAD") if row["vcpu"] == e["vcpu"]]
+    roots = {int(m.s[name][int(e["vcpu"])]) for name in ("cr3", "kroot", "uroot")}
+    return int(later[-1]["gfn"]) in roots
+
+
 def in_slot(m, e):
     """The slot of the vCPU's log has the frame, unless the log was emptied and has new entries."""
     page = int(m.s.pml_page[int(e["vcpu"])])
@@ -57,7 +65,10 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     ),
     "GUEST_PF": ("`guest_faults`", moved("guest_faults")),
     "PTE_STORE": ("`pte_stores`, and the entry's value now", lambda m, e: moved("pte_stores")(m, e) and stored(m, e)),
-    "CR3_LOAD": ("`cr3_loads`, and CR3", lambda m, e: moved("cr3_loads")(m, e)),
+    "CR3_LOAD": (
+        "`cr3_loads`, and the root of the vCPU, unless it has loaded another since",
+        lambda m, e: moved("cr3_loads")(m, e) and loaded(m, e),
+    ),
     "INVLPG": ("`invlpg`", moved("invlpg")),
     "FORK": ("`forks`", moved("forks")),
     "EXIT": ("`exits`", moved("exits")),
@@ -90,8 +101,8 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     "UNSHADOW": ("`shadow_unshadow`", at_least("shadow_unshadow")),
     "PROMOTE": ("the page's type", pool_type),
     "DEMOTE": (
-        "pages that were given back",
-        lambda m, e: m.s.total_pages == 0 or int(m.m.view("pstamp")[int(e["mfn"])]) <= m.sim.tick,
+        "the page is free or has left the pool, unless it was taken again in the tick",
+        lambda m, e: int(m.m.view("ptype")[int(e["mfn"])]) in (xen.SH_FREE, xen.SH_OUT) or m.n("PROMOTE", "TREE_ALLOC") > 0,
     ),
     "WRMAP": (
         "the frame is not mapped writable, unless it became so again",
@@ -148,7 +159,10 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
         "`pml_logged`, and the address in that slot of the log",
         lambda m, e: moved("pml_logged")(m, e) and in_slot(m, e),
     ),
-    "INVEPT": ("`invept`, and that it was flushed", lambda m, e: moved("invept")(m, e)),
+    "INVEPT": (
+        "`invept`, and that no translation of before counts any more",
+        lambda m, e: moved("invept")(m, e) and m.d("flush_epoch") >= 1,
+    ),
     "PML_FULL": ("`pml_full`, 512 at a time", lambda m, e: moved("pml_full")(m, e) and e["detail"] == 512),
     "PML_FLUSH": (
         "what waited in the logs, and that nothing does",
@@ -184,11 +198,14 @@ MARKED_BY = {  # who set a bit: (what is compared, comparison)
         lambda m, e: m.d("writes") + m.d("pte_stores") + m.d("frames_allocated") + m.n("COW_BREAK", "FORK", "EXIT") >= 1,
     ),
     "accessed/dirty bits of the table in it": (
-        "the frame holds a table of the guest",
-        lambda m, e: int(e["gfn"]) < int(m.s.zone),
+        "the frame holds a table of the guest, or was freed in the tick",
+        lambda m, e: e["gfn"] in m.m.live_tables() or e["gfn"] in m.of("FRAME_FREE")["gfn"],
     ),
     "an emulated store": ("an emulated store in the tick", lambda m, e: m.n("EMULATE") >= 1),
-    "the hypervisor's own write": ("no processor's store was needed", lambda m, e: m.road().hypervisor),
+    "the hypervisor's own write": (
+        "a hypercall, a store that was emulated, or the end of a grant in the tick, or no store of the guest in it at all",
+        lambda m, e: m.d("writes") == 0 or m.n("GRANT_UNMAP") + sum(m.d(name) for name in PV_COUNTERS) > 0,
+    ),
     "the processor's log": ("a log was emptied in the tick", lambda m, e: m.n("PML_FULL", "PML_FLUSH") >= 1),
     "the device model": ("`device_writes`", lambda m, e: m.d("device_writes") >= 1),
 }

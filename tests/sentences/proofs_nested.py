@@ -4,9 +4,11 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
-from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested
+from pagingviz.timeline.simulation import Simulation
+
+EXITS = ("ept_misconfig", "ept_violation", "pml_full", "npf_recalc", "npf_write")
 
 
 def step(m):
@@ -30,6 +32,23 @@ def told(m, *kinds):
     return bool(np.isin(events["kind"], [ev.CODES[kind] for kind in kinds]).any())
 
 
+_at_first = {}  # what the domain builder made, by scenario
+
+
+def at_first(m, gfn):
+    """The walk of the nested tables for a frame before the first tick."""
+    scenario = m.sim.scenario
+    if scenario not in _at_first:
+        _at_first[scenario] = Simulation(scenario)
+    return nested.path(_at_first[scenario].machine, gfn)
+
+
+def split_since(m):
+    """Whether a leaf that was larger than the entry led to the frame before the first tick."""
+    first = at_first(m, m.event[1])
+    return step(m).level in range(first[-1].level + 1) and len(first) < len(m.event[2])
+
+
 def counted(m, name):
     """Whether the row's number is the counter's."""
     return int(m.event["times"].replace(",", "")) == int(m.s[name])
@@ -38,8 +57,12 @@ def counted(m, name):
 NESTED = (
     (
         "As the domain builder made it: no event has written it since (p2m_set_entry).",
-        "no change waits in it, and it is what it was at tick 0",
-        lambda m: not waits(m) and (not leaf(m) or nested.kind(step(m).entry) == int(xen.P2M_RAM_RW)),
+        "no change waits in it, and but for A and D it is what it was before the first tick",
+        lambda m: (
+            not waits(m)
+            and not (step(m).entry ^ at_first(m, m.event[1])[4 - step(m).level].entry)
+            & ~(x86.EPT_A | x86.EPT_D | x86.A | x86.D)
+        ),
     ),
     (
         "It became so before the last {} events, which are all that is kept.",
@@ -48,19 +71,23 @@ NESTED = (
     ),
     (
         "It is a piece of the leaf that was split here",
-        "it is a leaf of less than its level was",
-        lambda m: leaf(m) and m.s.p2m_split > 0,
+        "it is a leaf, and a larger one led to the frame before the first tick",
+        lambda m: leaf(m) and split_since(m),
     ),
     (
         "It was made by the split of the leaf here, and leads to its pieces",
-        "it leads to a table",
-        lambda m: not leaf(m) and m.s.p2m_split > 0,
+        "it leads to a table, and a leaf at its place or above led to the frame before the first tick",
+        lambda m: not leaf(m) and split_since(m),
     ),
-    ("Its leaf was split", "it leads to a table now", lambda m: not leaf(m) and m.s.p2m_split > 0),
+    (
+        "Its leaf was split",
+        "it leads to a table now, and it or one above it was a leaf before the first tick",
+        lambda m: not leaf(m) and at_first(m, m.event[1])[-1].level >= step(m).level,
+    ),
     (
         "{}: a store to a logged frame needs a 4 KiB leaf ({}).",
-        "the way of the frame ends at level 1, and a split by a store was counted",
-        lambda m: m.s.p2m_split > m.s.p2m_shatter,
+        "a split by a store was counted, and of the frame's 2 MiB or its neighbours there is a table of 4 KiB leaves",
+        lambda m: m.s.p2m_split > m.s.p2m_shatter and bool((table_pages(m) == 1).any()),
     ),
     (
         "{}: a fetch needs a leaf that is executable, and superpages are not ({}).",
@@ -86,8 +113,12 @@ NESTED = (
     ),
     (
         "{}: its bit was set first, then its leaf became ram_rw (hvm_hap_nested_page_fault).",
-        "the leaf's type and right",
-        lambda m: nested.kind(step(m).entry) == int(xen.P2M_RAM_RW) and bool(nested.writable(step(m).entry)),
+        "the leaf's type and right, and the bit, unless a CLEAN or OFF has taken it since",
+        lambda m: (
+            nested.kind(step(m).entry) == int(xen.P2M_RAM_RW)
+            and bool(nested.writable(step(m).entry))
+            and (m.bit(m.event[1]) or m.s.cleans + m.s.offs > 0)
+        ),
     ),
     (
         "{}: the mark one level up was taken away and put into all entries of this table; "
@@ -144,16 +175,30 @@ NESTED = (
         lambda m: m.num(0) == tree_pages(m),
     ),
     (", the vCPUs' logs take {}", "one page for each vCPU", lambda m: m.num(0) == m.s.vcpus and m.s.ept_ad == 1),
-    ("Exits by cause", "the counters of the table", lambda m: True),
+    (
+        "Exits by cause",
+        "each counter of the table, and that none of an exit that came is left out",
+        lambda m: (
+            all(int(row["times"].replace(",", "")) == int(m.s[row["counter"]]) for row in m.event)
+            and {name for name in EXITS if m.s[name]} <= {row["counter"] for row in m.event}
+        ),
+    ),
     (
         "Pages of the HAP pool, by level",
-        "the pages of the tables",
-        lambda m: sum(n for n, *_ in nested.counts(m.m).values()) <= int(m.s.p2m_pages),
+        "the pool's pages that hold tables, one by one: with the bitmap's tree and the logs they are `p2m_pages`",
+        lambda m: (
+            sum(int(row["pool pages"].replace(",", "")) for row in m.event)
+            == table_pages(m).size
+            == int(m.s.p2m_pages) - tree_pages(m) - nested.log_pages(m.m).size
+        ),
     ),
     (
         "one entry covers",
-        "the sizes stand in the order of the levels",
-        lambda m: [LEAF_SIZES[k] for k in (4, 3, 2, 1)] == ["512 GiB", "1 GiB", "2 MiB", "4 KiB"],
+        "512 times as much as an entry of the level below, 4 KiB at the lowest; and the tables of this level, one by one",
+        lambda m: (
+            covers(m.event["one entry covers"]) == 4096 << 9 * (level_of(m) - 1)
+            and int(m.event["pool pages"].replace(",", "")) == int((table_pages(m) == level_of(m)).sum())
+        ),
     ),
     ("Log-dirty has not been switched on yet", "`enables` is 0", lambda m: m.s.enables == 0),
     (
@@ -162,6 +207,32 @@ NESTED = (
         lambda m: m.num(2) == nested.counts(m.m)[4][1] == (-(-m.sim.scenario.frames >> 27) or 1),
     ),
 )
+
+
+def level_of(m):
+    """The level that a row of the table of levels is about."""
+    return int(m.event["level"].removeprefix("L"))
+
+
+def covers(text):
+    """Bytes of a size in words: 2 MiB."""
+    number, unit = text.split()
+    return int(number) << {"KiB": 10, "MiB": 20, "GiB": 30}[unit]
+
+
+def table_pages(m):
+    """The level of each page of the pool that is a nested table, one by one along the tables themselves."""
+    pool, pages, found = m.m.view("pool").reshape(-1, 512), [int(m.s.hap_root)], []
+    for level in (4, 3, 2, 1):
+        found += [level] * len(pages)
+        below = []
+        for page in pages if level > 1 else ():
+            words = pool[page]
+            there = words[(words & (x86.P if m.s.npt else x86.EPT_RWX)) != 0]
+            tables = there[(there & (x86.PSE if m.s.npt else x86.EPT_SP)) == 0]
+            below += ((tables & x86.FRAME_MASK) >> x86.PAGE_BITS).tolist()
+        pages = below
+    return np.array(found)
 
 
 def table_waits(m):

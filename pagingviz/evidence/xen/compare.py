@@ -21,7 +21,7 @@ from pagingviz.evidence.xen.perf import not_compared, read_perf
 from pagingviz.evidence.xen.play import EPT_HITS, HITS, STARTS, Item, Outcome, Played, Rehearsal, builds, recorded_reading
 from pagingviz.evidence.xen.pvguest import guest_of
 from pagingviz.evidence.xen.read import Event, Operation, read_csv, read_jsonl
-from pagingviz.evidence.xen.script import UNRECORDED, Step, parse
+from pagingviz.evidence.xen.script import UNRECORDED, Step, parse, refuse_unknown
 from pagingviz.scenario.fields import ScenarioError, quote
 from pagingviz.scenario.scenario import Scenario
 
@@ -198,6 +198,8 @@ def items_of(steps: list[Step], texts: Texts, scenario: Scenario) -> tuple[list[
 
 def _possible(steps: list[Step], texts: Texts, scenario: Scenario) -> None:
     """What a script or a file needs of the domain."""
+    if scenario.road != "pv":
+        refuse_unknown(steps)
     ept = on_ept(scenario)
     if texts.hw is not None and not ept:
         raise ScenarioError("The processor's events are those of EPT: they need road=hap and hap=ept.")

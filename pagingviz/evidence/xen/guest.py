@@ -51,7 +51,7 @@ LAYOUTS = {
     "hvm64": Layout(4, 0x107, 0x108, 0x10D, 0x111, 0x119, (0x11C, 0x11D), 0x11E, 0x11F, l3=0x10C),
     "pae": Layout(3, 0x106, 0x107, 0x10B, 0x110, 0x117, (0x11A, 0x11B), 0x11C, 0x11D),
 }
-NOT_BUILT = {"hvm64": (), "pae": (11, 12), "pv64": (3, 8, 9, 11, 12, 13, 14, 15)}
+NOT_BUILT = {"hvm64": (), "pae": (11, 12)}
 DISPATCH = 0x105  # read once at the start of every command (recorded on the HAP road: one NPF more than its other pages give)
 OWN_ENTRIES = range(0x100, 0x120)  # of the first L1 table: what the program uses
 UPPER_ENTRIES = range(16)  # of the first L2 table
@@ -150,8 +150,7 @@ class Guest:
         in the loop (`loop`: waiting, its counter is on the stack) or behind the yield in the hypercall page (`yield`)."""
         at = self.at
         if place == "top":
-            self._fetch(self.loop)
-            self._touch(READ, at.control)
+            self.rows += self.look()
         if place != "yield":
             self._fetch(self.loop)
             self._touch(READ, at.stack)
@@ -163,6 +162,12 @@ class Guest:
             self._touch(READ, at.control)
             if not again:
                 self._touch(WRITE, at.stack)
+        return self._take()
+
+    def look(self) -> list[Row]:
+        """A look into the control page, from where it takes up a command if there is one."""
+        self._fetch(self.loop)
+        self._touch(READ, self.at.control)
         return self._take()
 
     def resume(self, place: str) -> list[Row]:

@@ -83,9 +83,8 @@ class HwRehearsal(Rehearsal):
         least = self._least[1] if self._least[0] == number else None
         for outcome in ways:
             events = tuple(model.take())
-            seen = old.seen + len(events)
-            expected = item.events if self.stream is None else self.stream[old.seen : seen]
-            cost = old.cost + self.wrong(expected, events, self.guests[0]) + self.unread(item, outcome)
+            seen, wrong = self.beside(item, old.seen, events, self.guests[0])
+            cost = old.cost + wrong + self.unread(item, outcome)
             least = cost if least is None else min(least, cost)
             if cost <= least + self.margin:
                 counts = model.dirty_count, model.fault_count

@@ -105,6 +105,27 @@ def spread(recorded: list[Event], groups: list[tuple[Event, ...]], own: Own) -> 
     return out
 
 
+def reached(recorded: list[Event], model: list[Event], own: Own) -> int:
+    """How many of the next recorded events belong to the model's: up to the last that one of these is beside.
+
+    So a record too many or too few is one difference where it is, and no shift of all that follows.
+    """
+    if not model:
+        return 0
+    n = at = 0
+    for pair in align(recorded, model, own):
+        n += pair.recorded is not None
+        if pair.recorded is not None and pair.model is not None and _beside(pair, own):
+            at = n
+    return at
+
+
+def _beside(pair: Pair, own: Own) -> bool:
+    """Whether the two events of a row are of one kind and place, whatever their flags."""
+    assert pair.recorded and pair.model
+    return kind_and_address(pair.recorded, own) == kind_and_address(pair.model, own)
+
+
 def read_differences(recorded: Reading, model: Reading, faults: bool) -> list[str]:
     """Differences of two readings in words; fault_count only when `faults`."""
     out = []

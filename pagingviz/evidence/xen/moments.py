@@ -217,6 +217,8 @@ def _step_words(step: Step, row: Row, differing: list[str]) -> tuple[str, str, b
 
 def command_words(step: Step) -> str:
     """What a command of the guest does, with its numbers put in."""
+    if step.number not in COMMANDS:
+        return "a number that the guest does not know: it does nothing"
     a, b, c, d, _ = step.args
     text = COMMANDS[step.number].replace("each with INVLPG if d", "each with INVLPG" if d else "without INVLPG")
     for pattern, number in (

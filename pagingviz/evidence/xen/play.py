@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pagingviz.evidence.xen.dumps import Leaves
 from pagingviz.evidence.xen.eptguest import SECOND
 from pagingviz.evidence.xen.guest import PAGES, WRITE, Guest, Row
-from pagingviz.evidence.xen.match import Reading, align, pool_differences, read_differences
+from pagingviz.evidence.xen.match import Reading, align, pool_differences, reached, read_differences
 from pagingviz.evidence.xen.model import Model
-from pagingviz.evidence.xen.pvguest import guest_of
+from pagingviz.evidence.xen.pvguest import LAST_IN_TABLE, Build, guest_of
 from pagingviz.evidence.xen.read import Event, Operation, pages
 from pagingviz.evidence.xen.script import Step, of_the_second
 from pagingviz.scenario.scenario import Scenario
@@ -32,12 +32,14 @@ LOOPS = {"hvm64": (0x103, 0x104), "pae": (0x103,), "pv64": (0x110, 0x112)}
 PLACES = {  # where an operation found the guest
     "loop": "waiting in its loop",
     "yield": "behind its yield, in the hypercall page",
+    "top": "about to look into the control page: after its yield, or right after a command that is done",
     "status": "right after a command, whose last word in the status page was not yet written",
 }
 # What it did then: it ran; or the next operation came while it still stood there, or after some instructions that stored
 # nothing yet.
 RAN, STILL, BEGUN = "", "still there at the next step", "no store before the next step"
 
+SLACK = 4  # events more than the model has that are looked through for its last one, in recordings that are one stream
 HITS = ("enable", "clean", "off", "setpages")  # operations that change shadows
 EPT_HITS = ("enable", "clean", "off", "peek")  # on EPT: that change its entries, or empty the page-modification log
 
@@ -91,7 +93,7 @@ class Played:
     """One way through the script. `where`: what `loop` means for this guest; `counters`: of the guest's CPU."""
 
     start: str
-    loop: int
+    loop: Build
     cost: int
     outcomes: tuple[Outcome, ...]
     counters: dict[str, int]
@@ -99,9 +101,15 @@ class Played:
     where: str
 
 
-def builds(kind: str, scenario: Scenario, steps: list[Step]) -> tuple[int, ...]:
-    """The programs that may have run: on EPT, and of a script with its commands, the second one only; on NPT either."""
-    if kind == "pv64" or scenario.road != "hap":
+def builds(kind: str, scenario: Scenario, steps: list[Step]) -> tuple[Build, ...]:
+    """The programs that may have run: on EPT, and of a script with its commands, the second one only; on NPT either.
+
+    How long a PV program's table of commands is shows only in commands that do nothing there, near its end.
+    """
+    if kind == "pv64":
+        open_end = any(step.name == "cmd" and LAST_IN_TABLE[-1] < step.number <= LAST_IN_TABLE[0] for step in steps)
+        return tuple((page, last) for last in (LAST_IN_TABLE if open_end else LAST_IN_TABLE[:1]) for page in LOOPS[kind])
+    if scenario.road != "hap":
         return LOOPS[kind]
     return (SECOND,) if scenario.hap == "ept" or any(map(of_the_second, steps)) else (*LOOPS[kind], SECOND)
 
@@ -130,7 +138,7 @@ class Rehearsal:
         self.aliases = max((s.args[0] for s in steps if s.name == "cmd" and s.number == 13), default=0)
         self.largest = max((s.number for s in steps if s.name == "setpages"), default=0)
 
-    def play(self, start: str, loop: int, searched: bool, limit: int | None = None) -> Played | None:
+    def play(self, start: str, loop: Build, searched: bool, limit: int | None = None) -> Played | None:
         """The best way through; without search, the way of the first values. None once it has `limit` differences."""
         model, guest = self.ready(start, loop)
         base = model.counters()
@@ -157,7 +165,7 @@ class Rehearsal:
         best = min(candidate.cost for candidate in found)
         ranked = []
         for candidate in found:
-            key = candidate.cost, candidate.stands, candidate.counts
+            key = candidate.cost, candidate.stands, candidate.counts, candidate.seen
             if candidate.cost <= best + self.margin and (not self.alike or alike.get(key, 0) < self.alike):
                 ranked.append((candidate.cost, alike.get(key, 0), candidate))
             alike[key] = alike.get(key, 0) + 1
@@ -196,7 +204,7 @@ class Rehearsal:
 
     model_type: type[Model] = Model
 
-    def ready(self, start: str, loop: int) -> tuple[Model, Guest]:
+    def ready(self, start: str, loop: Build) -> tuple[Model, Guest]:
         """A model at one of STARTS."""
         guest = guest_of(self.kind, loop)
         model = self.model_type(guest, self.scenario, min(self.aliases, PAGES), self.largest, self.huge_leaves)
@@ -213,13 +221,14 @@ class Rehearsal:
                 model.run(guest.idle("loop"))
 
     def _tell_apart(self, model: Model, candidates: list[Candidate], item: Item) -> list[Candidate]:
-        """Before a CLEAN, which reads the counts: the best candidate for each place where the guest may stand."""
-        best: dict[str, tuple[int, Candidate]] = {}
+        """Before a CLEAN, which reads the counts: the best candidate for each place of the guest and each record."""
+        best: dict[tuple[str, int], tuple[int, Candidate]] = {}
         for candidate in candidates:
             model.restore(candidate.state)
             cost = candidate.cost + self.unread(item, Outcome(reading=model.reading))
-            if candidate.stands not in best or cost < best[candidate.stands][0]:
-                best[candidate.stands] = cost, candidate
+            key = candidate.stands, candidate.seen
+            if key not in best or cost < best[key][0]:
+                best[key] = cost, candidate
         return [candidate for _, candidate in best.values()]
 
     def _step(self, model: Model, guest: Guest, old: Candidate, number: int, searched: bool) -> list[Candidate]:
@@ -227,8 +236,8 @@ class Rehearsal:
         item = self.items[number]
         step, cost = item.step, old.cost
         then = next((i for i in self.items[number + 1 :] if i.acts or i.step.name == "peek"), None)
-        # Without a trace, nobody can tell whether a fault came before or within the next command.
-        stay = searched and then is not None and then.acts and (self.traced or then.step.name in HITS)
+        # Without a trace, nobody can tell whether a fault came before or within the next command. At the end none need come.
+        stay = searched and (self.traced if then is None else then.acts and (self.traced or then.step.name in HITS))
         if step.name == "note":
             return [replace(old, outcomes=(*old.outcomes, Outcome(stands=old.stands)))]
         model.restore(old.state)
@@ -241,7 +250,9 @@ class Rehearsal:
         outcome = Outcome(stands=stands)
         if step.name == "cmd":
             model.run(guest.command(step, model.word) + guest.finish())
-            forks = [(RAN, "idle")] + [(RAN, "status")] * (stay and then is not None and then.step.name in HITS)
+            forks = [(RAN, "idle")]
+            if stay and then is not None and then.step.name in HITS:
+                forks += [(RAN, "status"), (RAN, "top")]
             return self._fork(model, guest, old, item, outcome, forks, cost)
         if step.name == "peek":
             refused = model.operation("peek")
@@ -258,7 +269,7 @@ class Rehearsal:
         refused = model.operation(name, item.step.number)
         outcome = Outcome(reading=model.read, refused=refused, pool=model.pool_pages if name == "setpages" else None)
         cost = old.cost + self.unread(item, outcome)
-        places = (("loop", "yield") if searched else ("loop",)) if old.stands == "idle" else (old.stands,)
+        places = (("loop", "yield", "top") if searched else ("loop",)) if old.stands == "idle" else (old.stands,)
         forks = [(ran, place) for ran in ((RAN, STILL, BEGUN) if stay else (RAN,)) for place in places]
         return self._fork(model, guest, old, item, outcome, forks, cost)
 
@@ -283,20 +294,29 @@ class Rehearsal:
             elif ran == RAN:
                 model.run(_resume(guest, place))
                 stands = "idle"
+            elif ran == BEGUN and place == "top":
+                model.run(guest.look())
+                stands = "idle"
             elif ran == BEGUN:
                 rows = _resume(guest, place)
                 model.run(rows[: next(n for n, row in enumerate(rows) if row[0] == WRITE)])
                 if place == "yield":  # it has read the control page; a PV guest was seen to take up the next command there
                     stands = "loop" if self.stream is None else "idle"
             events = tuple(model.take())
-            seen = old.seen + len(events)
-            expected = item.events if self.stream is None else self.stream[old.seen : seen]
-            wrong = self.wrong(expected, events, guest)
+            seen, wrong = self.beside(item, old.seen, events, guest)
             where = "" if item.step.name == "cmd" else ", ".join(part for part in (place, ran) if part)
             done = replace(outcome, events=events, place=where, stands=stands)
             counts = model.dirty_count, model.fault_count
             out.append(Candidate(cost + wrong, stands, model.snapshot(), (*old.outcomes, done), counts, seen))
         return out
+
+    def beside(self, item: Item, seen: int, events: tuple[Event, ...], guest: Guest) -> tuple[int, int]:
+        """(events of the stream gone through, differences) of a step with these events, from event `seen` of the stream on."""
+        if self.stream is None:
+            return seen, self.wrong(item.events, events, guest)
+        shown = self.view(list(events))
+        taken = reached(self.stream[seen : seen + len(shown) + SLACK], shown, guest.own)
+        return seen + taken, self.wrong(self.stream[seen : seen + taken], events, guest)
 
     def wrong(self, expected: list[Event], events: tuple[Event, ...], guest: Guest) -> int:
         """How many rows of the two columns differ."""

@@ -1,9 +1,9 @@
 """The recordings' program as a PV guest: the same source, built for a guest that asks the hypervisor instead of storing.
 
 Every mapping is 4 KiB, pfn = va / 4096, tables as the domain builder left them. What follows was read off trace_pv.csv: page
-0x107 holds the table of the commands up to 9 (a read of it begins each of them), a command that counts leaves its count on the
-stack, and entries are changed by update_va_mapping, whose machine frame the guest looks up in its list of frames. Commands 3,
-8, 9 and 11 to 15 change nothing there (no entry is written, no page dirtied).
+0x107 holds a table of the first commands (a read of it begins each of them, also one that does nothing), a command that counts
+leaves its count on the stack, and entries are changed by update_va_mapping, whose machine frame the guest looks up in a list.
+Commands 1, 2, 4, 5 and 7 do something; of every other one, whatever its number, the guest writes only that it is done.
 """
 
 from __future__ import annotations
@@ -15,14 +15,22 @@ from pagingviz.evidence.xen.script import Step
 from pagingviz.work.work import Shown
 
 FIRST, COPIES = 0x110, 4  # first page of the region, 0x112 in the rebuilt program; L1 tables: 0 to 8 MiB
-_LAST_IN_TABLE = 9  # recorded: entry n stands at 0x1076a0 + 8 n, and commands 11 and 13 do not read the page
+DOES = (1, 2, 4, 5, 7)  # the commands that do something
+# The last command in the table, 9 as recorded: entry n stands at 0x1076a0 + 8 n, and commands 11 and 13 do not read the page. A
+# program that was built anew may have a shorter one: the entries behind the last command that does something lead nowhere.
+LAST_IN_TABLE = (9, 8, 7)
+Build = int | tuple[int, int]  # the page by which a program is told, or a PV program's with its last command in the table
 _MFN_LIST = 0x68  # where in start_info the address of the list stands
 _PLAIN, _WRITTEN, _READ_ONLY = 0x27, 0x67, 0x25  # the domain builder's P RW US A; D once the guest has stored; its tables
 
 
 class PvGuest(Guest):
-    """As Guest. Entries of tables() hold pfns: the machine makes them machine frames, as the domain builder does."""
+    """As Guest. Entries of tables() hold pfns: the machine makes them machine frames, as the domain builder does.
 
+    `last`: of LAST_IN_TABLE.
+    """
+
+    last = LAST_IN_TABLE[0]
     dispatch = 0x107
     cr = int(x86.CR_WP | x86.CR_NXE | x86.CR_PG)
     small_chunks = ()
@@ -38,7 +46,7 @@ class PvGuest(Guest):
 
     @property
     def where(self) -> str:
-        return f"the region begins at page {self.region:#x}"
+        return f"the region begins at page {self.region:#x}, and the table of commands ends with number {self.last}"
 
     def zone(self, _aliases: int) -> int:
         return 8 * (self.l1s[-1] // 8 + 1)
@@ -76,8 +84,12 @@ class PvGuest(Guest):
         return []
 
     def command(self, step: Step, word: Word) -> list[Row]:
-        """As Guest.command. What stands in no table is acknowledged at once."""
-        return super().command(step, word) if step.number <= _LAST_IN_TABLE else []
+        """As Guest.command. What stands in no table is acknowledged at once, and what does nothing after a look at it."""
+        if step.number <= self.last:
+            self._read(self.dispatch << 12, self.low)
+        if step.number in DOES:
+            getattr(self, f"_command_{step.number}")(*step.args[:4], word)
+        return self._take()
 
     def _command_1(self, a: int, b: int, c: int, d: int, word: Word) -> None:
         super()._command_1(a, b, c, d, word)
@@ -115,8 +127,13 @@ class PvGuest(Guest):
         self._fetch(self.low)
 
 
-def guest_of(kind: str, loop: int = 0) -> Guest:
-    """The program of one kind of guest, of one build of play.py: BUILDS; 0: as first built."""
-    if loop == SECOND:
+def guest_of(kind: str, build: Build = 0) -> Guest:
+    """The program of one kind of guest, of one of the builds of play.py; 0: as first built."""
+    if build == SECOND:
         return EptGuest(kind)
-    return PvGuest(kind, loop or FIRST) if kind == "pv64" else Guest(kind, loop or 0x103)
+    page, last = build if isinstance(build, tuple) else (build, LAST_IN_TABLE[0])
+    if kind != "pv64":
+        return Guest(kind, page or 0x103)
+    guest = PvGuest(kind, page or FIRST)
+    guest.last = last
+    return guest
