@@ -2,8 +2,7 @@
 
 import pytest
 
-from pagingviz.player.message import Display, header
-from pagingviz.player.player import MOST_FPS, MOST_FRAMES
+from pagingviz.player.message import MOST_FPS, MOST_FRAMES, Display, header
 from tests.boards.scripts import run
 
 pytestmark = pytest.mark.browser
