@@ -25,7 +25,10 @@ def tell(sim: Simulation, events: np.ndarray) -> Sentence | None:
 
 
 def given(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    """As `tell`, but only those of the journal, while a migration gives commands of its own after them."""
+    """As `tell`, but only those of the journal, while a migration gives commands of its own after them.
+
+    events: of the tick, EVENT_DTYPE[n].
+    """
     n = sum(command.tick == sim.tick for command in sim.journal)
     return _joined(_each(sim, events)[:n]) if n else None
 

@@ -72,7 +72,7 @@ def sentence(sim: Simulation, sought: str = "") -> Sentence:
 
 
 def after_commands(sim: Simulation, events: np.ndarray, found: Sentence) -> Sentence:
-    """What is said about a migration, after what was asked for in this tick."""
+    """What is said about a migration, after what was asked for in this tick. events: of the tick, EVENT_DTYPE[n]."""
     asked = commands.given(sim, events)
     return (f"{asked[0]} {found[0]}", found[1]) if asked else found
 

@@ -111,7 +111,7 @@ class Simulation:
         return self._history.columns()
 
     def course(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The same of the migration alone, however far the machine has been run since; a little of before and after with it."""
+        """As `history`, (int64[n], {name: int64[n]}), of the migration alone, with a little of before and after."""
         return self._course.columns()
 
     @property

@@ -204,7 +204,7 @@ def course(
 ) -> go.Figure:
     """The history of a migration (Simulation.course), with a line at each tick of `marks`, [(tick, word)]: where rounds began.
 
-    The axis is that of the migration: `now` has no line when it lies beyond.
+    ticks: int64[n]; series: {name: int64[n]}. The axis is that of the migration: `now` has no line when it lies beyond.
     """
     figure = history(ticks, series, names, now, theme)
     first, last = int(ticks[0]), max(int(ticks[-1]), *(tick for tick, _ in marks)) if marks else int(ticks[-1])
