@@ -259,7 +259,7 @@ def ledger(entries: Sequence[Entry], by: str, here: Entry, crossings: Sequence[t
         hovermode="x unified",
         title={"text": f"Cycles of the CLEANs and the rounds after them, against {what}"},
     )
-    figure.update_layout(legend={"y": -0.26, "yanchor": "top", "x": 0, "xanchor": "left"}, margin_b=110)
+    figure.update_layout(margin_b=110)
     figure.update_xaxes(
         title={"text": what, "font_size": 13},
         gridcolor=palette.hatch,

@@ -31,9 +31,9 @@ def _numbers(rounds: Sequence[Round]) -> list[str]:
     return [f"{r.number}" + (" final" if r.kind == "final" else "") for r in rounds]
 
 
-def _axes(figure: go.Figure, palette: Palette, theme_title: str, y: str, height: int = 300) -> go.Figure:
+def _axes(figure: go.Figure, palette: Palette, theme_title: str, y: str, height: int = 320) -> go.Figure:
     figure.update_layout(layout(palette), height=height, title={"text": theme_title}, bargap=0.25, bargroupgap=0.05)
-    figure.update_layout(legend={"y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left"}, margin_b=84)
+    figure.update_layout(margin_b=112)  # a legend of three lines
     figure.update_xaxes(
         type="category", tickangle=0, gridcolor=palette.hatch, title={"text": "round", "font_size": 13, "standoff": 4}
     )

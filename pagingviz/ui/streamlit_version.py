@@ -11,13 +11,17 @@ import streamlit as st
 TESTED = ((1, 67), (1, 67))  # the first and the last
 TEST_IDS = frozenset(
     {
+        "stApp",
         "stAppDeployButton",
         "stCaptionContainer",
+        "stDialog",
+        "stExpandSidebarButton",
         "stExpanderDetails",
         "stHeader",
         "stHorizontalBlock",
         "stMain",
         "stMainBlockContainer",
+        "stMarkdown",
         "stSidebar",
         "stSidebarContent",
         "stSidebarHeader",

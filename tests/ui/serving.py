@@ -41,6 +41,7 @@ PAGES = (
     "/left-out",
     "/manual",
 )
+WITH_BOARD = tuple(path for path in PAGES if path not in ("/left-out", "/manual"))
 PATIENCE_MS = PATIENCE * 1000
 expect.set_options(timeout=PATIENCE_MS)
 

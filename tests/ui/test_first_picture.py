@@ -5,11 +5,10 @@ from playwright.sync_api import expect
 
 from tests.bench.browser import STOPWATCH
 from tests.boards.scripts import STATIC
-from tests.ui.serving import PAGES, new_page, wait_ready
+from tests.ui.serving import WITH_BOARD, new_page, wait_ready
 
 pytestmark = pytest.mark.browser
 
-WITH_BOARD = [path for path in PAGES if path not in ("/left-out", "/manual")]
 WITH_CHART = ("/guest-page-tables", "/shadow-pool", "/ept-npt", "/dirty-bitmap", "/live-migration")
 HEAVY = ("PlotlyChart", "DataFrame", "StreamlitSyntaxHighlighter")  # parts of Streamlit: 4.7, 0.5 and 1.6 MB of script
 MOVING = "?scenario=moving&tick=2880"  # a migration under way: its page has charts

@@ -107,7 +107,7 @@ def test_it_stands_in_the_window_and_the_maps_are_seen(newcomer, width, height, 
     seen = page.locator("canvas[data-board]").evaluate_all(SEEN)
     assert len(seen) == len(HOME)
     if width > 1000:
-        assert min(seen) > 0.9, "the maps stand above it"
+        assert min(seen) > 0.85, "the maps stand above it"
     else:
         assert seen[0] == 1, "on a phone the first one does"
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.ui.serving import wait_quiet
-from tests.ui.test_first_picture import WITH_BOARD
+from tests.ui.serving import WITH_BOARD, wait_quiet
 
 pytestmark = pytest.mark.browser
 WIDTH, HEIGHT = 390, 844
