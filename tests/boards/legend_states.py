@@ -9,16 +9,34 @@ from pathlib import Path
 import numpy as np
 
 import pagingviz
-from pagingviz.boards import registry
+from pagingviz.boards import palette, registry
 from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.cell_words import letter_of
 from pagingviz.boards.dirty_bitmap import BITS
-from pagingviz.boards.palette import FILL_MASK
+from pagingviz.boards.palette import AGE_YOUNGEST, BLANK, FILL_MASK, NEUTRAL, READ_ONLY, WRITABLE
 from pagingviz.boards.scene import Scene
-from pagingviz.scenario.scenario import Scenario
+from pagingviz.scenario.scenario import Scenario, load
 from pagingviz.timeline.simulation import Simulation
 
 LIBRARY = sorted(path.stem for path in Path(pagingviz.__file__).parent.glob("scenario/library/*.toml"))
+SMALL = {"trace": "", "frames": 512}
+MADE_UP = {  # what no scenario of the library has
+    "bare": SMALL | {"road": "bare", "work": "uniform:24"},
+    "PAE with superpages": SMALL
+    | {"road": "shadow", "guest": "pae", "direct_map_pages": "large", "work": "uniform:60,fork:12"},
+    "32 bits": SMALL | {"road": "shadow", "guest": "hvm32", "work": "hotcold:60,uniform:30", "pool": 40},
+    "no tables out of sync": SMALL | {"road": "shadow", "oos": 0, "xen": "4.17", "work": "uniform:60,fork:12"},
+    "PV, Xen 4.17": SMALL | {"road": "pv", "xen": "4.17", "work": "uniform:60,fork:12", "pool": 40},
+    "PML": SMALL | {"road": "hap", "pml": 1, "frames": 4096, "superpages": 1, "work": "uniform:60"},
+    "NPT": SMALL | {"road": "hap", "hap": "npt", "superpages": 1, "frames": 4096, "work": "uniform:60"},
+    "superpages for data only": SMALL | {"road": "hap", "superpages": 1, "exec_sp": 0, "frames": 4096, "work": "hotcold:90"},
+    "a guest that reads": SMALL
+    | {"road": "hap", "superpages": 1, "frames": 4096, "work": "uniform:1500", "write": 0, "start": 6000},
+    "a guest that reads, 1 GiB": SMALL
+    | {"road": "hap", "superpages": 2, "frames": 1 << 18, "direct_map_pages": "large", "pml": 0}
+    | {"work": "uniform:90", "write": 0, "start": 900},
+    "two vCPUs": SMALL | {"road": "shadow", "vcpus": 2, "work": "uniform:60,fork:12,hotcold:60", "pool": 48},
+}
 Seen = set[tuple[str, int]]  # (letter, fill code)
 
 
@@ -88,3 +106,45 @@ def seen_by(scenario: Scenario) -> tuple[dict[tuple[str, str], Plan], dict[tuple
         sim.seek(tick)
         look(sim, plans, seen)
     return plans, seen
+
+
+def scenario_of(name: str) -> Scenario:
+    return Scenario(**MADE_UP[name]) if name in MADE_UP else load(name)
+
+
+def explained(plan, pair) -> bool:
+    """Whether the legend has an entry for a cell of this (letter, fill code).
+
+    A neutral entry is for every shade of the board's scale, one without letter for every letter, one of small letters for the
+    small letter of any other entry.
+    """
+    letter, code = pair
+    rows = {(letter, code) for letter, code, _ in plan.legend if code is not None}
+    shade = code >= AGE_YOUNGEST and plan.scale and code in dict(plan.scale.steps)
+    small = rows & {("w", WRITABLE), ("r", READ_ONLY)} and letter.islower() and (letter.upper(), code) in rows
+    return code == BLANK or pair in rows or (" ", code) in rows or bool(shade and (letter, NEUTRAL) in rows) or bool(small)
+
+
+def met(row, seen) -> bool:
+    """Whether a cell that this entry of a legend is about has been seen."""
+    letter, code, _ = row
+    if code == NEUTRAL:
+        return any(other == letter and fill >= AGE_YOUNGEST for other, fill in seen)
+    return any(fill == code and other == (letter if letter.strip() else other) for other, fill in seen)
+
+
+def missing(plans, seen):
+    """Entries that were not met, by (board, view)."""
+    rows = {which: [row for row in plan.legend if row[1] is not None] for which, plan in plans.items()}
+    return {(which, row) for which, of_board in rows.items() for row in of_board if not met(row, seen[which])}
+
+
+def unexplained(plans, seen):
+    """(board, view, pair) of cells that no entry explains. A board without a legend is hatched."""
+    hatched = {(" ", palette.ABSENT), (" ", BLANK)}
+    return [
+        (*which, pair)
+        for which, plan in plans.items()
+        for pair in seen[which]
+        if not (explained(plan, pair) if plan.legend else pair in hatched)
+    ]

@@ -10,8 +10,7 @@ from pagingviz.boards.migration_scene import MigrationScene
 from pagingviz.reading.translate import translate
 from pagingviz.scenario.scenario import Scenario, load
 from pagingviz.timeline.simulation import Simulation
-from tests.boards.legend_states import pairs
-from tests.boards.test_legends import MADE_UP, missing, scenario_of, unexplained
+from tests.boards.legend_states import MADE_UP, missing, pairs, scenario_of, unexplained
 
 pytestmark = pytest.mark.slow
 MOVES = {

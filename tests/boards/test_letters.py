@@ -8,10 +8,8 @@ from pagingviz.boards import palette, registry
 from pagingviz.boards.palette import LETTER_SHIFT, LETTERS, MEANINGS, PINNED
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
-from tests.boards.legend_states import LIBRARY, plans_of
-from tests.boards.test_legends import MADE_UP, scenario_of
-from tests.boards.test_palette import glyph_sheet
-from tests.boards.test_scripts import sprite
+from tests.boards.glyphs import glyph_sheet, sprite
+from tests.boards.legend_states import LIBRARY, MADE_UP, plans_of, scenario_of
 
 APART = 6  # pixels in which two glyphs differ at least, however the one is shifted
 SHIFTS = tuple(itertools.product(range(-2, 3), repeat=2))

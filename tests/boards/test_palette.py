@@ -2,27 +2,15 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from pagingviz.boards import palette
 from pagingviz.boards.palette import LETTERS, PALETTES, contrast
+from tests.boards.glyphs import STATIC, glyph_sheet
 
-STATIC = Path(palette.__file__).parent / "static"
-GLYPHS = (STATIC / "glyphs.js").read_text(encoding="utf-8")
 FILLED = [code for code in palette.FILL_CODES if code not in (palette.ABSENT, palette.FREE, palette.BLANK)]
 themes = pytest.mark.parametrize("theme", PALETTES)
-
-
-def glyph_sheet() -> dict[str, list[str]]:
-    """Character -> its twelve rows of seven pixels, read from the drawing in glyphs.js."""
-    lines = re.search(r"SHEET = String.raw`\n(.*?)\n`;", GLYPHS, re.S)[1].split("\n")
-    sheet = {}
-    for top in range(0, len(lines), 13):
-        for left in range(0, len(lines[top]), 8):
-            sheet[lines[top][left]] = [line[left : left + 7].ljust(7) for line in lines[top + 1 : top + 13]]
-    return sheet
 
 
 def test_letters_are_unique_and_fit_the_cell_word():

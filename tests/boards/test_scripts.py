@@ -10,6 +10,7 @@ from pagingviz.boards import palette
 from pagingviz.boards.palette import CHANGED, CROSSED, LETTER_SHIFT, LETTERS, PALETTES, PINNED, cell_codes
 from pagingviz.boards.payload import encode
 from pagingviz.player.message import board_record
+from tests.boards.glyphs import sprite
 from tests.boards.scripts import PLAN, film, run
 
 pytestmark = pytest.mark.browser
@@ -223,19 +224,6 @@ def test_marks_are_counted_in_characters_as_python_counts(script_page):
 
 
 # --- sprites.js, paint.js -----------------------------------------------------------------------------------------------
-
-SPRITE = """const { CellReader } = await import('/cell.js'), { pixelsOf } = await import('/colours.js');
-const colours = pixelsOf(wire), names = new Map();
-for (const name of ['fill', 'edge', 'ink']) names.set(colours[name][code], name);
-for (const name of ['ground', 'text', 'hatch']) if (!names.has(colours[name])) names.set(colours[name], name);
-const pixels = [...new m.Sprites(new CellReader(codes), colours, side, false).of(code | more)];
-return pixels.map((pixel) => names.get(pixel));"""
-
-
-def sprite(page, code, side=20, more=0):
-    """The picture of a cell: the name of each pixel's colour, uint of shape (side, side)."""
-    read = run(page, "sprites", SPRITE, wire=LIGHT.wire(), codes=CODES, code=code, side=side, more=more)
-    return np.array(read).reshape(side, side)
 
 
 def test_a_cell_has_its_fill_its_edge_and_its_letter(script_page):
