@@ -18,7 +18,7 @@ FILES = sorted(
 NOUNS = ("page", "frame", "shadow", "bit", "table", "round", "tick", "time", "exit", "store", "fault", "event", "cycle", "root")
 NOUNS = {**{one: f"{one}s" for one in NOUNS}, "entry": "entries", "leaf": "leaves", "address": "addresses", "change": "changes"}
 NEVER_ONE = {  # templates with a plural of their own: why the number is never 1
-    "{} · {} in all, {} times the guest": "a number with two decimals",
+    "{} · {} in all rounds, {} times the guest's memory": "a number with two decimals",
     "{} root entries of {} are poisoned, one for each 512 GiB": "one has a sentence of its own",
     "{} frames from gfn {} on": "one has words of its own",
     "It became so before the last {} events, which are all that is kept.": "4,096",
