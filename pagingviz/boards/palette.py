@@ -48,7 +48,7 @@ MEANINGS = {
     "B": "the bitmap's own tree",
     "L": "the processor's log (PML)",
     "F": "fault: a reserved bit; of a migration: fetched",
-    "H": "sent in the pause, while the guest is halted",
+    "H": "sent in the pause, while the guest is suspended",
     "g": "the guest's store",
     "A": "A/D bits set by a walk",
     "e": "emulated store",
