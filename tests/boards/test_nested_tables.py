@@ -306,8 +306,9 @@ def test_entries_written_do_not_grow_with_memory(warm, frames):
 @pytest.mark.parametrize("frames, hap", [(256, "ept"), (16384, "npt"), (1 << 24, "ept"), (1 << 28, "npt")])
 def test_a_plan_of_any_size_fits_and_names_its_cells(frames, hap):
     scenario = SimpleNamespace(road="hap", frames=frames, hap=hap, superpages=1, pml=0, exec_sp=1)
-    plan = make_plan("nested-tables", scenario, None)
-    assert plan.key.size == plan.width * plan.height <= LARGEST and plan is make_plan("nested-tables", scenario, None)
+    work = SimpleNamespace(small_chunks=(), huge_leaves=frames >> 18)
+    plan = make_plan("nested-tables", scenario, work)
+    assert plan.key.size == plan.width * plan.height <= LARGEST and plan is make_plan("nested-tables", scenario, work)
     for (level, at, n, per), (row, label) in zip(plan.levels, plan.labels, strict=True):
         assert row == at // plan.width and label.startswith(f"L{level}") and (per == 1) == (label == f"L{level}")
         assert per == 1 or f"L{level}: {per:,} entries a cell" in plan.unit

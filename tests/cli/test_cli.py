@@ -352,7 +352,8 @@ def test_second_reading_25_columns_of_a_text_table_never_touch(cli):
     """A column is as wide as its longest text, whatever a name or a number has grown to."""
     _, out, _ = cli("list")
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
-    assert rows["two-dimensions"].startswith("  two-dimensions  HAP ")
+    assert rows["2.10"].index("What if") == rows["2.9"].index("Can a")
+    assert rows["2.10"].index("thrash") == rows["4.2"].index("search", len("  4.2  Why not search"))
     assert rows["hap"].index("Nested") == rows["pml"].index("1:")
     rounds = [{"number": 1, "kind": "live", "sent": 101_387_008, "skipped": 101_387_008, "dirtied": 123_456_789}]
     rounds[0] |= {"needless": 101_387_008, "time": 10**12, "ticks": 10**12, "exits": {}}
