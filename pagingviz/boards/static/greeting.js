@@ -2,6 +2,7 @@
 // first visit it comes unasked; one click or key and it is gone for good, which only this browser remembers. "?" shows it again.
 import { el } from "./dom.js";
 import { actionOf } from "./keys.js";
+import { explain } from "./tip.js";
 
 const SEEN = "pagingviz-greeted"; // in the browser's local storage
 const CLOSING = new Set(["Escape", "Enter"]); // these only close; a key of the board closes and does what it does
@@ -27,8 +28,9 @@ export class Greeting {
     this.text = null; // of the newest header, null on a page that greets nobody
     this.notes = []; // one on each map
     this.node = null; // the card, while it stands
-    this.button = el("button", { type: "button", class: "greet", title: "What is this? (?)", "aria-label": "What is this?",
+    this.button = el("button", { type: "button", class: "greet", "aria-label": "What is this?",
       onclick: () => this.toggle() }, el("kbd", {}, "?"));
+    explain(this.button, [["", "What is this? (?)"]]);
     this.onKey = (event) => this.key(event);
     this.onPointer = (event) => { if (!event.composedPath().some((node) => node === this.node || node === this.button)) this.close(); };
     this.resized = new ResizeObserver(() => this.node && this.stand());
