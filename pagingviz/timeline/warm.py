@@ -49,6 +49,8 @@ def remaining() -> int | None:
 
 def sentence() -> str:
     """How far the warm-up is, for somebody who waits for it."""
+    if CACHE and _complete(CACHE).exists():
+        return "The simulator is being loaded: a moment."
     seconds = remaining()
     rest = f"about {seconds} seconds to go" if seconds is not None else "it has just begun"
     return f"The simulator is being compiled for this computer, which is done only once: {100 * _done:.0f}%, {rest}."
