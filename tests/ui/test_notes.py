@@ -124,7 +124,7 @@ def test_notes_stay_as_the_visitor_leaves_them(open_page):
     page.get_by_text("What to try").click()
     expect(page.get_by_text("2 of 3")).not_to_be_visible()
     page.get_by_role("link", name="Shadow pool").first.click()
-    expect(page.get_by_role("heading", name="Shadow pool")).to_be_visible()
+    expect(page.get_by_role("heading", name="Shadow pool", level=1)).to_be_visible()
     wait_ready(page, 20)
     expect(page.get_by_text("2 of 3")).not_to_be_visible()
     page.get_by_text("What to try").click()
