@@ -91,6 +91,8 @@ def test_a_recording_answers_as_the_machine_does(machines, name, view, asks):
         player.go(scenario.start)
         same(player.answer(None, display), early.answer(None, display))
         for cmd, more in asks:
+            if cmd == "poll" and early.playing:
+                continue  # the frames that the board has are still to be seen: nothing is said anew
             more = more | {"n": scenario.start + more["n"]} if cmd == "seek" else more
             ask = asked(early, cmd, **more)
             same(player.answer(ask, display), early.answer(ask, display))
@@ -197,6 +199,7 @@ def uncompiled(warm, monkeypatch):
     state = {"compiled": False}
     monkeypatch.setattr(session, "compiled", lambda: state["compiled"])
     monkeypatch.setattr(kernels, "_done", 0.4)
+    monkeypatch.setattr(kernels, "CACHE", None)
     monkeypatch.setattr(playing, "SLICE", math.inf)
     return state
 
