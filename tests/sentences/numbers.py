@@ -32,9 +32,9 @@ NEVER_ONE = {  # templates with a plural of their own: why the number is never 1
     " With {} pages the domain dies for want of one.": "a pool has more",
     "The work is run {} times …": "twice for each of several",
 }
-_BY_ONE = re.compile(r"(?<![\w,./-])1 (?:[a-z][\w-]* )?(" + "|".join(NOUNS.values()) + r")\b(?! (?:to|in)\b)")
+_BY_ONE = re.compile(r"(?<![\w,./-])1 (?:(?!entry )[a-z][\w-]* )?(" + "|".join(NOUNS.values()) + r")\b(?! (?:to|in)\b)")
 _BY_MORE = re.compile(
-    r"(?<![\w,./-])(?!1\b)\d[\d,]* (?:(?:dirty|free|writable|logged) )?(" + "|".join(NOUNS) + r")\b(?!-| table| store)"
+    r"(?<![\w,./-])(?!1\b)\d[\d,]* (?:(?:dirty|free|writable|logged) )?(" + "|".join(NOUNS) + r")\b(?!-| table| store| entries)"
 )
 
 
