@@ -296,9 +296,7 @@ class Player(Listener):
                 self._past = (*was, self._grids_before(display))
         record, grids = self.frame(display)
         self._seen = (*now, grids)
-        pairs = zip(grids, self._past[3] or grids, strict=True)
-        differs = [differ(a, b) for a, b in pairs]
-        return record, [np.where(d, a | CHANGED, a).astype(np.uint16) for d, a in zip(differs, grids, strict=True)]
+        return record, outlined(grids, self._past[3] or grids)
 
     def _moment(self, tick: int, opened: tuple[int, int] | None, display: Display) -> tuple:
         """Names a picture: tick, events of it that have happened (None: all), boards and what their bits tell."""
@@ -362,6 +360,12 @@ class Player(Listener):
         plan = next((plan for plan in plans if cell and plan.id == cell[0]), None)
         found = card(scene, plans, plan, cell[1]) if plan and cell else None
         return plain(found.wire()) if found else None
+
+
+def outlined(grids: list[np.ndarray], before: list[np.ndarray]) -> list[np.ndarray]:
+    """The grids of a moment, uint16[h, w] each, with what differs from those of the moment before outlined."""
+    pairs = zip(grids, before, strict=True)
+    return [np.where(differ(now, was), now | CHANGED, now).astype(np.uint16) for now, was in pairs]
 
 
 def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ _WALK = int(ev.GUEST_WALK)
 
 
 @dataclass(frozen=True)
-class Recycling:
+class Recycled:
     """Room made once. wanted: pages asked for, 0 when the record does not say; free: pages that were free before; unpinned,
     unhooked: the guest frames of the roots that went, in their order."""
 
@@ -26,7 +26,7 @@ class Recycling:
     unhooked: list[int]
 
 
-def recyclings(machine: Machine, events: np.ndarray) -> list[Recycling]:
+def recyclings(machine: Machine, events: np.ndarray) -> list[Recycled]:
     """Each time that a tick had to make room, in order. events: of the tick, in full, EVENT_DTYPE[n]."""
     kinds = events["kind"].astype(np.int64)
     at = np.flatnonzero((kinds == _UNPIN) | (kinds == _UNHOOK))
@@ -36,7 +36,7 @@ def recyclings(machine: Machine, events: np.ndarray) -> list[Recycling]:
         end = int(at[k] + later[0]) if later.size else events.size
         rows = events[at[(at >= at[k]) & (at < end)]]
         gfns = [[int(e["gfn"]) for e in rows if e["kind"] == kind] for kind in (_UNPIN, _UNHOOK)]
-        out.append(Recycling(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gfns))
+        out.append(Recycled(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gfns))
         k += rows.size
     return out
 

@@ -7,8 +7,6 @@ would hold up every visitor's page.
 import logging
 import math
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +25,9 @@ from pagingviz.core.one_walk import one_walk
 from pagingviz.core.read_only import nested_cells
 from pagingviz.machine.machine import Machine
 from pagingviz.scenario.scenario import load
+from pagingviz.timeline import own_process
 from pagingviz.work.programs import Programs
 
-ROOT = Path(__file__).resolve().parents[2]
 LOADING = 0.02  # share of the whole that is left when all is compiled: loading it
 _lock = threading.Lock()
 _done = 0.0
@@ -86,9 +84,7 @@ def apart() -> None:
 def _compile_apart() -> None:
     global _done, _began
     _began = _began or time.monotonic()
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", __name__]
-    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True) as process:
+    with own_process.start(__name__) as process:
         assert process.stdout
         for line in process.stdout:
             _done = float(line) * (1 - LOADING)

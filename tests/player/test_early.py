@@ -17,7 +17,7 @@ from pagingviz.boards.scene import Scene
 from pagingviz.player import player as playing
 from pagingviz.player.crowd import Crowd
 from pagingviz.player.early import cards as cards_module
-from pagingviz.player.early.cards import Ask, Cards
+from pagingviz.player.early.cards import Cards, Wanted
 from pagingviz.player.early.player import CARD_MS, SOON, EarlyPlayer
 from pagingviz.player.message import Display, plain
 from pagingviz.player.player import Player
@@ -173,7 +173,7 @@ def test_cards_of_plain_kernels_are_those_of_the_compiled_engine(machines, cards
             rng = np.random.default_rng(7)
             for cell in rng.choice(plan.width * plan.height, 6).tolist():
                 found = card(scene, plans, plan, cell)
-                got = cards.ask(Ask(name, tick, display.boards, plan.id, cell)).result()
+                got = cards.ask(Wanted(name, tick, display.boards, plan.id, cell)).result()
                 assert got == (plain(found.wire()) if found else None), (plan.id, cell, tick)
     assert any(REGISTRY[plan.id].card(Scene(sim), plan, 0) for plan in plans)
 
@@ -192,7 +192,7 @@ def test_a_clicked_cell_says_that_its_card_is_being_made_and_then_shows_it(cards
 def test_a_process_that_dies_leaves_a_picture_without_a_card(cards, monkeypatch):
     dead = [sys.executable, "-c", ""]
     monkeypatch.setattr(
-        cards_module, "_start", lambda: subprocess.Popen(dead, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        cards_module, "start", lambda *_, **__: subprocess.Popen(dead, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     )
     scenario = load("blackboard")
     early = EarlyPlayer(scenario, scenario.start, "1", cards)

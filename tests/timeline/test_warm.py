@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from pagingviz.timeline import warm
+from pagingviz.timeline import own_process, warm
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def process(monkeypatch, tmp_path, script):
     path = tmp_path / "compiler"
     path.write_text(f"#!{sys.executable}\n{script}\n")
     path.chmod(0o700)
-    monkeypatch.setattr(warm.sys, "executable", str(path))
+    monkeypatch.setattr(own_process.sys, "executable", str(path))
 
 
 def test_the_compilers_process_says_how_far_it_is_and_then_its_work_is_loaded(cold, monkeypatch, tmp_path):

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
-ROOT = Path(__file__).resolve().parents[3]
+from pagingviz.timeline.own_process import start
 
 
 @dataclass(frozen=True)
-class Ask:
+class Wanted:
     """Which card: of a cell of a board, at a tick of a shipped scenario, on a page with these boards."""
 
     scenario: str
@@ -43,11 +41,11 @@ class Cards:
 
     def prepare(self, scenario: str, tick: int, boards: tuple[str, ...]) -> Future[dict[str, Any] | None]:
         """Bring the process to a tick that is on the screen, so that the first card is near."""
-        return self.ask(Ask(scenario, tick, boards, boards[0], -1))
+        return self.ask(Wanted(scenario, tick, boards, boards[0], -1))
 
-    def ask(self, ask: Ask) -> Future[dict[str, Any] | None]:
+    def ask(self, wanted: Wanted) -> Future[dict[str, Any] | None]:
         """The card as the board gets it (boards.board.Card.wire), None where there is none. Fails when the process does."""
-        return self._line.submit(self._exchange, ask)
+        return self._line.submit(self._exchange, wanted)
 
     def close(self) -> None:
         """End the process; a later ask starts another one."""
@@ -57,24 +55,17 @@ class Cards:
             process.kill()
             process.wait()
 
-    def _exchange(self, ask: Ask) -> dict[str, Any] | None:
+    def _exchange(self, wanted: Wanted) -> dict[str, Any] | None:
         with self._lock:
-            process = self._process = self._process or _start()
+            process = self._process = self._process or start(__name__, PAGINGVIZ_PLAIN="1")
         assert process.stdin and process.stdout
-        process.stdin.write(json.dumps(ask.__dict__) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
-
-
-def _start() -> subprocess.Popen[str]:
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        env=os.environ | {"PAGINGVIZ_PLAIN": "1", "PYTHONPATH": path},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+        try:
+            process.stdin.write(json.dumps(asdict(wanted)) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+        except (OSError, ValueError):  # it has died
+            self.close()
+            raise
 
 
 def answers(asks: TextIO) -> Iterator[str]:
@@ -87,14 +78,14 @@ def answers(asks: TextIO) -> Iterator[str]:
 
     name, player = "", None
     for line in asks:
-        ask = Ask(**json.loads(line))
-        if player is None or ask.scenario != name:
-            name, player = ask.scenario, Player(thaw(load(ask.scenario)))
-        player.sim.seek(ask.tick)
-        boards = tuple(ask.boards)
+        wanted = Wanted(**json.loads(line))
+        if player is None or wanted.scenario != name:
+            name, player = wanted.scenario, Player(thaw(load(wanted.scenario)))
+        player.sim.seek(wanted.tick)
+        boards = tuple(wanted.boards)
         plans = player.plans(boards, "round")
         scene = SCENES[subject_of(boards)](player.sim)
-        found = card(scene, plans, plans[boards.index(ask.board)], ask.cell)
+        found = card(scene, plans, plans[boards.index(wanted.board)], wanted.cell)
         yield json.dumps(plain(found.wire()) if found else None)
 
 

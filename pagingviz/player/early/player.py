@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from pagingviz.boards.board import Card
-from pagingviz.boards.palette import CHANGED
 from pagingviz.boards.payload import encode
 from pagingviz.player.asks import Listener, inspected, number, way
-from pagingviz.player.early.cards import Ask, Cards
+from pagingviz.player.early.cards import Cards, Wanted
 from pagingviz.player.early.replay import Replay, find
 from pagingviz.player.message import MOST_FRAMES, Display, compiling, header, words
-from pagingviz.player.player import Player, differ
+from pagingviz.player.player import Player, outlined
 from pagingviz.player.speed import ticks_a_frame
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
@@ -23,7 +22,7 @@ from pagingviz.timeline import warm
 CARD_MS, LOOK_MS = 300, 1000  # until the board asks again: for a card, and whether the machine is there
 MACHINE_ONLY = ("micro", "next", "prev")  # commands that a recording cannot follow
 
-SOON = Card("One moment", [], [], "Kernels in plain Python work this card out while the fast ones are being compiled.").wire()
+SOON = Card("One moment", [], [], "This card is being worked out, slowly as long as the simulator is not compiled.").wire()
 CARDS = Cards()  # one a server
 
 
@@ -40,7 +39,7 @@ class EarlyPlayer(Listener):
         self.playing = False
         self.waits: dict[str, Any] | None = None
         self._replays: dict[tuple, Replay | None] = {}
-        self._asked: Ask | None = None
+        self._asked: Wanted | None = None
         self._card: Future[dict[str, Any] | None] | None = None
 
     def answer(self, ask: dict | None, display: Display) -> bytes:
@@ -132,14 +131,13 @@ class EarlyPlayer(Listener):
         if not display.changes or self.playing or self.tick == 0:
             return record, grids
         before = self._frame(display, replay, self.tick - 1)[1]
-        outlined = [np.where(differ(now, was), now | CHANGED, now) for now, was in zip(grids, before, strict=True)]
-        return record, [grid.astype(np.uint16) for grid in outlined]
+        return record, outlined(grids, before)
 
     def _look_up(self, display: Display, cell: tuple[str, int] | None) -> dict[str, Any] | None:
         """The card of the inspected cell when it is there already; asks for it else."""
         if cell is None or cell[0] not in display.boards:
             return None
-        wanted = Ask(self.scenario.name, self.tick, display.boards, *cell)
+        wanted = Wanted(self.scenario.name, self.tick, display.boards, *cell)
         if wanted != self._asked:
             if self._card:
                 self._card.cancel()  # nobody waits for it any more
@@ -165,7 +163,6 @@ class EarlyPlayer(Listener):
     ) -> bytes:
         still, here = not self.playing, replay.record(self.tick)
         boards = [replay.header["boards"][b] | {"alt": here["alts"][b] if still else ""} for b in self._picked(display, replay)]
-        missing = card is SOON
         known = header(
             display,
             self.seq,
@@ -184,7 +181,7 @@ class EarlyPlayer(Listener):
             now=f"{self.machine} {self.tick} recorded",
             query=display.query(),
             aside=f"You see a recording. {warm.sentence()}",
-            again=CARD_MS if missing else LOOK_MS,
+            again=CARD_MS if card is SOON else LOOK_MS,
         )
         return encode(known | more, [grids for _, grids in frames])
 
