@@ -103,8 +103,8 @@ class Card:
 class Cornered(Protocol):
     """A board that writes something small into the corners of its cells."""
 
-    def corners(self, scene: Scene, plan: Plan) -> list[str]:
-        """For each cell "" or a text of a few characters; what stands after a space goes into the right corner."""
+    def corners(self, scene: Scene, plan: Plan) -> dict[int, str]:
+        """{cell: a text of a few characters}; what stands after a space goes into the right corner."""
 
 
 class Board(Protocol):

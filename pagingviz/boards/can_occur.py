@@ -10,29 +10,35 @@ all that its mode of paging allows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from pagingviz.arch import xen
-from pagingviz.scenario.frames import CHUNK_BITS, GIB_BITS, modelled
+from pagingviz.boards.board import LegendRow
+from pagingviz.scenario.frames import CHUNK_BITS, GIB_BITS, huge_leaves, modelled, superpage_bits
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 
+Possible = tuple[str, int | None, str, bool]  # a row of a legend, and whether what it explains can occur
 
-def by_hand(work: Any) -> bool:
+
+def those(rows: Iterable[Possible]) -> tuple[LegendRow, ...]:
+    """The rows whose last item is true, without it."""
+    return tuple((letter, fill, text) for letter, fill, text, can_occur in rows if can_occur)
+
+
+def entry_by_entry(work: Any) -> bool:
     """Whether the guest is given entry by entry."""
     return work.shown is not None
 
 
 def out_of_sync(scenario: Scenario) -> bool:
     """Guest tables can go out of sync with their shadows."""
-    allowed = scenario.oos and scenario.shopt & int(xen.SHOPT_OUT_OF_SYNC)
-    return road_of(scenario).always_shadows and bool(allowed)
+    return road_of(scenario).always_shadows and scenario.unsyncs
 
 
 def guest_superpages(scenario: Scenario, work: Any) -> bool:
     """The guest's own tables can hold a superpage."""
-    whole = scenario.frames >> (10 if scenario.guest == "hvm32" else CHUNK_BITS)
-    return by_hand(work) or (scenario.direct_map_pages != "4k" and whole > 0)
+    return entry_by_entry(work) or (scenario.direct_map_pages != "4k" and scenario.frames >> superpage_bits(scenario) > 0)
 
 
 def forks(work: Any) -> bool:
@@ -42,7 +48,7 @@ def forks(work: Any) -> bool:
 
 def read_only_entries(work: Any) -> bool:
     """The guest's own tables can hold an entry of level 1 without write access: of code, or of a page shared by a fork."""
-    return by_hand(work) or forks(work) or any(not process.writable.all() for process in work.processes)
+    return entry_by_entry(work) or forks(work) or any(not process.writable.all() for process in work.processes)
 
 
 def device_writes(scenario: Scenario, work: Any) -> bool:
@@ -50,24 +56,29 @@ def device_writes(scenario: Scenario, work: Any) -> bool:
     return road_of(scenario).hypervisor and not modelled(scenario.frames, work).spread
 
 
-def small_leaves_alone(scenario: Scenario, work: Any, frames: int) -> bool:
-    """Whether all of `frames` neighbours, a cell of a map, can be mapped by leaves of 4 KiB at a time.
+def whole_cells_split(scenario: Scenario, work: Any, frames: int) -> bool:
+    """Whether all of `frames` neighbours, a cell of a map, can come to be mapped by leaves of 4 KiB at the same time.
 
     In a guest so large that not all frames have state the others stay in the larger leaves that they began with.
     """
-    those = modelled(scenario.frames, work)
-    return leaf_levels(scenario, work) == {1} or not those.spread or frames <= 1 << those.bits
+    found = modelled(scenario.frames, work)
+    return not found.spread or frames <= 1 << found.bits
+
+
+def superpages_run(scenario: Scenario) -> str:
+    """What a legend adds to a superpage leaf: whether it is executable is the same for all of a machine."""
+    return "" if scenario.exec_sp else ", not executable"
 
 
 def leaf_levels(scenario: Scenario, work: Any) -> frozenset[int]:
     """Levels of the leaves that the nested tables can have: 1 (4 KiB) always, 2 (2 MiB), 3 (1 GiB)."""
     found = {1}
-    small = frozenset(work.small_chunks)
-    mixed = {chunk >> GIB_BITS - CHUNK_BITS for chunk in small}  # GiBs with 4 KiB leaves
-    huge = min(scenario.frames >> GIB_BITS, work.huge_leaves) if scenario.superpages == 2 else 0
-    if any(gib not in mixed for gib in range(huge)):
+    chunks = scenario.frames >> CHUNK_BITS if scenario.superpages else 0
+    huge, in_a_gib = huge_leaves(scenario, work.huge_leaves), 1 << GIB_BITS - CHUNK_BITS
+    small = {chunk for chunk in work.small_chunks if chunk < chunks}  # of 4 KiB leaves whatever the scenario says
+    mixed = {chunk // in_a_gib for chunk in small if chunk // in_a_gib < huge}  # GiBs that have no leaf of 1 GiB for it
+    if huge > len(mixed):
         found |= {3} if scenario.hap == "ept" else {3, 2}  # EPT splits such a leaf into 4 KiB ones at once
-    whole = scenario.frames >> CHUNK_BITS if scenario.superpages else 0
-    if any(chunk not in small and (chunk >> GIB_BITS - CHUNK_BITS >= huge or chunk >> 9 in mixed) for chunk in range(whole)):
+    if chunks - (huge - len(mixed)) * in_a_gib > len(small):
         found.add(2)
     return frozenset(found)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan, Scale
-from pagingviz.boards.can_occur import by_hand, device_writes
+from pagingviz.boards.can_occur import device_writes, entry_by_entry, those
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_BEFORE, W_DIRTY, W_FREE, W_LOGGED, W_TABLE, word
-from pagingviz.boards.frame_map import card_of, cell_of, frame_plan
+from pagingviz.boards.frame_map import NO_EDGES_FROM, card_of, cell_of, frame_plan
 from pagingviz.boards.in_words import NO_HYPERVISOR, alternative, by_fill, by_letter, rows, state_by_letter, switched
 from pagingviz.boards.palette import (
     AGE_OLDEST,
@@ -32,6 +32,7 @@ from pagingviz.reading.dirty_tree import tree_pages
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.scenario.table import FIELD
+from pagingviz.story.counting import counted
 
 BITS = FIELD["bits"].choices  # what the cells show
 
@@ -39,12 +40,14 @@ BITS = FIELD["bits"].choices  # what the cells show
 
 
 def _round_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
-    return (
-        ("D", DIRTY, "written since the last CLEAN"),
-        ("d", DIRTY_BEFORE, "in the round before"),
-        *((("L", PENDING, "in the processor's log"),) if _logs(scenario) else ()),
-        ("T", TABLE, "page table, clean"),
-        (".", FREE, "clean"),
+    return those(
+        (
+            ("D", DIRTY, "written since the last CLEAN", True),
+            ("d", DIRTY_BEFORE, "in the round before", True),
+            ("L", PENDING, "in the processor's log", _logs(scenario)),
+            ("T", TABLE, "page table, clean", True),
+            (".", FREE, "clean", True),
+        )
     )
 
 
@@ -60,16 +63,16 @@ def _often_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
 
 def _who_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
     road = road_of(scenario)
-    possible: tuple[tuple[str, int, str, bool], ...] = (
+    possible = (
         ("g", DIRTY, "store of the guest", True),
         ("A", TABLE, "A/D bits of the table in it", True),
-        ("e", TABLE, "emulated store to a table", road.always_shadows or road.paravirtual and by_hand(work)),
+        ("e", TABLE, "emulated store to a table", road.always_shadows or road.paravirtual and entry_by_entry(work)),
         ("L", PENDING, "processor's log", _logs(scenario)),
-        ("X", OUTSIDE, "hypervisor", road.paravirtual or by_hand(work)),
+        ("X", OUTSIDE, "hypervisor", road.paravirtual or entry_by_entry(work)),
         ("v", OUTSIDE, "device model", device_writes(scenario, work)),
         (".", FREE, "nobody", True),
     )
-    return tuple((letter, fill, text) for letter, fill, text, there in possible if there)
+    return those(possible)
 
 
 def _logs(scenario: Scenario) -> bool:
@@ -88,7 +91,6 @@ _SHARES = Scale(
     tuple((AGE_OLDEST - k, {0: "seldom", 4: "1/4", 8: "1/2", 12: "3/4"}.get(k, "")) for k in range(_STEPS)),
     "every round",
 )
-_FEW = 64  # columns; with more of them a thick edge would hide the colour, which is what the view is about
 
 
 @lru_cache(maxsize=256)
@@ -131,7 +133,7 @@ def _history(machine: Machine, plan: Plan) -> np.ndarray:
     worst = np.zeros(plan.key.size, np.intp)
     np.maximum.at(worst, machine.modelled.frames() // plan.per_cell, rank)
     out = np.where(plan.key >= 0, words[worst], NOTHING)
-    if plan.width < _FEW:
+    if plan.width < NO_EDGES_FROM:
         out[machine.dirty_frames() // plan.per_cell] |= PINNED
     return out
 
@@ -139,18 +141,15 @@ def _history(machine: Machine, plan: Plan) -> np.ndarray:
 # ---- the board
 
 
-def _bits(n: int) -> str:
-    return f"{n:,} bit{'s' if n != 1 else ''}"
-
-
 def _tree(machine: Machine) -> str:
     """What the bitmap's tree takes of the pool, and whether that was all that it needed."""
     pages = tree_pages(machine).size
+    has = counted(pages, "page")
     if machine.sys[0].failed_allocs:
-        return f"its tree has {pages} pages of the pool and lacks some: CLEAN fails"
+        return f"its tree has {has} of the pool and lacks some: CLEAN fails"
     if not pages:
         return "its tree takes pages of the pool at the first bit"
-    return f"its tree takes {pages} pages of the pool"
+    return f"its tree takes {has} of the pool"
 
 
 class DirtyBitmap:
@@ -176,14 +175,14 @@ class DirtyBitmap:
             return NO_HYPERVISOR
         if plan.bits != "round":
             rounds = int(s.dirty_round) + 1
-            what = f"over {rounds} round{'s' if rounds > 1 else ''}" if plan.bits == "often" else "of all rounds"
-            edge = "thick edge: " if plan.width < _FEW else ""
-            now = f"{edge}set now, {_bits(int(s.dirty_count))}" if s.log_dirty else "log-dirty is off now"
+            what = f"over {counted(rounds, 'round')}" if plan.bits == "often" else "of all rounds"
+            edge = "thick edge: " if plan.width < NO_EDGES_FROM else ""
+            now = f"{edge}set now, {counted(s.dirty_count, 'bit')}" if s.log_dirty else "log-dirty is off now"
             return f"{what} · {now}"
         if not s.log_dirty:
             return switched(scene.sim, off="log-dirty is off") + "no bitmap: ENABLE, which switches log-dirty on, begins one"
         came = switched(scene.sim, on="log-dirty is on")
-        return f"{came}{_bits(int(s.dirty_count))} set in round {int(s.dirty_round)} · {_tree(scene.sim.machine)}"
+        return f"{came}{counted(s.dirty_count, 'bit')} set in round {int(s.dirty_round)} · {_tree(scene.sim.machine)}"
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         grid = self.cells(scene, plan)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pagingviz.arch.sizes import LEAF_SIZES
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
-from pagingviz.boards.can_occur import leaf_levels, out_of_sync, small_leaves_alone
+from pagingviz.boards.can_occur import leaf_levels, out_of_sync, superpages_run, those, whole_cells_split
 from pagingviz.boards.cell_words import (
     HATCHED,
     NOTHING,
@@ -39,32 +39,31 @@ _BY_RIGHTS = np.array([W_FREE, W_READ, W_WRITE, W_TABLE, W_OOS])  # reading.shad
 
 
 def _nested_legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
-    runs = "" if scenario.exec_sp else ", not executable"
-    sizes = leaf_levels(scenario, work)
-    return (
-        *((("W", WRITABLE, "ram_rw"),) if small_leaves_alone(scenario, work, frames_in_a_cell(scenario.frames)) else ()),
-        ("R", READ_ONLY, "ram_logdirty: no write unseen"),
-        *(
-            row
-            for letter, level in (("S", 2), ("G", 3))
-            if level in sizes
-            for row in (
-                (letter, SUPERPAGE, f"{LEAF_SIZES[level]} leaf{runs}"),
-                (letter, READ_ONLY, f"{LEAF_SIZES[level]} leaf, ram_logdirty"),
-            )
-        ),
-        ("?", PENDING, "recalculation pending"),
+    sizes, runs = leaf_levels(scenario, work), superpages_run(scenario)
+    small = sizes == {1} or whole_cells_split(scenario, work, frames_in_a_cell(scenario.frames))
+    return those(
+        (
+            ("W", WRITABLE, "ram_rw", small),
+            ("R", READ_ONLY, "ram_logdirty: no write unseen", True),
+            ("S", SUPERPAGE, f"{LEAF_SIZES[2]} leaf{runs}", 2 in sizes),
+            ("S", READ_ONLY, f"{LEAF_SIZES[2]} leaf, ram_logdirty", 2 in sizes),
+            ("G", SUPERPAGE, f"{LEAF_SIZES[3]} leaf{runs}", 3 in sizes),
+            ("G", READ_ONLY, f"{LEAF_SIZES[3]} leaf, ram_logdirty", 3 in sizes),
+            ("?", PENDING, "recalculation pending", True),
+        )
     )
 
 
 def _shadow_legend(scenario: Scenario) -> tuple[LegendRow, ...]:
     pv = road_of(scenario).paravirtual
-    return (
-        ("W", WRITABLE, "writable" if pv else "mapped writable"),
-        ("R", READ_ONLY, "mapped read-only"),
-        ("T", TABLE, "page table: write-protected"),
-        *((("O", OUT_OF_SYNC, "page table out of sync"),) if out_of_sync(scenario) else ()),
-        (".", FREE, "of no type, or in no shadow" if pv else "in no shadow"),
+    return those(
+        (
+            ("W", WRITABLE, "writable" if pv else "mapped writable", True),
+            ("R", READ_ONLY, "mapped read-only", True),
+            ("T", TABLE, "page table: write-protected", True),
+            ("O", OUT_OF_SYNC, "page table out of sync", out_of_sync(scenario)),
+            (".", FREE, "of no type, or in no shadow" if pv else "in no shadow", True),
+        )
     )
 
 

@@ -20,6 +20,7 @@ from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.story.nested_tables import why_entry
 from pagingviz.story.sentences import process_name
 
+NO_EDGES_FROM = 64  # columns: in so small cells a thick edge would hide the colour, which is what the view is about
 LARGEST = int(CELLS)  # cells of one board; where there are more frames a cell stands for a number of them
 
 

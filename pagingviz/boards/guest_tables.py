@@ -9,7 +9,7 @@ import numpy as np
 
 from pagingviz.arch import x86
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
-from pagingviz.boards.can_occur import by_hand, forks, guest_superpages, out_of_sync, read_only_entries
+from pagingviz.boards.can_occur import entry_by_entry, forks, guest_superpages, out_of_sync, read_only_entries, those
 from pagingviz.boards.cell_words import NOTHING, W_FREE, W_OOS, W_SUPER, W_TABLE, W_WRITE, word
 from pagingviz.boards.guest_entry_card import card_of
 from pagingviz.boards.in_words import alternative, by_fill, rows
@@ -30,18 +30,18 @@ from pagingviz.story.sentences import process_name, running
 
 def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
     """What can occur (boards.can_occur)."""
-    possible: tuple[tuple[str, int, str, bool], ...] = (
+    possible = (
         ("W", WRITABLE, "writable; thick: guest D set", True),
         ("R", READ_ONLY, "read-only", read_only_entries(work)),
         ("T", TABLE, "table; thick: it has a shadow" if road_of(scenario).shadows else "table", True),
         ("O", OUT_OF_SYNC, "table out of sync", out_of_sync(scenario)),
         ("S", SUPERPAGE, "superpage", guest_superpages(scenario, work)),
-        ("S", READ_ONLY, "superpage, read-only", by_hand(work)),
-        ("w", WRITABLE, "small letter: A clear", by_hand(work)),
-        ("r", READ_ONLY, "small letter: A clear", not by_hand(work) and forks(work)),
+        ("S", READ_ONLY, "superpage, read-only", entry_by_entry(work)),
+        ("w", WRITABLE, "small letter: A clear", entry_by_entry(work)),
+        ("r", READ_ONLY, "small letter: A clear", not entry_by_entry(work) and forks(work)),
         (".", FREE, "not present", True),
     )
-    return tuple((letter, fill, text) for letter, fill, text, there in possible if there)
+    return those(possible)
 
 
 @lru_cache(maxsize=64)

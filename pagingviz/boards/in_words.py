@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pagingviz.arch import events as ev
 from pagingviz.boards.board import Plan
 from pagingviz.boards.cell_words import letter_of, letters_of
 from pagingviz.boards.palette import (
@@ -27,6 +26,7 @@ from pagingviz.boards.palette import (
     TABLE,
     WRITABLE,
 )
+from pagingviz.reading.log_dirty import switches
 from pagingviz.timeline.simulation import Simulation
 
 _FILLS = {
@@ -52,13 +52,8 @@ def switched(sim: Simulation, on: str = "", off: str = "") -> str:
 
     Of several switches in one tick the last counts. "" at any other tick, or without words for it.
     """
-    events = sim.events()
-    said = ""
-    for kind, level in zip(events["kind"].tolist(), events["level"].tolist(), strict=True):
-        if kind == ev.CODES["ENABLE"]:
-            said = on
-        elif kind == ev.CODES["OFF"] and not level:  # with level 1 it was off already
-            said = off
+    found = switches(sim.events())
+    said = (on if found[-1] else off) if found else ""
     return f"now {said}: " if said else ""
 
 

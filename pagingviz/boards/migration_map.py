@@ -14,7 +14,7 @@ import numpy as np
 from pagingviz.arch.sizes import memory
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
 from pagingviz.boards.cell_words import HATCHED, NOTHING, letter_of, word
-from pagingviz.boards.frame_map import cell_of, frames_in_a_cell
+from pagingviz.boards.frame_map import NO_EDGES_FROM, cell_of, frames_in_a_cell
 from pagingviz.boards.in_words import alternative, by_letter
 from pagingviz.boards.migration_card import card_of
 from pagingviz.boards.palette import CHANGED, FILL_MASK, PINNED
@@ -27,7 +27,6 @@ from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 
 MOST_CELLS = 4096  # of one board: three stand side by side
-SMALL = 64  # columns; with so many, cells are too small for a thick edge
 MARKS = ("its dirty bit is set: it goes again", "on the wire now")
 
 
@@ -50,16 +49,16 @@ class Words:
         self.cells = np.array([word(fill, letter) for letter, fill, _ in self.rows])
         self.rank = {letter: k for k, (letter, _, _) in enumerate(self.rows)}
 
-    def legend(self, never: str, thick_edges: bool) -> list[LegendRow]:
-        """The rows of the legend. never: letters of what cannot occur."""
-        rows: list[LegendRow] = [row for row in self.rows if row[0] not in never]
+    def legend(self, cannot_occur: str, thick_edges: bool) -> list[LegendRow]:
+        """The rows of the legend. cannot_occur: letters of what no cell can be."""
+        rows: list[LegendRow] = [row for row in self.rows if row[0] not in cannot_occur]
         if self.thick and thick_edges:
             marked, more = self.thick
             rows = [(letter, fill, f"{text}; {more}" if letter == marked else text) for letter, fill, text in rows]
         return rows
 
 
-def never(scenario: Scenario) -> str:
+def cannot_occur(scenario: Scenario) -> str:
     """Letters that no board of this migration can show (boards.can_occur).
 
     F: pages are fetched on demand only after a hand-over without them. Dd234: nothing is sent twice where the guest is stopped
@@ -67,12 +66,15 @@ def never(scenario: Scenario) -> str:
     what is dirty again, and of a PV guest a table in flux.
     """
     kind = scenario.migrate
-    fetches = kind in POSTCOPY or scenario.at_limit == "postcopy"
-    out = "" if fetches else "F"
-    out += "Dd234" if kind in ("stop", "postcopy") else ""
-    out += "H" if kind in POSTCOPY else ""
-    live = kind not in ("stop", "postcopy")
-    return out if live and (policy_of(scenario).skips or road_of(scenario).paravirtual) else out + "?"
+    once = kind in ("stop", "postcopy")
+    skips = policy_of(scenario).skips or road_of(scenario).paravirtual
+    letters = (
+        ("F", kind not in POSTCOPY and scenario.at_limit != "postcopy"),
+        ("Dd234", once),
+        ("H", kind in POSTCOPY),
+        ("?", once or not skips),
+    )
+    return "".join(letter for letter, absent in letters if absent)
 
 
 @lru_cache(maxsize=128)
@@ -121,7 +123,7 @@ class MigrationBoard:
         unit = "1 cell = 1 guest frame of 4 KiB"
         if k > 1:
             unit = f"1 cell = {memory(k)} = {k:,} frames, showing the {self.shows} of them"
-        legend = self.words.legend(never(scenario), thick_edges=width < SMALL)
+        legend = self.words.legend(cannot_occur(scenario), thick_edges=width < NO_EDGES_FROM)
         legend += self.more_legend
         if scenario.migrate == "no":
             legend = list(self.legend_without_migration())
@@ -152,7 +154,7 @@ class MigrationBoard:
         worst = self._without_state(mig, plan, n)
         np.maximum.at(worst, cell, rank)
         out[:n] = self.words.cells[worst]
-        if plan.width < SMALL:
+        if plan.width < NO_EDGES_FROM:
             out[np.unique(cell[thick])] |= PINNED
         out[np.unique(cell[frames.in_flight(mig)])] |= CHANGED
         return out.astype(np.uint16).reshape(plan.height, plan.width)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan
-from pagingviz.boards.can_occur import leaf_levels
+from pagingviz.boards.can_occur import leaf_levels, superpages_run, those
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_FREE, W_PENDING, W_READ, W_SUPER, W_SUPER_RO, W_TABLE, W_WRITE
 from pagingviz.boards.in_words import NO_HYPERVISOR, NO_HYPERVISOR_UNIT, alternative, by_fill, rows
 from pagingviz.boards.nested_card import card_of, path_cells
@@ -36,8 +36,8 @@ def _instead(road: Road) -> str:
 
 def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
     """What can occur (boards.can_occur)."""
-    superpages, runs = len(leaf_levels(scenario, work)) > 1, "" if scenario.exec_sp else ", not executable"
-    possible: tuple[tuple[str, int, str, bool], ...] = (
+    superpages, runs = len(leaf_levels(scenario, work)) > 1, superpages_run(scenario)
+    possible = (
         ("T", TABLE, "leads to a table", True),
         ("W", WRITABLE, "leaf, writable; thick: D set" + (", else PML logs the next store" if scenario.pml else ""), True),
         ("R", READ_ONLY, "leaf, read-only", True),
@@ -46,7 +46,7 @@ def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
         ("?", PENDING, "recalculation waits in it", True),
         (".", FREE, "no entry: a larger leaf maps it", superpages),
     )
-    return tuple((letter, fill, text) for letter, fill, text, there in possible if there)
+    return those(possible)
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pagingviz.arch import xen
 from pagingviz.arch.words import NONE
+from pagingviz.boards import pool_words
 from pagingviz.boards.board import Card, Plan
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import nested, recycling, shadows
@@ -40,17 +41,17 @@ def card_of(sim: Simulation, plan: Plan, page: int) -> Card:
 def _shadow(card: Card, m: Machine, page: int, head: int, kind: int) -> None:
     """Write on the card what is known of a page of a shadow."""
     rows, pages, gfn = card.rows, shadows.chain(m, head), shadows.shadowed_frame(m, head)
-    no_paging = gfn == m.scenario.frames
+    no_paging, name = gfn == m.scenario.frames, pool_words.table_name(m, head)
     if kind in shadows.FL1_KINDS:
         size = 1024 if kind == xen.SH_FL1_32 else 512
         card.chain = [f"superpage gfn {gfn:#x} to {gfn + size - 1:#x}", f"shadow page {page:#x}"]
         rows.append(("splinters", f"{size} frames from gfn {gfn:#x}"))
     elif no_paging:
         card.chain = ["identity table of a guest that does not page", f"shadow page {page:#x}"]
-        rows.append(("shadows", "unpaged_pagetable"))
+        rows.append(("shadows", name))
     else:
-        card.chain = [f"guest table gfn {gfn:#x}", f"shadow page {page:#x}"]
-        rows.append(("shadows", f"gfn {gfn:#x}"))
+        card.chain = [f"guest table {name}", f"shadow page {page:#x}"]
+        rows.append(("shadows", name))
     if len(pages) > 1:
         rows.append(("pages", f"{len(pages)}, this is number {pages.index(page) + 1}; the guest spent one"))
     rows += [
@@ -78,7 +79,7 @@ def _age(sim: Simulation, head: int, page: int) -> str:
 
 def _loaded(m: Machine, head: int) -> str:
     """Which vCPUs run on a root now."""
-    vcpus = recycling.loaded_by(m).get(head)
+    vcpus = shadows.loaded_by(m).get(head)
     return f"yes, in CR3 of vCPU {' and '.join(map(str, vcpus))}" if vcpus else "no"
 
 
@@ -95,7 +96,7 @@ def _why_shadow(m: Machine, head: int, kind: int, no_paging: bool) -> str:
         return "Its guest table is out of sync: it may be stale until sh_resync, at the latest at the next CR3 load."
     if kind in shadows.FL1_KINDS:
         return "Shadows know no superpages: the guest spent one entry, Xen spends whole pages (make_fl1_shadow)."
-    if m.view("ppin")[head] or head in shadows.loaded_roots(m):
+    if m.view("ppin")[head] or head in shadows.loaded_by(m):
         if kind == xen.SH_L3:
             return "Pinned like a root: Linux-L3 mode, as long as few L4 tables have been seen (SHOPT_LINUX_L3_TOPLEVEL)."
         return _why_root(m, head)
@@ -108,7 +109,7 @@ def _why_root(m: Machine, head: int) -> str:
     """Why a root is there, and what the next shadow fault would do to it."""
     would = recycling.recycling(m, recycling.wanted_by_a_fault(m))
     if head in would.unpinned or head in would.unhooked:
-        act = "unpinned" if head in would.unpinned else "emptied"
+        act = "unpinned" if head in would.unpinned else "unhooked"
         return f"A root. A shadow fault now needs {would.wanted} pages and finds {would.free} free: this root would be {act}."
     return "A root: pinned at its last CR3 load; the one loaded longest ago is recycled first."
 
@@ -131,8 +132,8 @@ def _p2m(m: Machine, page: int, rows: list[tuple[str, str]]) -> str:
 
 def _comes_back(m: Machine, vcpu: int, place: int) -> str:
     """Which of the tables that go out of sync next would bring the one in this place back into sync."""
-    gfn = recycling.places(m, vcpu)[place]
-    by = [str(own) for own in range(xen.OOS_PAGES) if recycling.returned_by(m, vcpu, own) == gfn]
+    there = recycling.places(m, vcpu)
+    by = [str(own) for own in range(xen.OOS_PAGES) if recycling.returned_by(m, there, own) == there[place]]
     when = f"when a table with mfn % 3 = {' or '.join(by)} goes out of sync, or " if by else ""
     return f"{when}at the next CR3 load of vCPU {vcpu}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import recycling, shadows
 from pagingviz.reading.nested import split_costs
+from pagingviz.story.counting import counted
 
 _MOST = 3  # roots that a caption names
 
@@ -20,22 +21,21 @@ def next_fault(machine: Machine) -> str:
     would = recycling.recycling(machine, recycling.wanted_by_a_fault(machine))
     if would.free >= would.wanted:
         return f"a shadow fault needs {would.wanted}: nothing has to go"
-    acts = [(verb, heads) for verb, heads in (("unpin", would.unpinned), ("empty", would.unhooked)) if heads]
+    acts = [(verb, heads) for verb, heads in (("unpin", would.unpinned), ("unhook", would.unhooked)) if heads]
     named = [f"{verb} {_list(machine, heads)}" for verb, heads in acts]
     end = "" if would.enough else ", and the domain would die for want of a page"
     return f"a shadow fault needs {would.wanted}, has {would.free}: would {', then '.join(named)}{end}"
 
 
 def _list(machine: Machine, heads: tuple[int, ...]) -> str:
-    names = [table_name(machine, head) for head in heads[:_MOST]]
     more = f" and {len(heads) - _MOST} more" if len(heads) > _MOST else ""
-    return ", then ".join(names) + more
+    return ", then ".join(table_name(machine, head) for head in heads[:_MOST]) + more
 
 
 def nested_pool(machine: Machine) -> str:
     """Pages in use and free behind EPT or NPT, and what the next split of a superpage leaf takes."""
     s = machine.sys[0]
-    used = f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free"
+    used = f"{counted(s.p2m_pages, 'page')} in use, {int(s.free_pages)} free"
     costs = split_costs(machine)
     if not costs:
         return f"{used} · nothing is left to split"

@@ -43,9 +43,9 @@ def make_plan(board: str, scenario: Scenario, work: Any, options: Options = DEFA
 
 
 def corners(scene: Scene, plans: Sequence[Plan]) -> dict[str, Any]:
-    """What stands small in the corners of cells, for a frame's record: {"numbers": a list for each board}; {} for nothing."""
-    shown = [board.corners(scene, plan) if isinstance(board := REGISTRY[plan.id], Cornered) else [] for plan in plans]
-    return {"numbers": shown} if any(shown) else {}
+    """What stands small in the corners of cells, for a frame's record: {"corners": a dict for each board}; {} for nothing."""
+    shown = [board.corners(scene, plan) if isinstance(board := REGISTRY[plan.id], Cornered) else {} for plan in plans]
+    return {"corners": shown} if any(shown) else {}
 
 
 def card(scene: Scene, plans: Sequence[Plan], plan: Plan, cell: int) -> Card | None:

@@ -11,7 +11,7 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.boards import pool_words
 from pagingviz.boards.board import DEFAULT, Card, LegendRow, Options, Plan, Scale
-from pagingviz.boards.can_occur import by_hand, guest_superpages, out_of_sync
+from pagingviz.boards.can_occur import Possible, entry_by_entry, guest_superpages, out_of_sync, those
 from pagingviz.boards.cell_words import HATCHED, NOTHING, W_FREE, W_OOS
 from pagingviz.boards.in_words import NO_HYPERVISOR, NO_HYPERVISOR_UNIT, alternative, by_fill, rows, switched
 from pagingviz.boards.palette import (
@@ -35,6 +35,7 @@ from pagingviz.scenario.fields import POOL_LOW
 from pagingviz.scenario.frames import hap_pages
 from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.story.counting import counted
 from pagingviz.story.events import TYPES
 from pagingviz.timeline.simulation import Simulation
 
@@ -56,7 +57,7 @@ def _pages(scenario: Scenario, work: Any, options: Options) -> int:
 
 def _modes(scenario: Scenario, work: Any) -> set[int]:
     """Levels of paging in which the guest can run on shadows: without paging it has those of a guest of two levels."""
-    return {work.levels, 2} if by_hand(work) else {scenario.guest_levels}
+    return {work.levels, 2} if entry_by_entry(work) else {scenario.guest_levels}
 
 
 def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
@@ -85,20 +86,17 @@ def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
             ("m", "monitor", hvm),
         ]
     possible.append(("B", "log-dirty tree", True))
-    rows: list[LegendRow] = [(letter, NEUTRAL, text) for letter, text, there in possible if there]
-    if out_of_sync(scenario):
-        rows.append(("O", OUT_OF_SYNC, "L1 of a table out of sync"))
-    rows.append((".", FREE, "free"))
-    if road.paravirtual or _pages(scenario, work, DEFAULT) > POOL_LOW:  # the least size that a command can give it
-        rows.append((" ", ABSENT, "not in the pool now"))
-    if road.shadows:
-        rows += [
-            ("", None, "thick: pinned or loaded"),
-            ("", None, "corner 1, 2 …: order in which pinned ones go"),
-            ("", None, "corner v0: loaded by vCPU 0"),
-            ("", None, "crossed: recycled in this tick"),
-        ]
-    return tuple(rows)
+    shrinks = road.paravirtual or _pages(scenario, work, DEFAULT) > POOL_LOW  # the least size that a command can give it
+    more: tuple[Possible, ...] = (
+        ("O", OUT_OF_SYNC, "L1 of a table out of sync", out_of_sync(scenario)),
+        (".", FREE, "free", True),
+        (" ", ABSENT, "not in the pool now", shrinks),
+        ("", None, "thick: pinned or loaded", road.shadows),
+        ("", None, "corner 1, 2 …: order in which pinned ones go", road.shadows),
+        ("", None, "corner v0: loaded by vCPU 0", road.shadows),
+        ("", None, "crossed: recycled in this tick", road.shadows),
+    )
+    return those([(letter, NEUTRAL, text, there) for letter, text, there in possible]) + those(more)
 
 
 _AGES = Scale(
@@ -151,7 +149,7 @@ def _cells(sim: Simulation, plan: Plan) -> np.ndarray:
     words = np.where(shadows.stale(machine, n), W_OOS, words)
     words = np.where(kind == xen.SH_OUT, HATCHED, words).astype(np.uint16)
     words[(machine.view("ppin")[:n] != 0) & used] |= PINNED
-    words[shadows.loaded_roots(machine)] |= PINNED
+    words[list(shadows.loaded_by(machine))] |= PINNED
     events = sim.events()
     gone = events["mfn"][events["kind"] == ev.CODES["DEMOTE"]]
     words[gone[gone < n].astype(np.intp)] |= CROSSED
@@ -183,22 +181,21 @@ class ShadowPool:
         if ROADS[road].nested:
             return pool_words.nested_pool(sim.machine)
         if not shadows.in_use(sim.machine):
-            left = f"; {int(s.total_pages)} pages of the bitmap's tree are left" if s.total_pages else ""
+            tree = counted(s.total_pages, "page of the bitmap's tree is", "pages of the bitmap's tree are")
+            left = f"; {tree} left" if s.total_pages else ""
             return switched(sim, off="shadows go") + f"no shadows: they come with log-dirty{left}"
         total = shadows.pool_size(sim.machine)
         toy = f" (a toy: real Xen has {_REAL_FLOOR} a vCPU or more)" if total < _REAL_FLOOR * sim.scenario.vcpus else ""
         came = switched(sim, on="shadows come") if ROADS[road].paravirtual else ""
         return f"{came}{int(s.free_pages)} of {total} pages free{toy} · {pool_words.next_fault(sim.machine)}"
 
-    def corners(self, scene: Scene, plan: Plan) -> list[str]:
-        machine, out = scene.sim.machine, [""] * plan.key.size
-        if not road_of(plan).shadows:
-            return []
-        if shadows.in_use(machine):
-            for place, head in enumerate(recycling.pinned(machine), 1):
-                out[head] = str(place)
-            for head, vcpus in recycling.loaded_by(machine).items():
-                out[head] += " v" + "".join(map(str, vcpus))
+    def corners(self, scene: Scene, plan: Plan) -> dict[int, str]:
+        machine = scene.sim.machine
+        if not shadows.in_use(machine):
+            return {}
+        out = {head: str(place) for place, head in enumerate(recycling.pinned(machine), 1)}
+        for head, vcpus in shadows.loaded_by(machine).items():
+            out[head] = f"{out.get(head, '')} v{''.join(map(str, vcpus))}"
         return out
 
     def alt(self, scene: Scene, plan: Plan) -> str:

@@ -79,12 +79,9 @@ def cell_of(plan: Plan, ref: Reference) -> int:
     return row * plan.width + column
 
 
-def numbers(plan: Plan, walk: Walk | str) -> list[int]:
-    """The number of the reference in each cell, 0 in the others."""
-    out = [0] * (plan.width * plan.height)
-    for ref in () if isinstance(walk, str) else walk.references:
-        out[cell_of(plan, ref)] = ref.number
-    return out
+def numbers(plan: Plan, walk: Walk | str) -> dict[int, str]:
+    """{cell: number of the reference in it}."""
+    return {} if isinstance(walk, str) else {cell_of(plan, ref): str(ref.number) for ref in walk.references}
 
 
 def _word(walk: Walk, ref: Reference) -> np.uint16:

@@ -42,7 +42,7 @@ class TranslationScene(Scene):
             "made": walks.made,
             "total": walks.total,
             "late": walks.late,
-            "numbers": [numbers(plan, walks.by_board[plan.id]) for plan in plans],
+            "corners": [numbers(plan, walks.by_board[plan.id]) for plan in plans],
         }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, ZERO, U
-from pagingviz.scenario.frames import CHUNK_BITS, GIB_BITS, kernel_tables, machine_frames
+from pagingviz.scenario.frames import CHUNK_BITS, GIB_BITS, huge_leaves, kernel_tables, machine_frames
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.work.raw_guest import RawWork
@@ -162,10 +162,10 @@ def _take(machine: Machine, first: int, level: int) -> int:
     return page
 
 
-def nested(machine: Machine, sc: Scenario, small: Collection[int], huge_leaves: int) -> None:
+def nested(machine: Machine, sc: Scenario, small: Collection[int], most_huge: int) -> None:
     """The domain builder populates guest RAM (p2m_set_entry): the largest leaf that alignment and `superpages` allow.
 
-    `small`: numbers of 2 MiB chunks that are mapped by 4 KiB leaves all the same; `huge_leaves`: the most leaves of 1 GiB.
+    `small`: numbers of 2 MiB chunks that are mapped by 4 KiB leaves all the same; `most_huge`: the most leaves of 1 GiB.
     """
     s, pool, frames = machine.sys[0], machine.view("pool").reshape(-1, 512), sc.frames
     if sc.hap == "ept":
@@ -185,7 +185,7 @@ def nested(machine: Machine, sc: Scenario, small: Collection[int], huge_leaves: 
         return page, U(page << 12) | table
 
     s.hap_root, _ = new(0, 4)
-    huge = min(frames >> GIB_BITS, huge_leaves) if sc.superpages == 2 else 0
+    huge = huge_leaves(sc, most_huge)
     not_huge = {chunk >> 9 for chunk in small}
     for top in range(0, frames, 1 << 27):
         l3, pool[int(s.hap_root), top >> 27] = new(top, 3)

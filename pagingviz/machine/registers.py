@@ -79,7 +79,7 @@ def _hypervisor(machine: Machine, work: Work) -> None:
     s, sc, road = machine.sys[0], machine.scenario, road_of(machine.scenario)
     s.host_nxe = 1
     s.xen, s.floor, s.revoke = xen.XENS.index(sc.xen), sc.floor, sc.clean == "revoke"
-    s.shopt = sc.shopt & ~(0 if sc.oos and not road.paravirtual else int(xen.SHOPT_OUT_OF_SYNC))
+    s.shopt = sc.shopt & ~(0 if sc.unsyncs and not road.paravirtual else int(xen.SHOPT_OUT_OF_SYNC))
     s.opt_l3 = 0 if road.paravirtual else s.shopt & xen.SHOPT_LINUX_L3
     s.pv_pool, s.pool_cap = sc.pool, layout.pool_pages(sc, work)
     s.superpages, s.clean_every = sc.superpages, sc.clean_every

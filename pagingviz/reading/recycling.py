@@ -15,15 +15,13 @@ from pagingviz.arch.words import NONE
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import shadows
 
-_SLOTS = 4  # of roots, a vCPU: a PAE guest uses all
-
 
 @dataclass(frozen=True)
 class Recycling:
     """What making `wanted` pages free would take now.
 
     free: pages that are free; unpinned: heads of the shadows that would lose their pin, in order; unhooked: loaded roots that
-    would be emptied after them, in order; freed: how many pages would be free then.
+    would lose all entries after them, in order; freed: how many pages would be free then.
     """
 
     wanted: int
@@ -58,17 +56,6 @@ def pinned(machine: Machine) -> list[int]:
     return out
 
 
-def loaded_by(machine: Machine) -> dict[int, list[int]]:
-    """{head of a root shadow: numbers of the vCPUs that run on it now}."""
-    out: dict[int, list[int]] = {}
-    for slot, root in enumerate(machine.sys[0].root):
-        if root != NONE:
-            vcpus = out.setdefault(int(root), [])
-            if slot // _SLOTS not in vcpus:
-                vcpus.append(slot // _SLOTS)
-    return out
-
-
 def recycling(machine: Machine, wanted: int) -> Recycling:
     """What _shadow_prealloc would do now for `wanted` pages."""
     s = machine.sys[0]
@@ -81,7 +68,7 @@ def recycling(machine: Machine, wanted: int) -> Recycling:
             break
         unpinned.append(head)
         now += left.drop(head)
-    for root in s.root[: _SLOTS * machine.scenario.vcpus]:
+    for root in s.root[: shadows.ROOTS * machine.scenario.vcpus]:
         if now >= wanted:
             break
         if root != NONE:
@@ -143,12 +130,12 @@ def own_place(machine: Machine, gfn: int) -> int:
     return int(machine.view("p2m")[gfn]) % xen.OOS_PAGES
 
 
-def returned_by(machine: Machine, vcpu: int, place: int) -> int | None:
-    """The table that comes back into sync when another goes out of sync whose own place is `place`; None: no table.
+def returned_by(machine: Machine, there: list[int | None], place: int) -> int | None:
+    """Which of the tables `there`, in a vCPU's places, comes back when another goes out of sync whose own place is `place`.
 
-    A table that stands in its own place moves on to the next one, and the table in that comes back (oos_hash_add).
+    None: no table does. there: as `places` gives them. A table that stands in its own place moves on to the next one, and the
+    table in that comes back (oos_hash_add).
     """
-    there = places(machine, vcpu)
     first = there[place]
     if first is None or own_place(machine, first) != place:
         return first

@@ -12,6 +12,7 @@ from pagingviz.machine.machine import Machine
 
 UNMAPPED, READ_ONLY, WRITABLE, TABLE, OUT_OF_SYNC = range(5)  # what `frame_rights` finds, from the best to the worst
 
+ROOTS = 4  # root shadows that a vCPU can have loaded: a PAE guest's four
 FL1_KINDS = tuple(int(kind) for kind in xen.FL1_OF if kind)  # shadows of splintered superpages
 _L1_KINDS = (xen.SH_L1_32, xen.SH_L1_PAE, xen.SH_L1)
 
@@ -56,9 +57,14 @@ def stale(machine: Machine, n: int) -> np.ndarray:
     return l1 & out_of_sync(machine)[np.minimum(gfn, machine.scenario.frames - 1)]
 
 
-def loaded_roots(machine: Machine) -> list[int]:
-    """Pool pages of the root shadows that the vCPUs run on now."""
-    return [int(root) for root in machine.sys[0].root if root != NONE]
+def loaded_by(machine: Machine) -> dict[int, list[int]]:
+    """{head of a root shadow: numbers of the vCPUs that run on it now, ascending}."""
+    out: dict[int, list[int]] = {}
+    for slot, root in enumerate(machine.sys[0].root):
+        vcpu = slot // ROOTS
+        if root != NONE and vcpu not in out.setdefault(int(root), []):
+            out[int(root)].append(vcpu)
+    return out
 
 
 def present_entries(machine: Machine, head: int) -> int:

@@ -85,6 +85,11 @@ def placing(scenario: Scenario) -> tuple[int, int, int]:
     return int(xen.RAM_BASE), CHUNK_BITS, frames >> CHUNK_BITS
 
 
+def huge_leaves(scenario: Scenario, most: int) -> int:
+    """How many 1 GiB leaves the nested tables begin with, from frame 0 on; most: how many the work allows."""
+    return min(scenario.frames >> GIB_BITS, most) if scenario.superpages == 2 else 0
+
+
 def machine_frames(scenario: Scenario, gfn: np.ndarray) -> np.ndarray:
     """Machine frame of each guest frame `gfn` (uint64 array): scattered for toy guests, whole chunks moved otherwise."""
     if not road_of(scenario).hypervisor:
@@ -127,13 +132,18 @@ def root_slots(first: int, frames: int) -> int:
     return ((first + (frames << 12) - 1) >> 39) - (first >> 39) + 1
 
 
+def superpage_bits(scenario: Scenario) -> int:
+    """Frames in a superpage of the guest's own level-2 tables, as a power of two: 2 MiB, or 4 MiB without PAE."""
+    return 10 if scenario.guest == "hvm32" else CHUNK_BITS
+
+
 def kernel_tables(scenario: Scenario, frames: int) -> tuple[int, int, int]:
     """(L3, L2, L1) tables of the direct map of `frames` frames; the template of a 32-bit guest's roots counts as its L2.
 
     Larger pages are used for whole ones only: what is left at the end of memory gets smaller ones.
     """
     pages = scenario.direct_map_pages
-    span = 10 if scenario.guest == "hvm32" else CHUNK_BITS
+    span = superpage_bits(scenario)
     l1 = -(-frames >> span) if pages == "4k" else int(frames & (1 << span) - 1 != 0)
     if scenario.guest != "hvm64":
         return 0, 1, l1

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from pagingviz.arch import x86
+from pagingviz.arch import x86, xen
 from pagingviz.arch.costs import COSTS
 from pagingviz.arch.linux import DIRECT_MAPS, LOWMEM_BASE
 from pagingviz.scenario.as_core import FOLLOWING, completed, given
@@ -134,6 +134,11 @@ class Scenario(Settings):
         return f"{list(GROUPS).index(self.group) + 1}.{self.place}" if self.group else ""
 
     @property
+    def unsyncs(self) -> bool:
+        """Whether Xen's switches let guest tables go out of sync with their shadows (SHOPT_OUT_OF_SYNC)."""
+        return bool(self.oos and self.shopt & int(xen.SHOPT_OUT_OF_SYNC))
+
+    @property
     def least_pool(self) -> int:
         """Pages without which a shadow guest cannot run one instruction with log-dirty on.
 
@@ -141,7 +146,7 @@ class Scenario(Settings):
         in use, and asked for beforehand.
         """
         root, monitor, tables = {"hvm64": (1, 1, 3), "pae": (4, 3, 1), "hvm32": (4, 3, 2)}[self.guest]
-        snapshots = 3 if self.xen == "4.17" or (self.oos and self.shopt & 256) else 0
+        snapshots = 3 if self.xen == "4.17" or self.unsyncs else 0
         return self.vcpus * (root + monitor + snapshots) + tables + 8
 
     @property

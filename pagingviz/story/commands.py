@@ -7,6 +7,7 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import xen
 from pagingviz.reading import shadows
+from pagingviz.reading.log_dirty import switches
 from pagingviz.scenario.roads import road_of
 from pagingviz.story import nested_exits
 from pagingviz.story.counting import counted
@@ -72,11 +73,8 @@ def _is(e: Any, kind: str) -> bool:
 
 def _log_dirty(sim: Simulation, later: list[np.ndarray]) -> bool:
     """Whether log-dirty was on at the end of a command. later: the commands after it."""
-    for part in later:
-        e = part[-1]
-        if (_is(e, "ENABLE") or _is(e, "OFF")) and not (_is(e, "OFF") and e["level"]):
-            return _is(e, "OFF")
-    return bool(sim.machine.sys[0].log_dirty)
+    found = [on for part in later for on in switches(part)]
+    return not found[0] if found else bool(sim.machine.sys[0].log_dirty)
 
 
 def _tell(sim: Simulation, events: np.ndarray, later: list[np.ndarray]) -> Sentence:

@@ -91,7 +91,7 @@ class Watch:
     def hash_add(self, kernel, s, c, a, mfn):
         m, vcpu = self.sim.machine, int(c.id)
         gfn = int(m.view("m2p")[int(mfn) - 0x10000])
-        said = recycling.returned_by(m, vcpu, recycling.own_place(m, gfn))
+        said = recycling.returned_by(m, recycling.places(m, vcpu), recycling.own_place(m, gfn))
         before = {gfn for gfn in recycling.places(m, vcpu) if gfn is not None}
         kernel(s, c, a, mfn)
         after = set(recycling.places(m, vcpu)) - {None}

@@ -214,7 +214,7 @@ def shadow_pages(sim):
 
 def card_of_the_root(sim):
     """The rows of the card of the page that the processor walks from."""
-    (root,) = shadows.loaded_roots(sim.machine)
+    (root,) = shadows.loaded_by(sim.machine)
     return dict(card_of(sim, make_plan("shadow-pool", sim.scenario, sim.work), root).rows)
 
 

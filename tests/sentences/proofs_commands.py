@@ -17,7 +17,7 @@ def told_apart(m):
 
 def only_empty_roots(m):
     """Whether the loaded roots are the only shadows, and empty."""
-    roots = set(shadows.loaded_roots(m.m))
+    roots = set(shadows.loaded_by(m.m))
     return set(m.live()) <= roots and all(shadows.present_entries(m.m, root) == 0 for root in roots)
 
 
@@ -111,12 +111,12 @@ COMMANDS = (
     (
         "Log-dirty on: shadow paging begins{}; CR3 now points to a shadow of the root.",
         "shadows are in use, with a root loaded",
-        lambda m: shadows.in_use(m.m) and bool(shadows.loaded_roots(m.m)),
+        lambda m: shadows.in_use(m.m) and bool(shadows.loaded_by(m.m)),
     ),
     (
         "Log-dirty off: shadow paging ends, its pool goes back{}, and CR3 points to the guest's own table again.",
         "the pool is free, and no root of a shadow is loaded",
-        lambda m: not shadows.in_use(m.m) and m.s.total_pages == m.s.free_pages and not shadows.loaded_roots(m.m),
+        lambda m: not shadows.in_use(m.m) and m.s.total_pages == m.s.free_pages and not shadows.loaded_by(m.m),
     ),
     (
         " but for {} of the bitmap's tree",

@@ -94,7 +94,7 @@ NOTES = (
                 "the pool's size, the loaded root and shadow faults after tick 3000",
                 lambda at: (
                     shadows.pool_size((s := at(3001)).machine) == 96 < shadows.pool_size(at(3001, floor=1).machine)
-                    and bool(shadows.loaded_roots(s.machine))
+                    and bool(shadows.loaded_by(s.machine))
                     and moved(s, 300)["shadow_fault_fixed"] > 10
                 ),
             ),

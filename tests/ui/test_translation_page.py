@@ -106,7 +106,7 @@ def test_the_boards_show_made_present_and_coming_references(shown):
     more = header["frames"][0]["more"]
     assert (more["made"], more["total"], more["late"]) == (24, 24, False)
     assert [board["id"] for board in header["boards"]] == list(ROADS)
-    assert [sorted(filter(None, more["numbers"][k])) for k in (0, 3)] == [[1, 2, 3, 4], list(range(1, 25))]
+    assert [sorted(map(int, more["corners"][k].values())) for k in (0, 3)] == [[1, 2, 3, 4], list(range(1, 25))]
     for ref in (0, 1, 7, 24):
         header, grids = shown(View(ref=ref))
         said = header["frames"][0]

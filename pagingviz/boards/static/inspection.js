@@ -86,17 +86,13 @@ export class Inspection {
     this.inspector.show(inspect, !!this.pinned);
     this.light(lit);
     this.drawOutlines();
-    if (this.pinned && inspect && this.hides(lit)) this.placeCard();
-    if (hover && inspect) this.showLens(inspect);
-  }
-
-  /** Whether the card that floats has no place yet, or lies over more of the cells that light up than it must. */
-  hides(lit) {
     const cells = JSON.stringify(lit);
-    if (this.placed === cells) return false;
-    this.litCells = lit;
-    this.placed = cells;
-    return true;
+    if (this.pinned && inspect && this.placed !== cells) {
+      this.placed = cells;
+      this.litCells = lit;
+      this.placeCard();
+    }
+    if (hover && inspect) this.showLens(inspect);
   }
 
   /** Let the card that floats stand where it hides neither the cell under inspection nor, where possible, its kin. */

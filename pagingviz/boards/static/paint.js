@@ -4,6 +4,8 @@ import { Geometry } from "./geometry.js";
 import { CAP, LINE, glyph, textWidth } from "./glyphs.js";
 import { CORNER_FROM, NUMBER_FROM, Sprites, cornerInset, cornerScale } from "./sprites.js";
 
+const isEmpty = (corners) => !Object.keys(corners).length;
+
 export class Painter {
   /** `reader`: CellReader. */
   constructor(canvas, reader) {
@@ -11,7 +13,7 @@ export class Painter {
     this.reader = reader;
     this.context = canvas.getContext("2d", { alpha: false, willReadFrequently: true }); // in memory, not on the GPU: we only put pixels
     this.cells = new Uint16Array(0);
-    this.numbers = [];
+    this.corners = {};
     this.geometry = null; // until there is a size
   }
 
@@ -20,14 +22,16 @@ export class Painter {
     this.board = board;
     this.cells = new Uint16Array(board.w * board.h).fill(this.reader.blank);
     this.geometry = null;
-    this.numbers = [];
+    this.corners = {};
   }
 
-  /** Small texts in the upper corners of cells, "" or 0 for none: in the left one, and what stands after a space in the right. */
-  setNumbers(numbers = []) {
-    if (String(numbers) === String(this.numbers)) return;
-    this.numbers = numbers;
-    if (this.geometry) this.repaint();
+  /** Small texts in the upper corners of cells, {cell: text}: in the left one, and what stands after a space in the right. */
+  setCorners(corners = {}) {
+    const before = this.corners;
+    this.corners = corners;
+    if (!this.geometry) return;
+    if (isEmpty(before) !== isEmpty(corners)) this.repaint(); // letters stand lower beside something in a corner
+    else this.repaintCells(Object.keys({ ...before, ...corners }).filter((i) => before[i] !== corners[i]).map(Number));
   }
 
   setPalette(palette) {
@@ -49,10 +53,10 @@ export class Painter {
     this.repaint();
   }
 
-  /** Everything from the cells as they are: after a new size, palette or numbers. */
+  /** Everything from the cells as they are: after a new size or palette, or with the first text in a corner. */
   repaint() {
     const { side } = this.geometry;
-    this.sprites = new Sprites(this.reader, this.colours, side, this.numbers.length && side >= NUMBER_FROM);
+    this.sprites = new Sprites(this.reader, this.colours, side, !isEmpty(this.corners) && side >= NUMBER_FROM);
     this.outlined = new Set(); // cells with the flag `changed`
     this.pixels.fill(this.colours.ground);
     this.paintLabels();
@@ -83,11 +87,15 @@ export class Painter {
       cells[i] = value[k];
       repainted.push(i);
     }
-    if (!repainted.length) return;
-    for (const i of repainted) this.paintCell(i);
+    this.repaintCells(repainted);
+  }
+
+  repaintCells(cells) {
+    if (!cells.length) return;
+    for (const i of cells) this.paintCell(i);
     // Neighbours share the gap between them: an outline wiped next door is drawn again.
-    for (const i of outlined) this.paintOutline(i, this.colours.text);
-    this.context.putImageData(this.image, 0, 0, ...geometry.around(repainted));
+    for (const i of this.outlined) this.paintOutline(i, this.colours.text);
+    this.context.putImageData(this.image, 0, 0, ...this.geometry.around(cells));
   }
 
   /** Index of the cell under a point of the canvas (CSS px), or -1: none, or one that only fills up the rectangle. */
@@ -104,7 +112,7 @@ export class Painter {
     for (let row = 0, from = 0; row < side; row++, to += width) {
       for (let k = 0; k < side; k++) pixels[to + k] = sprite[from++];
     }
-    if (this.numbers[i]) this.paintCorners(String(this.numbers[i]), x + gap, y + gap, this.colours.ink[this.reader.fillOf(this.cells[i])]);
+    if (this.corners[i]) this.paintCorners(this.corners[i], x + gap, y + gap, this.colours.ink[this.reader.fillOf(this.cells[i])]);
   }
 
   /** What stands in the corners of a cell whose square begins at (x, y); in a small cell a triangle says that something does. */

@@ -130,8 +130,8 @@ export class Panel {
   }
 
   /** Show one frame. Cells without a gap around them have their outline drawn over the canvas. */
-  show(grid, frame, numbers) {
-    this.painter.setNumbers(numbers);
+  show(grid, frame, corners) {
+    this.painter.setCorners(corners);
     this.painter.show(grid);
     this.canvas.dataset.tick = frame.tick;
     const { geometry, outlined } = this.painter;

@@ -127,7 +127,7 @@ export class View {
   show(frame, header) {
     header.boards.forEach((board, b) => {
       const panel = this.panels.get(board.id);
-      panel.show(frame.grids[b], frame, frame.more?.numbers?.[b]);
+      panel.show(frame.grids[b], frame, frame.more?.corners?.[b]);
       const caption = frame.captions?.[b] ?? board.caption;
       panel.setCaption(caption, this.marked[caption], this.about);
     });

@@ -121,8 +121,9 @@ class EarlyPlayer(Listener):
         boards, record, grids = self._picked(display, replay), dict(replay.record(tick)), replay.grids(tick)
         del record["alts"], record["marks"]
         record["captions"] = [record["captions"][b] for b in boards]
-        numbers = [record["more"].get("numbers", {b: [] for b in boards})[b] for b in boards]
-        record["more"] = {"numbers": numbers} if any(numbers) else {}
+        corners = record["more"].get("corners")
+        shown = [corners[b] for b in boards] if corners else []
+        record["more"] = {"corners": shown} if any(shown) else {}
         return record, [grids[b] for b in boards]
 
     def _still(self, display: Display, replay: Replay) -> tuple[dict[str, Any], list[np.ndarray]]:
