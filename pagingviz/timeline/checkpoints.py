@@ -45,6 +45,7 @@ class Checkpoints:
         self._ticks: list[int] = []
         self._states: list[State] = []
         self._spare: State | None = None
+        self._held = 0  # bytes of all states and of the spare one
         self._mine = threading.Lock()
         with _lock:
             _all.add(self)
@@ -57,7 +58,7 @@ class Checkpoints:
     @property
     def bytes(self) -> int:
         """Memory held."""
-        return sum(part.nbytes for state in (*self._states, self._spare or ()) for part in state)
+        return self._held
 
     def add(self, tick: int, machine: Restorable) -> None:
         """Keep the present state of `machine` as that of `tick`."""
@@ -65,11 +66,13 @@ class Checkpoints:
             i = bisect.bisect_left(self._ticks, tick)
             if i < len(self._ticks) and self._ticks[i] == tick:
                 return
+            self._held -= _size(self._spare)
             state = machine.snapshot(self._spare)
             self._spare = None
             self._ticks.insert(i, tick)
             self._states.insert(i, state)
-            size, most = sum(part.nbytes for part in state), self.most or VISITOR_BYTES
+            size, most = _size(state), self.most or VISITOR_BYTES
+            self._held += size
             while len(self._ticks) > 2 and size * (len(self._ticks) + 1) > most:  # one more is the spare
                 self._drop(self._least_useful(tick))
         _respect_server(self)
@@ -97,11 +100,13 @@ class Checkpoints:
         """Drop the states after `tick`: a new command at `tick` has made them untrue."""
         with self._mine:
             i = bisect.bisect_right(self._ticks, tick)
+            self._held -= sum(map(_size, self._states[i:]))
             del self._ticks[i:], self._states[i:]
 
     def thin(self) -> None:
         """Give memory back: every second state goes, never the first nor the newest."""
         with self._mine:
+            self._held -= sum(map(_size, self._states[1:-1:2])) + _size(self._spare)
             del self._ticks[1:-1:2], self._states[1:-1:2]
             self._spare = None
 
@@ -111,8 +116,14 @@ class Checkpoints:
         return min(range(1, len(t) - 1), key=lambda i: (t[i + 1] - t[i - 1]) / (abs(now - t[i]) + 1))
 
     def _drop(self, i: int) -> None:
+        self._held -= _size(self._spare)
         self._spare = self._states[i]
         del self._ticks[i], self._states[i]
+
+
+def _size(state: State | None) -> int:
+    """Bytes of a state."""
+    return sum(part.nbytes for part in state) if state else 0
 
 
 def _respect_server(newest: Checkpoints) -> None:

@@ -1,5 +1,6 @@
 """Long runs: every recorded program for a whole lap on four roads, ten million ticks of four programs at once, and guests of
-all kinds on all roads drawn at random, one hundred million ticks in total; then a thousand drawn migrations.
+all kinds on all roads drawn at random, one hundred million ticks in total; then a thousand drawn migrations, and every tick of
+what is recorded to be shown before the engine is compiled.
 
     python -m tests.bench.soak [--ticks N] [--drawn-ticks N] [--moves N]
 
@@ -14,9 +15,11 @@ import random
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
-from pagingviz.scenario.scenario import load, shipped_traces
+from pagingviz.player.early import replay as recordings
+from pagingviz.scenario.scenario import load, names, shipped_traces
 from pagingviz.timeline.simulation import Simulation
 from tests.migration import drawn as migrations
 
@@ -142,6 +145,19 @@ def move(number):
     )
 
 
+def replay():
+    """Every recording equals what the engine does, to the last byte. Prints one line."""
+    began, frames = time.process_time(), 0
+    for name in names():
+        scenario = load(name)
+        for subject in recordings.subjects(scenario):
+            found = zlib.decompress((recordings.FOLDER / f"{name}.{subject}.board").read_bytes())
+            ticks = recordings.stretch(scenario)
+            assert recordings.record(scenario, subject, ticks) == found, f"{name}.{subject}: make replays"
+            frames += len(ticks)
+    print(f"{frames:,} recorded frames, {time.process_time() - began:.1f} s CPU", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ticks", type=int, default=10_000_000, help="length of the last run")
@@ -158,6 +174,7 @@ def main():
         compare("programs", four.replace(**FIELDS, trace=four.trace, pool=40, quantum=1000), options.ticks)
         draw(options.drawn_ticks)
         move(options.moves)
+        replay()
     except AssertionError as wrong:
         print(f"WRONG: {wrong}", file=sys.stderr)
         return 1

@@ -49,6 +49,11 @@ def templates(path):
     return list(dict.fromkeys(text for _, _, text in sorted(found)))
 
 
+def fixed(template):
+    """The longest part of a template without a placeholder: a text that does not have it cannot be of the template."""
+    return max(re.split(r"\{[^{}]*\}", template), key=len)
+
+
 def pattern(template):
     """A compiled expression that finds a template's text, with a group for each placeholder."""
     parts = re.split(r"\{[^{}]*\}", template)

@@ -303,7 +303,9 @@ def test_checkpoints_stay_within_the_visitors_memory_and_thin_with_age(monkeypat
     monkeypatch.setattr(checkpoints, "VISITOR_BYTES", 14 * size)
     for _ in range(40):
         sim.run(30)
-        assert sim._checkpoints.bytes <= checkpoints.VISITOR_BYTES
+        kept = sim._checkpoints
+        assert kept.bytes == sum(part.nbytes for state in (*kept._states, kept._spare or ()) for part in state)
+        assert kept.bytes <= checkpoints.VISITOR_BYTES
     ticks = sim._checkpoints.ticks
     assert ticks[0] == 0 and len(ticks) >= 8
     assert ticks[-1] - ticks[-2] < ticks[2] - ticks[1], "close together near the present, far apart long ago"
@@ -320,6 +322,7 @@ def test_a_server_thins_the_largest_of_the_other_visitors(monkeypatch, many_chec
     monkeypatch.setattr(checkpoints, "SERVER_BYTES", before)
     second.run(200)
     assert first._checkpoints.bytes < before and first._checkpoints.ticks[0] == 0
+    assert first._checkpoints.bytes == sum(part.nbytes for state in first._checkpoints._states for part in state)
     first.seek(100)
     assert first.machine.digest() == digest_of_run("shadow", 100)
 
