@@ -7,9 +7,11 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, SUPERPAGE
 from pagingviz.machine.event_record import EVENT_DTYPE
-from pagingviz.scenario.scenario import Scenario
+from pagingviz.migration.policy import STOP
+from pagingviz.scenario.scenario import Scenario, load
 from pagingviz.story.events import TYPES, WORDS, event_text, path_flags
 from pagingviz.story.kinds import EVENT_KINDS
+from pagingviz.story.migration import counted_before
 from pagingviz.story.sentences import begin_with, sentence
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.work.raw_guest import RawWork
@@ -166,3 +168,15 @@ def test_guests_of_other_kinds(warm, levels, kinds):
             assert kinds <= set(shown)
         if board == "guest-tables":
             assert "S" in shown and "T" in shown
+
+
+def test_what_the_policy_counted_is_told_once_it_has_been_sent(warm):
+    sim = Simulation(load("moving"))
+    while sim.migration.state.answer != STOP:
+        sim.seek(sim.migration.state.next)
+    assert sim.migration.state.rounds[-1].kind == "live" and counted_before(sim.migration) == ""
+    while sim.migration.state.rounds[-1].kind == "live":
+        sim.seek(sim.migration.state.next)
+    _, _, counted, pause = sim.migration.state.rounds
+    told = f" The {counted.planned} pages that the policy counted were sent in round 3, while the guest still ran; round 4 "
+    assert counted_before(sim.migration).startswith(told) and pause.planned == counted.dirtied
