@@ -81,24 +81,28 @@ def line(label: str) -> tuple[str, str] | None:
     return (word.word, tooltip(label)) if word else None
 
 
+def _begun_large(form: str) -> str:
+    return form[:1].upper() + form[1:]
+
+
+def _begun_small(form: str) -> str:
+    return form[:1].lower() + form[1:] if form[1:2].islower() else form
+
+
 @functools.cache
 def _terms() -> tuple[re.Pattern[str], dict[str, str]]:
     """What finds the words of the glossary in running text, the longest first, and {as it is written: heading}.
 
-    A word is met as it is written, in small letters, and with a large one where a sentence begins with it.
+    A word is met as it is written, and with a large or a small first letter, as a sentence begins with it or not. What is
+    written in capitals is met in capitals only: STOP is an answer of the policy, and to stop an ordinary word.
     """
     index: dict[str, str] = {}
-    for change in (str, str.lower, lambda form: form[:1].upper() + form[1:]):
+    for change in (str, _begun_small, _begun_large):
         for word in words():
             for form in word.written:
                 index.setdefault(change(form), word.word)
     longest = sorted(index, key=len, reverse=True)
     return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])"), index
-
-
-def spans(text: str) -> list[tuple[int, int]]:
-    """Where words of the glossary stand in a text, each time: (first character, character behind it)."""
-    return [hit.span() for hit in _terms()[0].finditer(text)]
 
 
 @functools.lru_cache(4096)

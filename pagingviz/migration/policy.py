@@ -73,7 +73,7 @@ class Policy:
     ceiling: float = 0.0  # s, of the downtime of a migration that has stalled
 
     def ask(self, s: Stats) -> tuple[str, str]:
-        """(CONTINUE or STOP, the rule behind a STOP in words)."""
+        """(CONTINUE, STOP or ABORT, the rule behind it as a clause, "" for CONTINUE)."""
         return {"legacy": self._legacy, "clark": self._clark, "qemu": self._qemu, "stall": self._stall}.get(
             self.name, self._simple
         )(s)
@@ -91,7 +91,7 @@ class Policy:
         if s.dirty_count >= 0:
             return CONTINUE, ""
         if s.sent + s.skipped < self.target:
-            return STOP, f"{s.sent + s.skipped} pages in the round < {self.target}"
+            return STOP, f"pages in the round: {s.sent + s.skipped} < {self.target}"
         if s.iteration >= self.rounds:
             return STOP, f"iteration {s.iteration} >= {self.rounds}"
         return self._enough(s)
@@ -99,7 +99,7 @@ class Policy:
     def _enough(self, s: Stats) -> tuple[str, str]:
         """Not more than `factor` times the guest's size goes over the link (xc_domain_save: total_sent)."""
         if self.factor and s.total_sent > self.factor * s.p2m_size:
-            return STOP, f"{s.total_sent:,} pages sent, more than {self.factor} times the guest"
+            return STOP, f"{s.total_sent:,} pages were sent, more than {self.factor} times the guest"
         return CONTINUE, ""
 
     def _clark(self, s: Stats) -> tuple[str, str]:
@@ -107,9 +107,9 @@ class Policy:
         if s.dirty_count < 0 or s.iteration == 0:
             return CONTINUE, ""
         if s.dirty_count < self.target:
-            return STOP, f"pages left: {s.dirty_count}, less than 256 KB"
+            return STOP, f"what is left (pages: {s.dirty_count}) is less than 256 KB"
         if self.next_rate(s) > self.most:
-            return STOP, f"{s.dirty_rate:,.0f} MB/s were dirtied: the link has {self.most:,} MB/s"
+            return STOP, f"the next round would need {self.next_rate(s):,} MB/s, and the link has {self.most:,} MB/s"
         if s.iteration >= self.rounds:
             return STOP, f"iteration {s.iteration} >= {self.rounds}"
         return CONTINUE, ""
@@ -123,7 +123,7 @@ class Policy:
     def _qemu(self, s: Stats) -> tuple[str, str]:
         """Stop when what is left takes no longer than the downtime allowed (migration/migration.c: migration_iteration_run)."""
         if s.dirty_count >= 0 and s.iteration and s.seconds <= s.limit:
-            return STOP, f"pages left: {s.dirty_count}, which take {s.seconds * 1e3:,.3f} ms <= {s.limit * 1e3:g} ms"
+            return STOP, f"{_takes(s)} <= {s.limit * 1e3:g} ms"
         return CONTINUE, ""
 
     def _stall(self, s: Stats) -> tuple[str, str]:
@@ -131,7 +131,7 @@ class Policy:
         answer, why = self._qemu(s)
         if answer == STOP or not s.minimum or s.dirty_count < 0:
             return answer, why
-        takes = f"it has stalled, and a local minimum, pages left: {s.dirty_count}, takes {s.seconds * 1e3:,.3f} ms"
+        takes = f"it has stalled, and at this local minimum {_takes(s)}"
         if s.seconds <= self.ceiling:
             return STOP, f"{takes} <= {self.ceiling * 1e3:g} ms"
         if s.seconds > HOPELESS * self.ceiling:
@@ -144,6 +144,11 @@ class Policy:
             return self.limit
         steps = max(0, cycles) // self.ramp.wait
         return min(self.limit, self.ramp.first + steps * self.ramp.step)
+
+
+def _takes(s: Stats) -> str:
+    """How long what is left would take, as the beginning of a comparison."""
+    return f"what is left (pages: {s.dirty_count}) takes {s.seconds * 1e3:,.3f} ms"
 
 
 def policy_of(scenario: Scenario) -> Policy:

@@ -79,7 +79,7 @@ def decide(now: Situation) -> Step:
     asked = ask(now)
     yield asked
     if st.answer == ABORT:
-        yield from overdue(now, f"It will not converge: {asked.reason}")
+        yield from overdue(now, f"It will not converge because {asked.reason}")
         return
     if st.answer == CONTINUE or st.dirty_count > 0 and now.policy.sends_on_stop:
         yield from begin_round(now, "live")
@@ -133,7 +133,7 @@ def overdue(now: Situation, why: str) -> Step:
     """
     what = now.scenario.at_limit
     if what == "cancel" or now.scenario.migrate == "remus":
-        yield from give_up(now, f"{why}, and was cancelled.")
+        yield from give_up(now, f"{why}. It was cancelled.")
         return
     yield Overdue(why, what == "postcopy")
     assert now.state.todo is not None

@@ -31,6 +31,7 @@ PARTS = ("suspend", "bitmap", "shadows", "scan", "pages", "state", "latency", "r
 POSTCOPY = ("postcopy", "hybrid")  # kinds of migration in which the guest goes before its pages do
 PAUSED = (FINAL, STATE, BROKEN, LOST)  # the guest is suspended
 MOST_ROUNDS = 1000  # of one migration
+EVENTS = ("ROUND", "SUSPEND", "RESUME")  # kinds of events (arch/events.py) that only a migration writes
 Image = tuple[np.ndarray, np.ndarray]  # (versions uint64[modelled], tables uint64[zone, 512]) of a host's memory
 
 

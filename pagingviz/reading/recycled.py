@@ -1,4 +1,4 @@
-"""What a tick's record tells of the pool being too full: how many pages were wanted and free, and which roots went for them."""
+"""What a tick's record tells of the pool being too full: how many pages were wanted and free, and what went for them."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,16 @@ _WALK = int(ev.GUEST_WALK)
 
 @dataclass(frozen=True)
 class Recycled:
-    """Room made once. wanted: pages asked for, 0 when the record does not say; free: pages that were free before; unpinned,
-    unhooked: the guest frames of the roots that went, in their order."""
+    """Room made once. wanted: pages asked for, 0 when the record does not say; free: pages that were free before.
+
+    unpinned: (guest frame, level) of the shadows that lost their pin, in their order: roots, and L3 shadows of a 64-bit guest,
+    which Xen pins as well (SHOPT_LINUX_L3_TOPLEVEL); unhooked: of the loaded roots that were emptied.
+    """
 
     wanted: int
     free: int
-    unpinned: list[int]
-    unhooked: list[int]
+    unpinned: list[tuple[int, int]]
+    unhooked: list[tuple[int, int]]
 
 
 def recyclings(machine: Machine, events: np.ndarray) -> list[Recycled]:
@@ -35,8 +38,8 @@ def recyclings(machine: Machine, events: np.ndarray) -> list[Recycled]:
         later = np.flatnonzero(np.isin(kinds[at[k] :], (*_TAKES, _WALK)))
         end = int(at[k] + later[0]) if later.size else events.size
         rows = events[at[(at >= at[k]) & (at < end)]]
-        gfns = [[int(e["gfn"]) for e in rows if e["kind"] == kind] for kind in (_UNPIN, _UNHOOK)]
-        out.append(Recycled(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gfns))
+        gone = [[(int(e["gfn"]), int(e["level"])) for e in rows if e["kind"] == kind] for kind in (_UNPIN, _UNHOOK)]
+        out.append(Recycled(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gone))
         k += rows.size
     return out
 

@@ -87,13 +87,15 @@ def shipped_traces() -> tuple[str, ...]:
 
 
 @functools.cache
+def _library() -> dict[str, dict[str, Any]]:
+    """What the files of the library hold, by name, in the order of the way: group by group, in each by place."""
+    rows = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in _FOLDER.glob("*.toml")}
+    return dict(sorted(rows.items(), key=lambda item: (list(GROUPS).index(item[1]["group"]), item[1]["place"])))
+
+
 def names() -> tuple[str, ...]:
-    """Names of the scenarios in the library, in the order of the way: group by group, in each by place. The first is HOME."""
-    found = []
-    for path in _FOLDER.glob("*.toml"):
-        row = tomllib.loads(path.read_text(encoding="utf-8"))
-        found.append((list(GROUPS).index(row["group"]), row["place"], path.stem))
-    return tuple(name for _, _, name in sorted(found))
+    """Names of the scenarios in the library, in the order of the way. The first is HOME."""
+    return tuple(_library())
 
 
 @dataclass(frozen=True)
@@ -238,9 +240,9 @@ _ALL = tuple(f.name for f in dataclasses.fields(Scenario))
 @functools.cache
 def load(name: str) -> Scenario:
     """The library scenario of that name; ScenarioError when there is none."""
-    if name not in names():
+    if name not in _library():
         raise one_of("The scenario", name, names())
-    return from_toml((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return _from_file(_library()[name])
 
 
 def from_mapping(mapping: Mapping[str, object]) -> Scenario:

@@ -107,7 +107,7 @@ WORDS = {
     "DEMOTE": "the {shadow} shadow of gfn {gfn}, page {mfn}, is destroyed",
     "WRMAP": "write access to gfn {gfn} is removed",
     "WRMAP_BF": "all L1 shadows are searched for writers of gfn {gfn}",
-    "PREALLOC_UNPIN": "with {detail:page|pages} free, too few, root gfn {gfn} is to be unpinned",
+    "PREALLOC_UNPIN": "with {detail:page|pages} free, too few, the shadow of gfn {gfn} is to be unpinned",
     "PREALLOC_UNHOOK": "with {detail:page|pages} free, too few, the loaded root gfn {gfn} is to be unhooked",
     "VALIDATE": "table gfn {gfn} has its new entry, and the shadow of it, page {mfn}, has followed",
     "DOMF_DYING": "the domain crashes",

@@ -109,19 +109,26 @@ def _suspended(sim: Simulation, st: State) -> tuple[str, str]:
     assert sim.migration
     for_what = "first checkpoint" if sim.scenario.migrate == "remus" else "last round"
     left = f" {_pages(st.rounds[-1].planned, 'is', 'are')} left for the {for_what}." if st.rounds else ""
-    why = f"The policy says STOP ({st.stop})" if st.answer == STOP else st.stop
+    why = f"The policy says STOP because {st.stop}" if st.answer == STOP else st.stop
     before = counted_before(sim.migration)
     return f"{why}: the guest is suspended, and the bitmap is read while nothing can change it.{before}{left}", LAST
 
 
 def counted_before(mig: Migration) -> str:
-    """Which pages the policy had counted when it said STOP, "" when they are those of the last round: one sentence."""
+    """Which pages the policy had counted when it said STOP, where these were sent before the pause: one sentence, else "".
+
+    Xen's loop sends them while the guest runs, so those of the pause are others.
+    """
     st = mig.state
     live = [r for r in st.rounds if r.kind == "live"]
-    if st.answer != STOP or not mig.policy.sends_on_stop or len(live) < 2 or live[-1].planned != st.calls[-1][2]:
+    after = st.rounds[len(live) :]
+    if st.answer != STOP or not mig.policy.sends_on_stop or len(live) < 2 or not after or live[-1].planned != st.calls[-1][2]:
         return ""
-    sent = _pages(live[-1].planned, "that it counted was sent", "that it counted were sent")
-    return f" The {sent} in round {live[-1].number}; what the last round has was written meanwhile."
+    sent = _pages(live[-1].planned, "that the policy counted was sent", "that the policy counted were sent")
+    return (
+        f" The {sent} in round {live[-1].number}, while the guest still ran; round {after[0].number} has what it wrote "
+        "meanwhile."
+    )
 
 
 def _round_begins(sim: Simulation, st: State, first: bool) -> tuple[str, str]:

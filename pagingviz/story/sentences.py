@@ -8,6 +8,7 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.core.guest import BUG
+from pagingviz.migration.state import EVENTS
 from pagingviz.reading import recycled
 from pagingviz.scenario.roads import road_of
 from pagingviz.story import commands, hypercalls, migration, nested_exits
@@ -64,7 +65,7 @@ def sentence(sim: Simulation, sought: str = "") -> Sentence:
     events = sim.events()
     found = migration.turn(sim, events)
     if found:
-        return begin_with(sim, events, sought, after_commands(sim, events, found), _TURNS)
+        return begin_with(sim, events, sought, after_commands(sim, events, found), EVENTS)
     if not events.size:
         return (sim.scenario.sentence, "") if sim.tick == 0 else ("The guest is idle.", "HLT")
     found, kinds = _of_tick(sim, events)
@@ -83,7 +84,7 @@ def begin_with(sim: Simulation, events: np.ndarray, sought: str, found: Sentence
     events: of the tick, EVENT_DTYPE[n]; sought: as for `sentence`.
     """
     e = first_of(events, sought) if sought else None
-    if e is None or sought in kinds and (kinds in (commands.KINDS, _TURNS) or first_of(events, *kinds)["kind"] == e["kind"]):
+    if e is None or sought in kinds and (kinds in (commands.KINDS, EVENTS) or first_of(events, *kinds)["kind"] == e["kind"]):
         return found
     own = _OWN[sought](sim, events) if sought in _OWN else None
     text, source = own or (_capital(f"{event_text(e)}."), f"event {sought}")
@@ -106,7 +107,7 @@ def _of_tick(sim: Simulation, events: np.ndarray) -> tuple[Sentence, tuple[str, 
 
 
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    """Every root that went because the pool had too few free pages."""
+    """Every shadow that lost its pin, and every root that was emptied, because the pool had too few free pages."""
     if first_of(events, *recycled.KINDS) is None:
         return None
     first, *more = recycled.recyclings(sim.machine, events)
@@ -114,19 +115,21 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
     needs = needs if first.wanted else f"needs more free pages than it has, {first.free:,}"
     how = []
     if first.unpinned:
-        how.append(f"it unpins the root whose last CR3 load is longest ago, {_roots(first.unpinned)}")
+        how.append(f"it unpins what was pinned longest ago, {listed([_named(*shadow) for shadow in first.unpinned])}")
     if first.unhooked:
-        how.append(f"with no root pinned it unhooks the loaded {_roots(first.unhooked)}")
-    again = [gfn for recycling in more for gfn in recycling.unpinned + recycling.unhooked]
+        roots = listed([f"gfn {frame_text(gfn)}" for gfn, _ in first.unhooked])
+        how.append(f"with nothing pinned it unhooks the loaded {form(len(first.unhooked), 'root')} {roots}")
+    again = [_named(*shadow) for recycling in more for shadow in recycling.unpinned + recycling.unhooked]
     if again:
-        how.append(f"later in this tick it needs room again, and {_roots(again)} must go")
+        how.append(f"later in this tick it needs room again, and {listed(again)} must go")
     died = count_of(events, "DEMOTE")
     text = f"The pool {needs}: {'; '.join(how)}. With that {counted(died, 'shadow')} {form(died, 'dies', 'die')}."
     return text, "common.c: _shadow_prealloc"
 
 
-def _roots(gfns: list[int]) -> str:
-    return listed([f"gfn {frame_text(gfn)}" for gfn in gfns])
+def _named(gfn: int, level: int) -> str:
+    """A shadow that was pinned: a root, which has level 4 or 2, or an L3 shadow."""
+    return f"the L3 shadow of gfn {frame_text(gfn)}" if level == 3 else f"the root gfn {frame_text(gfn)}"
 
 
 def _tell_fork(sim: Simulation, events: np.ndarray) -> Sentence | None:
@@ -209,7 +212,7 @@ def _tell_fixup(sim: Simulation, events: np.ndarray) -> Sentence | None:
     splinters = [x for x in events[events["kind"] == ev.CODES["PROMOTE"]] if TYPES[int(x["detail"])].startswith("fl1")]
     if splinters:
         kind, gfn = TYPES[int(splinters[0]["detail"])], frame_text(splinters[0]["gfn"])
-        tail += f", one of them {kind} for the superpage at gfn {gfn}"
+        tail += f", {form(made, '', 'one of them ')}{kind} for the superpage at gfn {gfn}"
     if dirty is not None and dirty["gfn"] == e["gfn"]:
         tail += "; its dirty bit is set"
     right = "writable" if int(e["detail"]) & 2 else "read-only"
@@ -321,7 +324,6 @@ _TELLERS: tuple[tuple[tuple[str, ...], Callable[[Simulation, np.ndarray], Senten
     (nested_exits.KINDS, _tell_nested),
     (("WRMAP",), _tell_protection),
 )
-_TURNS = ("ROUND", "SUSPEND", "RESUME")  # events of which a migration's sentence tells all that a tick has
 # Sentences that are true of their event whatever else the tick has; other kinds have the words of story/events.py.
 _ALWAYS_TRUE = ("FORK", "EXIT", "COW_BREAK", "GUEST_PF")
 _OWN = {kinds[0]: tell for kinds, tell in _TELLERS if kinds[0] in _ALWAYS_TRUE}

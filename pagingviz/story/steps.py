@@ -6,34 +6,32 @@ list, so that a note cannot call them otherwise:
     [[pool=40]], [[clean_every=5000&do=enable@100]]    fields of the scenario: "shadow pool pages to 40"
     [[tick=700]]                                       a moment: "tick 700"
     [[next=FORK]]                                      the next event of a kind that the menu offers: "next fork"
-    [[command=clean]]                                  a command at the present tick: "CLEAN"
-    [[page=translation]]                               a page, by its path ("machine" is the home page): "Translation"
+    [[page=translation]]                               a page, by its path in the address: "Translation"
     [[scenario=thrash]]                                another scenario of the library: its number and its question
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pagingviz.manual.pages import PAGES
-from pagingviz.scenario.fields import MAX_TICK, ScenarioError, integer, one_of, parse_command
+from pagingviz.scenario.fields import MAX_TICK, ScenarioError, integer, one_of
 from pagingviz.scenario.scenario import FIELDS, load, shipped_traces
 from pagingviz.scenario.table import FIELD
-from pagingviz.story.kinds import COMMANDS, EVENT_KINDS
+from pagingviz.story.kinds import EVENT_KINDS
 
-HOME_PAGE = "machine"  # how a step names the page without a path
 _STEP = re.compile(r"\[\[(\w+)=(.*?)\]\]")
 _NUMBERED = re.compile(r"(?m)^(\d+)\. ")
 _FIELDS = tuple(field.name for field in FIELDS)
 _KINDS = dict(EVENT_KINDS)
-_COMMANDS = {name: label for name, label, _ in COMMANDS}
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one press does. kind: set, tick, next, command, page or scenario; value: what follows the key, as it is written.
+    """What one press does. kind: set, tick, next, page or scenario; value: what follows the key, as it is written.
 
     words: what stands in the text; label: what stands on the button; keys: of a set, what an address would hold.
     """
@@ -62,6 +60,7 @@ class Note:
         return "".join(part if isinstance(part, str) else show(part) for part in self.parts)
 
 
+@functools.cache
 def notes(text: str) -> tuple[Note, ...]:
     """The notes of a scenario's text, in their order. ScenarioError for a step that says nothing that can be done."""
     first, *rest = _NUMBERED.split(text)
@@ -119,18 +118,11 @@ def _next(value: str) -> Step:
     return Step("next", value, f"next {_KINDS[value]}", f"Next {_KINDS[value]}")
 
 
-def _command(value: str) -> Step:
-    said = _COMMANDS.get(parse_command(value).name)
-    if said is None:
-        raise one_of("The command of a step", value, tuple(_COMMANDS))
-    return Step("command", value, said, said)
-
-
 def _page(value: str) -> Step:
-    titles = {path or HOME_PAGE: title for path, title in PAGES.items()}
-    if value not in titles:
-        raise one_of("The page", value, tuple(titles))
-    return Step("page", "" if value == HOME_PAGE else value, titles[value], f"Open {titles[value]}")
+    paths = tuple(filter(None, PAGES))
+    if value not in paths:
+        raise one_of("The page", value, paths)
+    return Step("page", value, PAGES[value], f"Open {PAGES[value]}")
 
 
 def _scenario(value: str) -> Step:
@@ -142,7 +134,6 @@ def _scenario(value: str) -> Step:
 _OTHERS: dict[str, Callable[[str], Step]] = {
     "tick": _tick,
     "next": _next,
-    "command": _command,
     "page": _page,
     "scenario": _scenario,
 }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Self
+
 import numpy as np
 
 SAMPLES = 512  # most points of a history
+LEAD = 100  # ticks before a migration with which its own history begins
+AFTER = 5  # it goes on for a fifth of the migration's length
 HISTORY = (
     "exits_page_fault",
     "ept_misconfig",
@@ -47,13 +52,28 @@ class History:
         """Points from `tick` on are true no longer."""
         self._rows = [row for row in self._rows if row[0] < tick]
 
-    def copy(self) -> History:
+    def copy(self) -> Self:
         """A history of its own with the same points."""
-        other = History()
-        other._rows, other._stride = list(self._rows), self._stride
+        other = copy.copy(self)
+        other._rows = list(self._rows)
         return other
 
     def columns(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(ticks int64[n], {name: int64[n]}), n > 0."""
         rows = np.array(self._rows or [(0, *[0] * len(HISTORY))], np.int64)
         return rows[:, 0], {name: rows[:, i + 1] for i, name in enumerate(HISTORY)}
+
+
+class Course(History):
+    """Points of a migration that begins at the tick `began`, from a little before it on."""
+
+    def __init__(self, began: int) -> None:
+        super().__init__()
+        self._first = began - LEAD
+
+    def next(self, tick: int) -> int:
+        return super().next(max(tick, self._first - 1))
+
+    def sample(self, tick: int, record: np.void) -> None:
+        if tick >= self._first:
+            super().sample(tick, record)

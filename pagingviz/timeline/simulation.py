@@ -25,14 +25,12 @@ from pagingviz.migration import Migration
 from pagingviz.scenario.fields import Command, ScenarioError, format_do, parse_command
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline.checkpoints import Checkpoints, State, freeze, thaw
-from pagingviz.timeline.history import HISTORY, History
+from pagingviz.timeline.history import AFTER, HISTORY, Course, History
 from pagingviz.work.programs import Programs
 from pagingviz.work.work import Work
 
 CHUNK = 1 << 14  # operations handed to the kernel at once
-LEAD = 100  # ticks before a migration with which its own history begins
-AFTER = 5  # it goes on for a fifth of the migration's length
-Reached = tuple[int, History, History]
+Reached = tuple[int, History, Course]
 
 
 class Simulation:
@@ -62,7 +60,7 @@ class Simulation:
         self._runs = [[0, 0, 0]]  # stretches of the event record without a gap: first event, the ticks it leads from and to
         self._op, self._credit = np.empty(CHUNK, np.uint64), np.empty(CHUNK, np.uint32)
         self._checkpoints = Checkpoints(keep)
-        self._history, self._course = History(), History()
+        self._history, self._course = History(), Course(scenario.migrate_at)
         self._checkpoints.add(0, self)
         self._obey(0)
 
@@ -151,8 +149,9 @@ class Simulation:
         if tick == self._tick == self._verbose_tick:
             return True
         before = max(tick - 1, 0)
-        if tick <= self._tick or self._checkpoints.latest(before) > self._tick:
-            self._return(before)
+        known = min(before, self.furthest)  # beyond it the histories have no points, so every tick must be run
+        if tick <= self._tick or self._checkpoints.latest(known) > self._tick:
+            self._return(known)
         if not self._advance(before, budget):
             return False
         self.machine.sys[0].verbose = ev.VERBOSE
@@ -317,23 +316,22 @@ class Simulation:
         end = None if budget is None else time.perf_counter() + budget
         while self._tick < target:
             t = self._tick
-            stop = min(target, t + CHUNK, self._history.next(t))
+            stop = min(target, *(points.next(t) for points in self._histories()))
             if self.migration:
                 stop = min(stop, self.migration.state.next)
-                stop = min(stop, self._course.next(t)) if self._migrates() else stop
             command = self._next_command(t)
             if command is not None:
                 stop = min(stop, command)
-            n = stop - t
+            n = min(stop - t, CHUNK)
             began = time.thread_time()
             done = self._run(t, n)
             self._checkpoints.spent += time.thread_time() - began
             self._tick = t + done
+            if s.crashed and done < n and not s.stop_hit:
+                self._pass_over(stop)
             self._checkpoints.consider(self._tick, self)
             self._obey(self._tick)
             self._sample()
-            if s.crashed and done < n and not s.stop_hit:
-                self._pass_over(target)
             self.furthest = max(self.furthest, self._tick)
             if s.stop_hit:
                 return False
@@ -341,16 +339,11 @@ class Simulation:
                 return False
         return True
 
-    def _pass_over(self, target: int) -> None:
-        """Nothing moves any more: time passes over a dead domain, up to what its toolstack does next."""
-        s, command = self.machine.sys[0], self._next_command(self._tick)
-        if command is not None:
-            target = min(target, command)
-        if self.migration:
-            target = min(target, self.migration.state.next)
-        self._tick = s.tick = target
+    def _pass_over(self, tick: int) -> None:
+        """Nothing moves any more: time passes over a dead domain."""
+        s = self.machine.sys[0]
+        self._tick = s.tick = tick
         s.ev_tick = s.ev_n
-        self._obey(self._tick)
 
     def _run(self, t: int, n: int) -> int:
         """`n` ticks from tick t on; returns how many were done. Over a suspended guest they only pass."""
@@ -382,17 +375,16 @@ class Simulation:
 
     def _sample(self) -> None:
         """A point of each history that is due."""
-        self._history.sample(self._tick, self.machine.sys[0])
-        if self._migrates():
-            self._course.sample(self._tick, self.machine.sys[0])
+        for points in self._histories():
+            points.sample(self._tick, self.machine.sys[0])
 
-    def _migrates(self) -> bool:
-        """Whether the tick belongs to the history of the migration."""
+    def _histories(self) -> tuple[History, ...]:
+        """Those that go on at the present tick: that of a migration ends a while after it."""
         if not self.migration:
-            return False
-        st, began = self.migration.state, self.scenario.migrate_at
-        over = self.migration.over and self._tick > st.settled + (st.settled - began) // AFTER
-        return self._tick >= began - LEAD and not over
+            return (self._history,)
+        settled = self.migration.state.settled
+        last = settled + (settled - self.scenario.migrate_at) // AFTER
+        return (self._history,) if self.migration.over and self._tick > last else (self._history, self._course)
 
 
 __all__ = ["EVENT_DTYPE", "HISTORY", "Command", "ScenarioError", "Simulation"]

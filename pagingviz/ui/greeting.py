@@ -20,7 +20,6 @@ QUESTION = (
     "Somebody new to Xen asked on its mailing list: how do shadow page tables work while a guest is migrated live, and why "
     "does reading the dirty bitmap destroy them all?"
 )
-HERE = "This is a small guest and its hypervisor, one memory access a tick."
 KEYS = (
     ("Space", "runs and pauses"),
     ("→", "one tick on"),
@@ -41,22 +40,29 @@ def arrive(params: Mapping[str, str]) -> None:
 def greeting(visit: Visit) -> dict[str, Any]:
     """Plain data for the header: first (whether to greet a newcomer unasked), question, here, keys, maps by their ids."""
     first = bool(st.session_state.get(_ANEW)) and not visit.view.present
-    here = " ".join(filter(None, (HERE, soon(visit))))
+    here = " ".join(filter(None, (who(visit), soon(visit))))
     return {"first": first, "question": QUESTION, "here": here, "keys": [list(key) for key in KEYS], "maps": maps(visit)}
+
+
+def who(visit: Visit) -> str:
+    """The sentence that says who is on the maps."""
+    hypervisor = road_of(visit.present()[0]).hypervisor
+    return f"This is a guest {'and its hypervisor' if hypervisor else 'without a hypervisor'}, one memory access a tick."
 
 
 def soon(visit: Visit) -> str:
     """The sentence that says when the dirty bitmap is read next, and what to watch then; "" when no clock reads it."""
     scenario, view = visit.present()
+    road = road_of(scenario)
     every, tick = scenario.clean_every, scenario.start if view.tick is None else view.tick
-    if not every:
+    if not every or not road.hypervisor:
         return ""
     left = every - tick % every
     switches = [do.name for do in scenario.commands if do.name in ("enable", "off") and do.tick <= tick + left]
     if switches[-1:] != ["enable"]:
         return ""
     when = "At the next tick" if left == 1 else f"In {left:,} ticks"
-    watch = "the map of the guest's frames" if road_of(scenario).nested else "the shadow pool"
+    watch = "the shadow pool" if road.shadows and scenario.clean == "blow" else "the map of the guest's frames"
     return f"{when} its dirty bitmap is read and cleared (CLEAN): watch {watch}."
 
 
@@ -64,28 +70,47 @@ def maps(visit: Visit) -> dict[str, str]:
     """What each map of the home page is, in a sentence or two, on this visitor's road."""
     road = road_of(visit.present()[0])
     return {
-        "guest-tables": "What the guest believes: its own page tables, by program and level. A letter is an entry in use.",
+        "guest-tables": _tables(road),
         "shadow-pool": _pool(road),
         "ept-npt": _frames(road),
-        "dirty-bitmap": "One bit for each of these frames: written since the bitmap was last cleared. A migration sends just "
-        "these again.",
+        "dirty-bitmap": _bits(road),
     }
+
+
+def _tables(road: Road) -> str:
+    what = "What the guest believes: its own page tables"
+    if not road.hypervisor:
+        what = "What the processor walks: the guest's own page tables"
+    if road.paravirtual:
+        what = "The guest's own page tables, which hold the true frames of the machine"
+    return f"{what}, by program and level. A letter is an entry in use."
 
 
 def _pool(road: Road) -> str:
     if road.nested:
-        return "The few pages in which Xen keeps the tables of EPT or NPT, and the dirty bitmap."
-    if road.shadows:
-        return (
-            "What the processor walks instead: Xen's own tables, its shadows of the guest's, in the few pages of a pool. When "
-            "no page is free, the oldest go."
-        )
-    return "Empty: without a hypervisor the processor walks the guest's own tables."
+        return "The pages in which Xen keeps the tables of EPT or NPT, and the dirty bitmap."
+    if not road.shadows:
+        return "Empty: without a hypervisor the processor walks the guest's own tables."
+    what = "Xen's own tables, its shadows of the guest's, in the few pages of a pool"
+    if road.paravirtual:
+        return f"What the processor walks instead while a dirty bitmap is kept: {what}. Otherwise it is empty."
+    return f"What the processor walks instead: {what}. When no page is free, the oldest go."
 
 
 def _frames(road: Road) -> str:
     if road.nested:
         return "Every frame of the guest's memory, in order, and what EPT or NPT let the guest do there."
-    if road.shadows:
-        return "Every frame of the guest's memory, in order, and whether its shadows let the guest write or only read it."
-    return "Every frame of the guest's memory would stand here, if there were a hypervisor that maps it."
+    if not road.shadows:
+        return "Every frame of the guest's memory would stand here, if there were a hypervisor that maps it."
+    if road.paravirtual:
+        return (
+            "Every frame of the guest's memory, in order: a page table, or one that may be written, never both. While a dirty "
+            "bitmap is kept, whether its shadows let the guest write or only read it."
+        )
+    return "Every frame of the guest's memory, in order, and whether its shadows let the guest write or only read it."
+
+
+def _bits(road: Road) -> str:
+    if not road.hypervisor:
+        return "Empty: without a hypervisor nobody notes which frames are written."
+    return "One bit for each of these frames: written since the bitmap was last cleared. A migration sends just these again."

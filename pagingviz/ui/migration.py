@@ -132,8 +132,7 @@ def details(sim: Simulation, theme: str) -> None:
     if mig.state.rounds:
         _charts(mig, theme)
         st.subheader("Rounds")
-        rows = [{head: cell for head, cell in row.items() if head != "by cause"} for row in story.rows(mig)]  # the chart has it
-        st.dataframe(rows, hide_index=True, key="rounds", height="content" if len(mig.state.rounds) < 12 else 420)
+        st.dataframe(story.rows(mig), hide_index=True, key="rounds", height="content" if len(mig.state.rounds) < 12 else 420)
     if mig.state.downtime:
         st.subheader("What the pause was made of")
         narrow = {name: st.column_config.Column(width="small") for name in ("part", "µs", "%")}

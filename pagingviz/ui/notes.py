@@ -8,11 +8,11 @@ from typing import Any
 import streamlit as st
 
 from pagingviz.scenario.fields import ScenarioError
-from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.steps import Note, Step, notes
 from pagingviz.ui.session import Visit
 
+RECORDED = "real-xen"  # path of the page that shows a recorded machine, on which no step acts
 _BOX = "what-to-try"
 _OPEN = "notes-open"  # in the session's state: whether the notes are open
 _READ = "note"  # in the session's state: (name of the scenario, which of its notes is read, counted from 0)
@@ -27,11 +27,12 @@ def opened() -> Any:
     return st.expander("What to try", expanded=st.session_state.get(_OPEN, True), key=_BOX, on_change=keep)
 
 
-def draw(visit: Visit, scenario: Scenario, pages: Mapping[str, Any], here: str, elsewhere: bool) -> None:
+def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
     """The scenario's sentence, one note with its steps, and the way to the notes before and after it.
 
-    pages: Streamlit's page by path; here: the path of the open one; elsewhere: it shows a machine that no step acts on.
+    pages: Streamlit's page by path; here: the path of the open one.
     """
+    scenario = visit.present()[0]
     found = notes(scenario.notes)
     name, k = st.session_state.get(_READ, ("", 0))
     k = min(k, len(found) - 1) if name == scenario.name else 0
@@ -40,7 +41,7 @@ def draw(visit: Visit, scenario: Scenario, pages: Mapping[str, Any], here: str, 
     if k == 0:
         st.caption(scenario.sentence)
     if found:
-        _note(visit, found[k], pages, here, elsewhere)
+        _note(visit, scenario, found[k], pages, here)
     st.button(
         "Begin again",
         key="begin-again",
@@ -51,11 +52,11 @@ def draw(visit: Visit, scenario: Scenario, pages: Mapping[str, Any], here: str, 
     )
 
 
-def _note(visit: Visit, note: Note, pages: Mapping[str, Any], here: str, elsewhere: bool) -> None:
+def _note(visit: Visit, scenario: Scenario, note: Note, pages: Mapping[str, Any], here: str) -> None:
     """One note: its text, with the words of the steps in bold, and below it a button for each step."""
     st.markdown(note.text(lambda step: f"**{step.words}**"))
     for k, step in enumerate(note.steps):
-        why = _impossible(visit, step, here, elsewhere)
+        why = _impossible(visit, scenario, step, here)
         if step.kind == "page":
             st.page_link(pages[step.value], label=step.label, disabled=bool(why), help=why or None, width="stretch")
         else:
@@ -96,23 +97,18 @@ def _take(visit: Visit, step: Step) -> None:
         visit.go(int(step.value))
     elif step.kind == "next":
         visit.look_for(step.value)
-    elif step.kind == "command":
-        visit.command(step.value)
     else:
         visit.choose(step.value)
 
 
-def _impossible(visit: Visit, step: Step, here: str, elsewhere: bool) -> str:
+def _impossible(visit: Visit, scenario: Scenario, step: Step, here: str) -> str:
     """Why a step cannot be taken at present, in a sentence; "" when it can."""
     if step.kind == "page":
         return "This page is open." if step.value == here else ""
-    if elsewhere:
+    if here == RECORDED:
         return "This page shows a recorded machine, and not yours."
-    if step.kind in ("next", "command") and visit.player is None:
+    if step.kind == "next" and visit.player is None:
         return "The machine is not there yet."
-    scenario = visit.present()[0]
-    if step.kind == "command" and not road_of(scenario).hypervisor:
-        return "On this road there is no hypervisor that could do it."
     if step.kind == "scenario" and step.value == scenario.name:
         return "This scenario is open."
     if step.kind == "set":

@@ -22,14 +22,13 @@ def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
     pages: Streamlit's page by path; here: the path of the open one. Of Real Xen the sidebar says that it shows another machine
     than the visitor's own; what concerns a migration alone is shown on its page, in whose heading its kind is chosen.
     """
-    elsewhere = here == "real-xen"
-    if elsewhere:
+    if here == notes.RECORDED:
         st.caption("Your own machine waits where it was. This page shows the recorded one.")
     scenario = (visit.wanted or (visit.scenario,))[0]
     mark = visit.revision
     way.here(visit, scenario)
     with notes.opened():
-        notes.draw(visit, scenario, pages, here, elsewhere)
+        notes.draw(visit, pages, here)
     moving = here == "live-migration" and scenario.migrate != "no"
     for section in (WORK, PAGING, MIGRATION) if moving else (WORK, PAGING):
         with st.expander(section):

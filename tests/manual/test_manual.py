@@ -81,6 +81,15 @@ def test_a_label_without_an_entry_is_noticed():
     assert glossary.explain("1 cell = 4 frames: the worst of them") == glossary.explain("cell")
 
 
+def test_a_word_of_the_glossary_is_found_in_a_text_as_it_is_written_or_where_a_sentence_begins_with_it():
+    def found(text):
+        return [(text[first:behind], word) for first, behind, word in glossary.marks(text)]
+
+    assert found("Guest page tables, then guest page tables.") == [("Guest page tables", "Guest page tables")]
+    assert found("Pages are sent until it says STOP.") == [("Pages", "page"), ("STOP", "policy")]
+    assert found("They stop, and not a bit is lost.") == []
+
+
 # ---- links, names, numbers
 
 

@@ -33,11 +33,12 @@ def unknown(text: str) -> set[str]:
     if glossary.explain(text):
         return set()
     text = re.sub(r"\{[^{}]*\}", "0", text)
-    for first, behind in glossary.spans(text):
-        text = text[:first] + " " * (behind - first) + text[behind:]
+    while found := glossary.marks(text):  # each word once
+        for first, behind, _ in found:
+            text = text[:first] + " " * (behind - first) + text[behind:]
     text = re.sub(r"\S*[\w-]*[0-9_][\w.-]*|\w+\.[ch]\b", " ", text)
-    found = re.findall(r"[A-Za-z]+(?:'[a-z]+)?", text)
-    return {word for word in found if len(word) > 1 and not {word, word.lower(), word.lower().removesuffix("'s")} & PLAIN}
+    words = re.findall(r"[A-Za-z]+(?:'[a-z]+)?", text)
+    return {word for word in words if len(word) > 1 and not {word, word.lower(), word.lower().removesuffix("'s")} & PLAIN}
 
 
 def captions() -> set[str]:

@@ -123,6 +123,27 @@ def test_under_a_ceiling_it_stops_beyond_it_waits_and_far_beyond_it_gives_up():
         assert policy.ask(asked)[0] == answer, ms
 
 
+@pytest.mark.parametrize("left", [1, 12])
+@pytest.mark.parametrize(
+    ("policy", "known", "why"),
+    [
+        ("legacy", {"dirty_count": -1}, "pages in the round: {} < 50"),
+        ("clark", {}, "what is left (pages: {}) is less than 256 KB"),
+        ("clark", {"dirty_count": 900, "dirty_rate": 75.0}, "the next round would need 83 MB/s, and the link has 80 MB/s"),
+        ("qemu", {"seconds": 0.25, "limit": 0.3}, "what is left (pages: {}) takes 250.000 ms <= 300 ms"),
+        (
+            "stall",
+            {"seconds": 0.9, "minimum": True},
+            "it has stalled, and at this local minimum what is left (pages: {}) takes 900.000 ms <= 900 ms",
+        ),
+    ],
+)
+def test_why_a_policy_stops_is_a_clause_that_fits_one_page_and_many(policy, known, why, left):
+    stats = Stats(**{"iteration": 3, "total_written": 0, "dirty_count": left, "p2m_size": 4096, "sent": left} | known)
+    fields = {"policy": policy, "bandwidth": "80"}
+    assert policy_of(from_mapping(fields)).ask(stats) == (STOP, why.format(left))
+
+
 @pytest.mark.parametrize(
     ("ceiling", "then", "phase"), [(9000, "cancel", "done"), (2000, "cancel", "aborted"), (2000, "postcopy", "done")]
 )

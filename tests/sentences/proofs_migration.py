@@ -132,7 +132,7 @@ MIGRATION = (
         lambda m: m.before(" left for the") == last(m).planned,
     ),
     (
-        "The policy says STOP ({})",
+        "The policy says STOP because {}",
         "the last answer of the policy",
         lambda m: st(m).calls[-1][-1] == STOP,
     ),
@@ -142,7 +142,7 @@ MIGRATION = (
         lambda m: m.sim.migration.paused and m.s.dirty_count == 0,
     ),
     (
-        " The {} in round {}; what the last round has was written meanwhile.",
+        " The {} in round {}, while the guest still ran; round {} has what it wrote meanwhile.",
         "the pages of the last live round, what the policy was told before it, and what was found after it",
         lambda m: (
             (r := [r for r in st(m).rounds if r.kind == "live"])[-1].number == m.num(1)
@@ -151,7 +151,7 @@ MIGRATION = (
             == r[-2].dirtied
             == st(m).calls[-1][2]
             == int(re.search(r"The ([\d,]+) page", m.text)[1])
-            and r[-1].dirtied == st(m).rounds[-1].planned
+            and (last(m).number, last(m).planned) == (m.num(2), r[-1].dirtied)
         ),
     ),
     ("all shadows are thrown away", "the loaded roots are the only shadows, empty", only_empty_roots),

@@ -2,6 +2,9 @@
 
 import re
 
+import numpy as np
+
+from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
 from pagingviz.reading import recycled, shadows
@@ -27,10 +30,38 @@ def filled_in(m):
     return mapped and bool(entry & int(x86.RW)) == (" filled in, writable" in m.text) and m.d("shadow_fault_fixed") >= 1
 
 
+def pinned_by_then(m):
+    """Guest frames of the shadows that were pinned when the first one was unpinned, the one pinned longest ago first.
+
+    In the tick itself others may have gone, and new ones have been pinned: roots, and L3 shadows of a 64-bit guest.
+    """
+    kinds = m.events["kind"]
+    earlier = m.events[: int(np.flatnonzero(kinds == ev.CODES["PREALLOC_UNPIN"])[0])]
+    gone = set(earlier["gfn"][earlier["kind"] == ev.CODES["DEMOTE"]].tolist())
+    made = earlier[earlier["kind"] == ev.CODES["PROMOTE"]]
+    pinned = made["gfn"][made["level"] >= 3 if m.s.guest_levels == 4 else made["level"] == 2].tolist()
+    return [gfn for gfn in m.pinned[::-1] if gfn not in gone] + pinned
+
+
 def victims(m):
-    """The roots that the sentence names went from the tail of the pinned list, in its order."""
-    named = [int(x, 16) for x in re.findall(r"gfn (0x[0-9a-f]+)", m.groups[0])]
-    return named == m.pinned[::-1][: len(named)] and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1
+    """The shadows that the sentence names were pinned longest ago, in its order."""
+    told = re.search(r"it unpins what was pinned longest ago, ([^;.]*)", m.text)[1]
+    gfns = [int(gfn, 16) for gfn in re.findall(r"gfn (0x[0-9a-f]+)", told)]
+    return gfns and gfns == pinned_by_then(m)[: len(gfns)] and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1
+
+
+def unhooked(m):
+    """The roots that the sentence names are those of which events say that they are unhooked, and it counts them rightly."""
+    word, told = re.search(r"it unhooks the loaded (roots?) ([^;.]*)", m.text).groups()
+    gfns = [int(gfn, 16) for gfn in re.findall(r"gfn (0x[0-9a-f]+)", told)]
+    said = gfns and (word == "roots") == (len(gfns) > 1)
+    return said and gfns == m.of("PREALLOC_UNHOOK")["gfn"].tolist()[: len(gfns)] and m.d("unhooks") >= len(gfns)
+
+
+def went(m, *levels):
+    """Whether the shadow that the sentence names was unpinned or unhooked, and has one of these levels."""
+    rows = np.concatenate([m.of("PREALLOC_UNPIN"), m.of("PREALLOC_UNHOOK")])
+    return set(rows["level"][rows["gfn"] == m.num(0)].tolist()) & set(levels)
 
 
 def room(m):
@@ -41,20 +72,22 @@ def room(m):
 
 SENTENCES = (
     (
-        "with no root pinned it unhooks the loaded {}",
-        "`unhooks`, and nothing is pinned",
-        lambda m: m.d("unhooks") >= 1 and m.n("PREALLOC_UNHOOK") >= 1,
+        "with nothing pinned it unhooks the loaded {} {}",
+        "`unhooks`, and the events of it",
+        unhooked,
     ),
     (
-        "it unpins the root whose last CR3 load is longest ago, {}",
+        "it unpins what was pinned longest ago, {}",
         "they were the last ones of the pinned list, from its end on",
         victims,
     ),
     (
         "later in this tick it needs room again, and {} must go",
-        "roots that went after pages had been taken",
+        "shadows that went after pages had been taken",
         lambda m: len(recycled.recyclings(m.m, m.events)) > 1,
     ),
+    ("the L3 shadow of gfn {}", "the level of the shadow that went", lambda m: went(m, 3)),
+    ("the root gfn {}", "the level of the shadow that went", lambda m: went(m, 2, 4)),
     (
         "needs {} to be free and has {}",
         "the pages that were free; tests/reading/test_recycled.py holds what is asked for against the engine",
@@ -130,9 +163,12 @@ SENTENCES = (
         lambda m: m.num(0) == m.n("PROMOTE") == m.d("shadow_hash_inserts"),
     ),
     (
-        ", one of them {} for the superpage at gfn {}",
-        "a shadow of that type for that frame exists",
-        lambda m: any(TYPES[int(k)] == m.groups[0] for k in m.m.view("ptype")[m.m.view("pkey") == m.num(1)]),
+        ", {}{} for the superpage at gfn {}",
+        "a shadow of that type for that frame exists; it is called one of them where more were made",
+        lambda m: (
+            any(TYPES[int(k)] == m.groups[1].split()[-1] for k in m.m.view("ptype")[m.m.view("pkey") == m.num(2)])
+            and ("one of them" in m.text) == (m.n("PROMOTE") > 1)
+        ),
     ),
     (
         "; its dirty bit is set",

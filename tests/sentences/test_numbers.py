@@ -12,6 +12,7 @@ from tests.sentences import numbers
 from tests.sentences.evidence import evidence
 
 PAIRS = {  # all words that go with a number: one, more
+    "": "one of them ",
     "CLEAN": "CLEANs",
     "address": "addresses",
     "address is": "addresses are",
@@ -41,13 +42,14 @@ PAIRS = {  # all words that go with a number: one, more
     "page-table frame": "page-table frames",
     "pending change": "pending changes",
     "recycling": "recyclings",
+    "root": "roots",
     "shadow": "shadows",
     "shadow fault": "shadow faults",
     "shadow table": "shadow tables",
     "table": "tables",
     "table store": "table stores",
     "table store is": "table stores are",
-    "that it counted was sent": "that it counted were sent",
+    "that the policy counted was sent": "that the policy counted were sent",
     "tick": "ticks",
     "time": "times",
     "waits": "wait",

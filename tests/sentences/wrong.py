@@ -17,6 +17,7 @@ WRONG = (
     ("notes of `idle`", "size and commands are those of `blackboard`", "only the pool is the same"),
     ("notes of `ledger`", "a blow destroys about a hundred shadows", "about thirty"),
     ("notes of `thrash`", "shadow faults stop when the pool has grown", "they fall from about 90 in 500 ticks to a handful"),
+    ("sentence of a tick", "all that a full pool unpins is a root", "Xen pins the L3 shadows of a 64-bit guest, too"),
     (
         "sentence of a tick",
         "a PV guest's context switch: CR3 is loaded without an exit",

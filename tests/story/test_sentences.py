@@ -7,10 +7,12 @@ from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.boards.palette import FILL_MASK, LETTER_MASK, LETTER_SHIFT, LETTERS, OUT_OF_SYNC, SUPERPAGE
 from pagingviz.machine.event_record import EVENT_DTYPE
-from pagingviz.scenario.scenario import Scenario
+from pagingviz.migration.policy import STOP
+from pagingviz.scenario.scenario import Scenario, load
 from pagingviz.story.events import TYPES, WORDS, event_text, path_flags
 from pagingviz.story.kinds import EVENT_KINDS
-from pagingviz.story.sentences import sentence
+from pagingviz.story.migration import counted_before
+from pagingviz.story.sentences import begin_with, sentence
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.work.raw_guest import RawWork
 from tests.boards.on_screen import MACHINE, Shown
@@ -96,7 +98,7 @@ def test_a_table_out_of_sync_is_seen_on_three_maps_and_said(warm):
 def test_a_superpage_is_seen_and_its_fl1_too(warm):
     sim = simulation(guest64([("read", 0x5000), ("read", 0x201000)]))
     sim.seek(2)
-    assert "fl1_64" in sentence(sim)[0]
+    assert "; 1 shadow table made for it first, fl1_64 for the superpage at gfn 0x200" in sentence(sim)[0]
     map_, grid, shown = letters(sim, "guest-tables")
     big = np.flatnonzero(grid & FILL_MASK == SUPERPAGE)
     assert big.size == 1 and shown[big[0]] == "S"
@@ -105,6 +107,19 @@ def test_a_superpage_is_seen_and_its_fl1_too(warm):
     map_, _, shown = letters(sim, "shadow-pool")
     assert shown.count("f") == 1
     assert "splinters" in str(map_.card(shown.index("f")))
+
+
+def test_what_goes_for_want_of_pages_is_called_what_it_is(warm):
+    sim = simulation(guest64([]))
+
+    def told(kind, *shadows):
+        events = np.array([event(kind, gfn=gfn, level=level, detail=2) for gfn, level in shadows], EVENT_DTYPE)
+        return begin_with(sim, events, kind, ("", ""), ())[0]
+
+    text = told("PREALLOC_UNPIN", (9, 4), (10, 3))
+    assert "it unpins what was pinned longest ago, the root gfn 0x9, then the L3 shadow of gfn 0xa. With that 0 " in text
+    assert "it unhooks the loaded root gfn 0x9. " in told("PREALLOC_UNHOOK", (9, 4))
+    assert "it unhooks the loaded roots gfn 0x9, then gfn 0xa. " in told("PREALLOC_UNHOOK", (9, 2), (10, 2))
 
 
 @pytest.mark.slow
@@ -153,3 +168,15 @@ def test_guests_of_other_kinds(warm, levels, kinds):
             assert kinds <= set(shown)
         if board == "guest-tables":
             assert "S" in shown and "T" in shown
+
+
+def test_what_the_policy_counted_is_told_once_it_has_been_sent(warm):
+    sim = Simulation(load("moving"))
+    while sim.migration.state.answer != STOP:
+        sim.seek(sim.migration.state.next)
+    assert sim.migration.state.rounds[-1].kind == "live" and counted_before(sim.migration) == ""
+    while sim.migration.state.rounds[-1].kind == "live":
+        sim.seek(sim.migration.state.next)
+    _, _, counted, pause = sim.migration.state.rounds
+    told = f" The {counted.planned} pages that the policy counted were sent in round 3, while the guest still ran; round 4 "
+    assert counted_before(sim.migration).startswith(told) and pause.planned == counted.dirtied

@@ -278,12 +278,35 @@ def test_the_history_of_a_migration_stays_fine_however_far_the_machine_is_run():
     sim.run(300_000)
     ticks, columns = sim.course()
     began, over = 600, sim.migration.state.settled
-    assert began - simulation.LEAD <= ticks[0] < began and over < ticks[-1] < over + (over - began) // 4
+    assert began - points.LEAD <= ticks[0] < began and over < ticks[-1] < over + (over - began) // 4
     assert 200 < ticks.size <= points.SAMPLES + 1 and len(set(np.diff(ticks))) == 1 and set(columns) == set(HISTORY)
     assert sim.history()[0][-1] > 250_000, "the other one goes on"
     near = Simulation(load("moving"))
     near.run(7000)
     assert near.course()[0].tolist() == ticks.tolist()
+
+
+def test_the_course_of_a_migration_is_the_same_whichever_way_led_there():
+    scenario = load("moving").replace(migrate_at=5000)
+    at_once, in_parts = Simulation(scenario), Simulation(scenario)
+    at_once.run(5200)
+    for tick in (3000, 4905, 4800, 5003, 5200):
+        in_parts.seek(tick)
+    (ticks, one), (same, other) = at_once.course(), in_parts.course()
+    assert ticks.tolist() == same.tolist() == list(range(5000 - points.LEAD, 5201))
+    assert all((one[name] == other[name]).all() for name in HISTORY)
+
+
+def test_beyond_ticks_that_were_only_looked_through_the_history_has_no_gap(many_checkpoints):
+    sim, fresh = new(), new()
+    sim.run(300)
+    reached = sim.reached
+    sim.run(3000)
+    sim.seek(300)
+    sim.reach_back(reached)
+    sim.seek(2500)
+    fresh.run(2500)
+    assert sim.history()[0].tolist() == fresh.history()[0].tolist()
 
 
 def test_ticks_that_were_only_looked_through_leave_no_trace():
@@ -346,6 +369,16 @@ def test_a_crashed_domain_stands_still_and_can_be_left_backwards():
     assert sim.machine.digest() == died
     sim.back()
     assert not sim.crashed
+
+
+def test_a_domain_that_hangs_obeys_a_command_once_and_its_history_stays_even():
+    few = {"do": "pool:16@10,enable@20,peek@20000", "clean_every": 0}  # too few pages to split all leaves of 2 MiB
+    work = {"trace": "", "work": "uniform:8000", "write": 50, "order": ""}
+    sim = Simulation(load("blackboard").replace(road="hap", frames=16384, superpages=1, **few, **work))
+    sim.run(30_000)
+    assert sim.crashed == 3 and sim.counters()["peeks"] == 1
+    ticks = sim.history()[0]
+    assert len(set(np.diff(ticks))) == 1 and ticks[-1] > 29_000
 
 
 # ---- another process

@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pagingviz.boards.registry import HOME
+from pagingviz.reading import shadows
 from pagingviz.ui import greeting
 from pagingviz.ui.session import Visit
 from tests.ui.serving import new_page, wait_quiet, wait_ready
@@ -153,7 +154,25 @@ def test_it_promises_no_reading_where_none_comes(at):
     assert greeting.soon(at(100)).startswith("In 300 ticks its"), "log-dirty will be on by then"
     assert greeting.soon(at(100, do="")) == greeting.soon(at(2796, do="enable@300,off@2000")) == ""
     assert greeting.soon(at(2796, clean_every="0")) == ""
-    assert greeting.soon(at(2796, road="hap")).endswith("watch the map of the guest's frames.")
+    for fields in ({"road": "hap"}, {"clean": "revoke"}):
+        assert greeting.soon(at(2796, **fields)).endswith("watch the map of the guest's frames.")
+
+
+def test_without_a_hypervisor_it_speaks_of_none(at):
+    visit = at(2796, road="bare")
+    assert greeting.soon(visit) == "" and "without a hypervisor" in greeting.greeting(visit)["here"]
+    assert not visit.player.sim.machine.sys[0].cleans
+    assert "and its hypervisor" in greeting.greeting(at(2796))["here"]
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_what_it_says_of_a_pv_guest_is_true_with_log_dirty_and_without(at, on):
+    visit = at(2796, road="pv", do="enable@300" if on else "")
+    machine, said = visit.player.sim.machine, greeting.maps(visit)
+    assert shadows.in_use(machine) == on and said["shadow-pool"].startswith("What the processor walks instead while a dirty")
+    rights = set(shadows.frame_rights(machine).tolist())
+    assert (shadows.READ_ONLY in rights) == on, "only shadows let a frame be read that may be written"
+    assert {shadows.TABLE, shadows.WRITABLE} <= rights and "never both" in said["ept-npt"]
 
 
 @pytest.mark.parametrize("road", ["bare", "pv", "shadow", "hap"])
