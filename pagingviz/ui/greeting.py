@@ -91,10 +91,10 @@ def _pool(road: Road) -> str:
         return "The pages in which Xen keeps the tables of EPT or NPT, and the dirty bitmap."
     if not road.shadows:
         return "Empty: without a hypervisor the processor walks the guest's own tables."
-    what = "Xen's own tables, its shadows of the guest's, in the few pages of a pool"
+    what = "Xen's shadows of the guest's tables, in the few pages of a pool"
     if road.paravirtual:
         return f"What the processor walks instead while a dirty bitmap is kept: {what}. Otherwise it is empty."
-    return f"What the processor walks instead: {what}. When no page is free, the oldest go."
+    return f"What the processor walks instead: {what}. When it is full, the oldest go."
 
 
 def _frames(road: Road) -> str:

@@ -109,6 +109,8 @@ def test_it_stands_in_the_window_and_the_maps_are_seen(newcomer, width, height, 
     assert len(seen) == len(HOME)
     if width > 1000:
         assert min(seen) > 0.85, "the maps stand above it"
+        notes = page.locator(".note").evaluate_all("all => all.map((note) => note.getBoundingClientRect().bottom)")
+        assert len(notes) == len(HOME) and max(notes) < box["y"], "so does what each of them is"
     else:
         assert seen[0] == 1, "on a phone the first one does"
 

@@ -63,8 +63,9 @@ export class Greeting {
     for (const [id, { node }] of this.view.panels) {
       const note = el("p", { class: "note", id: `greeting-${id}`, "data-of": id });
       this.notes.push(note);
-      node.append(note);
+      node.querySelector("header").append(note);
     }
+    this.view.root.classList.add("greeted"); // captions make room for the notes
     this.node.setAttribute("aria-describedby", this.notes.map((note) => note.id).join(" "));
     this.write();
     this.stand();
@@ -99,6 +100,7 @@ export class Greeting {
     removeEventListener("pointerdown", this.onPointer, true);
     this.resized.disconnect();
     for (const node of [this.node, ...this.notes]) node.remove();
+    this.view.root.classList.remove("greeted");
     this.node = null;
     this.notes = [];
     if (!forGood) return;
