@@ -32,6 +32,7 @@ def test_every_replay_equals_the_engine_frame_by_frame(warm, name, subject):
     assert [one["tick"] for one in Replay(recorded).records] == list(stretch(load(name)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names() if load(name).migrate == "no"])
 def test_every_recorded_machine_is_the_engines_own(warm, name):
     scenario = load(name)
