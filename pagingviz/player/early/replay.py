@@ -15,7 +15,7 @@ import functools
 import io
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,17 @@ def stretch(scenario: Scenario) -> range:
     return range(max(0, scenario.start - BEFORE - 1), scenario.start + AFTER + 1)
 
 
-def record(scenario: Scenario, subject: str) -> bytes:
-    """Run the engine over the stretch of a scenario, and write down what the live board would be sent: the message."""
+def record(scenario: Scenario, subject: str, ticks: Iterable[int] | None = None) -> bytes:
+    """Run the engine over the stretch of a scenario, and write down what the live board would be sent: the message.
+
+    ticks: the ticks of the stretch that are written down, ascending; None: all.
+    """
     player = Player(Simulation(scenario))
     display = Display("", BOARDS[subject], scene=SCENES[subject])
     plans = player.plans(display.boards, display.bits)
     records: list[dict[str, Any]] = []
     frames: list[Grids] = []
-    for tick in stretch(scenario):
+    for tick in stretch(scenario) if ticks is None else ticks:
         player.sim.seek(tick)
         scene = display.scene(player.sim)
         shown, grids = player.frame(display)
