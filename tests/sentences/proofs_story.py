@@ -15,7 +15,7 @@ from pagingviz.story.sentences import sentence
 from tests.sentences.moments import pinned
 from tests.sentences.proofs_events import PROOFS
 
-READ = 1
+READ, WRITE = 1, 2
 
 
 def walk(m, kind=READ):

@@ -49,6 +49,11 @@ def templates(path):
     return list(dict.fromkeys(text for _, _, text in sorted(found)))
 
 
+def longest(template):
+    """The longest part of a template without a placeholder: it stands in each of its texts, and is looked for fast."""
+    return max(re.split(r"\{[^{}]*\}", template), key=len)
+
+
 def pattern(template):
     """A compiled expression that finds a template's text, with a group for each placeholder."""
     parts = re.split(r"\{[^{}]*\}", template)
