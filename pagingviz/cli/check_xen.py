@@ -15,6 +15,7 @@ GUESTS = ("hvm64", "pae", "pv64")
 ROADS = ("shadow", "hap", "pv")
 # Scenario fields that say how the recorded domain, its processor and its Xen were made.
 SETTINGS = ("oos", "shopt", "xen", "pool", "floor", "hap", "core", "pml", "exec_sp", "ept_ad", "vcpus", "frames", "superpages")
+LACKED = "The host had too few pieces of a GiB for the domain."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "whose name ends the recording's (NAME_VARIANT.jsonl)",
     )
     parser.add_argument("--perf", metavar="PERF.txt", help="its performance counters: the guest's CPU is compared")
+    parser.add_argument(
+        "--huge-leaves",
+        metavar="N",
+        help="how many of the domain's GiBs, from frame 0 on, one leaf each maps, where the host had too few pieces of a GiB; "
+        "needs --set superpages=2",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"of {', '.join(SETTINGS)}")
 
 
@@ -51,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     settings = dict(map(_setting, options.set))
     if options.hw is not None:
         settings.setdefault("hap", "ept")
+    huge_leaves = _huge_leaves(options.huge_leaves, settings)
     script = _text(options.script)
     files = {what: getattr(options, what) for what in ("against", "trace", "perf", "hw", "dumps")}
     found = {what: name and _text(name) for what, name in files.items()}
@@ -59,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     names = {Path(name).name for name in files.values() if name is not None}
     known = compare.known_differences(names)
     variant = Path(options.against or options.hw or "").stem.rpartition("_")[2]
-    texts = compare.Texts(**found, variant=variant, memory=memory.memory_of(Path(options.script).name))
+    host = memory.Memory() if huge_leaves is None else memory.Memory(huge_leaves, LACKED, "--huge-leaves")
+    texts = compare.Texts(**found, variant=variant, memory=host)
     report = compare.compare(script, options.guest, model.scenario_of(settings, options.road), texts, known)
     title = f"{Path(options.script).name} on the model, {options.guest}, {options.road}, beside {', '.join(sorted(names))}"
     if options.json:
@@ -77,6 +86,17 @@ def _setting(item: str) -> tuple[str, str]:
     if key not in SETTINGS:
         raise one_of("The setting", key, SETTINGS)
     return key, value
+
+
+def _huge_leaves(given: str | None, settings: dict[str, str]) -> int | None:
+    """The number of --huge-leaves; None when it was not given. ScenarioError when it is none, or when no leaf maps a GiB."""
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) < 7):
+        raise ScenarioError(f"--huge-leaves must be a whole number from 0 to 999999, not {quote(given)}.")
+    if settings.get("superpages") != "2":
+        raise ScenarioError("--huge-leaves needs --set superpages=2: no leaf maps a GiB otherwise.")
+    return int(given)
 
 
 def _text(name: str) -> str:

@@ -1,5 +1,6 @@
 """The letters as they are drawn: the sheet in glyphs.js, and the picture of a cell."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ const pixels = [...new m.Sprites(new CellReader(codes), colours, side, false).of
 return pixels.map((pixel) => names.get(pixel));"""
 
 
+@functools.cache
 def glyph_sheet() -> dict[str, list[str]]:
     """Character -> its twelve rows of seven pixels, read from the drawing in glyphs.js."""
     lines = re.search(r"SHEET = String.raw`\n(.*?)\n`;", GLYPHS, re.S)[1].split("\n")

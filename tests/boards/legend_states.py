@@ -139,6 +139,18 @@ def missing(plans, seen):
     return {(which, row) for which, of_board in rows.items() for row in of_board if not met(row, seen[which])}
 
 
+def met_nowhere(machines):
+    """{(board, view): entries of its legend that none of the machines shows}. machines: (plans, what was seen) of each."""
+    wanted, there = defaultdict(set), defaultdict(set)
+    for plans, seen in machines:
+        left = missing(plans, seen)
+        for which, plan in plans.items():
+            rows = {row for row in plan.legend if row[1] is not None}
+            wanted[which] |= rows
+            there[which] |= {row for row in rows if (which, row) not in left}
+    return {which: rows - there[which] for which, rows in wanted.items() if rows - there[which]}
+
+
 def unexplained(plans, seen):
     """(board, view, pair) of cells that no entry explains. A board without a legend is hatched."""
     hatched = {(" ", palette.ABSENT), (" ", BLANK)}

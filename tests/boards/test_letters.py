@@ -1,5 +1,6 @@
 """The letters of one board cannot be taken for each other, as our own glyphs draw them in cells of 12 to 28 px."""
 
+import functools
 import itertools
 
 import pytest
@@ -15,6 +16,7 @@ APART = 6  # pixels in which two glyphs differ at least, however the one is shif
 SHIFTS = tuple(itertools.product(range(-2, 3), repeat=2))
 
 
+@functools.cache
 def difference(a: str, b: str) -> int:
     """The fewest pixels in which the glyphs of two characters differ, one of them moved by up to two pixels."""
     sheet = glyph_sheet()

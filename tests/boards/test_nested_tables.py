@@ -41,7 +41,7 @@ HAPS = pytest.mark.parametrize("hap, pml", [("ept", 0), ("ept", 1), ("npt", 0)])
 BIG = pytest.mark.parametrize("superpages", [0, 1])
 COUNTERS = "ept_misconfig", "ept_violation", "npf_recalc", "npf_write", "pml_full", "p2m_split", "p2m_shatter", "pml_logged"
 DO = "enable@60,clean@150,off@260,enable@280,clean@400"
-P, RW, US, PSE = 1, 2, 4, 0x80
+RW, US, PSE = 2, 4, 0x80
 
 
 def machine(hap, pml, superpages, frames=1024, **fields):
@@ -347,7 +347,7 @@ def test_every_cell_has_a_card_and_every_shown_one_a_row(warm, hap, pml, superpa
     sim = machine(hap, pml, superpages, 3000)
     for tick in (0, 61, 170, 300):
         sim.seek(tick)
-        shown, grid = board(sim)
+        shown, _ = board(sim)
         plan = shown.plan
         cards = [shown.card(cell) for cell in range(plan.key.size)]
         assert [card is None for card in cards] == (plan.key < 0).tolist()

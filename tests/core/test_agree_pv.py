@@ -5,7 +5,6 @@ comparison says of kernels with one rule broken on purpose."""
 
 import json
 import random
-from pathlib import Path
 
 import pytest
 
@@ -30,7 +29,6 @@ from tests.support.plainly import answer
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 
 ROWS = 110
 

@@ -1,15 +1,11 @@
 """The audit can fail: each of its rules by one thing made wrong, and those that matter most by a kernel made wrong."""
 
-from pathlib import Path
-
 import pytest
 
 from pagingviz.arch.words import U
 from pagingviz.core.audit import rules
 from tests.core.corruptions import CORRUPTIONS, Broken, Given, text
 from tests.support.plainly import answer
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("spoil", CORRUPTIONS, ids=lambda spoil: spoil.__name__)

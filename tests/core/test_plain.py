@@ -5,7 +5,6 @@ Run as a program it prints the digests of some machines: the test does so in a p
 
 import json
 import random
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from tests.core.raw import BASE, DIRECT, FRAME
 from tests.core.raw_guests import COMMANDS, world
 from tests.support.plainly import answer
 
-ROOT = Path(__file__).resolve().parents[2]
 MACHINES = [
     (levels, road, vcpus, shopt)
     for levels in (4, 3, 2)

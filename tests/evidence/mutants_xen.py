@@ -1,7 +1,8 @@
-"""The engine with one rule broken, beside short recordings, searched as always, as plain Python: the search must not hide it.
+"""As a program: the engine with one rule broken is held beside short recordings. The search for the way of the guest must not
+hide what is broken.
 
-Prints JSON: {mutant: the first difference found, or ""}. A process of its own, started with PAGINGVIZ_PLAIN=1: compiled kernels
-could not be patched.
+`python -m tests.evidence.mutants_xen`, with PAGINGVIZ_PLAIN=1 since compiled kernels cannot be patched, prints
+{mutant: the first difference found, or ""} as JSON. Searched is what is always searched, but for how a recording began.
 """
 
 import json

@@ -127,7 +127,7 @@ def test_rows_left_out_of_a_recording_or_put_in_differ(warm):
         assert len(report.differences) == 1 and "FIXUP va 0x112000" in report.differences[0]
 
 
-def test_a_command_that_does_nothing_and_is_missing_in_the_model_differs(warm, monkeypatch):
+def test_a_command_that_does_nothing_and_is_missing_in_the_model_differs(warm):
     """The status page is written after each command, whatever its number."""
     script = "enable\nclean\ncmd 13 4\nclean\ncmd 77\nclean\noff\n"
     trace, listed = drawn(script, (AGAIN, 9), 1)

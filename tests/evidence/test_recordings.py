@@ -163,7 +163,7 @@ def check(capsys):
 PT = (HERE / "pt.ld", "--guest", "hvm64", "--road", "shadow")
 
 
-def test_command(check, tmp_path):
+def test_command(check):
     files = "--against", HERE / "trace_pt_shadow.jsonl", "--trace", HERE / "trace_pt_shadow.csv"
     code, out, _ = check(*PT, *files, "--perf", HERE / "perf_pt_shadow.txt", "--json")
     report = json.loads(out)
@@ -203,6 +203,8 @@ def test_command_refuses(check, tmp_path):
         ((*PT, *data, "--set", "wp=0"), "The setting 'wp' is not known"),
         ((*PT, *data, "--set", "vcpus=2"), "more than one vCPU can be compared on EPT only"),
         ((*PT, *data, "--hw", HERE / "ept/hw_pt_pml.csv"), "need road=hap and hap=ept"),
+        ((*PT, *data, "--huge-leaves", "some"), "--huge-leaves must be a whole number from 0 to 999999, not 'some'"),
+        ((*PT, *data, "--huge-leaves", "1"), "--huge-leaves needs --set superpages=2"),
         ((*PT, *data, "--perf", bad), "no line that is known"),
         ((PT[0], "--guest", "pv", "--road", "shadow", *data), "--guest 'pv' is not known"),
         ((PT[0], "--guest", "pae", "--road", "pv", *data), "belong together"),

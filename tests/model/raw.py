@@ -11,7 +11,6 @@ from .config import (
     RAW_GRANT_WRITE,
     RAW_INVLPG,
     RAW_MMU_UPDATE,
-    RAW_NOP,
     RAW_PIN,
     RAW_STORE,
     RAW_UNPIN,
@@ -19,11 +18,9 @@ from .config import (
     RAW_XEN_WRITE,
     READ,
     WRITE,
-    Row,
 )
 from .walk import GeneralProtection, PageFault
 
-IDLE_ROW = Row(RAW_NOP)
 ACCESSES = (FETCH, READ, WRITE, RAW_STORE)
 
 

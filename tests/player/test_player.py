@@ -1,5 +1,6 @@
 """The player without a browser: every ask gets the true picture of the tick it means."""
 
+import json
 import math
 
 import numpy as np
@@ -220,11 +221,17 @@ def test_a_first_round_takes_about_ten_seconds(warm):
 
 
 def test_captions_stand_in_the_frames_alone(player):
-    """The header of a batch is ahead of what is painted: nothing in it tells of a tick."""
-    header, _ = ask(player, "run", frames=5, fps=1, **{"from": 300})
-    assert len({frame["captions"][3] for frame in header["frames"]}) > 1 or header["frames"][0]["captions"][3]
-    units = [plan.unit for plan in player.plans(HOME, "round")]
-    assert [board["caption"] for board in header["boards"]] == units
+    """The header of a batch is ahead of what is painted: each frame has the caption of its own tick, the header has none."""
+    header, _ = ask(player, "run", frames=5, fps=1, **{"from": 297})
+    shown = Simulation(load("blackboard"))
+    bitmap, told = Shown(shown, "dirty-bitmap"), {}
+    for frame in header["frames"]:
+        shown.seek(frame["tick"])
+        told[frame["tick"]] = bitmap.caption
+        assert frame["captions"][HOME.index("dirty-bitmap")] == bitmap.caption
+    assert list(told) == [298, 299, 300, 301, 302] and len(set(told.values())) == 3, "log-dirty goes on at tick 300"
+    rest = json.dumps({part: value for part, value in header.items() if part != "frames"})
+    assert [text for text in told.values() if text in rest] == []
 
 
 def test_a_long_way_is_walked_in_slices_and_can_be_given_up(sliced):

@@ -1,7 +1,4 @@
-"""What is recorded of the shipped scenarios is what the engine does, cell by cell and word by word.
-
-Here at every EVERY-th tick, others for each scenario; `make soak` compares all ticks.
-"""
+"""What is recorded of the shipped scenarios is what the engine does, tick by tick, cell by cell, word by word."""
 
 import io
 import lzma
@@ -12,30 +9,49 @@ import pytest
 
 from pagingviz.boards.payload import decode
 from pagingviz.player.early import replay
-from pagingviz.player.early.replay import FOLDER, Replay, record, stretch, subjects, thaw
+from pagingviz.player.early.replay import FOLDER, SCENES, Replay, record, stretch, subjects, thaw
 from pagingviz.scenario.scenario import load, names
 from pagingviz.timeline.simulation import Simulation
 
 AGAIN = "The engine does something else than what is recorded: if that is meant, make replays."
-EVERY = 25
 ALL = [(name, subject) for name in names() for subject in subjects(load(name))]
+
+
+def compared(scenario):
+    """The ticks of a stretch whose pictures are compared: every twelfth, and those beside a command or a CLEAN."""
+    ticks = stretch(scenario)
+    acts = {command.tick for command in scenario.commands}
+    acts |= set(range(0, ticks.stop, scenario.clean_every)) if scenario.clean_every else set()
+    return [tick for tick in ticks if tick % 12 == 0 or tick in (ticks[0], ticks[-1]) or {tick - 1, tick} & acts]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "subject"), ALL)
-def test_every_replay_equals_the_engine_frame_by_frame(warm, name, subject):
+def test_the_pictures_of_a_replay_are_the_engines_cell_by_cell(warm, name, subject):
     scenario = load(name)
     replay = Replay(zlib.decompress((FOLDER / f"{name}.{subject}.board").read_bytes()))
     assert [one["tick"] for one in replay.records] == list(stretch(scenario))
-    first = ALL.index((name, subject)) % EVERY
-    header, frames = decode(record(scenario, subject, stretch(scenario)[first::EVERY]))
-    for now, grids in zip(header.pop("frames"), frames, strict=True):
-        tick = now["tick"]
-        assert now == replay.record(tick), AGAIN
-        assert all(np.array_equal(a, b) for a, b in zip(grids, replay.grids(tick), strict=True)), (tick, AGAIN)
+    header, frames = decode(record(scenario, subject, compared(scenario)))
+    records = header.pop("frames")
     assert header == replay.header, AGAIN
+    for now, grids in zip(records, frames, strict=True):
+        assert now == replay.record(now["tick"]), AGAIN
+        recorded = replay.grids(now["tick"])
+        assert all(np.array_equal(a, b) for a, b in zip(grids, recorded, strict=True)), (now["tick"], AGAIN)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "subject"), ALL)
+def test_the_sentences_of_a_replay_are_the_engines_tick_by_tick(warm, name, subject):
+    replay = Replay(zlib.decompress((FOLDER / f"{name}.{subject}.board").read_bytes()))
+    sim = Simulation(load(name))
+    for one in replay.records:
+        sim.seek(one["tick"])
+        scene = SCENES[subject](sim)
+        assert scene.sentence() == (one["sentence"], one["source"]), (one["tick"], AGAIN)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names() if load(name).migrate == "no"])
 def test_every_recorded_machine_is_the_engines_own(warm, name):
     scenario = load(name)

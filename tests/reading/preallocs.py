@@ -1,7 +1,9 @@
-"""What the engine takes from the pool, and which tables come back into sync, beside what reading.recycling had announced.
+"""What the engine takes from the pool, and which tables come back into sync, beside what reading.recycling had announced, and
+beside what reading.recycled reads out of the event record afterwards.
 
 Run as a program with PAGINGVIZ_PLAIN=1: kernels must be plain Python, so that each call of _shadow_prealloc and of oos_hash_add
-can be watched. Prints JSON: {name: what was found, a row for each call that had to recycle or to return something}.
+can be watched. Prints JSON: {name: what was found}, with a row for each call that had to recycle or to return something, and
+one for each tick in which something was recycled.
 """
 
 import json
@@ -9,11 +11,11 @@ import random
 
 from pagingviz.core.shadow import faults, oos, recycle
 from pagingviz.reading import recycling
+from pagingviz.reading.recycled import recyclings
 from pagingviz.scenario.scenario import Scenario, load
 from pagingviz.timeline.simulation import Simulation
 from tests.core.raw import BASE, Raw, Tables
 
-BUSY = {"trace": "", "work": "uniform:90,hotcold:60,fork:12", "frames": 512, "quantum": 30, "clean_every": 0}
 RUNS = {  # name: (scenario, ticks)
     "thrash": (load("thrash"), 450),
     "blackboard": (load("blackboard").replace(do="enable@100"), 700),
@@ -48,7 +50,8 @@ class Watch:
 
     def __init__(self, sim):
         self.sim = sim
-        self.preallocs, self.faults, self.returns = [], [], []
+        self.preallocs, self.faults, self.returns, self.ticks = [], [], [], []
+        self.asked: list[tuple[int, int]] = []  # pages that a recycling was to make free, and those that were
         self.gone: list[tuple[str, int]] = []
         for module, name, around in (
             (recycle, "_prealloc", self.prealloc),
@@ -70,6 +73,7 @@ class Watch:
     def prealloc(self, kernel, s, c, a, pages):
         if s.free_pages >= pages:
             return kernel(s, c, a, pages)
+        self.asked.append((int(pages), int(s.free_pages)))
         said, self.gone = recycling.recycling(self.sim.machine, int(pages)), []
         enough = bool(kernel(s, c, a, pages))
         announced = [("unpin", head) for head in said.unpinned] + [("unhook", head) for head in said.unhooked]
@@ -96,6 +100,15 @@ class Watch:
         kernel(s, c, a, mfn)
         after = set(recycling.places(m, vcpu)) - {None}
         self.returns.append([said, sorted(before - after), sorted(after - before - {gfn})])
+
+    def run(self, ticks):
+        """Run the machine tick by tick: what the record of each tells of its recyclings stands beside what was asked for."""
+        for tick in range(1, ticks + 1):
+            self.asked.clear()
+            self.sim.seek(tick)
+            told = [(r.wanted, r.free) for r in recyclings(self.sim.machine, self.sim.events())]
+            if told or self.asked:
+                self.ticks.append([tick, told, list(self.asked)])
 
 
 ORIGINAL: dict = {}
@@ -127,10 +140,9 @@ def run(name):
         watch = many_tables()
     else:
         scenario, ticks = RUNS[name]
-        sim = Simulation(scenario)
-        watch = Watch(sim)
-        sim.seek(ticks)
-    return {"preallocs": watch.preallocs, "faults": watch.faults, "returns": watch.returns}
+        watch = Watch(Simulation(scenario))
+        watch.run(ticks)
+    return {"preallocs": watch.preallocs, "faults": watch.faults, "returns": watch.returns, "ticks": watch.ticks}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is announced of the pool and of tables out of sync is what happens: see preallocs.py."""
+"""What is announced of the pool and of tables out of sync is what happens, and so is told afterwards: see preallocs.py."""
 
 import pytest
 
@@ -12,12 +12,17 @@ from tests.support.plainly import answer
 THE_FAULT = ("ACCESS", "TLB_MISS", "SHADOW_FAULT", "GUEST_WALK", "AD_UPDATE")  # events that come before its prealloc
 
 
+def watched(test):
+    """A test of what preallocs.py prints: a process with plain kernels works for a minute, once for all of them."""
+    return pytest.mark.plain(pytest.mark.slow(test))
+
+
 @pytest.fixture(scope="module")
 def runs():
     return answer("reading.preallocs")
 
 
-@pytest.mark.slow
+@watched
 def test_who_is_unpinned_and_emptied_is_announced_with_the_pages_that_it_frees(runs):
     for name, run in runs.items():
         for announced, freed, enough, gone, free, done in run["preallocs"]:
@@ -27,14 +32,21 @@ def test_who_is_unpinned_and_emptied_is_announced_with_the_pages_that_it_frees(r
     assert sum(len(run["preallocs"]) for run in runs.values()) > 80 and len(several) > 5 and emptied
 
 
-@pytest.mark.slow
+@watched
 def test_what_a_shadow_fault_wants_is_announced(runs):
     rows = [row for run in runs.values() for row in run["faults"]]
     assert all(said == wanted for said, wanted, _ in rows)
     assert {wanted for _, wanted, _ in rows} >= {3, 7, 2, 6, 1, 5}, "with log-dirty and without: 4, 2 and 3 levels"
 
 
-@pytest.mark.slow
+@watched
+def test_the_pages_wanted_that_are_read_out_of_the_record_are_those_that_were_asked_for(runs):
+    ticks = [(name, *row) for name, run in runs.items() for row in run["ticks"]]
+    assert [row for row in ticks if row[2] != row[3]] == []
+    assert len(ticks) > 50
+
+
+@watched
 def test_which_table_comes_back_into_sync_is_announced(runs):
     rows = [row for run in runs.values() for row in run["returns"]]
     for said, gone, new in rows:
@@ -48,6 +60,7 @@ def test_the_board_announces_who_goes_at_the_next_shadow_fault(warm):
     shown, met = Shown(sim, "shadow-pool", pages=96), 0
     sim.seek(100)
     while met < 12:
+        assert sim.tick < 5000, f"only {met} shadow faults began with an unpinning"
         before, corners, caption = sim.tick, shown.board.corners(shown.scene, shown.plan), shown.caption
         would = recycling.recycling(sim.machine, recycling.wanted_by_a_fault(sim.machine))
         sim.seek(before + 1)

@@ -14,7 +14,7 @@ from tests.sentences.proofs_migration import MIGRATION, ROUNDS, UNSAID
 from tests.sentences.proofs_nested import NESTED
 from tests.sentences.proofs_nested_exits import NESTED_EXITS
 from tests.sentences.proofs_story import SENTENCES
-from tests.sentences.templates import fixed, pattern
+from tests.sentences.templates import longest, pattern
 
 BY_STATE = {  # file: ((template, what is compared, comparison of a Moment), ...)
     "pagingviz/story/commands.py": COMMANDS,
@@ -64,11 +64,10 @@ class Evidence:
         self.found |= {("kinds", kind): Found() for kind in proofs_events.PROOFS}
         self.found |= {("marks", words): Found() for words in proofs_events.MARKED_BY}
         self.numbers = []  # texts with a wrong singular or plural
-        self.rows = [
-            (file, template, fixed(template), pattern(template), check)
-            for file, rows in BY_STATE.items()
-            for template, _, check in rows
-        ]
+        self.rows: dict[str, list] = {}  # by channel
+        for file, rows in BY_STATE.items():
+            of_channel = self.rows.setdefault(CHANNELS.get(file, "story"), [])
+            of_channel += [(file, template, longest(template), pattern(template), check) for template, _, check in rows]
         for name in (*scenes.SCENES, *scenes.BY_HAND, *scenes.MOVES):
             self.scene(name)
 
@@ -91,9 +90,8 @@ class Evidence:
 
     def text(self, name, m, text, e, said, channel):
         """Hold every template that is in a text against the moment."""
-        flat = " ".join(text.split())
-        for file, template, part, expression, check in self.rows:
-            if part not in flat or CHANNELS.get(file, "story") != channel or said[template] >= MOST:
+        for file, template, part, expression, check in self.rows[channel]:
+            if part not in text or said[template] >= MOST:
                 continue
             if match := expression.search(text):
                 said[template] += 1

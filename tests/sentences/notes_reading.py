@@ -249,3 +249,40 @@ def made_when_touched(sim, ticks):
             if not {int(ev.SHADOW_FAULT), int(ev.CR3_LOAD)} & set(kinds):
                 return False
     return made > 0
+
+
+def out_of_sync_until_a_switch(sim):
+    """While L1 tables are out of sync the kernel may store to them, and up to three are at a time; a CR3 load leaves none."""
+    base, most, switches, stale = sim.scenario.direct_map_base, 0, 0, []
+    for _ in range(400):
+        sim.seek(sim.tick + 1)
+        before, stale = stale, np.flatnonzero(shadows.out_of_sync(sim.machine)).tolist()
+        e = sim.events()
+        if ev.CR3_LOAD in e["kind"]:
+            switches += 1
+            if set(before) & set(stale) - set(e["gfn"][e["kind"] == ev.UNSYNC].tolist()):
+                return False
+        stored = [translate(sim.machine, 0, base + (gfn << 12), 2, 0).end.kind for gfn in stale]
+        if len(stale) > 3 or set(stored) - {"frame"}:
+            return False
+        most = max(most, len(stale))
+    return most > 1 and switches > 2
+
+
+def both_change(sim):
+    """At the next load of CR3 the guest names another root, and the processor walks another page."""
+    assert sim.run_to_event("CR3_LOAD", 100)
+    here = sim.tick
+    now = int(sim.machine.sys[0].cr3[0]), shadows.loaded_by(sim.machine)
+    sim.seek(here - 1)
+    before = int(sim.machine.sys[0].cr3[0]), shadows.loaded_by(sim.machine)
+    return now[0] != before[0] and now[1] != before[1]
+
+
+def round_of(at):
+    """Ticks from the second CLEAN of a scenario to the third."""
+    sim, ticks = at(0), []
+    for _ in range(3):
+        assert sim.run_to_event("CLEAN", 10_000)
+        ticks.append(sim.tick)
+    return ticks[2] - ticks[1]

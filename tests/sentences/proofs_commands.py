@@ -1,18 +1,57 @@
 """What makes the sentences about commands and ends (story/sentences.py) true: template, what is compared, comparison."""
 
+import re
+
 import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.arch.words import NONE
 from pagingviz.reading import nested, shadows
-from pagingviz.story import commands
-from pagingviz.story.commands import split
+
+BEGINS = {  # how the sentence about a command begins
+    "enable": "(?:Log-dirty on: |ENABLE is refused here )",
+    "peek": "PEEK(?: with log-dirty off)?: ",
+    "clean": "CLEAN(?: with log-dirty off)?: ",
+    "off": "(?:Log-dirty off: |OFF with log-dirty off: )",
+    "blow": "All shadows are blown away: ",
+    "pool": "The (?:shadow|HAP) pool is ",
+    "flush": "The TLB is flushed",
+    "dm": "A device has written ",
+}
 
 
-def told_apart(m):
-    """The sentence of each command of the tick, in their order."""
-    parts = split(m.sim, m.events)
-    return [commands._tell(m.sim, part, parts[k + 1 :])[0] for k, part in enumerate(parts)]
+def given(m):
+    """The commands of the scenario and of the viewer at this tick, in their order."""
+    return [command for command in m.sim.journal if command.tick == m.sim.tick]
+
+
+def in_their_order(m):
+    """Every command that was given is told, one sentence each: the last one first, then the others as they were given.
+
+    A CLEAN that comes at regular intervals comes before all that was given.
+    """
+    names = [command.name for command in given(m)]
+    *before, last = ["clean"] * (m.d("cleans") - names.count("clean")) + names
+    text, earlier = m.text.split(" Before that, in the same tick: ")
+    told = text.rpartition(" In the same tick: ")[2]  # behind what was looked for
+    several = " ".join(BEGINS[name] + r"[^.]*\." for name in before)
+    return bool(before and re.fullmatch(BEGINS[last] + r"[^.]*\.", told) and re.fullmatch(several, earlier))
+
+
+def least_pool(m):
+    """The least size of a shadow pool: for each vCPU 128 pages; one for each MiB, seven at least, or what the p2m uses.
+
+    0 in a scenario without this floor. Source: Xen shadow/common.c: shadow_min_acceptable_pages, sh_min_allocation.
+    """
+    of_ram = m.sim.scenario.frames // 256
+    if not m.road().paravirtual:
+        of_ram = max(of_ram, 6) + 1
+    return m.sim.scenario.floor and 128 * m.sim.scenario.vcpus + max(of_ram, int(m.s.p2m_pages))
+
+
+def no_smaller(m):
+    """The pool has its least size, or every page of it is in use and nothing is left to recycle."""
+    return shadows.pool_size(m.m) == least_pool(m) or (m.s.free_pages == 0 and m.s.pin_head == NONE)
 
 
 def only_empty_roots(m):
@@ -60,16 +99,13 @@ ENDS = (
 COMMANDS = (
     (
         "{} Before that, in the same tick: {}",
-        "as many commands as the text tells of, and the last event of the tick is of the one that is told first",
-        lambda m: (
-            1 < len(split(m.sim, m.events)) == len(told_apart(m))
-            and m.text.split(" Before that")[0].endswith(told_apart(m)[-1])
-        ),
+        "the commands that were given at this tick, and `cleans`: one sentence for each, the last one first",
+        in_their_order,
     ),
     (
         "The {} is asked for {}.",
-        "an event of it that is not the last command of the tick",
-        lambda m: m.num(1) in m.of("SET_ALLOCATION")["detail"] and len(split(m.sim, m.events)) > 1,
+        "the size in a command of this tick that is not the last one",
+        lambda m: m.num(1) in [command.arg for command in given(m)[:-1] if command.name == "pool"],
     ),
     (
         "{} fails (-ENOMEM): for some bit no page of the tree could be had, so it is lost, and Xen says so.",
@@ -182,7 +218,7 @@ COMMANDS = (
     (
         "it cannot have fewer",
         "the pool has Xen's least size",
-        lambda m: shadows.pool_size(m.m) > m.of("SET_ALLOCATION")[-1]["detail"],
+        lambda m: shadows.pool_size(m.m) > given(m)[-1].arg and no_smaller(m),
     ),
     (
         "their bits are set",

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.state import PV_COUNTERS
 from pagingviz.arch.words import NONE
 from pagingviz.reading import shadows
+from tests.sentences.proofs_commands import no_smaller
 
 
 def moved(*counters):
@@ -35,9 +37,26 @@ def stored(m, e):
     return value & keep & 0xFFFFFFFF == int(same[-1]["detail"]) & keep & 0xFFFFFFFF
 
 
-def pool_type(m, e):
-    """The pool page has the type of shadow, unless it was destroyed in the same tick."""
-    return int(m.m.view("ptype")[int(e["mfn"])]) == int(e["detail"]) or m.n("DEMOTE") > 0
+def pool_page(m, e):
+    """The page is what the tick's last event about it says: head of a shadow of that type, or of none any more.
+
+    A page that was freed may have been taken again: as a further page of a shadow, or for the bitmap's tree.
+    """
+    page, kinds = int(e["mfn"]), m.m.view("ptype")
+    of_page = m.events[(m.events["mfn"] == e["mfn"]) & np.isin(m.events["kind"], (ev.PROMOTE, ev.DEMOTE))]
+    if of_page[-1]["kind"] == ev.PROMOTE:
+        return int(kinds[page]) == int(of_page[-1]["detail"])
+    head = int(shadows.head_pages(m.m, page + 1)[page])
+    taken = head != page and head in m.of("PROMOTE")["mfn"] or page in m.of("TREE_ALLOC")["mfn"]
+    return bool(taken) or int(kinds[page]) in (xen.SH_FREE, xen.SH_OUT)
+
+
+def sized(m, e):
+    """The pool has the size that was asked for last in the tick. Or one that the rules of its road force upon it."""
+    asked, size = int(m.of("SET_ALLOCATION")[-1]["detail"]), shadows.pool_size(m.m)
+    if size > asked:
+        return m.s.free_pages == 0 if m.road().nested else no_smaller(m)
+    return size == asked or size == m.s.pool_cap
 
 
 def loaded(m, e):
@@ -99,10 +118,13 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     ),
     "EARLY_UNSHADOW": ("`shadow_early_unshadow`", moved("shadow_early_unshadow")),
     "UNSHADOW": ("`shadow_unshadow`", at_least("shadow_unshadow")),
-    "PROMOTE": ("the page's type", pool_type),
+    "PROMOTE": (
+        "`shadow_hash_inserts`, and the page's type, unless the shadow was destroyed later in the tick",
+        lambda m, e: moved("shadow_hash_inserts")(m, e) and pool_page(m, e),
+    ),
     "DEMOTE": (
-        "the page is free or has left the pool, unless it was taken again in the tick",
-        lambda m, e: int(m.m.view("ptype")[int(e["mfn"])]) in (xen.SH_FREE, xen.SH_OUT) or m.n("PROMOTE", "TREE_ALLOC") > 0,
+        "`shadow_hash_deletes`, and the page is free or has left the pool, unless it was taken again in the tick",
+        lambda m, e: moved("shadow_hash_deletes")(m, e) and pool_page(m, e),
     ),
     "WRMAP": (
         "the frame is not mapped writable, unless it became so again",
@@ -176,8 +198,8 @@ PROOFS = {  # kind: (what is compared, comparison of the moment and the event)
     "OFF": ("`offs`, and that log-dirty is off", lambda m, e: moved("offs")(m, e) and m.s.log_dirty == 0),
     "BLOW": ("`blows`", moved("blows")),
     "SET_ALLOCATION": (
-        "the size of the pool, of which Xen keeps a least one",
-        lambda m, e: m.road().nested or shadows.pool_size(m.m) >= int(m.of("SET_ALLOCATION")[-1]["detail"]),
+        "the size of the pool: what was asked for, or the least that Xen keeps, or what is in use, or all that there is",
+        sized,
     ),
     "TLB_FLUSH": ("`tlb_flush`", at_least("tlb_flush")),
     "IGNORED": ("`ignored`", moved("ignored")),

@@ -7,7 +7,7 @@ from pagingviz.migration import wire
 from pagingviz.migration.policy import STOP
 from pagingviz.migration.state import ABORTED, EPOCH, FINAL, LIVE, ROLLING, STATE, WAITING
 from pagingviz.reading import shadows
-from pagingviz.reading.rounds import fixed, paces
+from pagingviz.reading.rounds import PLATEAU, fixed, paces
 from pagingviz.story.migration import duration
 from tests.sentences.proofs_commands import only_empty_roots, root_pending
 
@@ -274,7 +274,8 @@ ROUNDS = (
         "{}: less than the link carries, {} MB/s, but hardly fewer pages than in the round before.",
         "the dirty rate is below the bandwidth, and the pages of the last two rounds",
         lambda m: (
-            paces(m.sim.migration)[-1].dirtied < m.num(1) and (p := paces(m.sim.migration))[-1].written >= 0.7 * p[-2].written
+            (p := paces(m.sim.migration))[-1].dirtied < m.num(1) == m.sim.migration.link.whole
+            and p[-1].written >= PLATEAU * p[-2].written
         ),
     ),
     (

@@ -15,6 +15,7 @@ from tests.sentences.moments import pinned
 from tests.sentences.notes_reading import (
     At,
     back_again,
+    both_change,
     card_of_the_root,
     destroyed,
     empty_roots,
@@ -27,9 +28,11 @@ from tests.sentences.notes_reading import (
     moved,
     never_both,
     new_memory,
+    out_of_sync_until_a_switch,
     pages_of,
     recycles,
     resynced_by_a_switch,
+    round_of,
     same_guest,
     shadow_is_faster,
     shadow_pages,
@@ -115,7 +118,7 @@ NOTES = (
                 lambda at: (w := walk(at(700))).end.kind == "exit" and len(w.references) == 1,
             ),
             4: (
-                "the price of a shadow fault in references, and faults after tick 20000 on both roads",
+                "the price of a shadow fault in references, and from tick 2000 on faults through shadows and exits behind EPT",
                 lambda at: (
                     at.scenario.cost_shadow_fault == 200 * at.scenario.cost_reference
                     and moved(at(2000, do=""), 2000)["shadow_fault"] > 0
@@ -170,10 +173,11 @@ NOTES = (
             1: ("the digest of two ticks while it is halted", lambda at: halted(at(1590))),
             2: ("dirty bits at the end of rounds", lambda at: at(8000 - 1).machine.sys[0].dirty_count < 40),
             3: (
-                "pool and commands of both scenarios",
+                "pool, frames and rounds of both scenarios, and the ticks from one CLEAN to the next",
                 lambda at: (
-                    at.scenario.pool == load("blackboard").pool
-                    and load("blackboard").commands[0].name == at.scenario.commands[0].name
+                    at.scenario.pool == (other := load("blackboard")).pool
+                    and other.frames < at.scenario.frames < 1.5 * other.frames
+                    and round_of(at) == 2 * round_of(At("blackboard"))
                 ),
             ),
         },
@@ -227,7 +231,10 @@ NOTES = (
                     and (kinds := s.events()["kind"].tolist()).index(ev.WRMAP) < kinds.index(ev.PROMOTE)
                 ),
             ),
-            3: ("tables out of sync", lambda at: 0 <= int(shadows.out_of_sync(at(2075).machine).sum()) <= 3),
+            3: (
+                "the right to store to tables out of sync, of which there are up to three, and that a CR3 load leaves none",
+                lambda at: out_of_sync_until_a_switch(at(2000)),
+            ),
             4: (
                 "tables out of sync before a CR3 load, and those that it brings back",
                 lambda at: resynced_by_a_switch(at(2075)),
@@ -297,8 +304,13 @@ NOTES = (
                 ),
             ),
             2: (
-                "the guest's tables around ENABLE and OFF",
-                lambda at: at(599).machine.guest_digests()["tables"] is not None and same_guest(at(1000), at(1000, do="")),
+                "CR3 and the loaded root around a switch, the guest with log-dirty and without, and its shadows after ENABLE",
+                lambda at: (
+                    both_change(at(300))
+                    and all(same_guest(at(tick), at(tick, do="")) for tick in (600, 900))
+                    and empty_roots(at(600))
+                    and not empty_roots(at(900))
+                ),
             ),
             3: (
                 "monitor tables of the pool",

@@ -11,6 +11,51 @@ from tests.sentences.notes_reading import (
     walk,
 )
 
+
+def first_store_splits(at):
+    """The first store to a leaf of 2 MiB after ENABLE leaves 512 of 4 KiB, of which only the one that was meant is writable.
+
+    The bit of its frame is set.
+    """
+    sim = at(4000)
+    assert sim.run_to_event("P2M_SPLIT", 1000)
+    here, gfn = sim.tick, int(sim.events()["gfn"][sim.events()["kind"] == ev.EPT_VIOLATION][0])
+    sim.seek(here - 1)
+    before = nested.path(sim.machine, gfn)[-1].level
+    sim.seek(here)
+    leaves = [nested.path(sim.machine, near)[-1] for near in range(gfn & ~511, (gfn | 511) + 1)]
+    writable = [gfn & ~511 | k for k, leaf in enumerate(leaves) if leaf.entry & x86.EPT_W]
+    return before == 2 and {leaf.level for leaf in leaves} == {1} and writable == [gfn] and bool(sim.machine.dirty_bits()[gfn])
+
+
+def violations(at, **fields):
+    """(EPT violations that are not for a fetch, stores logged by the processor) from tick 4000 to tick 9000."""
+    more = moved(at(4000, **fields), 5000)
+    return more["ept_violation"] - more["p2m_shatter"], more["pml_logged"]
+
+
+def peek_changes_nothing(at):
+    """PEEK at tick 9000 leaves everything as it would be without it."""
+    read, unread = at(9000), at(9000, do="enable@4000")
+    same = read.machine.dirty_bits() == unread.machine.dirty_bits()
+    one, other = read.counters(), unread.counters()
+    return bool(same.all() and same.size) and {name for name in one if one[name] != other[name]} == {"peeks"}
+
+
+def cleaned(at):
+    """CLEAN at tick 10000 ends a round: bits before it, none after it, and then the first of the next round."""
+    before, sim = at(9999).machine.sys[0], at(10_000)
+    now = sim.machine.sys[0]
+    round_, nothing = int(now.dirty_round), not sim.machine.dirty_bits().any()
+    return before.dirty_count > 0 and nothing and round_ == before.dirty_round + 1 and moved(sim, 500)["pages_marked"] > 0
+
+
+def nothing_is_logged(at):
+    """After OFF stores go on, but none of them exits and none is marked."""
+    more = moved(at(40_000), 4000)
+    return more["writes"] > 100 and more["ept_violation"] == more["pages_marked"] == 0
+
+
 NESTED_NOTES = {
     "cloud": {
         1: (
@@ -80,10 +125,13 @@ NESTED_NOTES = {
             lambda at: entry_of(at(3999))[2][1] >= 8 and entry_of(at(4000))[4][1:] == (1, 1),
         ),
         2: ("misconfigurations of the next ticks", lambda at: moved(at(4000), 5)["ept_misconfig"] >= 1),
-        3: ("splits of the round", lambda at: moved(at(4000), 900)["p2m_split"] >= 1),
+        3: (
+            "the split at the first violation, the violations up to tick 9000, and with PML what was logged",
+            lambda at: first_store_splits(at) and violations(at) == (339, 0) and violations(at, pml=1) == (1, 378),
+        ),
         4: (
-            "the digest of the bits around PEEK, and exits after OFF",
-            lambda at: at(9000).counters()["peeks"] == 1 and at(40_001).machine.sys[0].log_dirty == 0,
+            "the bits of tick 9000 with PEEK and without, those after a CLEAN, and violations after OFF",
+            lambda at: peek_changes_nothing(at) and cleaned(at) and nothing_is_logged(at),
         ),
         5: (
             "exits and dirty tables on NPT",

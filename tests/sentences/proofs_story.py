@@ -7,10 +7,12 @@ import numpy as np
 from pagingviz.arch import events as ev
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE
-from pagingviz.reading import recycled, shadows
+from pagingviz.reading import shadows
+from pagingviz.reading.recycling import places
 from pagingviz.reading.translate import translate
-from pagingviz.story.events import TYPES
+from pagingviz.story.events import TYPES, WORDS, frame_text
 from pagingviz.story.sentences import sentence
+from tests.sentences.proofs_events import PROOFS
 
 READ, WRITE = 1, 2
 
@@ -45,8 +47,7 @@ def pinned_by_then(m):
 
 def victims(m):
     """The shadows that the sentence names were pinned longest ago, in its order."""
-    told = re.search(r"it unpins what was pinned longest ago, ([^;.]*)", m.text)[1]
-    gfns = [int(gfn, 16) for gfn in re.findall(r"gfn (0x[0-9a-f]+)", told)]
+    gfns = named(m, LONGEST_AGO)
     return gfns and gfns == pinned_by_then(m)[: len(gfns)] and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1
 
 
@@ -64,10 +65,69 @@ def went(m, *levels):
     return set(rows["level"][rows["gfn"] == m.num(0)].tolist()) & set(levels)
 
 
+def named(m, words):
+    """The frames that the text names behind these words, up to the end of its clause."""
+    clause = re.split(r"[;.]", m.text.partition(words)[2])[0]
+    return [int(gfn, 16) for gfn in re.findall(r"gfn (0x[0-9a-f]+)", clause)]
+
+
+LONGEST_AGO, AGAIN = "pinned longest ago, ", "needs room again, and "
+
+
+def pinned_now(m):
+    """Frames of tables that this tick can have pinned: their shadows were made in it, or the guest has loaded them."""
+    return {int(gfn) for kind in ("PROMOTE", "CR3_LOAD") for gfn in m.of(kind)["gfn"]}
+
+
+def unpinned_later(m):
+    """What went when room was needed again was the rest of the pinned list, from its tail on.
+
+    Only when nothing is left of it, roots follow that this tick has pinned, and those that are loaded.
+    """
+    first, later = named(m, LONGEST_AGO), named(m, AGAIN)
+    left = pinned_by_then(m)[len(first) :]
+    known, others = later[: len(left)], later[len(left) :]
+    return known == left[: len(later)] and later != [] and set(others) <= pinned_now(m) | set(loaded(m))
+
+
+def loaded(m):
+    """Frames of the roots that the vCPUs have loaded, in the order of the vCPUs."""
+    return [shadows.shadowed_frame(m.m, root) for root in shadows.loaded_by(m.m)]
+
+
+def free_after(m, n):
+    """Pages that were free after n events of the tick: those before it, less what was taken for shadows and the tree since."""
+    rows = m.events[:n]
+    gone, made = (xen.SH_PAGES[rows["detail"][rows["kind"] == kind].astype(np.intp)] for kind in (ev.DEMOTE, ev.PROMOTE))
+    return int(m.prev.free_pages) + int(gone.sum()) - int(made.sum()) - int(np.count_nonzero(rows["kind"] == ev.TREE_ALLOC))
+
+
+def first_room(m):
+    """Number of events before the tick's first recycling."""
+    return int(np.flatnonzero(np.isin(m.events["kind"], (ev.PREALLOC_UNPIN, ev.PREALLOC_UNHOOK)))[0])
+
+
 def room(m):
-    """So many pages were free before the first root went, too few, and when the last had gone there were enough."""
-    first, wanted = m.of("PREALLOC_UNPIN" if m.n("PREALLOC_UNPIN") else "PREALLOC_UNHOOK")[0], m.num(0)
-    return m.num(1) == int(first["detail"]) < wanted
+    """So many pages were free before the first root went, and they were too few; there were enough when something was made."""
+    at = first_room(m)
+    made = np.flatnonzero(np.isin(m.events["kind"][at:], (ev.PROMOTE, ev.TREE_ALLOC)))
+    enough = not made.size or free_after(m, at + int(made[0])) >= m.num(0)
+    return m.num(1) == free_after(m, at) < m.num(0) and (enough or m.s.crashed)
+
+
+def sought(m):
+    """What is told first is the first event of the kind that was looked for, of its frame if it has one, and it is true.
+
+    A COW_BREAK is told of the new frame, and that sentence has a proof of its own.
+    """
+    e = m.of(m.event)[0]
+    told, rest = m.text.split(" In the same tick: ")
+    of_frame = "gfn {gfn}" in WORDS[m.event] and m.event != "COW_BREAK"
+    return (
+        (not of_frame or f"gfn {frame_text(e['gfn'])}" in told.lower())
+        and bool(PROOFS[m.event][1](m, e))
+        and rest == sentence(m.sim)[0]
+    )
 
 
 SENTENCES = (
@@ -83,25 +143,25 @@ SENTENCES = (
     ),
     (
         "later in this tick it needs room again, and {} must go",
-        "shadows that went after pages had been taken",
-        lambda m: len(recycled.recyclings(m.m, m.events)) > 1,
+        "the pinned list, in which they stood before those that had gone at first, and the loaded roots",
+        unpinned_later,
     ),
     ("the L3 shadow of gfn {}", "the level of the shadow that went", lambda m: went(m, 3)),
     ("the root gfn {}", "the level of the shadow that went", lambda m: went(m, 2, 4)),
     (
         "needs {} to be free and has {}",
-        "the pages that were free; tests/reading/test_recycled.py holds what is asked for against the engine",
+        "the pages that were free before and after; tests/reading/test_recycling.py holds what is asked for against the engine",
         room,
     ),
     (
         "needs more free pages than it has, {}",
-        "the pages that were free",
-        lambda m: m.num(0) == int(m.of("PREALLOC_UNPIN")[0]["detail"]),
+        "no page was free, and the pool has become smaller: it gives back one page after the other",
+        lambda m: m.num(0) == 0 and m.s.total_pages < m.prev.total_pages,
     ),
     (
         "The pool {}: {}. With that {} {}.",
-        "the shadows that were destroyed in the tick, and that room had to be made",
-        lambda m: m.num(2) == m.n("DEMOTE") and m.d("shadow_prealloc_1") + m.d("shadow_prealloc_2") >= 1,
+        "`shadow_hash_deletes`, and `shadow_prealloc_1`",
+        lambda m: m.num(2) == m.d("shadow_hash_deletes") and m.d("shadow_prealloc_1") >= 1,
     ),
     (
         "It is the first of {} such events in this tick.",
@@ -110,8 +170,8 @@ SENTENCES = (
     ),
     (
         "{}{} In the same tick: {}",
-        "an event of the kind that was looked for, and the sentence of the tick without a search",
-        lambda m: m.n(m.event) >= 1 and m.text.endswith(sentence(m.sim)[0]),
+        "what is compared for an event of that kind, its frame, and the sentence of the tick without a search",
+        sought,
     ),
     (
         "fork: the child gets its own tables by {}; writable pages become copy-on-write.",
@@ -246,7 +306,9 @@ SENTENCES = (
     (
         "CR3 = gfn {}: {}, then its root is loaded.",
         "CR3, and that the vCPU has no table out of sync",
-        lambda m: any(m.num(0) == int(cr3) for cr3 in m.s.cr3[: m.s.vcpus]) and m.d("cr3_loads") >= 1,
+        lambda m: (
+            int(m.s.cr3[vcpu := int(m.of("CR3_LOAD")[0]["vcpu"])]) == m.num(0) and places(m.m, vcpu) == [None] * xen.OOS_PAGES
+        ),
     ),
     (
         "an exit: its root is pinned at the head of the list",

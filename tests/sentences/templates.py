@@ -49,8 +49,8 @@ def templates(path):
     return list(dict.fromkeys(text for _, _, text in sorted(found)))
 
 
-def fixed(template):
-    """The longest part of a template without a placeholder: a text that does not have it cannot be of the template."""
+def longest(template):
+    """The longest part of a template without a placeholder: it stands in each of its texts, and is looked for fast."""
     return max(re.split(r"\{[^{}]*\}", template), key=len)
 
 

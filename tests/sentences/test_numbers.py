@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pagingviz.story import events
 from pagingviz.story.counting import Number, counted, form, listed
 from tests.sentences import numbers
-from tests.sentences.evidence import evidence
 
 PAIRS = {  # all words that go with a number: one, more
     "": "one of them ",
@@ -92,8 +91,3 @@ def test_words_of_events_with_one_and_with_two(kind, n):
 @pytest.mark.parametrize("text", ["1 shadows die", "recycled 1 times", "2 page", "1 dirty bits are read", "12 entry"])
 def test_what_is_wrong_is_found(text):
     assert numbers.wrong_number(text)
-
-
-@pytest.mark.slow
-def test_nothing_said_in_any_scene_has_the_wrong_number(warm):
-    assert evidence().numbers == []

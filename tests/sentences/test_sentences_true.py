@@ -31,5 +31,9 @@ def test_a_sentence_is_said_and_true(warm, file, template):
     assert not found.wrong, found.wrong[:3]
 
 
+def test_nothing_said_in_any_scene_has_the_wrong_number(warm):
+    assert evidence().numbers == []
+
+
 def test_the_chapter_of_the_manual_says_what_was_found(warm):
     assert chapter.CHAPTER.read_text("utf-8") == chapter.text(), "python -m tests.sentences.chapter"

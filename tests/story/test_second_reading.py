@@ -40,6 +40,7 @@ def test_second_reading_17_a_pv_switch_is_two_operations_of_a_hypercall(warm, ti
     sim.run(tick)
     seen = 0
     while seen < 3:
+        assert sim.tick < tick + 2_000, f"only {seen} switches of processes came"
         more = moved(sim)
         text, source = sentence(sim)
         if "switches to" not in text:

@@ -101,6 +101,7 @@ _WATCH = """(panel) => {
   };
   look();
 }"""
+_PICTURES = "new Set(window.seen.map(([tick]) => tick)).size"  # of how many ticks a picture has stood on the screen
 
 
 @pytest.mark.browser
@@ -108,17 +109,14 @@ def test_no_caption_is_of_another_tick_than_the_picture(open_page, warm):
     """While the machine runs messages are ahead of the screen; just after a pause the answer is still on its way."""
     page = open_page("/dirty-bitmap?scenario=blackboard&tick=780", tick=780)
     page.locator("section.panel").first.evaluate(_WATCH)
-    canvas = page.locator("canvas[data-board]").first
     for _ in range(2):
-        tick = canvas.get_attribute("data-tick")
+        before = page.evaluate(_PICTURES)
         page.keyboard.press("Space")
-        expect(canvas).not_to_have_attribute("data-tick", tick)
-        page.wait_for_timeout(1000)
+        page.wait_for_function(f"{_PICTURES} >= {before} + 15")  # it runs, past the CLEAN of tick 800
         page.keyboard.press("Space")
         wait_ready(page)
     wait_quiet(page)
     sim, seen = Simulation(load("blackboard")), {(int(tick), caption) for tick, caption in page.evaluate("window.seen")}
-    assert len(seen) > 4, "it ran"
     for tick, caption in sorted(seen):
         sim.seek(tick)
         assert caption == Shown(sim, "dirty-bitmap").caption, tick

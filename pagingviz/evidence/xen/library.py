@@ -171,7 +171,7 @@ def text(file: str) -> str:
 def texts(r: Recording) -> Texts:
     """The texts of its files."""
     against, trace, perf, hw, dumps = (text(file) if file else None for file in (r.jsonl, r.csv, r.perf, r.hw, r.dumps))
-    return Texts(against, trace, perf, hw, dumps, Path(r.jsonl).stem.rpartition("_")[2], memory_of(Path(r.script).name))
+    return Texts(against, trace, perf, hw, dumps, Path(r.jsonl).stem.rpartition("_")[2], memory_of(r.script))
 
 
 def comparison(name: str, progress: Callable[[int, int], None] | None = None) -> Report:

@@ -33,7 +33,7 @@ class Memory:
 
 
 def memory_of(script: str, path: Path = DECLARED) -> Memory:
-    """What is declared of the domains that ran the script of that file name. Raises ScenarioError."""
+    """What is declared of the domains that ran this script, a file of the recordings. Raises ScenarioError."""
     try:
         rows = tomllib.loads(path.read_text("utf-8")).get("memory", [])
         found = [Memory(int(row["huge_leaves"]), row["reason"], row["seen"]) for row in rows if row["script"] == script]

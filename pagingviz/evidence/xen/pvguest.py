@@ -16,8 +16,9 @@ from pagingviz.work.work import Shown
 
 FIRST, COPIES = 0x110, 4  # first page of the region, 0x112 in the rebuilt program; L1 tables: 0 to 8 MiB
 DOES = (1, 2, 4, 5, 7)  # the commands that do something
-# The last command in the table, 9 as recorded: entry n stands at 0x1076a0 + 8 n, and commands 11 and 13 do not read the page. A
-# program that was built anew may have a shorter one: the entries behind the last command that does something lead nowhere.
+# The last command in the table. 9 as recorded: in trace_pv.csv command n, from 1 to 9, faults at 0x1076a0 + 8 n first, and
+# commands 11 and 13 do not read the page. A program that was built anew may have a shorter one, since the entries behind
+# command 7, the last that does something, lead nowhere: see the excerpt in tests/evidence/test_pv_search.py.
 LAST_IN_TABLE = (9, 8, 7)
 Build = int | tuple[int, int]  # the page by which a program is told, or a PV program's with its last command in the table
 _MFN_LIST = 0x68  # where in start_info the address of the list stands
