@@ -12,7 +12,7 @@ from pagingviz.reading.recycling import wanted_by_a_fault
 KINDS = ("PREALLOC_UNPIN", "PREALLOC_UNHOOK")
 _UNPIN, _UNHOOK = (int(ev.CODES[kind]) for kind in KINDS)
 _TAKES = tuple(int(ev.CODES[kind]) for kind in ("PROMOTE", "TREE_ALLOC", "DOMF_DYING"))  # what the pages were wanted for
-_WALK = int(ev.GUEST_WALK)
+_WALK, _DEATH = int(ev.GUEST_WALK), int(ev.DEMOTE)
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,15 @@ class Recycled:
     """Room made once. wanted: pages asked for, 0 when the record does not say; free: pages that were free before.
 
     unpinned: (guest frame, level) of the shadows that lost their pin, in their order: roots, and L3 shadows of a 64-bit guest,
-    which Xen pins as well (SHOPT_LINUX_L3_TOPLEVEL); unhooked: of the loaded roots that were emptied.
+    which Xen pins as well (SHOPT_LINUX_L3_TOPLEVEL); unhooked: of the loaded roots that lost all entries; died: how many
+    shadows that destroyed.
     """
 
     wanted: int
     free: int
     unpinned: list[tuple[int, int]]
     unhooked: list[tuple[int, int]]
+    died: int
 
 
 def recyclings(machine: Machine, events: np.ndarray) -> list[Recycled]:
@@ -39,7 +41,8 @@ def recyclings(machine: Machine, events: np.ndarray) -> list[Recycled]:
         end = int(at[k] + later[0]) if later.size else events.size
         rows = events[at[(at >= at[k]) & (at < end)]]
         gone = [[(int(e["gfn"]), int(e["level"])) for e in rows if e["kind"] == kind] for kind in (_UNPIN, _UNHOOK)]
-        out.append(Recycled(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gone))
+        died = int(np.count_nonzero(kinds[at[k] : end] == _DEATH))
+        out.append(Recycled(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gone, died))
         k += rows.size
     return out
 

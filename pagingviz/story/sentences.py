@@ -112,7 +112,7 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
         return None
     first, *more = recycled.recyclings(sim.machine, events)
     needs = f"needs {counted(first.wanted, 'page')} to be free and has {first.free:,}"
-    needs = needs if first.wanted else f"needs more free pages than it has, {first.free:,}"
+    needs = needs if first.wanted else f"must give pages back and has {first.free:,} free"
     how = []
     if first.unpinned:
         how.append(f"it unpins what was pinned longest ago, {listed([_named(*shadow) for shadow in first.unpinned])}")
@@ -122,7 +122,7 @@ def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
     again = [_named(*shadow) for recycling in more for shadow in recycling.unpinned + recycling.unhooked]
     if again:
         how.append(f"later in this tick it needs room again, and {listed(again)} must go")
-    died = count_of(events, "DEMOTE")
+    died = sum(recycling.died for recycling in (first, *more))
     text = f"The pool {needs}: {'; '.join(how)}. With that {counted(died, 'shadow')} {form(died, 'dies', 'die')}."
     return text, "common.c: _shadow_prealloc"
 

@@ -107,6 +107,13 @@ def first_room(m):
     return int(np.flatnonzero(np.isin(m.events["kind"], (ev.PREALLOC_UNPIN, ev.PREALLOC_UNHOOK)))[0])
 
 
+def died_for_room(m, n):
+    """Whether n shadows have died since the first one went for want of room; fewer where tables were unshadowed, too."""
+    before = int(np.count_nonzero(m.events["kind"][: first_room(m)] == ev.DEMOTE))
+    since = m.d("shadow_hash_deletes") - before
+    return n == since or 0 < n < since and m.n("UNSHADOW", "EARLY_UNSHADOW", "BLOW") > 0
+
+
 def room(m):
     """So many pages were free before the first root went, and they were too few; there were enough when something was made."""
     at = first_room(m)
@@ -154,14 +161,14 @@ SENTENCES = (
         room,
     ),
     (
-        "needs more free pages than it has, {}",
+        "must give pages back and has {} free",
         "no page was free, and the pool has become smaller: it gives back one page after the other",
         lambda m: m.num(0) == 0 and m.s.total_pages < m.prev.total_pages,
     ),
     (
         "The pool {}: {}. With that {} {}.",
-        "`shadow_hash_deletes`, and `shadow_prealloc_1`",
-        lambda m: m.num(2) == m.d("shadow_hash_deletes") and m.d("shadow_prealloc_1") >= 1,
+        "`shadow_hash_deletes` but for what died before the first went, or by a command, and `shadow_prealloc_1`",
+        lambda m: m.d("shadow_prealloc_1") >= 1 and died_for_room(m, m.num(2)),
     ),
     (
         "It is the first of {} such events in this tick.",
