@@ -32,6 +32,7 @@ from pagingviz.reading.dirty_tree import tree_pages
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.scenario.table import FIELD
+from pagingviz.story.counting import counted
 
 BITS = FIELD["bits"].choices  # what the cells show
 
@@ -139,18 +140,15 @@ def _history(machine: Machine, plan: Plan) -> np.ndarray:
 # ---- the board
 
 
-def _bits(n: int) -> str:
-    return f"{n:,} bit{'s' if n != 1 else ''}"
-
-
 def _tree(machine: Machine) -> str:
     """What the bitmap's tree takes of the pool, and whether that was all that it needed."""
-    pages = tree_pages(machine).size
+    n = tree_pages(machine).size
+    pages = counted(n, "page")
     if machine.sys[0].failed_allocs:
-        return f"its tree has {pages} pages of the pool and lacks some: CLEAN fails"
-    if not pages:
+        return f"its tree has {pages} of the pool and lacks some: CLEAN fails"
+    if not n:
         return "its tree takes pages of the pool at the first bit"
-    return f"its tree takes {pages} pages of the pool"
+    return f"its tree takes {pages} of the pool"
 
 
 class DirtyBitmap:
@@ -176,14 +174,14 @@ class DirtyBitmap:
             return NO_HYPERVISOR
         if plan.bits != "round":
             rounds = int(s.dirty_round) + 1
-            what = f"over {rounds} round{'s' if rounds > 1 else ''}" if plan.bits == "often" else "of all rounds"
+            what = f"over {counted(rounds, 'round')}" if plan.bits == "often" else "of all rounds"
             edge = "thick edge: " if plan.width < _FEW else ""
-            now = f"{edge}set now, {_bits(int(s.dirty_count))}" if s.log_dirty else "log-dirty is off now"
+            now = f"{edge}set now, {counted(s.dirty_count, 'bit')}" if s.log_dirty else "log-dirty is off now"
             return f"{what} · {now}"
         if not s.log_dirty:
             return switched(scene.sim, off="log-dirty is off") + "no bitmap: ENABLE, which switches log-dirty on, begins one"
         came = switched(scene.sim, on="log-dirty is on")
-        return f"{came}{_bits(int(s.dirty_count))} set in round {int(s.dirty_round)} · {_tree(scene.sim.machine)}"
+        return f"{came}{counted(s.dirty_count, 'bit')} set in round {int(s.dirty_round)} · {_tree(scene.sim.machine)}"
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         grid = self.cells(scene, plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pagingviz.machine.machine import Machine
 from pagingviz.reading import recycling, shadows
 from pagingviz.reading.nested import split_costs
+from pagingviz.story.counting import counted
 
 _MOST = 3  # roots that a caption names
 
@@ -35,7 +36,7 @@ def _list(machine: Machine, heads: tuple[int, ...]) -> str:
 def nested_pool(machine: Machine) -> str:
     """Pages in use and free behind EPT or NPT, and what the next split of a superpage leaf takes."""
     s = machine.sys[0]
-    used = f"{int(s.p2m_pages)} pages in use, {int(s.free_pages)} free"
+    used = f"{counted(s.p2m_pages, 'page')} in use, {int(s.free_pages):,} free"
     costs = split_costs(machine)
     if not costs:
         return f"{used} · nothing is left to split"

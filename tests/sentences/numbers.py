@@ -6,11 +6,13 @@ import re
 from pagingviz.story import events
 from tests.sentences.templates import COUNTING, PACKAGE
 
+BOARDS = ("guest_tables", "shadow_pool", "pool_words", "dirty_bitmap")
+BOARDS += ("source", "wire", "destination", "migration_card", "migration_scene")
 FILES = sorted(
     f"pagingviz/{path.relative_to(PACKAGE)}"
     for path in (
         *PACKAGE.glob("story/*.py"),
-        *(PACKAGE / f"boards/{name}.py" for name in ("source", "wire", "destination", "migration_card", "migration_scene")),
+        *(PACKAGE / f"boards/{name}.py" for name in BOARDS),
         *(PACKAGE / f"ui/{name}.py" for name in ("migration", "bitmap", "revoke", "pool_size")),
     )
     if path.name != "counting.py"
@@ -31,10 +33,13 @@ NEVER_ONE = {  # templates with a plural of their own: why the number is never 1
     "This work is run for {} ticks with pools of several sizes …": "pool_size.TICKS",
     " With {} pages the domain dies for want of one.": "a pool has more",
     "The work is run {} times …": "twice for each of several",
+    "{}{} of {} pages free{} · {}": "a pool has more",
 }
-_BY_ONE = re.compile(r"(?<![\w,./-])1 (?:(?!entry )[a-z][\w-]* )?(" + "|".join(NOUNS.values()) + r")\b(?! (?:to|in)\b)")
+_BY_ONE = re.compile(r"(?<![\w,./-])1 (?:(?!entry |by )[a-z][\w-]* )?(" + "|".join(NOUNS.values()) + r")\b(?! (?:to|in)\b)")
 _BY_MORE = re.compile(
-    r"(?<![\w,./-])(?!1\b)\d[\d,]* (?:(?:dirty|free|writable|logged) )?(" + "|".join(NOUNS) + r")\b(?!-| table| store| entries)"
+    r"(?<![\w,./-])(?!1\b)\d[\d,]* (?:(?:dirty|free|writable|logged) )?("
+    + "|".join(NOUNS)
+    + r")\b(?!-| table| store| entries| pages)"
 )
 
 

@@ -41,6 +41,7 @@ PAIRS = {  # all words that go with a number: one, more
     "page-table frame": "page-table frames",
     "pending change": "pending changes",
     "recycling": "recyclings",
+    "round": "rounds",
     "shadow": "shadows",
     "shadow fault": "shadow faults",
     "shadow table": "shadow tables",

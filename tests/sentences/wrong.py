@@ -81,4 +81,19 @@ WRONG = (
         "during a round the guest dirtied so many pages, those that had not been sent yet among them",
         "only what CLEAN has found was dirtied",
     ),
+    (
+        "caption of the wire",
+        "idle, while the state of vCPUs and platform crosses before the first page (post-copy)",
+        "the state is on its way",
+    ),
+    (
+        "legend of the pool",
+        "a cross: the page was recycled in this tick, also where CLEAN has destroyed its shadow",
+        "a shadow in it was destroyed, for whatever reason",
+    ),
+    (
+        "tooltip of PEEK",
+        "PEEK changes nothing, also with PML",
+        "the bits stay set, but the processors' logs are emptied into the bitmap first",
+    ),
 )
