@@ -20,7 +20,8 @@ QUESTION = (
     "Somebody new to Xen asked on its mailing list: how do shadow page tables work while a guest is migrated live, and why "
     "does reading the dirty bitmap destroy them all?"
 )
-HERE = "This is a small guest and its hypervisor, one memory access a tick."
+HERE = "This is a guest and its hypervisor, one memory access a tick."
+BARE = "This is a guest without a hypervisor, one memory access a tick."
 KEYS = (
     ("Space", "runs and pauses"),
     ("→", "one tick on"),
@@ -41,8 +42,13 @@ def arrive(params: Mapping[str, str]) -> None:
 def greeting(visit: Visit) -> dict[str, Any]:
     """Plain data for the header: first (whether to greet a newcomer unasked), question, here, keys, maps by their ids."""
     first = bool(st.session_state.get(_ANEW)) and not visit.view.present
-    here = " ".join(filter(None, (HERE, soon(visit))))
+    here = " ".join(filter(None, (machine(visit), soon(visit))))
     return {"first": first, "question": QUESTION, "here": here, "keys": [list(key) for key in KEYS], "maps": maps(visit)}
+
+
+def machine(visit: Visit) -> str:
+    """What runs here, in a sentence."""
+    return HERE if road_of(visit.present()[0]).hypervisor else BARE
 
 
 def soon(visit: Visit) -> str:
@@ -78,7 +84,7 @@ def _pool(road: Road) -> str:
     if road.shadows:
         return (
             "What the processor walks instead: Xen's own tables, its shadows of the guest's, in the few pages of a pool. When "
-            "no page is free, the oldest go."
+            "too few are free, the oldest go."
         )
     return "Empty: without a hypervisor the processor walks the guest's own tables."
 

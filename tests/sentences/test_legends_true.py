@@ -10,6 +10,7 @@ from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, FILL_MASK
 from pagingviz.reading.shadows import stamps
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
+from pagingviz.work.programs import Programs
 from tests.boards.legend_states import LIBRARY, MADE_UP, scenario_of
 from tests.boards.on_screen import Shown
 from tests.sentences.legends import legends, proof
@@ -25,15 +26,16 @@ def shown():
     """{(board, text)} of all entries of all legends of the machines for which legends are tested."""
     found = set()
     for name in (*LIBRARY, *MADE_UP):
-        sim = Simulation(scenario_of(name))
+        scenario = scenario_of(name)
+        work = Programs(scenario)
         for board in registry.REGISTRY:
             for bits in BITS if board == "dirty-bitmap" else ("round",):
-                plan = registry.make_plan(board, sim.scenario, sim.work, Options(bits=bits))
+                plan = registry.make_plan(board, scenario, work, Options(bits=bits))
                 found |= {(board, text) for _, _, text in plan.legend}
     return found
 
 
-def test_every_entry_of_a_legend_has_a_proof(warm, shown):
+def test_every_entry_of_a_legend_has_a_proof(shown):
     assert [entry for entry in sorted(shown) if not proof(*entry)] == [], "proofs_legends.py: a row for each"
 
 

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from pagingviz.arch import events as ev
 from pagingviz.boards.registry import HOME
 from pagingviz.ui import greeting
 from pagingviz.ui.session import Visit
@@ -154,6 +155,15 @@ def test_it_promises_no_reading_where_none_comes(at):
     assert greeting.soon(at(100, do="")) == greeting.soon(at(2796, do="enable@300,off@2000")) == ""
     assert greeting.soon(at(2796, clean_every="0")) == ""
     assert greeting.soon(at(2796, road="hap")).endswith("watch the map of the guest's frames.")
+
+
+def test_it_says_whether_there_is_a_hypervisor_and_that_a_tick_is_one_access(at):
+    visit = at(500, road="bare")
+    assert greeting.machine(visit) == greeting.BARE and greeting.machine(at(500)) == greeting.HERE
+    sim = visit.player.sim
+    for tick in range(501, 600):
+        sim.seek(tick)
+        assert int((sim.events()["kind"] == ev.ACCESS).sum()) == 1 and sim.machine.view("ptype").size == 0
 
 
 @pytest.mark.parametrize("road", ["bare", "pv", "shadow", "hap"])
