@@ -3,11 +3,13 @@
 import functools
 from collections import Counter
 
-from pagingviz.boards import registry
+from pagingviz.arch import x86
+from pagingviz.boards import registry, translate_words, translation
 from pagingviz.boards.board import Options
 from pagingviz.boards.dirty_bitmap import BITS
 from pagingviz.boards.migration_scene import MigrationScene
-from pagingviz.boards.scene import Scene
+from pagingviz.boards.scene import Scene, Walks
+from pagingviz.reading.translate import translate
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 from tests.sentences import scenes
@@ -16,10 +18,12 @@ from tests.sentences.moments import moment
 from tests.sentences.numbers import wrong_number
 from tests.sentences.proofs_captions import CAPTIONS
 from tests.sentences.proofs_captions_migration import MIGRATION_CAPTIONS
+from tests.sentences.proofs_captions_translation import TRANSLATION_CAPTIONS
 from tests.sentences.templates import pattern
 
 MOST = 12  # times that one caption is checked in one scene
-ROWS = CAPTIONS | MIGRATION_CAPTIONS
+ROWS = CAPTIONS | MIGRATION_CAPTIONS | TRANSLATION_CAPTIONS
+WALKED = (0, 2, 4, 5, 7)  # moments of a machine at which addresses are resolved, counted from 0
 MACHINE, STATUS = (*registry.HOME, "nested-tables"), "status"
 SHOWN_ON = {  # file: the boards whose captions its words stand in; the rest: the board that has the file's name
     "pagingviz/boards/pool_words.py": ("shadow-pool",),
@@ -28,6 +32,8 @@ SHOWN_ON = {  # file: the boards whose captions its words stand in; the rest: th
     "pagingviz/boards/migration_map.py": registry.MIGRATION,
     "pagingviz/boards/migration_scene.py": (STATUS,),
     "pagingviz/story/status.py": (STATUS,),
+    "pagingviz/boards/translate_words.py": registry.ROADS,
+    "pagingviz/boards/translation.py": registry.ROADS,
 }
 HAP = scenes.HAP
 AT = {  # name: (scenario, fields, ticks)
@@ -103,6 +109,31 @@ def shown(m):
         yield STATUS, None, f"chip {label}: {value}"
 
 
+def resolved(m):
+    """(board, (walk, references made), text) of the machine's own board of Translation, for a few addresses.
+
+    Texts are the caption, and what the page's sentence says about the present reference and about the end.
+    """
+    scenario = m.sim.scenario
+    board = next(
+        name
+        for name, (fields, _) in translation.ROADS.items()
+        if all(getattr(scenario, field) == value for field, value in fields.items())
+    )
+    plan, base = registry.make_plan(board, scenario, m.sim.work), scenario.direct_map_base
+    pages = [int(page) << 12 for process in m.sim.work.processes for page in process.pages[:2]]
+    tables = [base + (int(gfn) << 12) for gfn in m.m.live_tables()[-2:]]
+    for gva in (*pages[:6], *tables, base, 0x1000, *((1 << 62,) if scenario.guest == "hvm64" else ())):
+        for kind in (x86.FETCH, x86.READ, x86.WRITE):
+            walk = translate(m.m, 0, gva, int(kind), int(gva < base))
+            for made in range(len(walk.references) + 1):
+                scene = Scene(m.sim, Walks({board: walk}, made, board))
+                yield board, (walk, made), registry.REGISTRY[board].caption(scene, plan)
+                if made:
+                    yield board, (walk, made), translate_words.reference(walk, walk.references[made - 1])[0]
+            yield board, (walk, made), translate_words.then(walk)[0]
+
+
 class Captions:
     """What came of all captions: found, {(file, template): Found}; numbers, texts with a wrong singular or plural."""
 
@@ -112,9 +143,11 @@ class Captions:
         self.rows = [(file, row[0], pattern(row[0]), row[2]) for file, rows in ROWS.items() for row in rows if callable(row[2])]
         for name, moments in machines():
             said = Counter()
-            for m in moments:
+            for number, m in enumerate(moments):
                 for board, plan, text in shown(m):
                     self.hold(name, m, board, plan, text, said)
+                for board, walked, text in resolved(m) if name in AT and number in WALKED else ():
+                    self.hold(name, m, board, walked, text, said)
 
     def hold(self, name, m, board, plan, text, said):
         """Hold every template that is in a text against the moment."""

@@ -64,4 +64,18 @@ OTHERS = {
         "thick edge": NAME,
     },
     "pagingviz/boards/migration_scene.py": {"table updates": NAME},
+    "pagingviz/boards/translation.py": {
+        "HAP with EPT": NAME,
+        "HAP with NPT": NAME,
+        "no address is resolved here": "test_every_board_does_what_the_protocol_says",
+    },
+    "pagingviz/boards/translation_scene.py": {"table updates": NAME, "No road is there yet.": "of pages, not of the machine"},
+    "pagingviz/boards/translate_words.py": {
+        "EPT violation": NAME,
+        "EPT misconfiguration": NAME,
+        "page-modification log full": NAME,
+        "shadow page fault": NAME,
+        "user mode": NAME,
+        "the kernel": NAME,
+    },
 }
