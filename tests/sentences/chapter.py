@@ -24,8 +24,8 @@ that begin with `test_` are those of tests that hold the text in another way.
 
 A sentence without a check fails the tests; so does one that no run ever says, and one that is wrong anywhere. The tables are
 written by the tests themselves, so they cannot fall behind the code. After the sentences come the captions of the boards and
-the status line, the entries of the legends with what is looked at in the cells that they are about, and the texts of widgets,
-charts and options as far as they state something: a label that only names what it stands at is not listed.
+the status line, the entries of the legends with what is looked at in the cells that they are about, and the texts of cards,
+widgets, charts and options as far as they state something: a label that only names what it stands at is not listed.
 """
 
 

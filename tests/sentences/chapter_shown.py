@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tests.sentences.captions import ROWS, captions
 from tests.sentences.legends import legends
+from tests.sentences.proofs_cards import CARDS
 from tests.sentences.proofs_fields import BUTTONS, FIELDS
 from tests.sentences.proofs_legends import LEGENDS, SHARED
 from tests.sentences.proofs_widgets import WIDGETS
@@ -41,6 +42,8 @@ def parts() -> Iterator[str]:
         yield f"\n## Legend: {board}\n\n| entry | first looked at | what is compared |\n|---|---|---|"
         for text, (what, check) in rows.items():
             yield _row(text, legends().found.get((board, text)), what, check)
+    for file, rows in CARDS.items():
+        yield from _by_tests(f"Cards: {file.removeprefix('pagingviz/')}", "text", rows.items())
     for file, rows in WIDGETS.items():
         yield from _by_tests(f"Widgets and charts: {file.removeprefix('pagingviz/')}", "text", rows.items())
     yield from _by_tests("Tooltips of the commands", "word of the [glossary](glossary.md)", BUTTONS.items())

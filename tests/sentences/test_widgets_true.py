@@ -1,13 +1,15 @@
-"""Every text of a widget, a chart, a help and an option names the tests that hold it, or is listed as stating nothing."""
+"""Texts of cards, widgets, charts, helps and options name the tests that hold them, or are listed as stating nothing."""
 
 import pytest
 
 from pagingviz.manual import glossary
 from pagingviz.scenario.table import FIELD
 from pagingviz.story.kinds import COMMANDS
+from tests.sentences.proofs_cards import CARDS
 from tests.sentences.proofs_fields import BUTTONS, FIELDS
 from tests.sentences.proofs_widgets import WIDGETS
 from tests.sentences.silent_words import SILENT
+from tests.sentences.templates import templates
 from tests.sentences.widgets import UI, labels, texts
 from tests.support.named_tests import all_tests
 
@@ -26,6 +28,13 @@ def test_every_text_of_a_widget_has_its_tests_or_states_nothing(file):
     assert set(WIDGETS.get(file, ())).isdisjoint(SILENT.get(file, ()))
 
 
+@pytest.mark.parametrize("file", CARDS)
+def test_every_text_of_a_card_has_a_row(file):
+    starts = {text: [start for start in CARDS[file] if text.startswith(start)] for text in templates(file)}
+    assert [text for text, rows in starts.items() if not rows] == [], "proofs_cards.py: a row"
+    assert set(CARDS[file]) - {start for rows in starts.values() for start in rows} == set(), "a row without a text"
+
+
 def test_files_that_are_gone_have_no_rows():
     assert {*WIDGETS, *SILENT} <= set(UI)
 
@@ -42,6 +51,7 @@ def test_every_button_of_a_command_has_a_row():
 def test_the_named_tests_exist():
     rows = [*FIELDS.values(), *BUTTONS.values(), *(tests for of_file in WIDGETS.values() for tests in of_file.values())]
     assert {name for tests in rows for name in tests} - all_tests() == set()
+    assert {name for of_file in CARDS.values() for tests in of_file.values() for name in tests} - all_tests() == set()
     assert all(tests for of_file in WIDGETS.values() for tests in of_file.values()), "what has no test goes to silent_words.py"
 
 

@@ -136,4 +136,15 @@ WRONG = (
         "the pool has Xen's own minimum size",
         "from ENABLE on, or when a command sets it; before that it has the size of the scenario",
     ),
+    (
+        "card of a guest's entry",
+        "the shadow gives what the entry gives, also where it is still read-only after OFF; a frame is not dirty yet, also "
+        "where another address has dirtied it",
+        "the next store exits, and makes it writable",
+    ),
+    (
+        "card of a migrated frame",
+        "the destination has the last version, also after a failover of Remus; a lost guest's frames are waited for",
+        "the backup has that of the last checkpoint; nobody waits any more",
+    ),
 )
