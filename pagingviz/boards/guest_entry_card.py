@@ -112,6 +112,7 @@ def _why_entry(m: Machine, v: np.uint64, shadow: np.uint64 | None) -> str:
             return "The guest may write here, the shadow may not: the frame holds a page table that is shadowed."
         if not v & x86.D:
             return "Read-only in the shadow until the first store, so that the guest's D bit can be set then."
-        if m.sys[0].log_dirty:
+        if m.sys[0].log_dirty and gfn not in m.dirty_frames():
             return "Read-only in the shadow: log-dirty is on and the frame is not dirty yet. The next store marks it."
+        return "Read-only in the shadow, as it was filled in: the next store exits, and makes it writable."
     return "The shadow gives what the guest's entry gives."

@@ -22,6 +22,7 @@ from pagingviz.reading import shadows
 from pagingviz.reading.guest_entries import address, pointing_at, read_entries
 from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
+from pagingviz.story.counting import counted
 from pagingviz.story.events import frame_text
 from pagingviz.story.sentences import process_name, running
 
@@ -152,15 +153,15 @@ class GuestTables:
     def caption(self, scene: Scene, plan: Plan) -> str:
         sim = scene.sim
         s, road = sim.machine.sys[0], sim.scenario.road
-        n = sim.machine.live_tables().size
+        count = counted(sim.machine.live_tables().size, "table")
         found = shadows.shadowed_tables(sim.machine), shadows.out_of_sync(sim.machine)
         shadowed, stale = (int(np.count_nonzero(tables)) for tables in found)
-        tail = f", {shadowed} frame{'s' if shadowed != 1 else ''} shadowed" if ROADS[road].shadows else ""
+        tail = f", {counted(shadowed, 'frame')} shadowed" if ROADS[road].shadows else ""
         tail += f", {stale} out of sync" if stale else ""
         if not sim.work.processes:
-            return f"CR3 gfn {frame_text(s.cr3[0])} · {n} tables{tail}"
+            return f"CR3 gfn {frame_text(s.cr3[0])} · {count}{tail}"
         who = " · ".join(f"{running(sim, v)}, CR3 gfn {frame_text(s.cr3[v])}" for v in range(sim.scenario.vcpus))
-        return f"running: {who} · {n} tables{tail}"
+        return f"running: {who} · {count}{tail}"
 
     def alt(self, scene: Scene, plan: Plan) -> str:
         return alternative(scene.sim.tick, plan, by_fill(self.cells(scene, plan)), self.caption(scene, plan))

@@ -51,8 +51,10 @@ def _rows(mig: Migration, at: int) -> list[tuple[str, str]]:
 def _why(mig: Migration, at: int) -> str:
     """Why the frame whose words have the index `at` is where it is."""
     st = mig.state
-    if st.phase == ABORTED:
+    if st.phase in (ABORTED, LOST):
         return st.why
+    if st.phase == DONE and mig.scenario.migrate == "remus":
+        return "The primary is gone: the backup has it as it was at the last checkpoint."
     if st.phase == DONE:
         return "The migration is over: the destination has it, in its last version."
     dirty = frames.dirty(mig)[at]
@@ -64,7 +66,7 @@ def _why(mig: Migration, at: int) -> str:
         )
         return f"Left for later: {how}."
     if frames.waiting(mig)[at]:
-        if st.phase in (ROLLING, STATE, BROKEN, LOST):
+        if st.phase in (ROLLING, STATE, BROKEN):
             return "It has not been pushed yet: when the guest touches it over there, it must wait for it."
         again = " It has been written again already, so this sending will be in vain." if dirty else ""
         onwards = mig.policy.within_rounds and st.phase == LIVE and st.todo is not None

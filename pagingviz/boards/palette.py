@@ -17,7 +17,7 @@ FILL_MASK = 0x7F
 LETTER_SHIFT = 7
 LETTER_MASK = 0x3F
 PINNED = 1 << 13  # drawn with a thick edge
-CROSSED = 1 << 14  # drawn with a cross: recycled in this tick
+CROSSED = 1 << 14  # drawn with a cross: a shadow in this page was destroyed in this tick
 CHANGED = 1 << 15  # drawn with an outline: changed in this tick
 
 # What each letter stands for, on whatever board it is. Lower case of W, R and S: the guest's A bit is clear.
@@ -66,7 +66,7 @@ AGE_YOUNGEST, AGE_OLDEST = 16, 31  # pages in use: one code for each step of age
 FILL_CODES = (*range(14), *range(AGE_YOUNGEST, AGE_OLDEST + 1))
 
 # What is written about a cell where no legend says it.
-ABSENT_WORDS, IN_USE_WORDS, CROSSED_WORDS = "not in this machine", "in use", "recycled in this tick"
+ABSENT_WORDS, IN_USE_WORDS, CROSSED_WORDS = "not in this machine", "in use", "shadow destroyed in this tick"
 
 
 def cell_codes() -> dict:

@@ -35,7 +35,7 @@ def _list(machine: Machine, heads: tuple[int, ...]) -> str:
 def nested_pool(machine: Machine) -> str:
     """Pages in use and free behind EPT or NPT, and what the next split of a superpage leaf takes."""
     s = machine.sys[0]
-    used = f"{counted(s.p2m_pages, 'page')} in use, {int(s.free_pages)} free"
+    used = f"{counted(s.p2m_pages, 'page')} in use, {int(s.free_pages):,} free"
     costs = split_costs(machine)
     if not costs:
         return f"{used} · nothing is left to split"

@@ -35,7 +35,7 @@ from pagingviz.scenario.fields import POOL_LOW
 from pagingviz.scenario.frames import hap_pages
 from pagingviz.scenario.roads import ROADS, road_of
 from pagingviz.scenario.scenario import Scenario
-from pagingviz.story.counting import counted
+from pagingviz.story.counting import counted, form
 from pagingviz.story.events import TYPES
 from pagingviz.timeline.simulation import Simulation
 
@@ -94,7 +94,7 @@ def _legend(scenario: Scenario, work: Any) -> tuple[LegendRow, ...]:
         ("", None, "thick: pinned or loaded", road.shadows),
         ("", None, "corner 1, 2 …: order in which pinned ones go", road.shadows),
         ("", None, "corner v0: loaded by vCPU 0", road.shadows),
-        ("", None, "crossed: recycled in this tick", road.shadows),
+        ("", None, "crossed: shadow destroyed in this tick", road.shadows),
     )
     return those([(letter, NEUTRAL, text, there) for letter, text, there in possible]) + those(more)
 
@@ -181,8 +181,8 @@ class ShadowPool:
         if ROADS[road].nested:
             return pool_words.nested_pool(sim.machine)
         if not shadows.in_use(sim.machine):
-            tree = counted(s.total_pages, "page of the bitmap's tree is", "pages of the bitmap's tree are")
-            left = f"; {tree} left" if s.total_pages else ""
+            n = int(s.total_pages)
+            left = f"; {counted(n, 'page')} of the bitmap's tree {form(n, 'is', 'are')} left" if n else ""
             return switched(sim, off="shadows go") + f"no shadows: they come with log-dirty{left}"
         total = shadows.pool_size(sim.machine)
         toy = f" (a toy: real Xen has {_REAL_FLOOR} a vCPU or more)" if total < _REAL_FLOOR * sim.scenario.vcpus else ""

@@ -51,7 +51,7 @@ class Wire(MigrationBoard):
     def line(self, mig: Migration) -> str:
         st = mig.state
         if not st.rounds:
-            return f"idle · {mig.link.whole:,} MB/s"
+            return "the state of vCPUs and platform is on its way" if st.bytes else f"idle · {mig.link.whole:,} MB/s"
         r = st.rounds[-1]
         done = f"round {r.number}, {r.kind}: {r.sent:,} of its {counted(r.planned, 'page')} sent"
         return f"{done} · {bytes_text(st.bytes)} in all rounds, {st.bytes / (mig.frames * 4096):.2f} times the guest's memory"

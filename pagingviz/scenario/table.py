@@ -150,7 +150,7 @@ class Machine:
     floor: int = declared(
         "choice",
         0,
-        "1: the shadow pool has Xen's own minimum size; 0: a toy pool may be smaller.",
+        "1: ENABLE and commands that set the shadow pool give it at least Xen's own minimum; 0: a toy pool may be smaller.",
         "Xen's own minimum pool",
         PAGING,
         choices=(0, 1),

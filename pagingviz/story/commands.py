@@ -122,9 +122,6 @@ def _clean(events: np.ndarray, e: np.void, hap: str) -> Sentence:
     n, blow, search = int(e["detail"]), first_of(events, "BLOW"), first_of(events, "REVOKE")
     freed = counted(int(blow["detail"]) if blow is not None else 0, "page")
     how = f"the {hap} root is poisoned again" if hap else f"all shadows are blown away ({freed} freed)"
-    if e["level"]:
-        return nested_exits.clean_while_off(n, hap, how), _OP
-    bits = counted(n, "dirty bit is", "dirty bits are")
     if search is not None:
         taken = int(np.count_nonzero((events["kind"] == ev.CODES["WRMAP"]) & (events["level"] == 0)))
         frames, looked = (
@@ -132,6 +129,10 @@ def _clean(events: np.ndarray, e: np.void, hap: str) -> Sentence:
             counted(int(search["detail"]), "entry", "entries"),
         )
         how = f"in all L1 shadows {frames} searched for, {looked} looked at"
+    if e["level"]:
+        return nested_exits.clean_while_off(n, hap, how), _OP
+    bits = counted(n, "dirty bit is", "dirty bits are")
+    if search is not None:
         return f"CLEAN: {bits} read and cleared, and {how}.", "not in Xen, which blows: sh_clean_dirty_bitmap"
     return f"CLEAN: {_logged(events)}{bits} read and cleared, and {how}.", _OP
 

@@ -7,6 +7,7 @@ import dataclasses
 import streamlit as st
 
 from pagingviz.arch.sizes import memory
+from pagingviz.reading import shadows
 from pagingviz.reading.dirty_tree import TreePage, dirty_tree
 from pagingviz.scenario.roads import road_of
 from pagingviz.scenario.table import FIELD
@@ -51,29 +52,41 @@ def details(sim: Simulation, theme: str) -> None:
     _tree(sim, theme)
 
 
-def _peek_and_clean(sim: Simulation) -> None:
-    """The two operations side by side, with what each would do at this tick."""
-    s, on = sim.machine.sys[0], bool(sim.machine.sys[0].log_dirty)
+def peek_and_clean(sim: Simulation) -> list[tuple[str, str, str]]:
+    """[(what, of PEEK, of CLEAN)]: what each of the two operations would do at this tick."""
+    s = sim.machine.sys[0]
+    fails = bool(s.failed_allocs)
     bits = sim.machine.dirty_bits()
     bits[sim.machine.logged_frames()] = True  # logs are flushed first
-    n = counted(int(bits.sum()), "frame") if on else "refused: log-dirty is off"
-    if on and s.failed_allocs:
-        n = "fails (-ENOMEM): for some bit no page could be had"
-    if road_of(sim.scenario).nested:
-        how = "the root of the nested tables is poisoned: each frame's next store is seen"
-    elif sim.scenario.clean == "revoke":
-        how = "taken from every writable frame, found by searching all shadows"
-    else:
-        how = "all shadows are thrown away"
-    rows = [
+    report = counted(int(bits.sum()), "frame") if s.log_dirty else "no frame: log-dirty is off, and there is no bitmap"
+    after = f"all 0, round {int(s.dirty_round) + 1} begins" if s.log_dirty else "there are none"
+    if fails:
+        report, after = "fails (-ENOMEM): for some bit no page could be had", "stay"
+    return [
         ("done so far", f"{int(s.peeks):,}", f"{int(s.cleans):,}"),
-        ("would report now", n, n),
-        ("the bits afterwards", "stay", f"all 0, round {int(s.dirty_round) + 1} begins" if on else "stay"),
-        ("write access afterwards", "stays", how if on else "stays"),
+        ("would report now", report, report),
+        ("the bits afterwards", "stay" if s.log_dirty else "there are none", after),
+        ("write access afterwards", "stays", "stays" if fails else _write_access(sim)),
         ("pages of the tree", "stay", "stay: only OFF frees them"),
     ]
+
+
+def _write_access(sim: Simulation) -> str:
+    """What a CLEAN does to write access, whether log-dirty is on or not."""
+    if road_of(sim.scenario).nested:
+        seen = "is seen" if sim.machine.sys[0].log_dirty else "exits once, and marks nothing"
+        return f"the root of the nested tables is poisoned: each frame's next store {seen}"
+    if not shadows.in_use(sim.machine):
+        return "stays: there are no shadows"
+    if sim.scenario.clean == "revoke":
+        return "taken from every writable frame, found by searching all shadows"
+    return "all shadows are thrown away"
+
+
+def _peek_and_clean(sim: Simulation) -> None:
+    """The two operations side by side."""
     st.subheader("PEEK and CLEAN")
-    st.table([{"": what, "PEEK": peek, "CLEAN": clean} for what, peek, clean in rows])
+    st.table([{"": what, "PEEK": peek, "CLEAN": clean} for what, peek, clean in peek_and_clean(sim)])
     if road_of(sim.scenario).shadows:
         st.markdown(
             "**Why all shadows, and not only what leads to the dirty frames?** A shadow goes from an address to a frame, and "
@@ -101,8 +114,8 @@ def _logs(sim: Simulation) -> None:
         )
     st.table(rows)
     st.caption(
-        "The index counts down from 511. A full log exits before the store that found it full; PEEK, CLEAN and OFF "
-        "flush all logs first, and only then are the bits set."
+        "The index counts down from 511. A full log exits before the store that found it full; PEEK and CLEAN flush "
+        "all logs first, and only then are the bits set. OFF flushes them as well, and sets no bit any more."
     )
 
 

@@ -20,6 +20,8 @@ QUESTION = (
     "Somebody new to Xen asked on its mailing list: how do shadow page tables work while a guest is migrated live, and why "
     "does reading the dirty bitmap destroy them all?"
 )
+HERE = "This is a guest and its hypervisor, one memory access a tick."
+BARE = "This is a guest without a hypervisor, one memory access a tick."
 KEYS = (
     ("Space", "runs and pauses"),
     ("→", "one tick on"),
@@ -40,14 +42,13 @@ def arrive(params: Mapping[str, str]) -> None:
 def greeting(visit: Visit) -> dict[str, Any]:
     """Plain data for the header: first (whether to greet a newcomer unasked), question, here, keys, maps by their ids."""
     first = bool(st.session_state.get(_ANEW)) and not visit.view.present
-    here = " ".join(filter(None, (who(visit), soon(visit))))
+    here = " ".join(filter(None, (machine(visit), soon(visit))))
     return {"first": first, "question": QUESTION, "here": here, "keys": [list(key) for key in KEYS], "maps": maps(visit)}
 
 
-def who(visit: Visit) -> str:
-    """The sentence that says who is on the maps."""
-    hypervisor = road_of(visit.present()[0]).hypervisor
-    return f"This is a guest {'and its hypervisor' if hypervisor else 'without a hypervisor'}, one memory access a tick."
+def machine(visit: Visit) -> str:
+    """What runs here, in a sentence."""
+    return HERE if road_of(visit.present()[0]).hypervisor else BARE
 
 
 def soon(visit: Visit) -> str:
@@ -94,7 +95,7 @@ def _pool(road: Road) -> str:
     what = "Xen's shadows of the guest's tables, in the few pages of a pool"
     if road.paravirtual:
         return f"What the processor walks instead while a dirty bitmap is kept: {what}. Otherwise it is empty."
-    return f"What the processor walks instead: {what}. When it is full, the oldest go."
+    return f"What the processor walks instead: {what}. When too few are free, the oldest go."
 
 
 def _frames(road: Road) -> str:

@@ -221,10 +221,15 @@ def _storm(sim: Simulation) -> str:
             if sim.scenario.pml
             else "one exit for the first store to each frame."
         )
-    else:
+    elif sim.scenario.clean == "revoke":
         how = (
-            "ENABLE and each CLEAN **throw all shadows away**: the pool falls empty, and the guest faults back in what it "
-            "still uses. The shorter the round, the more of it is refaulting."
+            "Each CLEAN **searches all shadows** for every frame that may be written, while the guest is paused, and takes "
+            "write access away (clean=revoke): the shadows stay, and the next store to a frame exits."
         )
-        how += " A PV guest has shadows only while it is being moved." if road.paravirtual else ""
+    else:
+        who = "Shadow paging begins with ENABLE. Each CLEAN **throws" if road.paravirtual else "ENABLE and each CLEAN **throw"
+        how = who + (
+            " all shadows away**: the pool falls empty, and the guest faults back in what it still uses. The shorter the "
+            "round, the more of it is refaulting."
+        )
     return f"{how} Exits: {'; '.join([each, *waited])}."

@@ -27,7 +27,7 @@ def pool_size() -> None:
     with st.container(key="pool-size"):
         st.subheader("How large must the pool be?")
         if not road_of(visit.scenario).always_shadows:
-            st.markdown("Only the shadow road recycles its pool: choose road=shadow in the sidebar to see the curve.")
+            st.markdown("The curve is of the shadow road, where shadows are always in use: choose road=shadow in the sidebar.")
         else:
             _knob(visit, visit.player.sim)
             _curve(visit, visit.player.sim)

@@ -6,11 +6,13 @@ import re
 from pagingviz.story import events
 from tests.sentences.templates import COUNTING, PACKAGE
 
+BOARDS = ("guest_tables", "shadow_pool", "pool_words", "dirty_bitmap")
+BOARDS += ("source", "wire", "destination", "migration_card", "migration_scene")
 FILES = sorted(
     f"pagingviz/{path.relative_to(PACKAGE)}"
     for path in (
         *PACKAGE.glob("story/*.py"),
-        *(PACKAGE / f"boards/{name}.py" for name in ("source", "wire", "destination", "migration_card", "migration_scene")),
+        *(PACKAGE / f"boards/{name}.py" for name in BOARDS),
         *(PACKAGE / f"ui/{name}.py" for name in ("migration", "bitmap", "revoke", "pool_size")),
     )
     if path.name != "counting.py"
@@ -41,10 +43,13 @@ NEVER_ONE = {  # templates with a plural of their own: why the number is never 1
     " In a guest this small the pause of blow is the longer one, {} cycles against {}: hardly anything was written, so there "
     "is little to search for. The search grows with the frames that were written and the shadows that there are, blow with "
     "the shadows alone: scenario `ledger` shows it.": "every pause takes thousands of cycles",
+    "{}{} of {} pages free{} · {}": "a pool has more",
 }
-_BY_ONE = re.compile(r"(?<![\w,./-])1 (?:(?!entry )[a-z][\w-]* )?(" + "|".join(NOUNS.values()) + r")\b(?! (?:to|in)\b)")
+_BY_ONE = re.compile(r"(?<![\w,./-])1 (?:(?!entry |by )[a-z][\w-]* )?(" + "|".join(NOUNS.values()) + r")\b(?! (?:to|in)\b)")
 _BY_MORE = re.compile(
-    r"(?<![\w,./-])(?!1\b)\d[\d,]* (?:(?:dirty|free|writable|logged) )?(" + "|".join(NOUNS) + r")\b(?!-| table| store| entries)"
+    r"(?<![\w,./-])(?!1\b)\d[\d,]* (?:(?:dirty|free|writable|logged) )?("
+    + "|".join(NOUNS)
+    + r")\b(?!-| table| store| entries| pages)"
 )
 
 

@@ -10,16 +10,19 @@ COUNTING = ("counted", "form", "_pages")  # what they are given goes with a numb
 _CITATION = re.compile(r"[\w/-]+\.(?:c|h|rst)\b|^guest kernel: |^SDM |^not in Xen, which blows: ")
 
 
-def prose(text):
-    """Whether a string states something: at least WORDS words, no citation of a source, no code of a browser's page."""
+def prose(text, least=WORDS):
+    """Whether a string states something: at least `least` words, no citation of a source, no code of a browser's page."""
     text = re.sub(r"\{[^{}\s]*\}", "", text)
     code = re.search(r"[{};]\s*[{}]|=>|</|-ms-|: var\(|\[data-", text)
     words = re.findall(r"[A-Za-zµ][a-z']+", text)
-    return len(words) >= WORDS and " " in text.strip() and not code and not _CITATION.search(text)
+    return len(words) >= least and " " in text.strip() and not code and not _CITATION.search(text)
 
 
-def templates(path):
-    """The prose of a Python file, in its order: placeholders of formatted strings are written {}. path: below pagingviz/."""
+def templates(path, least=WORDS):
+    """The prose of a Python file, in its order: placeholders of formatted strings are written {}. path: from the top level.
+
+    least: strings of fewer words are left out.
+    """
     tree = ast.parse((PACKAGE.parent / path).read_text("utf-8"))
     docs, inside = set(), set()
     for node in ast.walk(tree):
@@ -44,7 +47,7 @@ def templates(path):
         else:
             continue
         text = " ".join(text.split())
-        if prose(text):
+        if prose(text, least):
             found.append((node.lineno, node.col_offset, text))
     return list(dict.fromkeys(text for _, _, text in sorted(found)))
 

@@ -42,6 +42,7 @@ PAIRS = {  # all words that go with a number: one, more
     "pending change": "pending changes",
     "recycling": "recyclings",
     "root": "roots",
+    "round": "rounds",
     "shadow": "shadows",
     "shadow fault": "shadow faults",
     "shadow table": "shadow tables",

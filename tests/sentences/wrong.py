@@ -82,4 +82,70 @@ WRONG = (
         "during a round the guest dirtied so many pages, those that had not been sent yet among them",
         "only what CLEAN has found was dirtied",
     ),
+    (
+        "caption of the wire",
+        "idle, while the state of vCPUs and platform crosses before the first page (post-copy)",
+        "the state is on its way",
+    ),
+    (
+        "legend of the pool",
+        "a cross: the page was recycled in this tick, also where CLEAN has destroyed its shadow",
+        "a shadow in it was destroyed, for whatever reason",
+    ),
+    (
+        "tooltip of PEEK",
+        "PEEK changes nothing, also with PML",
+        "the bits stay set, but the processors' logs are emptied into the bitmap first",
+    ),
+    (
+        "table PEEK and CLEAN",
+        "with log-dirty off both are refused; write access stays",
+        "only a second ENABLE is refused: CLEAN throws all shadows away, or poisons the root, all the same",
+    ),
+    (
+        "table PEEK and CLEAN",
+        "a CLEAN that fails for want of a page clears the bits and takes write access away",
+        "it changes nothing",
+    ),
+    (
+        "sentence of a tick",
+        "a CLEAN with log-dirty off blows all shadows away, also with clean=revoke",
+        "then it searches them",
+    ),
+    (
+        "page Dirty bitmap, logs",
+        "OFF flushes the processors' logs, and then the bits are set",
+        "it flushes them and sets no bit any more",
+    ),
+    (
+        "page Shadow pool",
+        "only the shadow road recycles its pool",
+        "a PV guest's pool is recycled as well, while log-dirty is on",
+    ),
+    (
+        "page Live migration, what it costs",
+        "ENABLE and each CLEAN throw all shadows away, of a PV guest and with clean=revoke, too",
+        "a PV guest has none before ENABLE; with clean=revoke they stay and are searched",
+    ),
+    (
+        "greeting",
+        "a small guest and its hypervisor; the oldest shadows go when no page is free",
+        "the guest of a scenario may be large, or have no hypervisor; they go when too few pages are free",
+    ),
+    (
+        "help of `floor`",
+        "the pool has Xen's own minimum size",
+        "from ENABLE on, or when a command sets it; before that it has the size of the scenario",
+    ),
+    (
+        "card of a guest's entry",
+        "the shadow gives what the entry gives, also where it is still read-only after OFF; a frame is not dirty yet, also "
+        "where another address has dirtied it",
+        "the next store exits, and makes it writable",
+    ),
+    (
+        "card of a migrated frame",
+        "the destination has the last version, also after a failover of Remus; a lost guest's frames are waited for",
+        "the backup has that of the last checkpoint; nobody waits any more",
+    ),
 )

@@ -25,7 +25,7 @@ def grid_of(figure, shape):
     heat = figure.data[0]
     letters = np.vectorize(LETTERS.index)(np.asarray(heat.text).astype(str)).astype(np.uint16)
     cells = np.asarray(heat.z).astype(np.uint16) | letters << np.uint16(LETTER_SHIFT)
-    bits = {"thick edge": PINNED, "recycled in this tick": CROSSED, "changed in this tick": CHANGED}
+    bits = {"thick edge": PINNED, "shadow destroyed in this tick": CROSSED, "changed in this tick": CHANGED}
     for marks in figure.data[1:]:
         cells[np.asarray(marks.y, int), np.asarray(marks.x, int)] |= np.uint16(bits[marks.name])
     assert cells.shape == shape

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from pagingviz.arch import events as ev
 from pagingviz.boards.registry import HOME
 from pagingviz.reading import shadows
 from pagingviz.ui import greeting
@@ -175,6 +176,15 @@ def test_what_it_says_of_a_pv_guest_is_true_with_log_dirty_and_without(at, on):
     rights = set(shadows.frame_rights(machine).tolist())
     assert (shadows.READ_ONLY in rights) == on, "only shadows let a frame be read that may be written"
     assert {shadows.TABLE, shadows.WRITABLE} <= rights and "never both" in said["ept-npt"]
+
+
+def test_it_says_whether_there_is_a_hypervisor_and_that_a_tick_is_one_access(at):
+    visit = at(500, road="bare")
+    assert greeting.machine(visit) == greeting.BARE and greeting.machine(at(500)) == greeting.HERE
+    sim = visit.player.sim
+    for tick in range(501, 600):
+        sim.seek(tick)
+        assert int((sim.events()["kind"] == ev.ACCESS).sum()) == 1 and sim.machine.view("ptype").size == 0
 
 
 @pytest.mark.parametrize("road", ["bare", "pv", "shadow", "hap"])
