@@ -40,9 +40,11 @@ def recyclings(machine: Machine, events: np.ndarray) -> list[Recycled]:
         later = np.flatnonzero(np.isin(kinds[at[k] :], (*_TAKES, _WALK)))
         end = int(at[k] + later[0]) if later.size else events.size
         rows = events[at[(at >= at[k]) & (at < end)]]
-        gone = [[(int(e["gfn"]), int(e["level"])) for e in rows if e["kind"] == kind] for kind in (_UNPIN, _UNHOOK)]
+        unpinned, unhooked = (
+            [(int(e["gfn"]), int(e["level"])) for e in rows if e["kind"] == kind] for kind in (_UNPIN, _UNHOOK)
+        )
         died = int(np.count_nonzero(kinds[at[k] : end] == _DEATH))
-        out.append(Recycled(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), *gone, died))
+        out.append(Recycled(_wanted(machine, events, int(at[k]), end), int(rows[0]["detail"]), unpinned, unhooked, died))
         k += rows.size
     return out
 
