@@ -70,6 +70,7 @@ def scenario_of(**fields):
     direct_map = fields.pop("direct_map", 0xFFFF_8800_0000_0000)
     scenario = SimpleNamespace(**FIELDS | fields, pool_cap=256)
     scenario.direct_map_base = direct_map if scenario.guest == "hvm64" else 0xC000_0000
+    scenario.unsyncs = bool(scenario.oos and scenario.shopt & 256)
     scenario.guest_levels = {"hvm64": 4, "pae": 3, "hvm32": 2}[scenario.guest]
     return scenario
 
