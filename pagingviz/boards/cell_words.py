@@ -4,9 +4,12 @@ import numpy as np
 
 from pagingviz.boards.palette import (
     ABSENT,
+    AGE_YOUNGEST,
     BLANK,
+    CROSSED,
     DIRTY,
     DIRTY_BEFORE,
+    FILL_MASK,
     FREE,
     LETTER_MASK,
     LETTER_SHIFT,
@@ -33,6 +36,15 @@ def letter_of(cell: int) -> str:
 def letters_of(grid: np.ndarray) -> np.ndarray:
     """The letters of a grid of cell words, uint16[height, width], as a grid of texts, str[height, width]."""
     return np.array(list(LETTERS))[grid >> LETTER_SHIFT & LETTER_MASK]
+
+
+def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Which of n cells have changed, bool[n]: `now` and `before` are their words, uint16[n].
+
+    That a page has grown older, or that a cross has gone, is no change.
+    """
+    aged = ((now & FILL_MASK) >= AGE_YOUNGEST) & ((before & FILL_MASK) >= AGE_YOUNGEST)
+    return (now ^ before) & ~np.where(aged, CROSSED | FILL_MASK, CROSSED).astype(np.uint16) != 0
 
 
 NOTHING, HATCHED = word(BLANK, " "), word(ABSENT, " ")

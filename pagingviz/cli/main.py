@@ -10,12 +10,12 @@ import os
 import sys
 
 from pagingviz import __version__
-from pagingviz.cli import app, audit, check, migrate, run
+from pagingviz.cli import app, audit, check, migrate, run, why
 from pagingviz.cli import list as listing
 from pagingviz.cli.options import Parser
 from pagingviz.scenario.fields import ScenarioError
 
-COMMANDS = (listing, run, audit, migrate, check, app)  # each has add(commands), in the order of the help
+COMMANDS = (listing, run, audit, migrate, why, check, app)  # each has add(commands), in the order of the help
 
 
 def main(argv: list[str] | None = None, prog: str = "pagingviz") -> int:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from pagingviz.boards.board import Options, Plan
-from pagingviz.boards.palette import AGE_YOUNGEST, CHANGED, CROSSED, FILL_MASK
+from pagingviz.boards.cell_words import differ
+from pagingviz.boards.palette import CHANGED
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import REGISTRY, card, corners, make_plan
 from pagingviz.boards.scene import Scene
@@ -366,12 +367,3 @@ def outlined(grids: list[np.ndarray], before: list[np.ndarray]) -> list[np.ndarr
     """The grids of a moment, uint16[h, w] each, with what differs from those of the moment before outlined."""
     pairs = zip(grids, before, strict=True)
     return [np.where(differ(now, was), now | CHANGED, now).astype(np.uint16) for now, was in pairs]
-
-
-def differ(now: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Which of n cells have changed, bool[n]: `now` and `before` are their words, uint16[n].
-
-    That a page has grown older, or that a cross has gone, is no change.
-    """
-    aged = ((now & FILL_MASK) >= AGE_YOUNGEST) & ((before & FILL_MASK) >= AGE_YOUNGEST)
-    return (now ^ before) & ~np.where(aged, CROSSED | FILL_MASK, CROSSED).astype(np.uint16) != 0

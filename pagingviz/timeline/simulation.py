@@ -208,6 +208,10 @@ class Simulation:
             self._replay_tick(None)
             self.opened = self._base = None
 
+    def replayed_from(self, tick: int) -> int:
+        """The tick of the checkpoint from which a seek to a tick before `tick` begins; tick > 0."""
+        return self._checkpoints.latest(tick - 1)
+
     # ---- commands
 
     def command(self, text: str) -> None:

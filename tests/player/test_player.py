@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from pagingviz.boards.cell_words import differ
 from pagingviz.boards.palette import AGE_OLDEST, AGE_YOUNGEST, CHANGED, CROSSED, TABLE
 from pagingviz.boards.payload import decode
 from pagingviz.boards.registry import HOME
@@ -80,14 +81,14 @@ def shows(answer, tick):
     now, before = truth(tick), truth(max(tick - 1, 0))
     assert same(frames[-1], now)
     for grid, a, b in zip(frames[-1], now, before, strict=True):
-        assert np.array_equal(grid & CHANGED != 0, playing.differ(a, b))
+        assert np.array_equal(grid & CHANGED != 0, differ(a, b))
     return header
 
 
 def test_growing_older_is_no_change():
     before = np.array([AGE_YOUNGEST, AGE_YOUNGEST | CROSSED, AGE_YOUNGEST, TABLE, TABLE], np.uint16)
     now = np.array([AGE_OLDEST, AGE_YOUNGEST, TABLE, TABLE, TABLE + 1], np.uint16)
-    assert playing.differ(now, before).tolist() == [False, False, True, False, True]
+    assert differ(now, before).tolist() == [False, False, True, False, True]
 
 
 @pytest.mark.parametrize("n, tick", [(1, 301), (-1, 299), (25, 325), (-1000, 0)])
