@@ -91,29 +91,6 @@ def test_legend_title_chips_and_words_show_the_glossary_when_pointed_at(open_scr
     expect(page.get_by_role("tooltip")).to_be_hidden()
 
 
-def test_a_tooltip_opens_by_the_keyboard_and_escape_closes_it_alone(open_script_page):
-    page = open_script_page()
-    found = {"title": "gfn 0x7", "chain": [], "rows": [], "why": "Written."}
-    show(page, message(PLAN, RIGHT, about=SAID))
-    page.locator('canvas[data-board="right"]').click()
-    show(page, message(PLAN, RIGHT, seq=1, about=SAID, inspect=found))
-    page.locator(".player .end").focus()
-    chip = page.locator(".chips li:focus")
-    for _ in range(100):  # more than the board has stops
-        if chip.count():
-            break
-        page.keyboard.press("Tab")
-    assert chip.count(), "Tab does not come to the chips"
-    assert told(page) == "fault Counted."
-    assert chip.get_attribute("aria-describedby") == page.get_by_role("tooltip").get_attribute("id")
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("tooltip")).to_be_hidden()
-    assert chip.get_attribute("aria-describedby") is None
-    expect(page.locator(".card h3")).to_have_text("gfn 0x7")  # that needs a second Escape
-    page.keyboard.press("Escape")
-    expect(page.locator(".card h3")).to_have_text("Inspector")
-
-
 def test_a_tap_opens_the_tooltip_and_the_next_one_closes_it(open_script_page):
     page = open_script_page(touch=True, width=390, height=844)
     show(page, message(PLAN, RIGHT, about=SAID))

@@ -218,9 +218,9 @@ def test_marks_are_counted_in_characters_as_python_counts(script_page):
     text = "a \U0001d4d0 gfn, é"
     body = """const node = document.createElement("p");
     m.writeMarked(node, text, [[4, 7, "gfn"]], { gfn: [["gfn", "A number."]] });
-    return [node.textContent, node.querySelector("dfn").textContent, node.querySelector("dfn").tabIndex];"""
+    return [node.textContent, node.querySelector("dfn").textContent, node.querySelector("dfn").hasAttribute("data-tip")];"""
     assert text[4:7] == "gfn"
-    assert run(script_page, "tip", body, text=text) == [text, "gfn", 0]
+    assert run(script_page, "tip", body, text=text) == [text, "gfn", True]
 
 
 # --- sprites.js, paint.js -----------------------------------------------------------------------------------------------

@@ -44,9 +44,9 @@ def test_a_walk_begins_again_after_its_last_reference(script_page):
 
 
 def test_keys_have_the_actions_that_the_buttons_show(script_page):
-    keys = [" ", "ArrowLeft", "ArrowRight", "Home", "End", "n", "P", "m", "Escape", "7", "0", "x", "ArrowDown", "Tab"]
+    keys = [" ", "ArrowLeft", "ArrowRight", "Home", "End", "n", "P", "m", "E", "Escape", "7", "0", "x", "ArrowDown", "Tab"]
     body = "return keys.map((key) => m.actionOf(key, walks));"
-    names = ["toggle", "back", "step", "home", "end", "next", "prev", "micro", "unpin", "choose", None, None]
+    names = ["toggle", "back", "step", "home", "end", "next", "prev", "micro", "explain", "unpin", "choose", None, None]
     assert run(script_page, "keys", body, keys=keys, walks=False) == [*names, None, None]
     assert run(script_page, "keys", body, keys=keys, walks=True) == [*names, "deeper", None]
 
@@ -64,6 +64,10 @@ def test_keys_that_an_element_needs_are_not_taken_from_it(script_page):
         ("<button>run</button>", " ", True): False,
         ("<summary>more</summary>", " ", False): True,
         ("<summary>more</summary>", "n", False): False,
+        ("<canvas data-board=a></canvas>", "ArrowLeft", False): True,
+        ("<canvas data-board=a></canvas>", "Escape", False): True,
+        ("<canvas data-board=a></canvas>", " ", False): False,
+        ("<canvas data-board=a></canvas>", "e", False): False,
     }
     assert run(script_page, "keys", body, cases=[list(case) for case in cases]) == list(cases.values())
 
@@ -72,16 +76,71 @@ def test_keys_are_heard_until_they_are_not_wanted_any_more(open_script_page):
     page = open_script_page()
     listen = "window.heard = []; window.stop = m.listen((name, digit) => window.heard.push([name, digit]), () => false);"
     run(page, "keys", listen)
-    for key in ("ArrowRight", "n", "3", "Control+n", "q", "Space"):
+    for key in ("ArrowRight", "n", "3", "Control+n", "q", "e", "Shift+E", "Space"):
         page.keyboard.press(key)
     page.keyboard.down("Space")
     page.keyboard.down("Space")  # held down: it does not count again
     page.keyboard.up("Space")
-    heard = [["step", None], ["next", None], ["choose", 3], ["toggle", None], ["toggle", None]]
+    heard = [["step", None], ["next", None], ["choose", 3], ["explain", 1], ["explain", -1], ["toggle", None], ["toggle", None]]
     assert page.evaluate("heard") == heard
     page.evaluate("stop()")
     page.keyboard.press("n")
     assert page.evaluate("heard") == heard
+
+
+# --- cursor.js, aloud.js ------------------------------------------------------------------------------------------------
+
+CELLS = "##.##", ".....", "###..", "#...#"  # a point only fills up the rectangle
+AFTER = "return walks.map(([key, far, cell]) => m.cellAfter(key, far, cell, { w: 5, h: 4 }, (i) => cells[i] === '#'));"
+
+
+def test_the_cursor_goes_over_cells_alone(script_page):
+    walks = {
+        ("ArrowRight", False, 1): 3,
+        ("ArrowRight", False, 4): 4,
+        ("ArrowLeft", False, 3): 1,
+        ("ArrowLeft", False, 0): 0,
+        ("ArrowDown", False, 1): 11,
+        ("ArrowDown", False, 4): 12,
+        ("ArrowDown", False, 12): 15,
+        ("ArrowUp", False, 12): 1,
+        ("ArrowUp", False, 0): 0,
+        ("Home", False, 19): 15,
+        ("End", False, 10): 12,
+        ("Home", True, 19): 0,
+        ("End", True, 0): 19,
+        ("PageDown", False, 4): 19,
+        ("PageUp", False, 15): 0,
+        ("x", False, 3): 3,
+    }
+    found = run(script_page, "cursor", AFTER, walks=[list(walk) for walk in walks], cells="".join(CELLS))
+    assert dict(zip(walks, found, strict=True)) == walks
+
+
+def test_every_cell_is_reached_by_arrows(script_page):
+    body = """const reached = new Set([0]);
+    for (const cell of reached) {
+      for (const key of ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]) {
+        reached.add(m.cellAfter(key, false, cell, { w: 5, h: 4 }, (i) => cells[i] === "#"));
+      }
+    }
+    return [...reached].sort((a, b) => a - b);"""
+    cells = "".join(CELLS)
+    assert run(script_page, "cursor", body, cells=cells) == [k for k, cell in enumerate(cells) if cell == "#"]
+
+
+def test_of_many_texts_the_last_one_is_said(open_script_page):
+    page = open_script_page()
+    page.clock.install()
+    body = """window.said = [];
+    window.aloud = new m.Aloud();
+    new MutationObserver(() => said.push(aloud.node.textContent)).observe(aloud.node, { childList: true });
+    for (const text of ["one", "two", "three"]) aloud.say(text);"""
+    run(page, "aloud", body)
+    page.clock.run_for(2_000)
+    page.evaluate("aloud.say('four'), aloud.close()")
+    page.clock.run_for(2_000)
+    assert page.evaluate("said") == ["three"]
 
 
 # --- channel.js, leaving.js, reel.js -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ export class Controls {
   constructor(act) {
     const told = (node, title) => (explain(node, [["", title]]), node);
     const button = (name, text, key, title) => told(
-      el("button", { type: "button", class: `act ${name}`, "aria-label": text ? null : `${title} (${key})`, "data-act": name, onclick: () => act(name) },
+      el("button", { type: "button", class: `act ${name}`, "aria-label": text ? null : `${title}, key ${key}`, "data-act": name, onclick: () => act(name) },
         icon(name === "toggle" ? "run" : name), text && el("span", {}, text), el("kbd", {}, key)), `${title} (${key}).`);
     const select = (name, title) =>
       told(el("select", { "aria-label": title, onchange: (event) => act(name, event.target.value) }), `${title}.`);

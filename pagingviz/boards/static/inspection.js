@@ -1,6 +1,6 @@
 // The cell that the pointer is over and the cell under inspection: their outlines, the lens and the card of the inspector.
 import { placeCard } from "./beside.js";
-import { Inspector, Lens } from "./inspector.js";
+import { inOneText, Inspector, Lens } from "./inspector.js";
 
 const HOVER_MS = 120; // the pointer rests this long before Python is asked about a cell
 const EDGE = 8; // px between a card that floats and the end of the boards
@@ -9,7 +9,7 @@ const MOST_LIT = 200; // cells that a card tries not to hide: of more, some
 export class Inspection {
   /**
    * `on` = {jump(tick): the viewer wants to see that tick, close(): the card shall go, isRunning(): the machine runs,
-   * mayAsk(): the pointer alone may cause an ask now, ask(message): send it}.
+   * mayAsk(): the pointer alone may cause an ask now, ask(message): send it, say(text): let it be read out}.
    */
   constructor(on) {
     this.on = on;
@@ -42,6 +42,7 @@ export class Inspection {
   pin(panel, cell) {
     this.pinned = { board: panel.id, cell };
     this.placed = null;
+    this.said = null;
     this.drawOutlines();
     this.lens.hide();
   }
@@ -84,6 +85,7 @@ export class Inspection {
     const hover = asked?.hover && !this.pinned;
     if (hover && !(this.hovered?.cell === asked.cell && this.hovered.panel.id === asked.board)) return;
     this.inspector.show(inspect, !!this.pinned);
+    if (this.pinned && inspect) this.sayCard(inOneText(inspect));
     this.light(lit);
     this.drawOutlines();
     const cells = JSON.stringify(lit);
@@ -93,6 +95,13 @@ export class Inspection {
       this.placeCard();
     }
     if (hover && inspect) this.showLens(inspect);
+  }
+
+  /** A card is read out when its cell was chosen, and when it has changed; nobody could listen while the machine runs. */
+  sayCard(text) {
+    if (text === this.said || this.on.isRunning()) return;
+    this.said = text;
+    this.on.say(text);
   }
 
   /** Let the card that floats stand where it hides neither the cell under inspection nor, where possible, its kin. */

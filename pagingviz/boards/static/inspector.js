@@ -33,12 +33,18 @@ function contents(found, on) {
   return parts;
 }
 
+/** The same as one text, for a screen reader. */
+export function inOneText({ title, why, chain, rows }) {
+  const told = [title, why && `Why? ${why}`, chain?.join("; "), rows?.map(([name, value]) => `${name}: ${value}`).join("; ")];
+  return told.filter(Boolean).map((text) => text.replace(/\.?$/, ".")).join(" ");
+}
+
 export class Inspector {
   /** `on`: as for contents(), and close(): the card shall go. */
   constructor(on) {
     this.on = on;
     this.title = el("h3");
-    this.body = el("div", { class: "body", onscroll: () => this.measure() });
+    this.body = el("div", { class: "body", role: "group", "aria-label": "Card", onscroll: () => this.measure() });
     this.longer = el("button", { type: "button", class: "longer", hidden: true, onclick: () => this.readOn() }, "more below ▾");
     this.node = el("aside", { class: "card", "aria-label": "Inspector" },
       el("header", {}, this.title, el("button", { type: "button", class: "close", "aria-label": "Close (Esc)", onclick: on.close }, "×")),
@@ -61,10 +67,12 @@ export class Inspector {
     this.measure();
   }
 
-  /** Show whether there is more below what is seen. */
+  /** Show whether there is more below what is seen. A card that can be scrolled can be reached, to scroll it with keys. */
   measure() {
     const { scrollTop, scrollHeight, clientHeight } = this.body;
     this.longer.hidden = scrollHeight - scrollTop - clientHeight < 4;
+    if (scrollHeight > clientHeight) this.body.tabIndex = 0;
+    else this.body.removeAttribute("tabindex");
   }
 
   readOn() {

@@ -1,8 +1,9 @@
 // The keys of every page. They are heard on the document, so that they work wherever the pointer is.
+import { movesCursor } from "./cursor.js";
 
 const ACTIONS = {
   " ": "toggle", ArrowLeft: "back", ArrowRight: "step", Home: "home", End: "end",
-  n: "next", p: "prev", m: "micro", Escape: "unpin", "?": "greet",
+  n: "next", p: "prev", m: "micro", e: "explain", Escape: "unpin", "?": "greet",
 };
 const WALK = { ArrowDown: "deeper", ArrowUp: "higher" }; // only where a walk is shown: elsewhere they scroll the page
 const ONCE = new Set(["toggle", "home", "end", "unpin", "greet"]); // holding the key down does not repeat these
@@ -18,6 +19,7 @@ const CHOICES = "[role=radio], [role=tab], input[type=radio]";
 export function usesKeys(element, key, pointed) {
   if (!(element instanceof Element) || element.matches("input[type=range][data-board-scrubber]")) return false;
   if (pointed && element.closest(CHOICES)) return false;
+  if (element.matches("canvas[data-board]")) return movesCursor(key);
   if (element.closest(OWN_KEYS)) return true;
   return key === " " && element.matches("button:focus-visible, a:focus-visible, summary");
 }
@@ -31,7 +33,10 @@ export function actionOf(key, walks) {
 /** The number of a key from 1 to 9, null for any other key. */
 const digitOf = (key) => (/^[1-9]$/.test(key) ? Number(key) : null);
 
-/** Calls `act(name, digit)` for every key of ours; `walks()`: is a walk shown? Returns the function that stops listening. */
+/**
+ * Calls `act(name, value)` for every key of ours: the value of a digit is its number, that of E is -1 with Shift, else 1.
+ * `walks()`: is a walk shown? Returns the function that stops listening.
+ */
 export function listen(act, walks) {
   let pointed = false; // the mouse was used after the last Tab
   const onPointer = () => { pointed = true; };
@@ -43,7 +48,7 @@ export function listen(act, walks) {
     if (!name || usesKeys(element, event.key, pointed)) return;
     if (name !== "unpin" && name !== "choose") event.preventDefault();
     if (element instanceof Element && element.closest(CHOICES)) event.stopPropagation(); // it would change its choice as well
-    if (!(event.repeat && ONCE.has(name))) act(name, digitOf(event.key));
+    if (!(event.repeat && ONCE.has(name))) act(name, name === "explain" ? (event.shiftKey ? -1 : 1) : digitOf(event.key));
   };
   // A focused button would be pressed when Space goes up.
   const onUp = (event) => {

@@ -1,6 +1,7 @@
 // The live board of a page: takes messages from Python, plays their frames, and sends back what the viewer asks.
 import { navigationAsk, nextReference } from "./actions.js";
 import { Controls } from "./controls.js";
+import { Cursor } from "./cursor.js";
 import { Greeting } from "./greeting.js";
 import { Inspection } from "./inspection.js";
 import { listen } from "./keys.js";
@@ -33,11 +34,22 @@ export class LiveBoard {
       isRunning: () => this.reel.playing,
       mayAsk: () => !this.channel.asked && !this.reel.playing,
       ask: (message) => this.channel.send(message),
+      say: (text) => this.view.aloud.say(text),
+    });
+    this.cursor = new Cursor({
+      hover: (panel, cell, event) => this.inspection.hover(panel, cell, event),
+      click: (panel, cell) => this.click(panel, cell),
+      escape: () => (this.inspection.pinned ? this.inspection.unpin() : this.view.focusStage()),
+      say: (text) => this.view.aloud.say(text),
     });
     this.view = new View(host, { controls: this.controls, inspection: this.inspection }, {
       act,
       click: (panel, cell) => this.click(panel, cell),
-      hover: (panel, cell, event) => this.inspection.hover(panel, cell, event),
+      hover: (panel, cell, event) => this.hover(panel, cell, event),
+      press: () => this.view.focusStage(),
+      focus: (panel) => this.cursor.enter(panel),
+      blur: () => this.cursor.leave(),
+      key: (panel, event) => this.cursor.key(event),
     });
     this.inspection.attach(this.view);
     this.greeting = new Greeting(this.view);
@@ -200,6 +212,7 @@ export class LiveBoard {
     } else if (name === "unpin") this.inspection.unpin();
     else if (name === "deeper" || name === "higher") this.stepWalk(name === "deeper" ? 1 : -1);
     else if (name === "choose") this.view.choose(value);
+    else if (name === "explain") return this.view.explain(value);
     else if (name === "kind") this.channel.send({ cmd: "kind", kind: value });
     else if (name === "delay" || name === "perFrame") {
       this.reel[name] = Number(value);
@@ -223,10 +236,17 @@ export class LiveBoard {
     this.updateReady();
   }
 
+  /** The pointer is over a cell, or (-1) over none: then the cursor, where there is one, is seen again. */
+  hover(panel, cell, event) {
+    this.inspection.hover(panel, cell, event);
+    if (cell < 0) this.cursor.show();
+  }
+
   /** A click puts a cell under inspection; on the same cell again, or beside all cells, it ends that. */
   click(panel, cell) {
     if (cell < 0 || this.inspection.isPinned(panel, cell)) return this.inspection.unpin();
     this.pause(false);
+    this.cursor.place(panel, cell);
     this.inspection.pin(panel, cell);
     this.channel.send({ cmd: "inspect" });
     this.view.refocus();

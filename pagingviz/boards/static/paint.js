@@ -101,7 +101,12 @@ export class Painter {
   /** Index of the cell under a point of the canvas (CSS px), or -1: none, or one that only fills up the rectangle. */
   cellAt(x, y) {
     const i = this.geometry ? this.geometry.cellAt(x, y) : -1;
-    return i < 0 || this.reader.fillOf(this.cells[i]) === this.reader.blank ? -1 : i;
+    return this.isCell(i) ? i : -1;
+  }
+
+  /** Is there a cell of this index, and not one that only fills up the rectangle? */
+  isCell(i) {
+    return i in this.cells && this.reader.fillOf(this.cells[i]) !== this.reader.blank;
   }
 
   paintCell(i) {

@@ -5,14 +5,19 @@ import { el, setText, svg } from "./dom.js";
 import { Painter } from "./paint.js";
 import { explain, explainCut, writeMarked } from "./tip.js";
 
+export const KEYS_OF_A_MAP = "keys-of-a-map"; // id of the text that tells a screen reader what keys do on a map
 const MOST_OUTLINES = 256; // of changed cells that are too small to carry an outline of their own
 
 export class Panel {
-  /** `codes` of the header; `on` = {click(panel, cell), hover(panel, cell, event)}, where cell -1 = none. The canvas stays for good. */
+  /**
+   * `codes` of the header; `on` = {click(panel, cell), hover(panel, cell, event), where cell -1 = none; press(): the mouse goes
+   * down on the map; focus(panel), blur(panel), key(panel, event): of the map}. The canvas stays for good.
+   */
   constructor(id, codes, on) {
     this.id = id;
     this.reader = new CellReader(codes);
-    this.canvas = el("canvas", { "data-board": id, "data-ready": "0", role: "img", width: 1, height: 1 });
+    this.canvas = el("canvas", { "data-board": id, "data-ready": "0", role: "application", "aria-roledescription": "map",
+      "aria-describedby": KEYS_OF_A_MAP, tabindex: 0, width: 1, height: 1 });
     this.painter = new Painter(this.canvas, this.reader);
     this.halo = svg("path", { class: "halo" });
     this.lit = svg("path", { class: "lit" });
@@ -31,6 +36,10 @@ export class Panel {
     this.canvas.addEventListener("click", (event) => on.click(this, cellUnder(event)));
     this.canvas.addEventListener("pointermove", (event) => on.hover(this, cellUnder(event), event));
     this.canvas.addEventListener("pointerleave", (event) => on.hover(this, -1, event));
+    this.canvas.addEventListener("mousedown", (event) => (event.preventDefault(), on.press())); // only Tab gives a map the focus
+    this.canvas.addEventListener("focus", () => on.focus(this));
+    this.canvas.addEventListener("blur", () => on.blur(this));
+    this.canvas.addEventListener("keydown", (event) => on.key(this, event));
   }
 
   /**

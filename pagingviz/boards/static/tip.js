@@ -1,25 +1,21 @@
-// The tooltip: what the glossary says of a word, beside the word, when somebody points at it, reaches it with Tab or taps it.
+// The tooltip: what the glossary says of a word, beside the word, when somebody points at it, taps it or comes to it with the
+// key E. Tab stops at no word, since there are too many; at a button or a select, which have a tooltip too, it stops anyway.
 import { el } from "./dom.js";
 
 const OPEN_MS = 250, CLOSE_MS = 150; // the pointer rests this long on a word, and may be away this long
 const GAP = 6, MARGIN = 8; // px between word and tooltip, and from there to the edge of the window
 const CONTROLS = "button, select, input"; // can be reached anyway, and have something else to do when they are clicked
+const GOING_ON = new Set(["e", "E", "Shift"]); // any other key closes what E has opened
 
 const known = new WeakMap(); // element -> function that returns its lines, [[word, text], ...]
 const written = new WeakMap(); // element -> what stands in it, as one text
 
-/**
- * Let `node` open `lines` of the glossary, [[word, text], ...]; none: nothing. Instead of lines a function may return them, or
- * nothing, when it is asked; Tab does not stop at such a node.
- */
+/** Let `node` open `lines` of the glossary, [[word, text], ...]; none: nothing. A function may return them when it is asked. */
 export function explain(node, lines) {
   const later = typeof lines === "function", has = later || !!lines?.length;
   if (has) known.set(node, later ? lines : () => lines);
   else known.delete(node);
   node.toggleAttribute("data-tip", has);
-  if (node.matches(CONTROLS)) return;
-  if (has && !later) node.setAttribute("tabindex", 0);
-  else node.removeAttribute("tabindex");
 }
 
 /** Let `node` open its own text where `box` has no room for all of it. */
@@ -97,10 +93,30 @@ export class Tip {
 
   /** Escape closes the tooltip, and nothing else then. */
   onKey(event) {
-    if (event.key !== "Escape" || !this.target) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.close();
+    if (!this.target) return;
+    if (event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation();
+      this.close();
+    } else if (this.target.hasAttribute("data-told") && !GOING_ON.has(event.key)) this.close();
+  }
+
+  /**
+   * Open the next (`by` = 1) or the last (-1) of these words behind the one that was opened last, and mark it on the page.
+   * Returns what it says, "" where none of them says anything.
+   */
+  tell(words, by) {
+    const telling = words.filter((word) => !word.matches(CONTROLS) && word.checkVisibility() && known.get(word)?.().length);
+    if (!telling.length) return "";
+    const last = telling.indexOf(this.told);
+    const target = telling.at(last < 0 && by > 0 ? 0 : (Math.max(last, 0) + by) % telling.length);
+    this.told = target;
+    target.scrollIntoView({ block: "nearest", behavior: "instant" });
+    requestAnimationFrame(() => { // the scrolling, which closes tooltips, is over
+      this.open(target);
+      if (this.target === target) target.setAttribute("data-told", "");
+    });
+    return [target.textContent, ...known.get(target)().map(([word, text]) => [word, text].filter(Boolean).join(": "))].join(". ");
   }
 
   onScroll(event) {
@@ -134,7 +150,7 @@ export class Tip {
 
   close() {
     clearTimeout(this.timer);
-    this.target?.removeAttribute("aria-describedby");
+    for (const name of ["aria-describedby", "data-told"]) this.target?.removeAttribute(name);
     this.target = null;
     this.node.hidden = true;
   }

@@ -1,16 +1,19 @@
 // All that a live board shows around and with its canvases: panels, status line, sentence, notice, presenter mode.
+import { Aloud } from "./aloud.js";
 import { arrange } from "./arrange.js";
 import { setVariables } from "./colours.js";
 import { el, grouped, setText } from "./dom.js";
-import { Panel } from "./panel.js";
+import { KEYS_OF_A_MAP, Panel } from "./panel.js";
 import { explain, explainCut, Tip, writeMarked } from "./tip.js";
 
+const MAP_KEYS = "Arrow keys go from cell to cell, Enter keeps a cell and reads its card, E explains the words of this map one "
+  + "after the other, Escape leaves the map.";
 const WRITING = "input[type=number], input[type=text]:not([role=combobox]), textarea";
 
 export class View {
   /**
-   * Fills `host`. `parts` = {controls: Controls, inspection: Inspection}; `on` = {act(name, value), click(panel, cell),
-   * hover(panel, cell, event)} is called for what the viewer does.
+   * Fills `host`. `parts` = {controls: Controls, inspection: Inspection}; `on` = {act(name, value), and all that a Panel calls}
+   * is called for what the viewer does.
    */
   constructor(host, { controls, inspection }, on) {
     this.on = on;
@@ -29,8 +32,10 @@ export class View {
     this.sentence = el("p", { class: "what" });
     this.source = el("code", { class: "source" });
     this.sentenceBox = el("div", { class: "sentence", "aria-live": "polite", "aria-atomic": "true" }, this.sentence, this.source);
+    this.aloud = new Aloud();
     this.root = el("div", { class: "board" },
-      controls.node, controls.timeline, this.chips, this.tabs, this.stage, this.sentenceBox, this.aside, inspection.lens.node);
+      controls.node, controls.timeline, this.chips, this.tabs, this.stage, this.sentenceBox, this.aside, inspection.lens.node,
+      this.aloud.node, el("p", { id: KEYS_OF_A_MAP, hidden: true }, MAP_KEYS));
     this.tip = new Tip(this.root);
     explainCut(this.sentence);
     host.replaceChildren(this.root);
@@ -52,6 +57,7 @@ export class View {
 
   close() {
     this.tip.leave();
+    this.aloud.close();
     this.resized.disconnect();
     removeEventListener("resize", this.onWindow);
     document.fonts.removeEventListener("loadingdone", this.onFonts);
@@ -196,10 +202,28 @@ export class View {
     this.layout(true);
   }
 
-  /** Give the keys to the board again, unless the viewer is writing somewhere or is being greeted. */
+  /** Explain one word after the other (`by` = 1), or back (-1): of the map that has the focus and the card, or all beside the maps. */
+  explain(by) {
+    const panel = this.focused?.closest(".panel"), words = [...this.root.querySelectorAll("[data-tip]")];
+    const told = this.tip.tell(words.filter((word) => word.closest(".panel") === (panel ?? null) || (panel && word.closest(".card"))), by);
+    if (!told) return;
+    this.inspection.lens.hide(); // it may lie over the word
+    this.aloud.say(told);
+  }
+
+  /** The element of the board that has the focus, or null. */
+  get focused() {
+    return this.root.getRootNode().activeElement;
+  }
+
+  /** Give the keys to the board again, unless the viewer is writing somewhere, is being greeted or is in a map. */
   refocus() {
-    const inside = this.root.getRootNode().activeElement;
-    if (inside ? inside.closest(".greeting") : document.activeElement?.matches(WRITING)) return;
+    const { focused } = this;
+    if (focused ? focused.closest(".greeting, .panel") : document.activeElement?.matches(WRITING)) return;
+    this.focusStage();
+  }
+
+  focusStage() {
     this.stage.focus({ preventScroll: true });
   }
 }
