@@ -41,7 +41,7 @@ def last_change(sim: Simulation, plan: Plan, cell: int) -> int:
 
 
 def _search(sim: Simulation, plan: Plan, cell: int, here: int) -> int:
-    end, kinds = here, _KINDS | _WALKS if plan.id == "nested-tables" else _KINDS
+    end, kinds = here, _KINDS | _WALKS if plan.levels else _KINDS  # plan.levels: of nested tables
     while end:
         start = sim.replayed_from(end)
         ticks = ticks_with(sim, start, end, kinds)
