@@ -45,6 +45,11 @@ _REAL_FLOOR = 128  # pages a vCPU that real Xen has at least (shadow/common.c: s
 # ---- the plan
 
 
+def largest_pool(sim: Simulation) -> int:
+    """Pages of the pool at its largest, as the scenario or a command has it: so large it is shown from the start."""
+    return max([sim.scenario.pool, *(command.arg or 0 for command in sim.journal if command.name == "pool")])
+
+
 def _pages(scenario: Scenario, work: Any, options: Options) -> int:
     """How many pages the board shows."""
     if road_of(scenario).nested:

@@ -42,11 +42,11 @@ def _report(sim: Any, board: str, number: str, tick: int) -> dict[str, Any]:
     from pagingviz.boards.board import Options
     from pagingviz.boards.registry import card, make_plan
     from pagingviz.boards.scene import Scene
+    from pagingviz.boards.shadow_pool import largest_pool
     from pagingviz.boards.since import last_change
 
     sim.seek(tick)
-    largest = max([sim.scenario.pool, *(command.arg or 0 for command in sim.journal if command.name == "pool")])
-    plan = make_plan(board, sim.scenario, sim.work, Options(pages=largest))
+    plan = make_plan(board, sim.scenario, sim.work, Options(pages=largest_pool(sim)))
     cell = integer("--cell", number, 0, plan.key.size - 1)
     found = card(Scene(sim), [plan], plan, cell)
     if found is None:

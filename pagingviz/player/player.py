@@ -19,6 +19,7 @@ from pagingviz.boards.palette import CHANGED
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import REGISTRY, card, corners, make_plan
 from pagingviz.boards.scene import Scene
+from pagingviz.boards.shadow_pool import largest_pool
 from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
 from pagingviz.player.message import MOST_FRAMES, Display, board_record, header, plain, words
@@ -258,7 +259,7 @@ class Player(Listener):
 
     def plans(self, boards: tuple[str, ...], bits: str) -> list[Plan]:
         """The plans of boards; a pool that grows by a command is shown at its largest from the start."""
-        pages = max([self.sim.scenario.pool, *(c.arg for c in self.sim.journal if c.name == "pool")])
+        pages = largest_pool(self.sim)
         wanted = boards, pages, bits
         if self._planned != wanted:
             self._planned = wanted

@@ -107,7 +107,7 @@ def _of_tick(sim: Simulation, events: np.ndarray) -> tuple[Sentence, tuple[str, 
 
 
 def _tell_recycling(sim: Simulation, events: np.ndarray) -> Sentence | None:
-    """Every shadow that lost its pin, and every root that was emptied, because the pool had too few free pages."""
+    """Every shadow that lost its pin, and every root that was unhooked, because the pool had too few free pages."""
     if first_of(events, *recycled.KINDS) is None:
         return None
     first, *more = recycled.recyclings(sim.machine, events)
