@@ -1,13 +1,12 @@
 """How the tests are dealt out, and fixtures: warmed kernels, the real app, and pages of it in a real browser."""
 
-import contextlib
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import sync_playwright
 
-from tests.ui.serving import launch, new_page, serve, serve_files, wait_ready
+from tests.ui.serving import launch, new_profile, serve, serve_files, wait_ready
 
 # An example has no deadline and may take long to be drawn: what else runs on the machine is no property of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -75,16 +74,29 @@ def browser(playwright):
     chromium.close()
 
 
-@pytest.fixture
-def open_page(browser, server):
-    """open_page(path_or_url, tick=None, boards=True) -> Page, with all its maps ready.
+@pytest.fixture(scope="session")
+def known_here(browser, server):
+    """A profile whose browser has been in the app before: it has the scripts, and keeps them while the first tab is open."""
+    profile = new_profile(browser)
+    profile.new_page().goto(f"{server}/_stcore/health")
+    yield profile
+    profile.close()
 
+
+@pytest.fixture
+def open_page(known_here, server):
+    """open_page(path_or_url, tick=None, boards=True, width=1280, height=720) -> Page, with all its maps ready.
+
+    What a visitor leaves in the browser is forgotten before each test; only the app's scripts are still known from the others.
     At the end of the test: no error may have been thrown in any page, and nothing asked of another host.
     """
+    forget = known_here.new_cdp_session(known_here.pages[0])
+    forget.send("Storage.clearDataForOrigin", {"origin": server, "storageTypes": "cookies,local_storage,indexeddb"})
     pages = []
 
-    def open_(path: str, tick: int | None = None, boards: bool = True, **size: int):
-        page = new_page(browser, **size)
+    def open_(path: str, tick: int | None = None, boards: bool = True, width: int = 1280, height: int = 720):
+        page = known_here.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         url = path if "://" in path else server + path
         host = urlsplit(url).netloc
         page.trouble = []
@@ -99,8 +111,8 @@ def open_page(browser, server):
     yield open_
     trouble = [line for page in pages for line in page.trouble]
     for page in pages:
-        with contextlib.suppress(Exception):  # a test may have closed it
-            page.context.close()
+        page.close()
+    forget.detach()
     assert not trouble, trouble
 
 

@@ -23,15 +23,17 @@ NEWEST = 16  # addresses of a log that are written out
 def bits_switch() -> None:
     """What the cells tell: a part of the address."""
     visit, field = session.current(), FIELD["bits"]
+    shown = visit.view.bits
+    key = f"bits-{shown}"
 
     def put() -> None:
-        visit.view = dataclasses.replace(visit.view, bits=st.session_state[key])
+        if st.session_state[key] != shown:  # see Visit.put
+            visit.view = dataclasses.replace(visit.view, bits=st.session_state[key])
 
-    key = f"bits-{visit.view.bits}"
     st.segmented_control(
         field.label,
         field.choices,
-        default=visit.view.bits,
+        default=shown,
         required=True,
         key=key,
         width="content",

@@ -84,7 +84,10 @@ def choice(
 
     def change() -> None:
         chosen = st.session_state[key]
-        put(chosen) if put else visit.change(**{name: chosen})
+        if put is None:
+            visit.put(name, value, chosen)
+        elif chosen != value:  # see Visit.put
+            put(chosen)
 
     st.selectbox(
         name,

@@ -42,7 +42,7 @@ def _knob(visit: session.Visit, sim: Simulation) -> None:
     shown = min(max(now, POOL_LOW), high)
 
     def put() -> None:
-        if st.session_state[key] != shown:  # see Visit.change
+        if st.session_state[key] != shown:  # see Visit.put
             visit.command(f"pool:{st.session_state[key]}")
 
     st.slider("Pool pages, from this tick on (shadow_set_allocation)", POOL_LOW, high, shown, key=key, on_change=put)

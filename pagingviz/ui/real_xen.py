@@ -56,7 +56,7 @@ def real_xen_page(title: str) -> None:
 def _choose(visit: session.Visit, name: str) -> None:
     """Another recording, from its beginning."""
     visit.error = ""
-    if name != (visit.view.recording or library.NAMES[0]):  # see Visit.change
+    if name != (visit.view.recording or library.NAMES[0]):  # see Visit.put
         visit.view = dataclasses.replace(visit.view, recording=name, row=None)
 
 

@@ -165,8 +165,7 @@ class Visit:
     def change(self, **fields: Any) -> None:
         """Other values of some fields, at the present tick; work that is the same goes on from there.
 
-        Values that the machine has already are no change: Streamlit calls the callback of a widget also when it has forgotten
-        the widget, after a run that was cut short, and hears its value anew.
+        Values that the machine has already are no change.
         """
         try:
             present, view = self.present()
@@ -176,8 +175,17 @@ class Visit:
         except ScenarioError as error:
             self.refuse(error)
 
+    def put(self, name: str, shown: Any, chosen: Any) -> None:
+        """The widget of a field, which was drawn with the value `shown`, says `chosen`.
+
+        Streamlit calls the callback of a widget also when it has forgotten the widget, after a run that was cut short, and
+        hears its value anew. Nobody has chosen anything then, and the widget may be of the machine before this one.
+        """
+        if str(chosen) != str(shown):
+            self.change(**{name: chosen})
+
     def choose(self, name: str, play: bool = False) -> None:
-        """A scenario of the library, at its own start; nothing when it is the one on the screen (see `change`)."""
+        """A scenario of the library, at its own start; nothing when it is the one on the screen (see `put`)."""
         if name != self.present()[0].name:
             self.open(load(name), dataclasses.replace(self.view, tick=None, play=play, gva=None, access="", ref=None))
 

@@ -47,7 +47,7 @@ def _field(visit: Visit, field: Field, value: Any, key: str) -> None:
         chosen = st.session_state[key]
         if field.bits:
             chosen = sum(1 << list(field.bits).index(name) for name in chosen)
-        visit.change(**{field.name: ",".join(chosen) if field.kind == "traces" else chosen})
+        visit.put(field.name, value, ",".join(chosen) if field.kind == "traces" else chosen)
 
     if field.bits:
         _switches(field, value, key, put)

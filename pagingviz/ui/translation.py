@@ -106,10 +106,13 @@ def _choose_address(visit: session.Visit) -> None:
 
     def listed() -> None:
         chosen = st.session_state[f"page-{mark}"]
-        put(None if chosen == LAST else chosen)
+        if at is None or chosen != options[at]:  # see Visit.put
+            put(None if chosen == LAST else chosen)
 
     def written() -> None:
         text = st.session_state[f"gva-{mark}"].strip()
+        if text == shown:
+            return
         try:
             put(address.parse_gva(text, visit.scenario.guest) if text else None)
         except ScenarioError as error:
@@ -120,11 +123,14 @@ def _choose_address(visit: session.Visit) -> None:
         visit.view = dataclasses.replace(visit.view, gva=gva, ref=None)
 
     def kind() -> None:
-        visit.view = dataclasses.replace(visit.view, access=st.session_state[f"access-{mark}"] or "", ref=None)
+        chosen = st.session_state[f"access-{mark}"] or ""
+        if chosen != view.access:
+            visit.view = dataclasses.replace(visit.view, access=chosen, ref=None)
 
     names = _pages(visit)
     options = [LAST, *names]
     at = options.index(view.gva) if view.gva in names else None if view.gva is not None else 0
+    shown = f"{view.gva:#x}" if view.gva is not None else ""
     st.selectbox(
         "Page",
         options,
@@ -138,7 +144,7 @@ def _choose_address(visit: session.Visit) -> None:
     )
     st.text_input(
         FIELD["gva"].label,
-        f"{view.gva:#x}" if view.gva is not None else "",
+        shown,
         key=f"gva-{mark}",
         width=160,
         label_visibility="collapsed",

@@ -233,3 +233,5 @@ def test_second_reading_22_a_good_period_does_not_reset_the_count():
         p = throttled(p, dirty, k * 2 * SECOND, k * 100 * PAGE, Throttle())
         seen.append((p.high, p.percent))
     assert seen == [(1, 0), (1, 0), (0, 20), (0, 20), (0, 20), (1, 20), (0, 30)]
+    told = f"{throttled.__doc__} {Period.__doc__}"
+    assert "in two such periods" in told and "in a row" not in told

@@ -15,7 +15,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Playwright, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
 
 from tests.support.waiting import PATIENCE, until
 
@@ -28,6 +28,7 @@ FLAGS = (
     "--font-render-hinting=none",
     "--force-color-profile=srgb",
     "--hide-scrollbars",
+    "--process-per-site",  # the tabs of a profile share a process, which has read the app's scripts already
 )
 PAGES = (
     "/",
@@ -156,9 +157,9 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *sandbox])
 
 
-def new_page(browser: Browser, width: int = 1280, height: int = 720, touch: bool = False) -> Page:
-    """A page in a context of its own (no cookies, no cache), the same for every machine."""
-    context = browser.new_context(
+def new_profile(browser: Browser, width: int = 1280, height: int = 720, touch: bool = False) -> BrowserContext:
+    """A browser profile of its own: no cookies, nothing stored, nothing cached, and the same on every machine."""
+    profile = browser.new_context(
         viewport={"width": width, "height": height},
         has_touch=touch,
         device_scale_factor=1,
@@ -167,9 +168,13 @@ def new_page(browser: Browser, width: int = 1280, height: int = 720, touch: bool
         color_scheme="light",
         reduced_motion="reduce",
     )
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    return page
+    profile.set_default_timeout(PATIENCE_MS)
+    return profile
+
+
+def new_page(browser: Browser, **size: int) -> Page:
+    """A page in a profile of its own: a visitor who has never been here."""
+    return new_profile(browser, **size).new_page()
 
 
 def wait_ready(page: Page, tick: int | None = None, timeout: float = PATIENCE_MS) -> None:

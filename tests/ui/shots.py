@@ -144,7 +144,7 @@ def picture(page: Page) -> bytes:
 
 def same_fonts(browser: Browser) -> bool:
     """Whether this browser draws the sample text as the one that made the accepted pages (accepting: makes it so)."""
-    page = new_page(browser, 640, 200)
+    page = new_page(browser, width=640, height=200)
     page.set_content(SAMPLE)
     png = page.screenshot()
     page.context.close()

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.browser
 
 WITH_CHART = ("/guest-page-tables", "/shadow-pool", "/ept-npt", "/dirty-bitmap", "/live-migration")
 HEAVY = ("PlotlyChart", "DataFrame", "StreamlitSyntaxHighlighter")  # parts of Streamlit: 4.7, 0.5 and 1.6 MB of script
+LAST = {"/shadow-pool": ".st-key-pool-size h3", "/live-migration": ".st-key-every-road h3", "/translation": "table"}  # to come
 MOVING = "?scenario=moving&tick=2880"  # a migration under way: its page has charts
 
 # From the first picture until a chart stands: how often the board was away, was not where it first stood, or was another one.
@@ -53,8 +54,10 @@ def asked_for(page, names):
 
 
 @pytest.mark.parametrize("path", WITH_BOARD)
-def test_nothing_heavy_is_asked_for_before_the_first_picture(browser, server, path):
+def test_nothing_heavy_is_asked_for_before_the_first_picture_and_what_comes_below_it_moves_nothing(browser, server, path):
     page = opened(browser, server + path + (MOVING if path == "/live-migration" else ""))
+    if path in LAST:
+        expect(page.locator(LAST[path]).first).to_be_visible()
     if path in WITH_CHART:
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         assert ("PlotlyChart", True) in asked_for(page, HEAVY)
@@ -62,24 +65,18 @@ def test_nothing_heavy_is_asked_for_before_the_first_picture(browser, server, pa
         expect(page.get_by_test_id("stSidebar").locator("code")).to_be_visible()  # the link to this view, the last of it all
     heavy = HEAVY[:2] if path == "/real-xen" else HEAVY  # there the link stands while the recording is being played
     assert all(late for _, late in asked_for(page, heavy)), asked_for(page, heavy)
+    if path in LAST:
+        assert_still(page)
     page.context.close()
 
 
-@pytest.mark.parametrize("path", ["/shadow-pool", "/live-migration", "/translation"])
-def test_what_comes_below_the_board_moves_nothing(browser, server, path):
-    page = opened(browser, server + path + (MOVING if path == "/live-migration" else ""))
-    last = (
-        ".st-key-pool-size h3" if path == "/shadow-pool" else ".st-key-every-road h3" if path == "/live-migration" else "table"
-    )
-    expect(page.locator(last).first).to_be_visible()
-    if path in WITH_CHART:
-        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+def assert_still(page):
+    """The maps have been there, in their places and the same, since the first picture."""
     page.evaluate("seen.from = seen.frames")
     page.wait_for_function("seen.frames > seen.from + 10")  # so often all of it has been looked at
     seen = page.evaluate("({ ...seen, boards: seen.boards.size })")
     maps = page.locator("canvas[data-board]").count()
     assert (seen["away"], seen["moved"], seen["scrolled"], seen["boards"]) == (0, 0, 0, maps)
-    page.context.close()
 
 
 def test_the_browser_hears_with_the_page_which_scripts_the_board_needs(browser, server):

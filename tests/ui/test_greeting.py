@@ -8,7 +8,7 @@ from pagingviz.boards.registry import HOME
 from pagingviz.reading import shadows
 from pagingviz.ui import greeting
 from pagingviz.ui.session import Visit
-from tests.ui.serving import new_page, wait_quiet, wait_ready
+from tests.ui.serving import wait_quiet, wait_ready
 
 SIZES = [(1280, 720), (1920, 1080), (390, 844)]
 browser_test = pytest.mark.browser
@@ -30,26 +30,9 @@ def card(page):
     return page.get_by_role("dialog")
 
 
-@pytest.fixture
-def newcomer(browser, server):
-    """newcomer(path, **size) -> Page, with all its maps ready, of a browser that has never been here."""
-    pages = []
-
-    def open_(path="/", **size):
-        page = new_page(browser, **size)
-        pages.append(page)
-        page.goto(server + path)
-        wait_ready(page)
-        return page
-
-    yield open_
-    for page in pages:
-        page.context.close()
-
-
 @browser_test
-def test_it_greets_once_and_is_gone_for_good_after_a_key(newcomer):
-    page = newcomer()
+def test_it_greets_once_and_is_gone_for_good_after_a_key(open_page):
+    page = open_page("/")
     expect(card(page)).to_be_visible()
     expect(card(page)).to_contain_text("In 4 ticks its dirty bitmap is read")
     expect(card(page).get_by_role("button")).to_be_focused()
@@ -73,8 +56,8 @@ def test_it_greets_once_and_is_gone_for_good_after_a_key(newcomer):
 
 @browser_test
 @pytest.mark.parametrize(("key", "tick"), [("ArrowRight", 2797), ("ArrowLeft", 2795)])
-def test_a_key_of_the_board_sends_it_away_and_does_what_it_says(newcomer, key, tick):
-    page = newcomer()
+def test_a_key_of_the_board_sends_it_away_and_does_what_it_says(open_page, key, tick):
+    page = open_page("/")
     expect(card(page)).to_be_visible()
     page.keyboard.press(key)
     wait_ready(page, tick)
@@ -82,8 +65,8 @@ def test_a_key_of_the_board_sends_it_away_and_does_what_it_says(newcomer, key, t
 
 
 @browser_test
-def test_space_runs_from_the_greeting(newcomer):
-    page = newcomer()
+def test_space_runs_from_the_greeting(open_page):
+    page = open_page("/")
     expect(card(page)).to_be_visible()
     page.keyboard.press("Space")
     expect(card(page)).to_have_count(0)
@@ -91,8 +74,8 @@ def test_space_runs_from_the_greeting(newcomer):
 
 
 @browser_test
-def test_a_click_beside_it_sends_it_away(newcomer):
-    page = newcomer()
+def test_a_click_beside_it_sends_it_away(open_page):
+    page = open_page("/")
     expect(card(page)).to_be_visible()
     page.locator(".panel h3").first.click()
     expect(card(page)).to_have_count(0)
@@ -101,8 +84,8 @@ def test_a_click_beside_it_sends_it_away(newcomer):
 @browser_test
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_it_stands_in_the_window_and_the_maps_are_seen(newcomer, width, height, theme):
-    page = newcomer(f"/?theme={theme}", width=width, height=height)
+def test_it_stands_in_the_window_and_the_maps_are_seen(open_page, width, height, theme):
+    page = open_page(f"/?theme={theme}", width=width, height=height)
     wait_quiet(page)
     box = card(page).bounding_box()
     assert box["x"] >= 0 and box["y"] >= 0 and box["x"] + box["width"] <= width and box["y"] + box["height"] <= height
@@ -118,8 +101,8 @@ def test_it_stands_in_the_window_and_the_maps_are_seen(newcomer, width, height, 
 
 @browser_test
 @pytest.mark.parametrize("path", ["/?tick=300", "/?scenario=blackboard", "/?present=1", "/shadow-pool"])
-def test_other_addresses_are_not_greeted(newcomer, path):
-    page = newcomer(path)
+def test_other_addresses_are_not_greeted(open_page, path):
+    page = open_page(path)
     wait_quiet(page)
     expect(card(page)).to_have_count(0)
 

@@ -7,7 +7,7 @@ from tests.ui.serving import PAGES, launch, new_page, wait_quiet, wait_ready
 from tests.ui.shots import canvas_png, check_canvases, check_page, difference, picture, pixels
 
 TICK = 300
-FRESH_BROWSERS = 5
+FRESH_BROWSERS = 3
 pytestmark = pytest.mark.browser
 
 
@@ -61,7 +61,7 @@ def test_the_bitmap_tells_other_things(open_page, bits, theme):
 
 
 def test_fresh_browsers_draw_the_same(playwright, server):
-    """Five new browser processes: the maps of the home page agree bit for bit, the whole page within the tolerance."""
+    """Three new browser processes: the maps of the home page agree bit for bit, the whole page within the tolerance."""
     maps, pages = set(), []
     for _ in range(FRESH_BROWSERS):
         browser = launch(playwright)

@@ -49,6 +49,20 @@ def test_an_upload_runs_and_its_link_names_it_by_sha256(visit):
     assert visit.address()["trace"] == fingerprint(data)
 
 
+def test_a_widget_of_the_machine_before_that_says_what_it_was_drawn_with_changes_nothing(visit):
+    """So a click that comes while the page is still being drawn keeps what it has chosen."""
+    frames = visit.scenario.frames
+    visit.choose("moving", play=True)
+    visit.answer(None, DISPLAY)
+    moving = visit.scenario
+    assert moving.frames != frames
+    visit.put("frames", frames, frames)
+    visit.put("frames", frames, f"{frames}")
+    assert visit.scenario == moving and visit.player.playing
+    visit.put("frames", frames, 2 * frames)
+    assert visit.scenario.frames == 2 * frames
+
+
 def test_a_link_elsewhere_asks_for_the_file_and_goes_on_when_it_comes(visit):
     data, elsewhere = npz(), Visit()
     visit.upload(data, "mine.npz")
