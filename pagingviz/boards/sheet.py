@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,10 +20,37 @@ class CellsOfEntries(Entries):
     cell: np.ndarray
     span: np.ndarray
 
+    def only(self, at: int, top: bool) -> CellsOfEntries:
+        """The entry at a position alone. top: in a root; else it lies below the only entry of the group before it."""
+        one = slice(at, at + 1)
+        parent = self.parent[one] if top else np.zeros(1, int)
+        return replace(
+            self, parent=parent, index=self.index[one], page=self.page[one], cell=self.cell[one], span=self.span[one]
+        )
+
     @property
     def is_direct_map(self) -> bool:
         """Whether these are the leaves of the kernel's direct map, of which the first ones map the frames of tables."""
         return self.slot < 0 and self.level == 1 and self.frame < 0
+
+
+def on_the_way(groups: tuple[CellsOfEntries, ...], cell: int) -> tuple[CellsOfEntries, ...]:
+    """Of the entries of a board only that of a cell, and those through which a walk comes to it: enough to draw the cell.
+
+    Where that cannot be told beforehand (the kernel's tables, and cells of no entry) all of them.
+    """
+    for e in groups:
+        hit = np.flatnonzero(e.cell == cell)
+        if hit.size and e.frame >= 0:  # the table is known: no walk
+            return (e.only(int(hit[0]), top=True),)
+        if hit.size and e.slot >= 0:
+            way: list[CellsOfEntries] = []
+            at, tables = int(hit[0]), [g for g in groups if g.slot == e.slot and g.level >= e.level]
+            for g in reversed(tables):
+                way.insert(0, g.only(at, top=g is tables[0]))
+                at = int(g.parent[at])
+            return tuple(way)
+    return groups
 
 
 class Sheet:

@@ -1,50 +1,49 @@
-"""Since when a cell has been as it is: the last tick at which it changed, found by going through the past again.
+"""Since when a cell has been as it is: the last moment at which it changed, found by going through the past again.
 
 Nothing is kept about a cell while the machine runs. What can change one writes an event, so only ticks with such an event are
 looked at, the latest first: between two checkpoints their ticks are found (timeline.past), then the cell is drawn at each of
-them. That growing older is no change is said in cell_words.differ.
+them, and after each event of the tick that is found. That growing older is no change is said in cell_words.differ.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from pagingviz.arch import events as ev
 from pagingviz.boards.board import Plan
+from pagingviz.boards.can_change import CHANGES
 from pagingviz.boards.cell_words import differ
-from pagingviz.boards.registry import HOME, REGISTRY
+from pagingviz.boards.registry import REGISTRY
 from pagingviz.boards.scene import Scene
+from pagingviz.boards.sheet import on_the_way
+from pagingviz.reading.causes import Moment, Search
 from pagingviz.timeline.past import ticks_with
 from pagingviz.timeline.simulation import Simulation
 
-BOARDS = (*HOME, "nested-tables")  # whose cells change with events only
-_QUIET = ("NONE", "ACCESS", "TLB_MISS", "GUEST_WALK", "REFERENCE", "PEEK", "TLB_FLUSH", "INVEPT", "IGNORED")  # change no cell
-_KINDS = frozenset(int(code) for name, code in ev.CODES.items() if name not in _QUIET)
-_WALKS = frozenset({int(ev.TLB_MISS)})  # these set A and D in the entries of nested tables
+BOARDS = tuple(CHANGES)  # whose cells change with events only
 _AT_ONCE = 32  # candidates whose pictures are drawn from one replay on; four times as many the next time
 
 
-def last_change(sim: Simulation, plan: Plan, cell: int) -> int:
-    """The last tick, up to the present one, at which a cell of a board of BOARDS came to be what it is now; 0: it always was.
+def last_change(sim: Simulation, plan: Plan, cell: int) -> Search[Moment]:
+    """The first moment since when a cell of a board of BOARDS has been, without a break, what it is at the present moment.
 
-    The machine is where it was afterwards.
+    A search: it yields the ticks that it has come back to. The moment is of tick 0 when the cell never was anything else. The
+    machine is moved.
     """
-    here, opened, reached = sim.tick, sim.opened, sim.reached
-    sim.seek(here)
-    try:
-        return _search(sim, plan, cell, here)
-    finally:
-        sim.seek(here)
-        sim.reach_back(reached)
-        if opened:
-            sim.micro(opened[0])
-
-
-def _search(sim: Simulation, plan: Plan, cell: int, here: int) -> int:
-    end, kinds = here, _KINDS | _WALKS if plan.levels else _KINDS  # plan.levels: of nested tables
+    end, changes = sim.tick, CHANGES[plan.id]
+    plan = replace(plan, entries=on_the_way(plan.entries, cell))
+    if sim.opened:
+        now = _word(sim, plan, cell)
+        moment = yield from _within(sim, plan, cell, *sim.opened)
+        sim.seek(end - 1)
+        if moment.k > 1 or differ(_word(sim, plan, cell), now):
+            return moment
+        end -= 1
     while end:
+        yield end
         start = sim.replayed_from(end)
-        ticks = ticks_with(sim, start, end, kinds)
+        ticks = ticks_with(sim, start, end, changes.kinds, lambda events: changes.of(events, plan, cell))
         at_once = _AT_ONCE
         while ticks.size:
             some, ticks = ticks[-at_once:], ticks[:-at_once]
@@ -57,10 +56,25 @@ def _search(sim: Simulation, plan: Plan, cell: int, here: int) -> int:
                     found = tick
                 before = word
             if found:
-                return found
+                sim.seek(found)
+                n = sim.events().size
+                return (yield from _within(sim, plan, cell, n, n))
             at_once *= 4
         end = start
-    return 0
+    return Moment(0, 0, 0)
+
+
+def _within(sim: Simulation, plan: Plan, cell: int, k: int, n: int) -> Search[Moment]:
+    """The moment of the present tick from which on the cell is what it is just after the k-th of its n events."""
+    tick, last = sim.tick, _word(sim, plan, cell)
+    while k > 1:
+        sim.micro(k - 1)
+        if differ(_word(sim, plan, cell), last):
+            break
+        k -= 1
+        if k % _AT_ONCE == 0:
+            yield tick
+    return Moment(tick, k, n)
 
 
 def _word(sim: Simulation, plan: Plan, cell: int) -> np.ndarray:

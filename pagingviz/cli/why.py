@@ -8,6 +8,7 @@ from typing import Any
 
 from pagingviz.cli.options import SCHEMA, add_json, add_scenario, scenario
 from pagingviz.scenario.fields import MAX_TICK, ScenarioError, integer, one_of
+from pagingviz.story.because import heading
 from pagingviz.story.text_table import text_table
 
 
@@ -43,7 +44,7 @@ def _report(sim: Any, board: str, number: str, tick: int) -> dict[str, Any]:
     from pagingviz.boards.registry import card, make_plan
     from pagingviz.boards.scene import Scene
     from pagingviz.boards.shadow_pool import largest_pool
-    from pagingviz.boards.since import last_change
+    from pagingviz.boards.why import answered, why
 
     sim.seek(tick)
     plan = make_plan(board, sim.scenario, sim.work, Options(pages=largest_pool(sim)))
@@ -51,9 +52,7 @@ def _report(sim: Any, board: str, number: str, tick: int) -> dict[str, Any]:
     found = card(Scene(sim), [plan], plan, cell)
     if found is None:
         raise ScenarioError(f"--cell {cell} of {board} stands for nothing in this machine.")
-    since = last_change(sim, plan, cell)
-    sim.seek(since)
-    sentence, source = Scene(sim).sentence()
+    answer = answered(why(sim, plan, cell))
     return {
         "schema": SCHEMA,
         "scenario": sim.scenario.name,
@@ -64,9 +63,8 @@ def _report(sim: Any, board: str, number: str, tick: int) -> dict[str, Any]:
         "chain": found.chain,
         "rows": dict(found.rows),
         "why": found.why,
-        "since": since,
-        "sentence": sentence,
-        "source": source,
+        "since": answer.since.tick,
+        "because": [link.wire() for link in answer.chain],
     }
 
 
@@ -76,6 +74,8 @@ def _text(report: dict[str, Any]) -> str:
     lines += [f"  {' -> '.join(report['chain'])}"] if report["chain"] else []
     lines += [f"  {line}" for line in text_table(list(report["rows"].items()))]
     lines += [report["why"]] if report["why"] else []
-    source = f" ({report['source']})" if report["source"] else ""
-    when = f"So since tick {report['since']:,}" if report["since"] else "So from the beginning"
-    return "\n".join([*lines, f"{when}: {report['sentence']}{source}"])
+    lines.append(f"{heading(report['tick'], report['since'], report['tick'])}:")
+    for link in report["because"]:
+        source = f" ({link['source']})" if link["source"] else ""
+        lines.append(f"  tick {link['tick']:,}, event {link['k']} of {link['n']}: {link['text']}{source}")
+    return "\n".join(lines)

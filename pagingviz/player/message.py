@@ -10,6 +10,7 @@ from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import make_plan
 from pagingviz.boards.scene import Scene
+from pagingviz.boards.since import BOARDS as ASKED
 from pagingviz.manual import glossary
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
@@ -114,6 +115,7 @@ def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
 
     scale: null, or {"name": "age", "steps": [[fill code, text or ""], ...], "tail": text}, what the shades of a ramp mean.
     The caption is the one before the first frame: later each frame brings its own, since a message may be ahead of the screen.
+    asks: whether it can be asked of its cells since when they are as they are.
     """
     return {
         "id": plan.id,
@@ -129,6 +131,7 @@ def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
         "scale": asdict(plan.scale) if plan.scale else None,
         "column": plan.column,
         "flag_words": list(plan.marks),
+        "asks": plan.id in ASKED,
     }
 
 

@@ -7,8 +7,7 @@ Progress. While it lives the answers carry that, and the board asks again. Nothi
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
 from pagingviz.player.message import MOST_FRAMES, Display, board_record, header, plain, words
 from pagingviz.player.speed import ticks_a_frame
+from pagingviz.player.told import Progress, Told, explained
 from pagingviz.reading.marks import marks
 from pagingviz.reading.to_come import none_to_come
 from pagingviz.scenario.fields import MAX_TICK
@@ -34,14 +34,6 @@ SEARCH = 1_000_000  # ticks that "next event" looks through before it gives up
 STRIDE = 200_000  # ticks of the search between two looks at the clock
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a job stands: share 0..1 and a sentence."""
-
-    share: float
-    message: str
-
-
 class Player(Listener):
     """Plays one Simulation. `machine` names it: the board starts afresh when the name changes."""
 
@@ -49,12 +41,13 @@ class Player(Listener):
         super().__init__(ticks_a_frame(sim.scenario))
         self.sim, self.machine, self.crowd = sim, machine, crowd
         self.playing = False
-        self.job: Iterator[Progress] | None = None
+        self.job: Generator[Progress] | None = None
         self.aim: int | None = None  # where a job leads, if that is known
         self.searching_from: int | None = None
         self._reached = sim.reached  # before the search
         self._sought: tuple[int, str] = (-1, "")  # where a search has led, and the kind of event that it was for
         self.note = ""  # shown once instead of the sentence
+        self._told: Told | None = None  # the last answer to "why"
         self._planned: tuple | None = None  # what _plans are made for
         self._plans: list[Plan] = []
         self._seen: tuple | None = None  # (tick, opened, boards, grids) last put on the screen
@@ -91,7 +84,9 @@ class Player(Listener):
 
     def cancel(self) -> None:
         """Give up the way: stay where it has led, or return from a search."""
-        self.job = self.aim = None
+        job, self.job, self.aim = self.job, None, None
+        if job:
+            job.close()  # it may have something to bring back
         if self.searching_from is not None:
             self.sim.seek(self.searching_from)
             self.sim.reach_back(self._reached)
@@ -100,7 +95,7 @@ class Player(Listener):
     def command(self, text: str) -> None:
         """Carry out a command at the present tick. Raises ScenarioError. The board starts afresh on the changed machine."""
         self.cancel()
-        self._sought = (-1, "")
+        self._sought, self._told = (-1, ""), None
         self.sim.command(text)
         self._seen = self._past = None
         self.sim.seek(self.sim.tick)
@@ -111,6 +106,8 @@ class Player(Listener):
         """The message for `ask` (None: a page that is drawn anew)."""
         cell, ask = inspected(ask), ask or {}
         cmd = self.listen(ask)
+        if self._told and cmd and cell != self._told.cell:
+            self._told = None
         if cmd == "run":
             batch = self._batch(ask, display)
             if batch is not None:
@@ -132,7 +129,7 @@ class Player(Listener):
         if cmd == "inspect" and self.job:
             return
         self.cancel()
-        self._sought = self._sought if cmd == "inspect" else (-1, "")
+        self._sought = self._sought if cmd in ("inspect", "why") else (-1, "")
         self.playing = False
         self.crowd.leave(self)
         if cmd == "step":
@@ -143,6 +140,8 @@ class Player(Listener):
             self.job = self._open(here, n)
         elif cmd in ("next", "prev"):
             self.job = self._search(here, max(1, n), cmd == "next")
+        elif cmd == "why":
+            self.job = self._explain(here, inspected(ask))
         elif cmd == "inspect" and self.sim.opened and self.sim.tick == here:
             return
         elif cmd != "cancel":
@@ -159,11 +158,11 @@ class Player(Listener):
 
     # ---- jobs
 
-    def _walk(self, tick: int) -> Iterator[Progress]:
+    def _walk(self, tick: int) -> Generator[Progress]:
         while not self.sim.seek(tick, SLICE):
             yield Progress(self.sim.tick / tick, f"On the way to tick {tick:,}: {self.sim.tick:,} done.")
 
-    def _open(self, tick: int, n: int) -> Iterator[Progress]:
+    def _open(self, tick: int, n: int) -> Generator[Progress]:
         """n events onward: through the open tick, then into the next one."""
         if self.sim.tick != tick:
             yield from self._walk(tick)
@@ -174,7 +173,7 @@ class Player(Listener):
                 k = 0
             self.sim.micro(k + 1)
 
-    def _search(self, tick: int, n: int, onward: bool) -> Iterator[Progress]:
+    def _search(self, tick: int, n: int, onward: bool) -> Generator[Progress]:
         """To the n-th event of the chosen kind, or back to where it began with a word that there is none."""
         yield from self._walk(tick)
         for _ in range(min(n, 1000)):
@@ -212,6 +211,13 @@ class Player(Listener):
                 began = time.perf_counter()
         return f"within {end - here:,} ticks"
 
+    def _explain(self, tick: int, cell: tuple[str, int] | None) -> Generator[Progress]:
+        """Why a cell is as it is at a tick."""
+        if self.sim.tick != tick:
+            yield from self._walk(tick)
+        self.aim = tick
+        self._told = yield from explained(self.sim, self._plans, cell, SLICE)
+
     # ---- running
 
     def _batch(self, ask: dict, display: Display) -> bytes | None:
@@ -220,6 +226,8 @@ class Player(Listener):
             self._rate = (0.0, 0)
             message = f"The server is busy: {self.crowd.size} visitors run their machines at this moment. Yours is next …"
             return self._message(display, [], state="busy", progress=0, message=message)
+        if self.job:
+            self.cancel()
         began = time.thread_time()
         start = number(ask.get("from"), 0, MAX_TICK, self.sim.tick)
         self.playing = True
@@ -361,7 +369,10 @@ class Player(Listener):
         """The card of the cell under inspection, plain data."""
         plan = next((plan for plan in plans if cell and plan.id == cell[0]), None)
         found = card(scene, plans, plan, cell[1]) if plan and cell else None
-        return plain(found.wire()) if found else None
+        if found is None:
+            return None
+        told = {"because": self._told.wire(self.sim.tick)} if self._told and self._told.cell == cell else {}
+        return plain(found.wire() | told)
 
 
 def outlined(grids: list[np.ndarray], before: list[np.ndarray]) -> list[np.ndarray]:

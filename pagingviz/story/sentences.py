@@ -195,10 +195,15 @@ def _tell_fault(sim: Simulation, events: np.ndarray) -> Sentence | None:
     return text + ".", "shadow/multi.c: sh_page_fault" if shadowed else "SDM 4.7: page-fault exceptions"
 
 
+def access_text(access: np.void) -> str:
+    """An event ACCESS in words: "store to 0x10000"."""
+    return f"{_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}"
+
+
 def _what(events: np.ndarray) -> str:
     """The access of a tick in words, at the beginning of a sentence."""
     access = first_of(events, "ACCESS")
-    return _capital(f"{_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}") if access is not None else "The access"
+    return _capital(access_text(access)) if access is not None else "The access"
 
 
 def _tell_fixup(sim: Simulation, events: np.ndarray) -> Sentence | None:
@@ -299,7 +304,7 @@ def _tell_access(sim: Simulation, events: np.ndarray) -> Sentence:
     if access is None:
         return f"In this tick: {event_text(events[0])}.", f"event {ev.NAMES[int(events[0]['kind'])]}"
     how = "the hardware walks the tables" if first_of(events, "TLB_MISS") is not None else "the TLB knows it"
-    return f"{who}: {_ACCESS[int(access['detail']) & 3]} {_gva(access['gva'])}; {how}, no exit.", "SDM 4.10: TLB"
+    return f"{who}: {access_text(access)}; {how}, no exit.", "SDM 4.10: TLB"
 
 
 def _tell_nested(sim: Simulation, events: np.ndarray) -> Sentence | None:

@@ -36,8 +36,9 @@ class History:
         self._stride = 1
 
     def next(self, tick: int) -> int:
-        """The tick after `tick` at which the next point is due."""
-        return (tick // self._stride + 1) * self._stride
+        """The tick after `tick` at which the next point is due that is not there yet."""
+        last = max(tick, self._rows[-1][0]) if self._rows else tick
+        return (last // self._stride + 1) * self._stride
 
     def sample(self, tick: int, record: np.void) -> None:
         """Take a point if one is due. record: of the machine at `tick`."""

@@ -4,14 +4,14 @@ Python sends one message of bytes (payload.py) and gets asks back. Animation, ke
 static/*.js, which the launcher serves at /board/ (static/board.js is the entry). An ask is a dict:
 
     seq       its number, to be repeated in the header of the answer
-    cmd       poll, step, micro, run, stop, seek, next, prev, home, end, inspect, cancel, kind, speed or ref
+    cmd       poll, step, micro, run, stop, seek, next, prev, home, end, inspect, why, cancel, kind, speed or ref
     tick      the tick painted last, from which the command starts
     from      the newest tick that has reached the browser, from which a run goes on
     n         a number for the command: ticks, events, the tick of a seek, the reference of a walk
     kind      the kind of event that next and prev look for
     frames, per_frame, fps    for a run: frames wanted at once, ticks between two frames, frames a second
     play      whether the board is running
-    board, cell               the cell under inspection, or null
+    board, cell               the cell under inspection, or null; it is the one that `why` asks about
 """
 
 from __future__ import annotations

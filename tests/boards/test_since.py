@@ -1,17 +1,27 @@
-"""Since when a cell is as it is: one tick earlier it was different, and from then on it never was."""
+"""Since when a cell is as it is, and why: just before it was different, from then on it never was, and causes come first."""
+
+import os
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagingviz.arch import events as ev
 from pagingviz.boards import since
 from pagingviz.boards.cell_words import differ
 from pagingviz.boards.registry import REGISTRY
 from pagingviz.boards.scene import Scene
+from pagingviz.boards.why import MOST, answered, at_home, why
+from pagingviz.reading.causes import Moment
 from pagingviz.scenario.scenario import load
+from pagingviz.story import commands
+from pagingviz.story.because import BEGINNING
+from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import Simulation
 from tests.boards.on_screen import Shown
 
+DRAWS = int(os.environ.get("PAGINGVIZ_DRAWS", 150))
 DO = "enable@40,pool:20@90,clean@150,pool:60@200,peek@201,blow@260,off@300,enable@301,flush@333,dm:9:3@370,clean@420"
 SOME = load("blackboard").replace(frames=512, pool=24, trace="gzip", work="fork:12,zipf:32", quantum=23, write=50, do=DO)
 MACHINES = {
@@ -35,27 +45,57 @@ def machine(name):
     return _sims[name]
 
 
-@pytest.mark.slow
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(sorted(MACHINES)), st.integers(1, 700), st.sampled_from(since.BOARDS), st.data())
-def test_one_tick_earlier_the_cell_was_different_and_from_then_on_never(warm, name, tick, board, data):
-    sim = machine(name)
-    sim.seek(tick)
+def drawn(data, board):
+    """(a machine at a tick, its board there, one of the board's cells), drawn by hypothesis."""
+    sim = machine(data.draw(st.sampled_from(sorted(MACHINES))))
+    sim.seek(data.draw(st.integers(1, 700)))
     shown = Shown(sim, board, pages=60)
-    cell = data.draw(st.integers(0, shown.plan.key.size - 1))
-    digest = sim.machine.digest()
+    return sim, shown.plan, data.draw(st.integers(0, shown.plan.key.size - 1))
 
-    def word():
-        return REGISTRY[board].cells(Scene(sim), shown.plan).reshape(-1)[cell]
 
-    now = word()
-    found = since.last_change(sim, shown.plan, cell)
+def word(sim, plan, cell):
+    return REGISTRY[plan.id].cells(Scene(sim), plan).reshape(-1)[cell]
+
+
+@pytest.mark.slow
+@settings(max_examples=DRAWS, deadline=None)
+@given(st.sampled_from(since.BOARDS), st.data())
+def test_just_before_the_cell_was_different_from_then_on_never_and_its_causes_lead_back(warm, board, data):
+    sim, plan, cell = drawn(data, board)
+    tick, digest, now = sim.tick, sim.machine.digest(), word(sim, plan, cell)
+    answer = answered(at_home(sim, why(sim, plan, cell)))
     assert sim.tick == tick and sim.machine.digest() == digest
-    assert 0 <= found <= tick
-    if found:
-        sim.seek(found - 1)
-        assert differ(word(), now), "one tick earlier"
-    sim.seek(found)
+    changed(sim, plan, cell, tick, now, answer.since)
+    causes(sim, answer)
+
+
+def changed(sim, plan, cell, tick, now, at):
+    """The cell, whose word was `now` at `tick`, has it since the moment `at`."""
+    assert 0 <= at.tick <= tick and (1 <= at.k <= at.n if at.tick else at == Moment(0, 0, 0))
+    if at.tick:
+        sim.seek(at.tick - 1)
+        assert differ(word(sim, plan, cell), now), "one tick earlier"
+        sim.seek(at.tick)
+        for k in range(max(1, at.k - 1), min(at.n, at.k + 3) + 1):
+            sim.micro(k)
+            assert differ(word(sim, plan, cell), now) == (k < at.k), "within the tick"
+    sim.seek(at.tick)
     while sim.tick < tick:  # every tick at first, then fewer
-        assert not differ(word(), now), sim.tick
-        sim.run(min(tick - sim.tick, 1 + (sim.tick - found) // 20))
+        assert not differ(word(sim, plan, cell), now), sim.tick
+        sim.run(min(tick - sim.tick, 1 + (sim.tick - at.tick) // 10))
+
+
+def causes(sim, answer):
+    """Each link of the chain is about what happened then, earlier than the one before it; the last needs no other."""
+    assert 1 <= len(answer.chain) <= MOST
+    assert (answer.chain[0].tick, answer.chain[0].k) == (answer.since.tick, answer.since.k)
+    ticks = [(link.tick, link.k) for link in answer.chain]
+    assert all(a > b for a, b in pairwise(ticks)), "each link is earlier than the one before it"
+    if not answer.since.tick:
+        assert [link.text for link in answer.chain] == [BEGINNING]
+        return
+    for link in answer.chain:
+        sim.seek(link.tick)
+        assert link.n == sim.events().size and sentence(sim)[0] in link.text
+    kinds = {ev.NAMES[kind] for kind in sim.events()["kind"].tolist()}
+    assert kinds & {"ACCESS", "EXIT", "FORK", "CR3_LOAD", *commands.KINDS}, "an operation of the guest or a command"

@@ -23,17 +23,23 @@ def test_a_bit_is_set_since_the_store_that_set_it(warm, capsys):
     found = answer(capsys, "blackboard", "--board", "dirty-bitmap", "--cell", str(gfn))
     assert (found["schema"], found["tick"], found["title"]) == (1, 2796, f"gfn {gfn:#x}")
     sim.seek(found["since"])
-    assert gfn in sim.machine.dirty_frames() and (found["sentence"], found["source"]) == sentence(sim)
+    assert gfn in sim.machine.dirty_frames()
+    text, source = sentence(sim)
+    newest, before = found["because"]
+    assert text in newest["text"] and newest["source"] == source and f"dirty bit of gfn {gfn:#x}" in newest["text"]
+    assert before["text"].startswith(f"The dirty bit of gfn {gfn:#x} had been clear since tick {before['tick']:,}.")
     sim.seek(found["since"] - 1)
     assert gfn not in sim.machine.dirty_frames()
 
 
 def test_for_people_it_says_what_happened_then(warm, capsys):
     assert main(["why", "blackboard", "--board", "shadow-pool", "--cell", "0", "--tick", "100"]) == 0
-    first, *_, last = capsys.readouterr().out.splitlines()
-    assert first == "blackboard at tick 100, shadow-pool, cell 0: pool page 0x0" and last.startswith("So from the beginning: ")
+    first, *_, heading, last = capsys.readouterr().out.splitlines()
+    assert first == "blackboard at tick 100, shadow-pool, cell 0: pool page 0x0" and heading == "So from the beginning:"
+    assert last == "  tick 0, event 0 of 0: The machine was built so."
     assert main(["why", "blackboard", "--board", "shadow-pool", "--cell", "4"]) == 0
-    assert "\nSo since tick 2,761: The pool needs" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "\nSo since tick 2,761:\n  tick 2,761, event " in printed and "The pool needs" in printed
 
 
 def test_a_pool_that_a_command_makes_larger_is_shown_at_its_largest(warm, capsys):

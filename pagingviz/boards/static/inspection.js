@@ -18,6 +18,8 @@ export class Inspection {
     this.inspector = new Inspector({
       jump: on.jump,
       close: on.close,
+      ask: () => on.ask({ cmd: "why" }),
+      mayAsk: () => !!this.view.panels.get(this.pinned?.board)?.board.asks,
       write: (node, text) => this.view.write(node, text),
       about: () => this.view.about,
     });

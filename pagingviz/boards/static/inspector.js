@@ -3,8 +3,21 @@ import { dressAsCell } from "./colours.js";
 import { el } from "./dom.js";
 import { explain } from "./tip.js";
 
+/** What led to the state of a cell (player.Told.wire) as nodes: the moments, the newest first, each with a way there. */
+function causes({ asked, heading, chain }, on) {
+  const show = (tick) => el("button", { type: "button", class: "link", onclick: () => on.jump(tick) }, `show tick ${tick}`);
+  const links = chain.map(({ tick, text, source }) => {
+    const words = el("span");
+    on.write(words, text);
+    return el("li", {}, words, ...(source ? [el("span", { class: "source" }, source)] : []), show(tick));
+  });
+  const back = el("p", { class: "back" }, show(asked));
+  return [el("h4", {}, heading), el("ol", { class: "causes" }, ...links), back];
+}
+
 /**
  * The decoded contents of a cell as nodes: why, chain, rows. `on` = {jump(tick): goes to the moment that made it so,
+ * ask(): asks since when it is so and what led to it, mayAsk(): whether that can be asked,
  * write(node, text): writes a text with its words of the glossary, about(): what the glossary says, by label}.
  */
 function contents(found, on) {
@@ -22,6 +35,8 @@ function contents(found, on) {
     }
     parts.push(el("h4", {}, "Why?"), why);
   }
+  if (found.because) parts.push(...causes(found.because, on));
+  else if (on.mayAsk()) parts.push(el("button", { type: "button", class: "ask", onclick: on.ask }, "Since when, and what led to it?"));
   if (found.chain?.length) parts.push(el("ol", { class: "chain" }, ...texts("li", found.chain)));
   if (found.rows?.length) {
     parts.push(el("dl", {}, ...found.rows.flatMap(([name, value]) => {
@@ -34,8 +49,9 @@ function contents(found, on) {
 }
 
 /** The same as one text, for a screen reader. */
-export function inOneText({ title, why, chain, rows }) {
-  const told = [title, why && `Why? ${why}`, chain?.join("; "), rows?.map(([name, value]) => `${name}: ${value}`).join("; ")];
+export function inOneText({ title, why, because, chain, rows }) {
+  const led = because && [because.heading, ...because.chain.map((link) => link.text)].join(". ");
+  const told = [title, why && `Why? ${why}`, led, chain?.join("; "), rows?.map(([name, value]) => `${name}: ${value}`).join("; ")];
   return told.filter(Boolean).map((text) => text.replace(/\.?$/, ".")).join(" ");
 }
 
@@ -55,7 +71,7 @@ export class Inspector {
 
   /** `found` of the header's "inspect", or null for the hint. */
   show(found, pinned = false) {
-    const text = JSON.stringify(found);
+    const text = JSON.stringify([found, pinned]);
     this.node.classList.toggle("empty", !found);
     this.node.classList.toggle("pinned", pinned);
     if (text === this.text) return;

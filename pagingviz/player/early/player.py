@@ -20,7 +20,7 @@ from pagingviz.scenario.scenario import Scenario
 from pagingviz.timeline import warm
 
 CARD_MS, LOOK_MS = 300, 1000  # until the board asks again: for a card, and whether the machine is there
-MACHINE_ONLY = ("micro", "next", "prev")  # commands that a recording cannot follow
+MACHINE_ONLY = ("micro", "next", "prev", "why")  # commands that a recording cannot follow
 
 SOON = Card("One moment", [], [], "This card is being worked out, slowly as long as the simulator is not compiled.").wire()
 CARDS = Cards()  # one a server
