@@ -69,18 +69,17 @@ def _names_entry(events: np.ndarray, plan: Plan, cell: int) -> np.ndarray:
 
 
 _LOW = 255  # of an entry's number: so much of it fits any guest's tables
-_ON_FRAMES = Changes(
-    _codes(_COMMANDS, _SHADOWS, _PV, _NESTED, _LOG, _EMULATED, "PREFETCH INVLPG FORK EXIT"),
-    _codes("FIXUP WRMAP FRAME_ALLOC FRAME_FREE EPT_VIOLATION HVM_NPF PML_LOG MARK_DIRTY"),
-)
-CHANGES = {
-    "dirty-bitmap": Changes(_codes(_COMMANDS, _LOG, "FORK EXIT"), _codes("MARK_DIRTY PML_LOG FRAME_ALLOC FRAME_FREE")),
-    "ept-npt": _ON_FRAMES,
-    "shadow-pool": Changes(_codes(_COMMANDS, _SHADOWS, _NESTED, _LOG, "CR3_LOAD TREE_ALLOC PIN WRMAP"), _codes()),
+CHANGES = {  # by board
     "guest-tables": Changes(
         _codes(_SHADOWS, _GUEST, _PV, "ENABLE CLEAN OFF BLOW FRAME_ALLOC FRAME_FREE"),
         _codes("PTE_STORE", _EMULATED, "AD_UPDATE"),
         "entry",
     ),
+    "shadow-pool": Changes(_codes(_COMMANDS, _SHADOWS, _NESTED, _LOG, "CR3_LOAD TREE_ALLOC PIN WRMAP"), _codes()),
+    "ept-npt": Changes(
+        _codes(_COMMANDS, _SHADOWS, _PV, _NESTED, _LOG, _EMULATED, "PREFETCH INVLPG FORK EXIT"),
+        _codes("FIXUP WRMAP FRAME_ALLOC FRAME_FREE EPT_VIOLATION HVM_NPF PML_LOG MARK_DIRTY"),
+    ),
+    "dirty-bitmap": Changes(_codes(_COMMANDS, _LOG, "FORK EXIT"), _codes("MARK_DIRTY PML_LOG FRAME_ALLOC FRAME_FREE")),
     "nested-tables": Changes(_codes(_COMMANDS, _NESTED, _LOG, "EPT_VIOLATION HVM_NPF PML_LOG TLB_MISS"), _codes()),
 }

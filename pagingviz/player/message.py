@@ -10,7 +10,7 @@ from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.payload import encode
 from pagingviz.boards.registry import make_plan
 from pagingviz.boards.scene import Scene
-from pagingviz.boards.since import BOARDS as ASKED
+from pagingviz.boards.since import BOARDS as TELLS
 from pagingviz.manual import glossary
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
@@ -73,6 +73,7 @@ def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:
         "aside": "",  # a word in the corner of the window: how far the engine is
         "again": 0,  # ms after which the board shall ask again although its picture is whole; 0: it need not
         "greeting": display.greeting(),
+        "tells": list(TELLS),  # boards of whose cells it can be asked since when they are so, and what led to it
         "limits": {"tick": MAX_TICK, "frames": MOST_FRAMES, "fps": MOST_FPS},
     }
     return common | more
@@ -115,7 +116,6 @@ def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
 
     scale: null, or {"name": "age", "steps": [[fill code, text or ""], ...], "tail": text}, what the shades of a ramp mean.
     The caption is the one before the first frame: later each frame brings its own, since a message may be ahead of the screen.
-    asks: whether it can be asked of its cells since when they are as they are.
     """
     return {
         "id": plan.id,
@@ -131,7 +131,6 @@ def board_record(plan: Plan, alt: str = "") -> dict[str, Any]:
         "scale": asdict(plan.scale) if plan.scale else None,
         "column": plan.column,
         "flag_words": list(plan.marks),
-        "asks": plan.id in ASKED,
     }
 
 

@@ -106,6 +106,7 @@ class Player(Listener):
         """The message for `ask` (None: a page that is drawn anew)."""
         cell, ask = inspected(ask), ask or {}
         cmd = self.listen(ask)
+        self.plans(display.boards, display.bits)
         if self._told and cmd and cell != self._told.cell:
             self._told = None
         if cmd == "run":

@@ -31,9 +31,10 @@ class Told:
     answer: Why
 
     def wire(self, here: int) -> dict[str, Any]:
-        """What the card shows of it, plain data. here: the tick on the screen."""
+        """What the card shows of it, plain data; back: the tick to go back to. here: the tick on the screen."""
         links = [link.wire() for link in self.answer.chain]
-        return {"asked": self.tick, "heading": heading(self.tick, self.answer.since.tick, here), "chain": links}
+        back = self.tick if self.tick != here else None
+        return {"heading": heading(self.tick, self.answer.since.tick, here), "chain": links, "back": back}
 
 
 def explained(

@@ -144,6 +144,44 @@ def test_a_card_begins_with_why_and_shows_that_there_is_more(open_script_page):
     expect(more).to_be_hidden()
 
 
+def test_a_cell_can_be_asked_what_led_to_it_where_its_board_can_tell(open_script_page):
+    page = open_script_page(width=700, height=600)
+    found = {"title": "gfn 0x7", "chain": ["gva"], "rows": [], "why": "Written."}
+    asks, silent = replace(PLAN, id="dirty-bitmap"), RIGHT
+    show(page, message(asks, silent))
+
+    def answer(**more):
+        """What the board has asked, an ask of the pointer's before the click's."""
+        for _ in range(2):
+            show(page, message(asks, silent, seq=page.evaluate("asks.at(-1).seq"), inspect=found | more))
+
+    page.locator('canvas[data-board="right"]').click()
+    answer()
+    button = page.get_by_role("button", name="Since when, and what led to it?")
+    expect(button).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.locator('canvas[data-board="dirty-bitmap"]').click()
+    answer()
+    button.click()
+    page.wait_for_function("asks.at(-1).cmd === 'why'")
+    asked = page.evaluate("asks.at(-1)")
+    assert (asked["cmd"], asked["board"]) == ("why", "dirty-bitmap") and asked["cell"] >= 0
+    chain = [
+        {"tick": 12, "k": 3, "n": 4, "text": "Set.", "source": "paging.c: f"},
+        {"tick": 9, "k": 1, "n": 1, "text": "Cleared.", "source": ""},
+    ]
+    because = {"heading": "So since tick 12", "chain": chain, "back": 5}
+    answer(because=because)
+    expect(button).to_have_count(0)
+    assert page.locator(".causes li").all_inner_texts() == ["Set.\npaging.c: f\nshow tick 12", "Cleared.\nshow tick 9"]
+    page.get_by_role("button", name="show tick 9").click()
+    page.wait_for_function("asks.at(-1).cmd === 'seek'")
+    jump = page.evaluate("asks.at(-1)")
+    assert (jump["cmd"], jump["n"]) == ("seek", 9)
+    expect(page.get_by_role("button", name="back to tick 5")).to_be_visible()
+    expect(page.locator(".aloud")).to_contain_text("So since tick 12. Set. Cleared.")
+
+
 def test_a_card_that_floats_hides_neither_its_cell_nor_those_that_light_up(open_script_page):
     page = open_script_page(width=700, height=560)
     wide = replace(PLAN, width=16, height=8, key=np.arange(128), labels=())

@@ -73,6 +73,8 @@ def asked(player, cmd, **more):
     return {"seq": 1, "cmd": cmd, "tick": here, "from": here, "n": 1, "frames": 7, "fps": 30, "per_frame": 1} | more
 
 
+WHY = {"cmd": "why", "board": "dirty-bitmap", "cell": 27}
+ASKED_OF_A_MACHINE = [{"cmd": "micro"}, {"cmd": "next"}, {"cmd": "home"}, {"cmd": "seek", "n": 9}, WHY]
 ASKS = st.lists(
     st.one_of(
         st.tuples(st.just("step"), st.fixed_dictionaries({"n": st.integers(-30, 60)})),
@@ -117,7 +119,7 @@ def same(one, other):
         assert all(np.array_equal(a, b) for a, b in zip(grids, grids_too, strict=True))
 
 
-@pytest.mark.parametrize("ask", [{"cmd": "micro"}, {"cmd": "next"}, {"cmd": "home"}, {"cmd": "seek", "n": 9}])
+@pytest.mark.parametrize("ask", ASKED_OF_A_MACHINE)
 def test_what_is_not_recorded_waits_for_the_machine_which_then_does_it(machines, ask, monkeypatch):
     monkeypatch.setattr(playing, "SLICE", math.inf)
     scenario, player = load("blackboard"), Player(Simulation(load("blackboard")))
@@ -129,7 +131,8 @@ def test_what_is_not_recorded_waits_for_the_machine_which_then_does_it(machines,
     assert header["state"] == "seeking" and not frames, "it is waited for"
     assert until(lambda: early.hand_over(player), between=lambda: None)
     assert player.tick == early.tick and early.waits == wanted
-    player.answer(early.waits, HOME_DISPLAY)
+    answer = decode(player.answer(early.waits, HOME_DISPLAY))[0]
+    assert ("because" in (answer["inspect"] or {})) == (wanted["cmd"] == "why")
     after = Player(Simulation(scenario))
     after.go(scenario.start)
     after.proceed()

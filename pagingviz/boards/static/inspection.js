@@ -9,7 +9,8 @@ const MOST_LIT = 200; // cells that a card tries not to hide: of more, some
 export class Inspection {
   /**
    * `on` = {jump(tick): the viewer wants to see that tick, close(): the card shall go, isRunning(): the machine runs,
-   * mayAsk(): the pointer alone may cause an ask now, ask(message): send it, say(text): let it be read out}.
+   * mayAsk(): the pointer alone may cause an ask now, tells(board): its cells can be asked what led to them,
+   * ask(message): send it, say(text): let it be read out}.
    */
   constructor(on) {
     this.on = on;
@@ -19,7 +20,7 @@ export class Inspection {
       jump: on.jump,
       close: on.close,
       ask: () => on.ask({ cmd: "why" }),
-      mayAsk: () => !!this.view.panels.get(this.pinned?.board)?.board.asks,
+      mayAsk: () => !!this.pinned && on.tells(this.pinned.board),
       write: (node, text) => this.view.write(node, text),
       about: () => this.view.about,
     });

@@ -4,15 +4,15 @@ import { el } from "./dom.js";
 import { explain } from "./tip.js";
 
 /** What led to the state of a cell (player.Told.wire) as nodes: the moments, the newest first, each with a way there. */
-function causes({ asked, heading, chain }, on) {
-  const show = (tick) => el("button", { type: "button", class: "link", onclick: () => on.jump(tick) }, `show tick ${tick}`);
+function causes({ heading, chain, back }, on) {
+  const show = (tick, words = "show") => el("button", { type: "button", class: "link", onclick: () => on.jump(tick) }, `${words} tick ${tick}`);
   const links = chain.map(({ tick, text, source }) => {
     const words = el("span");
     on.write(words, text);
     return el("li", {}, words, ...(source ? [el("span", { class: "source" }, source)] : []), show(tick));
   });
-  const back = el("p", { class: "back" }, show(asked));
-  return [el("h4", {}, heading), el("ol", { class: "causes" }, ...links), back];
+  const home = back == null ? [] : [el("p", { class: "back" }, show(back, "back to"))];
+  return [el("h4", {}, heading), el("ol", { class: "causes" }, ...links), ...home];
 }
 
 /**
@@ -50,7 +50,7 @@ function contents(found, on) {
 
 /** The same as one text, for a screen reader. */
 export function inOneText({ title, why, because, chain, rows }) {
-  const led = because && [because.heading, ...because.chain.map((link) => link.text)].join(". ");
+  const led = because && `${because.heading}. ${because.chain.map((link) => link.text).join(" ")}`;
   const told = [title, why && `Why? ${why}`, led, chain?.join("; "), rows?.map(([name, value]) => `${name}: ${value}`).join("; ")];
   return told.filter(Boolean).map((text) => text.replace(/\.?$/, ".")).join(" ");
 }

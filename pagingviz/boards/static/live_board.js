@@ -33,6 +33,7 @@ export class LiveBoard {
       close: () => this.act("unpin"),
       isRunning: () => this.reel.playing,
       mayAsk: () => !this.channel.asked && !this.reel.playing,
+      tells: (board) => this.header.tells.includes(board),
       ask: (message) => this.channel.send(message),
       say: (text) => this.view.aloud.say(text),
     });
