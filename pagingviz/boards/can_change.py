@@ -30,7 +30,11 @@ def _codes(*names: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Changes:
-    """What can change the cells of a board: events of `all_`, and those of `own` that name something of the cell in `field`."""
+    """What can change the cells of a board.
+
+    all_: int[n], kinds of events that can change any cell; own: int[n], kinds that can only change the cell that they name:
+    by the frame in their `field`, or, where that is "entry", by the number of an entry.
+    """
 
     all_: np.ndarray
     own: np.ndarray

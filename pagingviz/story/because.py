@@ -15,13 +15,13 @@ from pagingviz.story.sentences import access_text, sentence, who_runs
 from pagingviz.timeline.simulation import Simulation
 
 BEGINNING = "The machine was built so."
-_RULES = {  # by causes.Rule.name; the braces are for the later event's frame, and for the earlier event's tick
+RULES = {  # by causes.Rule.name; the braces are for the later event's frame, and for the earlier event's tick
     "shadowed": "gfn {gfn} had been a page table with a shadow since tick {tick}.",
     "made": "That shadow of gfn {gfn} had been made at tick {tick}.",
     "stale": "Table gfn {gfn} had gone out of sync at tick {tick}.",
     "logged": "The processor had written gfn {gfn} into its log at tick {tick}.",
     "clear": "The dirty bit of gfn {gfn} had been clear since tick {tick}.",
-    "poisoned": "Since tick {tick} the entries on the way to gfn {gfn} had been marked as not valid any more.",
+    "poisoned": "Since tick {tick} a change had been pending on the way to gfn {gfn}.",
     "protected": "Since tick {tick} gfn {gfn} may be written only after its dirty bit is set.",
     "lost": "This entry had been there before, and was lost at tick {tick} with all other shadows.",
 }
@@ -62,7 +62,7 @@ def first(sim: Simulation, at: Moment, e: np.void | None) -> Link:
 def earlier(sim: Simulation, rule: Rule, e: np.void, at: Moment) -> Link:
     """The link about what had to happen before the event `e`, a row of EVENT_DTYPE, could. at: just after the earlier event."""
     told, source = _tick(sim, at.tick)
-    text = _RULES[rule.name].format(gfn=frame_text(e["gfn"]), tick=f"{at.tick:,}")
+    text = RULES[rule.name].format(gfn=frame_text(e["gfn"]), tick=f"{at.tick:,}")
     return Link(at.tick, at.k, at.n, f"{text} In that tick: {told}", source)
 
 
