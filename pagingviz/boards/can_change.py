@@ -16,11 +16,11 @@ from pagingviz.arch import x86
 from pagingviz.boards.board import Plan
 
 _COMMANDS = "ENABLE CLEAN OFF BLOW REVOKE SET_ALLOCATION NO_MEMORY MODIFIED_MEMORY DOMF_DYING"
-_SHADOWS = "PROMOTE DEMOTE UNSYNC RESYNC_FULL RESYNC_ONLY UNSHADOW EARLY_UNSHADOW PREALLOC_UNPIN PREALLOC_UNHOOK"
+_OF_TABLES = "UNSYNC RESYNC_FULL RESYNC_ONLY UNSHADOW EARLY_UNSHADOW"
+_SHADOWS = f"PROMOTE DEMOTE PREALLOC_UNPIN PREALLOC_UNHOOK {_OF_TABLES}"
 _PV = "MMU_UPDATE PTWR PIN GRANT_UNMAP"
 _NESTED = "EPT_MISCONFIG NPF_RECALC P2M_SPLIT P2M_SHATTER"
 _LOG = "PML_FULL PML_FLUSH"
-_GUEST = "FORK EXIT COW_BREAK GUEST_PF"
 _EMULATED = "EMULATE EMULATE_UNSHADOW_USER EMULATE_UNSHADOW_EVTINJ EMULATE_UNSHADOW_UNHANDLED VALIDATE"
 
 
@@ -33,7 +33,7 @@ class Changes:
     """What can change the cells of a board.
 
     all_: int[n], kinds of events that can change any cell; own: int[n], kinds that can only change the cell that they name:
-    by the frame in their `field`, or, where that is "entry", by the number of an entry.
+    by the frame in their `field` (gfn; of the pool: mfn), or, where that is "entry", by the number of an entry.
     """
 
     all_: np.ndarray
@@ -52,6 +52,8 @@ class Changes:
         own = np.isin(kind, self.own)
         if self.field == "entry":
             return found | own & _names_entry(events, plan, cell)
+        if self.field == "mfn" and any(letter == "+" for letter, _, _ in plan.legend):
+            return found | own  # a shadow may have several pages, of which the event names the first
         named = events[self.field].astype(np.int64)
         return found | own & (named >= first) & (named < first + plan.per_cell)
 
@@ -59,7 +61,8 @@ class Changes:
 def _names_entry(events: np.ndarray, plan: Plan, cell: int) -> np.ndarray:
     """Which of n events are about an entry with the number of the cell's entry, bool[n]; all for an entry of the kernel.
 
-    The number stands in `level` of a store. What sets A and D has the level of the table there, and the address.
+    The number stands in `level` of a store. What sets A and D has the level of the table there, and the address. What becomes
+    of a table is seen in the entry that leads to it, and in no entry of level 1.
     """
     for e in plan.entries:
         hit = np.flatnonzero(e.cell == cell)
@@ -68,18 +71,25 @@ def _names_entry(events: np.ndarray, plan: Plan, cell: int) -> np.ndarray:
             walked = events["level"] == e.level
             if e.level == 1:
                 walked &= events["gva"] >> x86.PAGE_BITS & np.uint64(_LOW) == number
-            return np.where(events["kind"] == ev.AD_UPDATE, walked, events["level"] & np.uint64(_LOW) == number)
+            stored = np.isin(events["kind"], _STORES)
+            other = np.where(stored, events["level"] & np.uint64(_LOW) == number, e.level > 1)
+            return np.where(events["kind"] == ev.AD_UPDATE, walked, other)
     return np.ones(events.size, bool)
 
 
+_STORES = _codes("PTE_STORE", _EMULATED)
 _LOW = 255  # of an entry's number: so much of it fits any guest's tables
 CHANGES = {  # by board
     "guest-tables": Changes(
-        _codes(_SHADOWS, _GUEST, _PV, "ENABLE CLEAN OFF BLOW FRAME_ALLOC FRAME_FREE"),
-        _codes("PTE_STORE", _EMULATED, "AD_UPDATE"),
+        _codes(_PV, "FORK EXIT ENABLE CLEAN OFF BLOW"),
+        _codes("PTE_STORE", _EMULATED, _SHADOWS, "AD_UPDATE GUEST_PF COW_BREAK FRAME_ALLOC FRAME_FREE"),
         "entry",
     ),
-    "shadow-pool": Changes(_codes(_COMMANDS, _SHADOWS, _NESTED, _LOG, "CR3_LOAD TREE_ALLOC PIN WRMAP"), _codes()),
+    "shadow-pool": Changes(
+        _codes(_COMMANDS, _OF_TABLES, _NESTED, _LOG, "CR3_LOAD TREE_ALLOC PIN WRMAP PREALLOC_UNHOOK"),
+        _codes("PROMOTE DEMOTE PREALLOC_UNPIN"),
+        "mfn",
+    ),
     "ept-npt": Changes(
         _codes(_COMMANDS, _SHADOWS, _PV, _NESTED, _LOG, _EMULATED, "PREFETCH INVLPG FORK EXIT"),
         _codes("FIXUP WRMAP FRAME_ALLOC FRAME_FREE EPT_VIOLATION HVM_NPF PML_LOG MARK_DIRTY"),

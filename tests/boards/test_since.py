@@ -21,7 +21,7 @@ from pagingviz.story.sentences import sentence
 from pagingviz.timeline.simulation import Simulation
 from tests.boards.on_screen import Shown
 
-DRAWS = int(os.environ.get("PAGINGVIZ_DRAWS", 150))
+DRAWS = int(os.environ.get("PAGINGVIZ_DRAWS", 2000))
 DO = "enable@40,pool:20@90,clean@150,pool:60@200,peek@201,blow@260,off@300,enable@301,flush@333,dm:9:3@370,clean@420"
 SOME = load("blackboard").replace(frames=512, pool=24, trace="gzip", work="fork:12,zipf:32", quantum=23, write=50, do=DO)
 MACHINES = {

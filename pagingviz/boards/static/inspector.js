@@ -11,7 +11,7 @@ function causes({ heading, chain, back }, on) {
     on.write(words, text);
     return el("li", {}, words, ...(source ? [el("span", { class: "source" }, source)] : []), show(tick));
   });
-  const home = back == null ? [] : [el("p", { class: "back" }, show(back, "back to"))];
+  const home = back == null ? [] : [el("p", { class: "return" }, show(back, "back to"))];
   return [el("h4", {}, heading), el("ol", { class: "causes" }, ...links), ...home];
 }
 
