@@ -37,6 +37,7 @@ PAGES = (
     "/dirty-bitmap",
     "/translation",
     "/live-migration",
+    "/side-by-side",
     "/real-xen",
     "/left-out",
     "/manual",

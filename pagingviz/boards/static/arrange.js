@@ -23,6 +23,7 @@ export function arrange(view, panels) {
   view.root.classList.remove("alone");
   const columned = panels[0].board.column !== null && (present || wide > TWO_COLUMNS_FROM);
   view.root.classList.toggle("columns", columned);
+  view.root.classList.toggle("alike", !!panels[0].board.alike);
   if (columned) return arrangeColumns(view, panels, present);
   for (const panel of panels) panel.node.style.gridArea = "";
   // The inspector gets a column of its own where the cells lose nothing by it, so that way is tried first.
