@@ -69,7 +69,7 @@ _KINDS = (
     _Kind("TLB flush", ("tlb_flush",), None),
     _Kind("INVEPT", ("invept",), None),
     *(_Kind(what, (counter,), price) for what, counter, price in costs.PAUSES),
-    _Kind("the guest's own page fault", ("guest_faults",), None, "counted; the guest's kernel pays for it"),
+    _Kind("the guest's own page fault", ("guest_faults",), None),
 )
 
 

@@ -32,16 +32,9 @@ FORMS = {  # what a viewer chooses from: {title: the fields of a machine}
     for road in ROADS.values()
     for title, fields in road.forms
 }
-_WORTH_KNOWING = """
-- The clock is the tick: one access of the guest. All machines are at the same tick, and each is what it would be alone; a guest
-  that is suspended by a migration stands still while the ticks pass.
-- Commands, and fields that you change in the sidebar, concern all machines, but for the fields in which a machine differs.
-- N and P look for events of the first machine. M opens the tick of the first machine; the others show it as it ends.
-- Point at a frame, and it lights up on all maps. On the PV road the guest's frames lie elsewhere.
-"""
 
 
-def side_by_side_page(title: str) -> None:
+def side_by_side_page(title: str, worth_knowing: tuple[str, ...]) -> None:
     """The whole page."""
     visit = session.current()
     with st.container(key="heading", horizontal=True, vertical_alignment="center"):
@@ -51,7 +44,7 @@ def side_by_side_page(title: str) -> None:
     with st.container():
         _live(title)
     with st.container():
-        _slow()
+        _slow(worth_knowing)
 
 
 # ---- what is compared
@@ -184,7 +177,7 @@ def _live(title: str) -> None:
 
 
 @st.fragment
-def _slow() -> None:
+def _slow(worth_knowing: tuple[str, ...]) -> None:
     """What may be a moment behind the maps: words, digests, the ledger."""
     visit = session.current()
     player = visit.player if visit.player and not visit.player.job else None
@@ -213,7 +206,7 @@ def _slow() -> None:
             ]
         )
         _ledger(visit, found)
-        st.markdown(_WORTH_KNOWING)
+        st.markdown("\n".join(f"- {text}" for text in worth_knowing))
         manual_link(visit)
 
 

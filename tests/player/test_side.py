@@ -16,6 +16,7 @@ from pagingviz.player.crowd import Crowd
 from pagingviz.player.message import Display
 from pagingviz.player.player import Player
 from pagingviz.player.side import Beside
+from pagingviz.reading.guest_entries import mappings
 from pagingviz.scenario.beside import scenarios
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
@@ -187,6 +188,18 @@ def test_a_frame_lights_up_on_the_maps_of_all_machines(player):
     assert header["lit"] == {"ept-npt": [17], "ept-npt@2": [17], "ept-npt@3": [17], "ept-npt@4": [17]}
     header, _ = ask(player, "inspect", board="ept-npt@5", cell=17)
     assert header["inspect"] is None and header["lit"] == {}
+
+
+def test_the_frames_of_a_pv_guest_are_others(player):
+    """Its tables take more frames, and the frames of its programs' pages come behind them."""
+    ask(player, "seek", n=900)
+    frames = [
+        {page: gfn for gfn in range(256) for slot, page in mappings(sim.machine, sim.work, gfn) if slot == 0}
+        for _, _, sim in player.beside.machines()
+    ]
+    tables = [len(sim.machine.live_tables()) for _, _, sim in player.beside.machines()]
+    assert len(frames[0]) > 3 and frames[0] == frames[1] == frames[2] and tables[0] == tables[1] == tables[2] < tables[3]
+    assert frames[3].keys() == frames[0].keys() and all(frames[3][page] != frames[0][page] for page in frames[0])
 
 
 def test_a_frame_that_one_machine_lacks_lights_up_on_the_others(player):
