@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pagingviz.arch import costs
 from pagingviz.arch.state import PV_COUNTERS, XEN_COUNTERS
+from pagingviz.migration.run import Migration
 from pagingviz.timeline.simulation import Simulation
 
 UNPRICED = "counted; the table has no price for it"
@@ -23,7 +24,7 @@ Price = Mapping[str, int]  # how often each key of costs.COSTS is paid for one
 
 @dataclass(frozen=True)
 class Row:
-    """One row: `what`, the counters behind it, and one number for each machine. cycles: None where there is no price.
+    """One row: `what`, the counters or the unit behind it, a number for each machine. cycles: None where there is no price.
 
     price: of one, for the first machine, as "exit 1,360 + cr3_exit 1,500"; source: where that comes from, or why there is none.
     """
@@ -113,16 +114,22 @@ def _total(rows: Sequence[Row], machines: int) -> Row:
 
 def _migration(sims: Sequence[Simulation]) -> list[Row]:
     """What a migration has put on its link, and how long its guest has stood still; none where no guest is moved."""
-    if not any(sim.migration for sim in sims):
+    moves = [sim.migration for sim in sims]
+    if not any(moves):
         return []
-    states = [sim.migration.state if sim.migration else None for sim in sims]
-    sent = tuple(st.bytes if st else 0 for st in states)
-    stood = tuple(sim.migration.stood if sim.migration else 0 for sim in sims)
-    down = tuple(st.downtime if st else 0 for st in states)
+    sent = tuple(move.state.bytes if move else 0 for move in moves)
+    stood = tuple(move.stood if move else 0 for move in moves)
+    pauses = tuple(_paused(move) if move else 0 for move in moves)
     return [
-        Row("bytes on the link", "", sent, None, "", "counted; what they take goes by the link's own fields"),
-        Row("pause of the guest, in ticks", "", stood, down, "", "the table and the link's own fields"),
+        Row("sent over the link", "bytes", sent, None, "", UNPRICED),
+        Row("pause of the guest", "ticks", stood, pauses, "", "the table and the fields of the link"),
     ]
+
+
+def _paused(move: Migration) -> int:
+    """Cycles that a guest has been suspended for, the pause that is not over included."""
+    st = move.state
+    return st.downtime + (move.time - st.suspended if move.paused else 0)
 
 
 def _priced(price: Price, table: Mapping[str, int]) -> str:

@@ -123,14 +123,13 @@ class SideScene(Scene):
         return f"{self.beside.names[0]}: {text}", source
 
     def status(self) -> list[tuple[str, str]]:
-        """The clock, the seed, and of each machine how often its guest was interrupted and what is dirty; the rules of all."""
+        """The clock, whether all machines keep the rules, and of each how often its guest was interrupted and what is dirty."""
         assert self.beside is not None
         machines = self.beside.machines()
-        out = [("tick", f"{self.sim.tick:,}"), ("seed", str(self.sim.scenario.seed))]
-        out += [(name, _in_short(sim)) for _, name, sim in machines]
         rules = ((name, "" if sim.opened else sim.audit()) for _, name, sim in machines)
         broken = next((f"{name}: {rule}" for name, rule in rules if rule), "")
-        return [*out, ("rules", broken or "hold ✓")]
+        common = [("tick", f"{self.sim.tick:,}"), ("rules", broken or "hold ✓")]
+        return common + [(name, _in_short(sim)) for _, name, sim in machines]
 
 
 def _in_short(sim: Simulation) -> str:
@@ -138,4 +137,5 @@ def _in_short(sim: Simulation) -> str:
     if not road_of(sim.scenario).hypervisor:
         return "no hypervisor"
     s = sim.machine.sys[0]
-    return f"in Xen {entries(sim):,} times · {f'{int(s.dirty_count):,} dirty' if s.log_dirty else 'log-dirty off'}"
+    dirty = f" · {int(s.dirty_count):,} dirty" if s.log_dirty else ""
+    return f"in Xen {entries(sim):,} times{dirty}"

@@ -104,7 +104,7 @@ def _choose_machines(visit: session.Visit) -> None:
         except ScenarioError as error:
             visit.refuse(error)
 
-    with st.popover(f"Beside: {' · '.join(beside.names(scenario, text)[1:])}", width="content"):
+    with st.popover(f"Beside: {' · '.join(beside.names(scenario, text)[1:])}", width="content", key="machines"):
         st.pills(
             "Roads beside this one",
             others,

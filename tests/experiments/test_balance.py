@@ -75,10 +75,23 @@ def test_a_migration_adds_what_it_sent_and_how_long_the_guest_stood(warm):
     for sim in sims:
         sim.run(12_000)
     rows = {row.what: row for row in balance.ledger(sims)}
-    assert rows["bytes on the link"].counts == tuple(sim.migration.state.bytes for sim in sims)
-    pause = rows["pause of the guest, in ticks"]
+    assert rows["sent over the link"].counts == tuple(sim.migration.state.bytes for sim in sims)
+    pause = rows["pause of the guest"]
     assert pause.counts == tuple(sim.migration.stood for sim in sims) and min(pause.counts) > 0
     assert pause.cycles == tuple(sim.migration.state.downtime for sim in sims) and min(pause.cycles) > 0
+
+
+def test_a_pause_that_is_not_over_counts_up_to_now(warm):
+    sim = Simulation(load("moving"))
+    while not sim.migration.paused:
+        sim.run(50)
+    seen = []
+    while sim.migration.paused:
+        (pause,) = (row for row in balance.ledger([sim]) if row.what == "pause of the guest")
+        seen.append((*pause.counts, *pause.cycles))
+        sim.run(200)
+    assert len(seen) > 2 and seen == sorted(seen) and seen[0] < seen[-1]
+    assert seen[-1][1] <= sim.migration.state.downtime
 
 
 def test_bars_show_how_much_more_the_others_have_than_the_first(rows):

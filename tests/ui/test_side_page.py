@@ -144,3 +144,10 @@ def test_from_the_home_page_by_keys_and_pointer(open_page):
         expect(canvas).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator(".card h3")).to_contain_text("EPT + PML: gfn")
+    page.goto(f"{page.url.partition('?')[0]}?scenario=blackboard&tick=900&beside=road:hap;road:pv;road:bare")
+    wait_ready(page, 900)
+    expect(page.locator("canvas[data-board]")).to_have_count(4)
+    boxes = page.locator("canvas[data-board]").evaluate_all("all => all.map(map => map.getBoundingClientRect().toJSON())")
+    assert len({(box["width"], box["height"]) for box in boxes}) == 1 and boxes[0]["width"] / 32 >= 12, "letters can be read"
+    assert len({box["y"] for box in boxes}) == len({box["x"] for box in boxes}) == 2, "two rows of two"
+    expect(page.locator(".chips li")).to_have_count(6)

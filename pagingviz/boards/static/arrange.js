@@ -60,14 +60,14 @@ function arrangeColumns(view, panels, present) {
     if (!best || way.pitch > best.pitch) best = way;
     if (best.pitch >= (present ? READABLE : LETTERS)) break;
   }
-  const { columns, rows, count, pitch, scale, width, gaps, frame } = best;
+  const { columns, count, pitch, scale, width, gaps, frame } = best;
   const alone = present && pitch < READABLE;
   view.root.classList.toggle("alone", alone);
   if (alone) {
     for (const panel of panels) panel.node.style.gridArea = "";
     return showOne(view, panels);
   }
-  place(columns, rows);
+  place(columns);
   const boards = columns.map((column) => column.map((panel) => panel.board));
   const widths = boards.map((column) => Math.max(...column.map((board) => canvasSize(board, pitch, scale)[0])) + frame);
   const spare = Math.max(0, width - gaps - widths.reduce((a, b) => a + b, 0)) / count;
@@ -79,19 +79,20 @@ function arrangeColumns(view, panels, present) {
   for (const panel of panels) panel.centre();
 }
 
-/** Give every panel its place in the grid. `columns`: lists of panels; the last one of a column reaches down to the last row. */
-function place(columns, rows) {
+/** Give every panel its place in the grid. `columns`: lists of panels; the last one of a column, unless it is alike, reaches down. */
+function place(columns) {
+  const rows = Math.max(...columns.map((column) => column.length));
   columns.forEach((column, k) => column.forEach((panel, r) => {
-    panel.node.style.gridArea = `${r + 1} / ${k + 1} / ${r + 1 === column.length ? rows + 1 : r + 2} / ${k + 2}`;
+    const down = r + 1 === column.length && !panel.board.alike;
+    panel.node.style.gridArea = `${r + 1} / ${k + 1} / ${down ? rows + 1 : r + 2} / ${k + 2}`;
   }));
 }
 
 /** The boards in `count` columns, those beyond that below the first ones: {pitch, and all that was measured for it}. */
 function inColumns(view, panels, present, count) {
   const columns = Array.from({ length: count }, (_, k) => panels.filter(({ board }) => board.column % count === k));
-  const rows = Math.max(...columns.map((column) => column.length));
   view.grid.style.gridTemplateColumns = `repeat(${count}, minmax(0, 1fr))`;
-  place(columns, rows);
+  place(columns);
   const scale = labelScale(present);
   const { width, height } = room(view, 0, present);
   const frame = panels[0].frameWidth();
@@ -100,7 +101,7 @@ function inColumns(view, panels, present, count) {
   const heights = columns.map((column) => column.reduce((rest, panel) => rest - panel.chromeHeight() - parseFloat(rowGap), height));
   const boards = columns.map((column) => column.map((panel) => panel.board));
   const pitch = fitColumns(boards, width - count * frame - gaps, heights, { present, labelScale: scale });
-  return { columns, rows, count, pitch, scale, width, gaps, frame };
+  return { columns, count, pitch, scale, width, gaps, frame };
 }
 
 /** Presenter mode when the cells of all boards together would be too small for the back row: one board at a time. */
