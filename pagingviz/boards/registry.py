@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pagingviz.boards import translation
-from pagingviz.boards.board import DEFAULT, Board, Card, Cornered, Options, Plan
+from pagingviz.boards.board import DEFAULT, Board, Card, Options, Plan
 from pagingviz.boards.destination import Destination
 from pagingviz.boards.dirty_bitmap import DirtyBitmap
 from pagingviz.boards.ept_npt import EptNpt
@@ -40,12 +40,6 @@ ROADS = tuple(translation.ROADS)
 def make_plan(board: str, scenario: Scenario, work: Any, options: Options = DEFAULT) -> Plan:
     """The plan of the board with this id. Raises KeyError for an id that no board has."""
     return REGISTRY[board].plan(scenario, work, options)
-
-
-def corners(scene: Scene, plans: Sequence[Plan]) -> dict[str, Any]:
-    """What stands small in the corners of cells, for a frame's record: {"corners": a dict for each board}; {} for nothing."""
-    shown = [board.corners(scene, plan) if isinstance(board := REGISTRY[plan.id], Cornered) else {} for plan in plans]
-    return {"corners": shown} if any(shown) else {}
 
 
 def card(scene: Scene, plans: Sequence[Plan], plan: Plan, cell: int) -> Card | None:

@@ -8,6 +8,7 @@ PAGES = {
     "dirty-bitmap": "Dirty bitmap",
     "translation": "Translation",
     "live-migration": "Live migration",
+    "side-by-side": "Side by side",
     "real-xen": "Real Xen",
     "left-out": "What the model leaves out",
     "manual": "Manual",

@@ -12,6 +12,7 @@ from pagingviz.boards.registry import make_plan
 from pagingviz.boards.scene import Scene
 from pagingviz.boards.since import BOARDS as TELLS
 from pagingviz.manual import glossary
+from pagingviz.player.shown import Company
 from pagingviz.scenario.fields import MAX_TICK
 from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.kinds import EVENT_KINDS
@@ -40,6 +41,7 @@ class Display:
     changes: bool = True  # outline what differs from the moment before
     greeting: Callable[[], dict[str, Any] | None] = lambda: None  # what greets a newcomer on this page: ui/greeting.py
     mark: Callable[[], str] = str  # what of the picture is not the machine's: it changes Player.now, for the follower
+    beside: Company | None = None  # machines whose boards of the same kinds are shown beside the player's own
 
 
 def header(display: Display, seq: int, **more: Any) -> dict[str, Any]:

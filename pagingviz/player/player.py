@@ -16,12 +16,12 @@ from pagingviz.boards.board import Options, Plan
 from pagingviz.boards.cell_words import differ
 from pagingviz.boards.palette import CHANGED
 from pagingviz.boards.payload import encode
-from pagingviz.boards.registry import REGISTRY, card, corners, make_plan
-from pagingviz.boards.scene import Scene
+from pagingviz.boards.registry import make_plan
 from pagingviz.boards.shadow_pool import largest_pool
 from pagingviz.player.asks import LABELS, Listener, inspected, number, way
 from pagingviz.player.crowd import CROWD, LEAST_RATE, Crowd
 from pagingviz.player.message import MOST_FRAMES, Display, board_record, header, plain, words
+from pagingviz.player.shown import Shown, card_of, corners
 from pagingviz.player.speed import ticks_a_frame
 from pagingviz.player.told import Progress, Told, explained
 from pagingviz.reading.marks import marks
@@ -115,7 +115,9 @@ class Player(Listener):
                 return batch
         elif cmd:
             self._set_out(cmd, ask)
-        progress = self.proceed()
+            if cmd == "cancel" and display.beside:
+                self.go(min(self.sim.tick, display.beside.reached))
+        progress = self.proceed() or self._together(display)
         if progress:
             return self._message(display, [], state="seeking", progress=progress.share, message=progress.message)
         picture = self._outlined if display.changes and not self.playing else self.frame
@@ -156,6 +158,13 @@ class Player(Listener):
             if not self.sim.opened:
                 self.sim.seek(self.sim.tick)  # the tick's events, for the sentence
         return progress
+
+    @staticmethod
+    def _together(display: Display) -> Progress | None:
+        """Bring the machines beside this one nearer to its tick for a slice. None when there is nothing left to do."""
+        if display.beside is None or display.beside.follow(SLICE):
+            return None
+        return Progress(*display.beside.way())
 
     # ---- jobs
 
@@ -238,6 +247,8 @@ class Player(Listener):
                 self.go(start)
                 return None
         self.job = self.aim = None
+        if self._together(display):
+            return None
         rate = self.crowd.rate(self.fps)
         wanted = number(ask.get("frames"), 1, MOST_FRAMES, self.fps)
         if rate < self.fps:  # many run: fewer frames, and twice as long a batch, since each batch costs something too
@@ -246,6 +257,8 @@ class Player(Listener):
         frames: list[tuple[dict, list]] = []
         while self.playing and len(frames) < wanted and (time.perf_counter() < end or not frames):
             self.sim.seek(min(self.sim.tick + self.per_frame, MAX_TICK))
+            if display.beside:
+                display.beside.arrive()
             frames.append(self.frame(display))
             if self.sim.crashed or self.sim.tick == MAX_TICK:
                 self.playing = False
@@ -276,25 +289,27 @@ class Player(Listener):
             self._plans = [make_plan(board, self.sim.scenario, self.sim.work, options) for board in boards]
         return self._plans
 
-    @staticmethod
-    def _grids(scene: Scene, plans: list[Plan]) -> list[np.ndarray]:
-        """The cells of all boards of a scene."""
-        return [REGISTRY[plan.id].cells(scene, plan) for plan in plans]
+    def _shown(self, display: Display) -> list[Shown]:
+        """The boards of a page, those of this machine first."""
+        scene = display.scene(self.sim)
+        own = [Shown(plan.id, plan, scene) for plan in self.plans(display.boards, display.bits)]
+        return display.beside.among(own, display.bits) if display.beside else own
 
     def frame(self, display: Display) -> tuple[dict, list]:
         """(record, grids) of the present tick."""
-        plans, scene = self.plans(display.boards, display.bits), display.scene(self.sim)
+        shown, plans = self._shown(display), self.plans(display.boards, display.bits)
+        scene = shown[0].scene
         sentence, source = scene.sentence(self.sought)
         record = {
             "tick": self.sim.tick,
             "sentence": self.note or sentence,
             "source": "" if self.note else source,
             "status": [list(row) for row in scene.status()],
-            "captions": [REGISTRY[plan.id].caption(scene, plan) for plan in plans],
-            "more": corners(scene, plans) | scene.more(plans),
+            "captions": [one.caption() for one in shown],
+            "more": corners(shown) | scene.more(plans),
         }
         self.note = ""
-        return record, self._grids(scene, plans)
+        return record, [one.cells() for one in shown]
 
     def _outlined(self, display: Display) -> tuple[dict, list]:
         """A frame that stands still: what differs from the moment before (one tick, or one event ago) is outlined."""
@@ -310,8 +325,9 @@ class Player(Listener):
         return record, outlined(grids, self._past[3] or grids)
 
     def _moment(self, tick: int, opened: tuple[int, int] | None, display: Display) -> tuple:
-        """Names a picture: tick, events of it that have happened (None: all), boards and what their bits tell."""
-        return tick, opened[0] if opened and opened[0] < opened[1] else None, (display.boards, display.bits)
+        """Names a picture: tick, events of it that have happened (None: all), boards and of what they tell."""
+        what = display.boards, display.bits, display.beside.mark if display.beside else ""
+        return tick, opened[0] if opened and opened[0] < opened[1] else None, what
 
     def _moment_before(self, display: Display) -> tuple:
         tick, opened = self.sim.tick, self.sim.opened
@@ -320,7 +336,7 @@ class Player(Listener):
         return self._moment(tick - 1, None, display)
 
     def _grids_before(self, display: Display) -> list | None:
-        """The grids of the moment before, None at tick 0. The machine is where it was afterwards."""
+        """The grids of the moment before, None at tick 0. The machines are where they were afterwards."""
         sim, tick, opened = self.sim, self.sim.tick, self.sim.opened
         if tick == 0:
             return None
@@ -328,27 +344,26 @@ class Player(Listener):
             sim.micro(opened[0] - 1)
         else:
             sim.seek(tick - 1)
-        grids = self._grids(display.scene(sim), self.plans(display.boards, display.bits))
+        if display.beside:
+            display.beside.arrive()
+        grids = [one.cells() for one in self._shown(display)]
+        sim.seek(tick)
         if opened:
-            sim.seek(tick)
             sim.micro(opened[0])
-        else:
-            sim.seek(tick)
+        if display.beside:
+            display.beside.arrive()
         return grids
 
     def _message(self, display: Display, frames: list, cell: tuple[str, int] | None = None, **more: Any) -> bytes:
         """Encode frames with everything else the board needs."""
-        sim, plans, scene = self.sim, self.plans(display.boards, display.bits), display.scene(self.sim)
-        still = not self.playing
-        boards = []
-        for plan in plans:
-            alt = REGISTRY[plan.id].alt(scene, plan) if frames and still else ""
-            boards.append(board_record(plan, alt))  # a frame has its own caption
-        found = self._inspect(scene, plans, cell) if frames else None
+        sim, shown, still = self.sim, self._shown(display), not self.playing
+        boards = [board_record(one.plan, one.alt() if frames and still else "") | one.placed() for one in shown]
+        found = self._inspect(shown, cell) if frames else None
+        beside = f" {display.beside.mark}" if display.beside else ""
         known = header(
             display,
             self.seq,
-            machine=f"{self.machine} {display.bits}",  # other cells, the same tick: the board has to paint anew
+            machine=f"{self.machine} {display.bits}{beside}",  # other cells, the same tick: the board has to paint anew
             playing=self.playing,
             fps=self.fps,
             per_frame=self.per_frame,
@@ -366,14 +381,11 @@ class Player(Listener):
         )
         return encode(known | more, [grids for _, grids in frames])
 
-    def _inspect(self, scene: Scene, plans: list[Plan], cell: tuple[str, int] | None) -> dict | None:
+    def _inspect(self, shown: list[Shown], cell: tuple[str, int] | None) -> dict | None:
         """The card of the cell under inspection, plain data."""
-        plan = next((plan for plan in plans if cell and plan.id == cell[0]), None)
-        found = card(scene, plans, plan, cell[1]) if plan and cell else None
-        if found is None:
-            return None
+        found = card_of(shown, *cell) if cell else None
         told = {"because": self._told.wire(self.sim.tick)} if self._told and self._told.cell == cell else {}
-        return plain(found.wire() | told)
+        return plain(found.wire() | told) if found else None
 
 
 def outlined(grids: list[np.ndarray], before: list[np.ndarray]) -> list[np.ndarray]:

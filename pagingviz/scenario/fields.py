@@ -217,7 +217,7 @@ SWITCH = {"0": False, "1": True}
 class Field:
     """One field of a scenario or of a view: its name, which is also its key in an address, its rule and its words.
 
-    kind: of a scenario choice, int, address, traces, work, order, fail or do; of a view int, name, switch or gva.
+    kind: of a scenario choice, int, address, traces, work, order, fail or do; of a view int, name, switch, gva or text.
     default: None for a number that need not be given. bounds: least and greatest value of an int or an address. choices: the
     values of a choice or a name; where another room has the list, `parse` is given it.
     help: what the field does. label: what stands beside its widget. words: for each of the choices the text that is shown.
@@ -342,6 +342,11 @@ class Field:
         if not isinstance(value, str) or value not in SWITCH:
             raise one_of(f"The value of {self.name}", value, tuple(SWITCH))
         return SWITCH[value]
+
+    def _text(self, value: object, _known: tuple[str, ...]) -> str:
+        if not isinstance(value, str) or not value.isprintable():
+            raise ScenarioError(f"{self.name} must be printable text, not {quote(value)}.")
+        return value
 
     def _gva(self, value: object, _known: tuple[str, ...]) -> int:
         if not isinstance(value, str) or not _HEX.fullmatch(value):

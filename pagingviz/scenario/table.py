@@ -229,7 +229,8 @@ class View:
     """How a machine is looked at: everything in an address that is not of the scenario, in the order in which it is written.
 
     tick: None is the scenario's own `start`. recording, row: "" and None are the first ones. gva, access: None and "" are
-    those of the tick's last access; ref: None is all references. theme: "" is what the browser prefers.
+    those of the tick's last access; ref: None is all references. beside: as scenario/beside.py reads it. theme: "" is what the
+    browser prefers.
     """
 
     tick: int | None = declared("int", None, "the moment; without it the scenario's own start", bounds=(0, MAX_TICK))
@@ -261,6 +262,22 @@ class View:
     )
     ref: int | None = declared(
         "int", None, "of the page Translation: references made so far; without it all", section="translation", bounds=(0, 99)
+    )
+    beside: str = declared(
+        "text",
+        "",
+        "of the page Side by side: up to three machines, and the fields in which each differs; without it one on another road",
+        section="side-by-side",
+    )
+    board: str = declared(
+        "name",
+        "ept-npt",
+        "of the page Side by side: which map is shown of each machine",
+        "Map",
+        "side-by-side",
+        choices=("guest-tables", "shadow-pool", "ept-npt", "dirty-bitmap"),
+        words=("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap"),
+        what="The map",
     )
     part: str = declared(
         "name",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from pagingviz.evidence.xen.library import NAMES
+from pagingviz.scenario import beside
 from pagingviz.scenario.checks import check_gva
 from pagingviz.scenario.scenario import Scenario, from_mapping
 from pagingviz.scenario.table import FIELD, VIEW_FIELDS, View
@@ -29,7 +30,8 @@ def parse_gva(value: str, guest: str) -> int:
 
 
 def fitting(scenario: Scenario, view: View) -> View:
-    """The view without its address when the scenario's guest cannot have it."""
+    """The view without its address when the scenario's guest cannot have it, and without machines that cannot be beside it."""
+    view = dataclasses.replace(view, beside=beside.fitting(scenario, view.beside))
     wide = view.gva is not None and scenario.guest != "hvm64" and view.gva >> 32
     return dataclasses.replace(view, gva=None, ref=None) if wide else view
 
@@ -40,6 +42,7 @@ def read(params: Mapping[str, str]) -> tuple[Scenario, View]:
     scenario = from_mapping({key: value for key, value in params.items() if key not in _OF_VIEW})
     if view.gva is not None:
         check_gva(view.gva, scenario.guest)
+    beside.scenarios(scenario, view.beside)
     return scenario, view
 
 
@@ -51,4 +54,4 @@ def write(scenario: Scenario, view: View) -> dict[str, str]:
 
 def text(params: Mapping[str, str]) -> str:
     """The keys as a readable query string without its question mark."""
-    return urlencode(params, safe=",:@")
+    return urlencode(params, safe=",:;@")

@@ -17,6 +17,7 @@ ICONS = {  # by path
     "dirty-bitmap": ":material/edit_square:",
     "translation": ":material/signpost:",
     "live-migration": ":material/move_down:",
+    "side-by-side": ":material/compare:",
     "real-xen": ":material/fact_check:",
     "left-out": ":material/content_cut:",
     "manual": ":material/menu_book:",
@@ -41,6 +42,8 @@ def main() -> None:
     follow.arrive(page.url_path)
     if page.url_path != "translation":
         visit.roads = None  # its machines are needed nowhere else
+    if page.url_path != "side-by-side":
+        visit.beside = None
     with st.sidebar:
         sidebar.draw(visit, pages, page.url_path)
     # Streamlit's navigation drops the query string: it is written again on every run.

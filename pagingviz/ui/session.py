@@ -18,6 +18,7 @@ from pagingviz.player.asks import number
 from pagingviz.player.early.player import EarlyPlayer
 from pagingviz.player.message import Display, compiling
 from pagingviz.player.player import Player
+from pagingviz.player.side import Beside
 from pagingviz.player.twins import Roads
 from pagingviz.scenario.fields import MAX_COMMANDS, ScenarioError
 from pagingviz.scenario.scenario import HOME, Scenario, load
@@ -65,6 +66,7 @@ class Visit:
         self.seq = 0  # of the last ask, over all players
         self.revision = 0  # changes with every machine and every refused change: names the sidebar's fields
         self.roads: Roads | None = None  # the same guest down the other roads, while the page Translation is open
+        self.beside: Beside | None = None  # the machines beside this one, while the page Side by side is open
         self._written: set[frozenset] = set()
 
     # ---- the address

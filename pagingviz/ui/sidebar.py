@@ -8,12 +8,15 @@ from typing import Any
 import streamlit as st
 
 from pagingviz.manual.glossary import tooltip
+from pagingviz.scenario import beside
 from pagingviz.scenario.fields import POOL_LOW, Field
-from pagingviz.scenario.scenario import shipped_traces
+from pagingviz.scenario.scenario import Scenario, shipped_traces
 from pagingviz.scenario.table import MIGRATION, PAGING, WORK, of_section
 from pagingviz.story.kinds import COMMANDS
 from pagingviz.ui import notes, way
 from pagingviz.ui.session import Visit
+
+SIDE = "side-by-side"  # path of the page that shows machines side by side
 
 
 def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
@@ -27,9 +30,11 @@ def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
     scenario = (visit.wanted or (visit.scenario,))[0]
     mark = visit.revision
     way.here(visit, scenario)
+    if here != SIDE:
+        _compare(visit, scenario, pages[SIDE])
     with notes.opened():
         notes.draw(visit, pages, here)
-    moving = here == "live-migration" and scenario.migrate != "no"
+    moving = here in ("live-migration", SIDE) and scenario.migrate != "no"
     for section in (WORK, PAGING, MIGRATION) if moving else (WORK, PAGING):
         with st.expander(section):
             for field in of_section(section):
@@ -38,6 +43,14 @@ def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
                 _upload(visit)
     with st.expander("Commands at this tick", expanded=True):
         _commands(visit, mark)
+
+
+def _compare(visit: Visit, scenario: Scenario, page: Any) -> None:
+    """The way to this machine beside others: those that the view has, else one on another road."""
+    view = visit.present_view()
+    text = view.beside or beside.other_road(scenario)
+    others = ", ".join(beside.names(scenario, text)[1:])
+    st.page_link(page, label=f"Compare with {others}", icon=":material/compare:", query_params=visit.address())
 
 
 def _field(visit: Visit, field: Field, value: Any, key: str) -> None:

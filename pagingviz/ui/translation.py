@@ -21,13 +21,13 @@ from pagingviz.player.message import Display
 from pagingviz.player.twins import Roads
 from pagingviz.reading.caches import average, filled, tlb_entry
 from pagingviz.reading.translate import KINDS, Walk, translate
-from pagingviz.scenario.cost_fields import name_of
 from pagingviz.scenario.fields import ScenarioError
 from pagingviz.scenario.table import FIELD
 from pagingviz.story.sentences import process_name, sentence
 from pagingviz.timeline.simulation import Simulation
 from pagingviz.ui import address, session
 from pagingviz.ui.board import asked, board
+from pagingviz.ui.costs import cost_editor
 from pagingviz.ui.follow import follow, painted
 from pagingviz.ui.page import come_or_say, manual_link, share
 
@@ -325,34 +325,14 @@ def _caches(walks: Mapping[str, Walk | str]) -> None:
 
 def _cost(visit: session.Visit, walks: Mapping[str, Walk | str]) -> None:
     """Cycles of each walk, from the scenario's table of single costs, which the viewer may edit."""
-    table, key = visit.scenario.costs, f"cost-editor-{visit.revision}"
+    table = visit.scenario.costs
     above = st.container()
-    number = st.column_config.NumberColumn(min_value=0, max_value=10**9, step=1, required=True)
-    rows = [{"key": cost.key, "what": cost.what, "cycles": table[cost.key], "source": cost.source} for cost in costs.COSTS]
-    st.data_editor(
-        rows,
-        hide_index=True,
-        key=key,
-        on_change=lambda: _put_costs(visit, key),
-        disabled=("what", "source"),
-        height=422,
-        column_config={"key": None, "cycles": number},
-    )
-    st.caption(
-        "Double-click a number to change it: it becomes part of the scenario, and of the address (`cost_exit=2000`). Where "
-        "the source says so, it is a guess. Cycles decide how far a guest gets while it is migrated, and nothing else."
-    )
+    cost_editor(visit)
     with above:
         st.table(
             [{"road": ROADS[name][1], **_counted(walk, table)} for name, walk in walks.items() if not isinstance(walk, str)]
         )
         st.caption("Cycles of this one walk with the exit that it ends in, not of what the guest's kernel does at a #PF.")
-
-
-def _put_costs(visit: session.Visit, key: str) -> None:
-    """What the viewer has written into the table of costs becomes the scenario's."""
-    rows = st.session_state[key]["edited_rows"]
-    visit.change(**{name_of(costs.COSTS[int(k)].key): int(row["cycles"] or 0) for k, row in rows.items() if "cycles" in row})
 
 
 def counts(walk: Walk) -> dict[str, int]:

@@ -20,7 +20,7 @@ from pagingviz.scenario.scenario import Scenario
 from pagingviz.scenario.table import FIELD, FIELDS
 from pagingviz.story.kinds import EVENT_KINDS
 from pagingviz.timeline.simulation import HISTORY, Simulation
-from pagingviz.ui import page, real_xen
+from pagingviz.ui import page, real_xen, side_by_side
 from pagingviz.ui import translation as translation_page
 from tests.boards.on_screen import MACHINE, Shown
 
@@ -120,5 +120,5 @@ def labels_of_fields() -> set[str]:
 def choices_of_pages() -> set[str]:
     """What the headings of the pages let a viewer choose, and the titles of the pages."""
     of_fields = {word for field in FIELD.values() if field.section != "manual" for word in field.words}
-    found = of_fields | {*page.VIEWS, *real_xen.VIEWS, *translation_page.VIEWS}
+    found = of_fields | {*page.VIEWS, *real_xen.VIEWS, *translation_page.VIEWS, *side_by_side.UNITS, *side_by_side.FORMS}
     return found | set(PAGES.values())

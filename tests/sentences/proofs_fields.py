@@ -125,6 +125,11 @@ FIELDS = {
     "gva": ("test_without_an_address_the_last_access_is_resolved",),
     "access": (),
     "ref": ("test_the_boards_show_made_present_and_coming_references",),
+    "beside": (
+        "test_each_machine_is_the_scenario_with_its_fields_changed",
+        "test_every_scenario_has_a_machine_on_another_road",
+    ),
+    "board": ("test_the_maps_to_choose_from_are_those_of_the_home_page",),
     "part": (),
     "theme": (),
 }

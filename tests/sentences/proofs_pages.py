@@ -55,6 +55,20 @@ PAGES = {
         ),
         "The pages of the dirty bitmap's tree": ("test_property_18_every_page_of_the_pool_is_accounted_for",),
     },
+    "pages/side_by_side.py": {
+        "Side by side": (),
+        "The clock is the tick": (
+            "test_every_machine_is_at_every_tick_what_it_would_be_alone",
+            "test_machines_that_are_migrated_stand_still_by_themselves",
+            "test_it_says_whether_there_is_a_hypervisor_and_that_a_tick_is_one_access",
+        ),
+        "Commands, and fields that": ("test_a_command_and_a_field_of_the_sidebar_concern_all_machines",),
+        "N and P look for": ("test_inside_a_tick_the_others_show_it_as_it_ends",),
+        "Point at a frame": (
+            "test_a_frame_lights_up_on_the_maps_of_all_machines",
+            "test_the_frames_of_a_pv_guest_are_others",
+        ),
+    },
     "pages/translation.py": {
         "**Under HAP the two": ("test_c1_hap_keeps_the_translations_apart_and_the_tlb_holds_their_product",),
         "**Under shadow paging": ("test_c2_shadows_combine_both_beforehand_and_the_same_address_takes_four_references",),

@@ -53,6 +53,12 @@ WIDGETS = {
         "{} of the pool, of them": (*TREE, *ON_TREE),
         "{} of 512 entries": ON_TREE,
     },
+    "pagingviz/ui/costs.py": {
+        "Double-click a number": (
+            "test_a_price_survives_address_json_and_toml",
+            "test_a_dearer_exit_leaves_the_guest_less_time",
+        ),
+    },
     "pagingviz/ui/every_road.py": {
         "One work, one seed": (
             "test_side_by_side_the_work_is_the_same_and_the_price_is_not",
@@ -77,6 +83,9 @@ WIDGETS = {
         "the pages that are dirty then": PAUSE,
         "the pause: {} µs": PAUSE,
         "The pause, if this round were the last": PAUSE,
+    },
+    "pagingviz/ui/figures_side.py": {
+        "More or less than {}, in {}": ("test_bars_show_how_much_more_the_others_have_than_the_first",),
     },
     "pagingviz/ui/greeting.py": {
         "This is a guest and its hypervisor": ONE_ACCESS,
@@ -182,6 +191,11 @@ WIDGETS = {
         "One road is cheaper everywhere": LEDGER,
         "**The crossover** lies": LEDGER,
     },
+    "pagingviz/ui/side_by_side.py": {
+        "A comma between fields": ("test_the_text_is_read_as_it_was_written", "test_a_bad_machine_is_one_sentence"),
+        "What it has cost since tick 0": ("test_counts_are_the_engine_s_and_cycles_are_counts_times_prices",),
+        "price of one": ("test_every_row_says_where_its_price_comes_from",),
+    },
     "pagingviz/ui/sidebar.py": {
         "Your own machine waits where it was.": ("test_a_row_of_real_xen_brings_its_maps",),
         "A trace in the format of the shipped ones": ("test_second_reading_16_one_line_of_lackey_is_taken",),
@@ -196,10 +210,6 @@ WIDGETS = {
         "MOV CR3 empties the TLB": (
             "test_second_reading_21_what_flushes_the_nested_caches",
             "test_an_invept_follows_what_takes_rights_away_or_splits_and_no_misconfiguration",
-        ),
-        "Double-click a number": (
-            "test_a_price_survives_address_json_and_toml",
-            "test_a_dearer_exit_leaves_the_guest_less_time",
         ),
         "Cycles of this one walk": ("test_cycles_come_from_the_counts_and_the_viewer_s_table",),
         "references a walk, so far": ("test_two_dimensions_cost_up_to_24_references_of_which_the_caches_save_most",),

@@ -186,7 +186,18 @@ SILENT = {
         "The journal is full",
         "At most {} files can be kept",
     ),
+    "pagingviz/ui/side_by_side.py": (
+        "Roads beside this one",
+        "Fields in which each machine differs",
+        "digest {} tick {}",
+        "In this tick",
+        "what happens",
+        "state digest",
+        "Ledger in",
+        "The prices",
+    ),
     "pagingviz/ui/sidebar.py": (
+        "Compare with {}",
         "Commands at this tick",
         "file {}…",
         "Your own program",

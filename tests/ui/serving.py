@@ -38,6 +38,7 @@ PAGES = (
     "/dirty-bitmap",
     "/translation",
     "/live-migration",
+    "/side-by-side",
     "/real-xen",
     "/left-out",
     "/manual",

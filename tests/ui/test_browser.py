@@ -23,6 +23,7 @@ TITLES = (
     "Dirty bitmap",
     "Translation",
     "Live migration",
+    "Side by side",
     "Real Xen",
     "What the model leaves out",
     "Manual",

@@ -20,6 +20,8 @@ views = st.builds(
     gva=st.none() | st.integers(0, 2**47 - 1) | st.integers(2**64 - 2**47, 2**64 - 1),
     access=st.sampled_from(["", "read", "write", "fetch"]),
     ref=st.none() | st.integers(0, 99),
+    beside=st.sampled_from(["", "road:hap", "road:hap,hap:npt;pool:32;do:enable@5,pool:32@9"]),
+    board=st.sampled_from(["ept-npt", "dirty-bitmap"]),
 )
 
 
@@ -55,6 +57,9 @@ BAD = {
     "gva=12345678901234567": "hexadecimal",
     "access=peek": "access",
     "ref=-1": "ref",
+    "beside=road:ring": "Machine 2 (beside=road:ring): road",
+    "beside=ring": "FIELD:VALUE",
+    "board=left": "map",
     "ref=100": "ref",
     "tick=-1": "tick",
     "tick=1000000001": "tick",

@@ -18,6 +18,7 @@ TITLES = {
     "dirty_bitmap": "Dirty bitmap",
     "translation": "Translation",
     "live_migration": "Live migration",
+    "side_by_side": "Side by side",
     "real_xen": "Real Xen",
     "left_out": "What the model leaves out",
     "manual": "Manual",
@@ -180,6 +181,10 @@ def test_the_pool_page_shows_the_curve_and_the_recorded_grid(warm):
 
 
 BAD = [
+    {"beside": "road:ring"},
+    {"beside": "road:hap;pool:3"},
+    {"beside": "pool:32;pool:33;pool:34;pool:35"},
+    {"board": "nested-tables"},
     {"bits": "never"},
     {"recording": "nowhere"},
     {"row": "-1"},

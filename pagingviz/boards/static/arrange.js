@@ -5,6 +5,7 @@ import { fit, fitColumns } from "./layout.js";
 
 const SMALLEST_STAGE = 220; // px: no window is so low that the boards vanish
 const READABLE = 28; // px a cell in presenter mode, at least
+const LETTERS = 12; // px a cell from which its letter is drawn
 const BELOW = 10; // px of free space under the board
 const NARROWEST = 280; // px a panel
 const TWO_COLUMNS_FROM = 560, INSPECTOR_FROM = 720; // px of width
@@ -22,6 +23,7 @@ export function arrange(view, panels) {
   view.root.classList.remove("alone");
   const columned = panels[0].board.column !== null && (present || wide > TWO_COLUMNS_FROM);
   view.root.classList.toggle("columns", columned);
+  view.root.classList.toggle("alike", !!panels[0].board.alike);
   if (columned) return arrangeColumns(view, panels, present);
   for (const panel of panels) panel.node.style.gridArea = "";
   // The inspector gets a column of its own where the cells lose nothing by it, so that way is tried first.
@@ -45,30 +47,28 @@ export function arrange(view, panels) {
   for (const panel of panels) panel.centre();
 }
 
-/** Boards that name their column: all with the same pitch; the last one of a column reaches down to the end of the grid. */
+/**
+ * Boards that name their column: all with the same pitch; the last one of a column reaches down to the end of the grid. Boards
+ * that are alike stand in one row as long as their letters can be read so, else in as many as make their cells the largest.
+ */
 function arrangeColumns(view, panels, present) {
   setSideColumn(view, false, panels.length);
-  const count = Math.max(...panels.map(({ board }) => board.column)) + 1;
-  const columns = Array.from({ length: count }, (_, k) => panels.filter(({ board }) => board.column === k));
-  const rows = Math.max(...columns.map((column) => column.length));
-  view.grid.style.gridTemplateColumns = `repeat(${count}, minmax(0, 1fr))`;
-  columns.forEach((column, k) => column.forEach((panel, r) => {
-    panel.node.style.gridArea = `${r + 1} / ${k + 1} / ${r + 1 === column.length ? rows + 1 : r + 2} / ${k + 2}`;
-  }));
-  const scale = labelScale(present);
-  const { width, height } = room(view, 0, present);
-  const frame = panels[0].frameWidth();
-  const { columnGap, rowGap } = getComputedStyle(view.grid);
-  const gaps = parseFloat(columnGap) * (count - 1);
-  const heights = columns.map((column) => column.reduce((rest, panel) => rest - panel.chromeHeight() - parseFloat(rowGap), height));
-  const boards = columns.map((column) => column.map((panel) => panel.board));
-  const pitch = fitColumns(boards, width - count * frame - gaps, heights, { present, labelScale: scale });
+  const most = Math.max(...panels.map(({ board }) => board.column)) + 1;
+  let best = null;
+  for (let count = most; count >= (panels[0].board.alike ? 1 : most); count -= 1) {
+    const way = inColumns(view, panels, present, count);
+    if (!best || way.pitch > best.pitch) best = way;
+    if (best.pitch >= (present ? READABLE : LETTERS)) break;
+  }
+  const { columns, count, pitch, scale, width, gaps, frame } = best;
   const alone = present && pitch < READABLE;
   view.root.classList.toggle("alone", alone);
   if (alone) {
     for (const panel of panels) panel.node.style.gridArea = "";
     return showOne(view, panels);
   }
+  place(columns);
+  const boards = columns.map((column) => column.map((panel) => panel.board));
   const widths = boards.map((column) => Math.max(...column.map((board) => canvasSize(board, pitch, scale)[0])) + frame);
   const spare = Math.max(0, width - gaps - widths.reduce((a, b) => a + b, 0)) / count;
   view.grid.style.gridTemplateColumns = widths.map((w) => `${Math.floor(w + spare)}px`).join(" ");
@@ -77,6 +77,31 @@ function arrangeColumns(view, panels, present) {
     panel.setWellHeight();
   }
   for (const panel of panels) panel.centre();
+}
+
+/** Give every panel its place in the grid. `columns`: lists of panels; the last one of a column, unless it is alike, reaches down. */
+function place(columns) {
+  const rows = Math.max(...columns.map((column) => column.length));
+  columns.forEach((column, k) => column.forEach((panel, r) => {
+    const down = r + 1 === column.length && !panel.board.alike;
+    panel.node.style.gridArea = `${r + 1} / ${k + 1} / ${down ? rows + 1 : r + 2} / ${k + 2}`;
+  }));
+}
+
+/** The boards in `count` columns, those beyond that below the first ones: {pitch, and all that was measured for it}. */
+function inColumns(view, panels, present, count) {
+  const columns = Array.from({ length: count }, (_, k) => panels.filter(({ board }) => board.column % count === k));
+  view.grid.style.gridTemplateColumns = `repeat(${count}, minmax(0, 1fr))`;
+  place(columns);
+  const scale = labelScale(present);
+  const { width, height } = room(view, 0, present);
+  const frame = panels[0].frameWidth();
+  const { columnGap, rowGap } = getComputedStyle(view.grid);
+  const gaps = parseFloat(columnGap) * (count - 1);
+  const heights = columns.map((column) => column.reduce((rest, panel) => rest - panel.chromeHeight() - parseFloat(rowGap), height));
+  const boards = columns.map((column) => column.map((panel) => panel.board));
+  const pitch = fitColumns(boards, width - count * frame - gaps, heights, { present, labelScale: scale });
+  return { columns, count, pitch, scale, width, gaps, frame };
 }
 
 /** Presenter mode when the cells of all boards together would be too small for the back row: one board at a time. */
