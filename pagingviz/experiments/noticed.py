@@ -47,7 +47,7 @@ def _destination(sim: Simulation) -> Wrong | None:
     mig = sim.migration
     if mig is None or mig.state.equal is not False:
         return None
-    old = mig.machine.modelled.frames()[mig.destination.differs(*mig.destination.image())]
+    old = mig.machine.modelled.frames()[mig.state.old]
     gfn = int(old[0])
     there, here = int(mig.destination.versions[gfn]), int(sim.machine.view("ver")[gfn])
     text = (
