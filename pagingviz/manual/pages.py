@@ -8,6 +8,7 @@ PAGES = {
     "dirty-bitmap": "Dirty bitmap",
     "translation": "Translation",
     "live-migration": "Live migration",
+    "what-if": "What if",
     "real-xen": "Real Xen",
     "left-out": "What the model leaves out",
     "manual": "Manual",

@@ -17,6 +17,7 @@ ICONS = {  # by path
     "dirty-bitmap": ":material/edit_square:",
     "translation": ":material/signpost:",
     "live-migration": ":material/move_down:",
+    "what-if": ":material/heart_broken:",
     "real-xen": ":material/fact_check:",
     "left-out": ":material/content_cut:",
     "manual": ":material/menu_book:",

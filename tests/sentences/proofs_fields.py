@@ -125,6 +125,8 @@ FIELDS = {
     "gva": ("test_without_an_address_the_last_access_is_resolved",),
     "access": (),
     "ref": ("test_the_boards_show_made_present_and_coming_references",),
+    "rule": (),
+    "broken": (),
     "part": (),
     "theme": (),
 }
