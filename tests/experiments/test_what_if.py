@@ -30,10 +30,10 @@ NOTICED = {  # rule: (tick, where or by whom, gfn)
     "resync-at-cr3": (14, GUEST, 0x23),
     "unshadow-data": (62, GUEST, 0x7),
     "dirty-before-caching": (12, GUEST, 0x6),
-    "clear-before-copy": (2307, DESTINATION, 0x6),
-    "drain-the-log": (2847, DESTINATION, 0x6),
-    "last-round": (2571, DESTINATION, 0x6),
-    "retry-sends-all": (2017, DESTINATION, 0x6),
+    "clear-before-copy": (646, DESTINATION, 0x6),
+    "drain-the-log": (743, DESTINATION, 0x6),
+    "last-round": (695, DESTINATION, 0x6),
+    "retry-sends-all": (613, DESTINATION, 0x6),
 }
 QUICK = "mark-at-violation"
 COPIED = {"GUEST_PF", "COW_BREAK", "FRAME_ALLOC"}  # a store to a page that is shared faults in the guest, and gets a copy
@@ -174,8 +174,8 @@ def test_a_retry_sends_all_of_the_guest_once_more(warm):
 
 def test_time_goes_back_into_the_first_attempt(warm):
     """seek equals run on both sides of the moment at which the first attempt was given up."""
-    sim = true_machine("retry-sends-all", 1500)
-    ticks = (200, 700, 900, 1400)
+    sim = true_machine("retry-sends-all", 600)
+    ticks = (100, 200, 320, 500)
     fresh = {tick: true_machine("retry-sends-all", tick) for tick in ticks}
     assert len({fresh[tick].migration.fail for tick in ticks}) == 2
     for tick in (*reversed(ticks), *ticks):
