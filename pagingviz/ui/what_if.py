@@ -35,7 +35,7 @@ def what_if_page(title: str) -> None:
             format_func=lambda rule: BROKEN_RULES[rule].title,
             label_visibility="collapsed",
             width=330,
-            on_change=lambda: _choose(visit, st.session_state[f"rule-{name}"]),
+            on_change=lambda: _choose(visit, name, st.session_state[f"rule-{name}"]),
         )
         if view.broken:
             st.button("Mend it", key="mend-it", on_click=_show, args=(visit, name, False))
@@ -57,11 +57,11 @@ def what_if_page(title: str) -> None:
         _maps(title, work.result)
 
 
-def _choose(visit: session.Visit, name: str) -> None:
-    """Another rule, which is whole as yet."""
-    visit.error = ""
-    if name != (visit.present_view().rule or NAMES[0]):  # see Visit.change
-        _show(visit, name, False)
+def _choose(visit: session.Visit, shown: str, chosen: str) -> None:
+    """Another rule than the one that is shown, which is whole as yet."""
+    if chosen != shown:  # see Visit.put
+        visit.error = ""
+        _show(visit, chosen, False)
 
 
 def _show(visit: session.Visit, name: str, broken: bool) -> None:
