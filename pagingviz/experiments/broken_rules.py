@@ -100,7 +100,9 @@ _SMALL = Scenario(road="shadow", frames=128, pool=40, trace="", work="hotcold:24
 _LOGGED = _SMALL.replace(do="enable@60,clean@100")
 _EPT = _LOGGED.replace(road="hap", pml=0)
 _FORKS = _SMALL.replace(work="fork:12", quantum=30, write=50)
-_MOVED = _SMALL.replace(frames=64, pool=32, work="hotcold:20:4:90", quantum=50, write=30, migrate="precopy", migrate_at=40, pace=5)
+_MOVED = _SMALL.replace(
+    frames=64, pool=32, work="hotcold:20:4:90", quantum=50, write=30, migrate="precopy", migrate_at=40, pace=5
+)
 
 
 @dataclass(frozen=True)
