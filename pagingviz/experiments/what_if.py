@@ -12,7 +12,7 @@ import json
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
@@ -28,7 +28,7 @@ from pagingviz.experiments.noticed import Wrong, noticed
 from pagingviz.timeline import own_process
 from pagingviz.timeline.simulation import Simulation
 
-MOST = 6000  # ticks in which a broken rule must have shown
+MOST = 1000  # ticks in which a broken rule must have shown
 BEFORE, AFTER = 30, 10  # ticks of the film before and after the first one at which something is wrong
 Progress = Callable[[int, int], None]
 
@@ -149,7 +149,7 @@ def work_out(name: str, progress: Progress) -> Film:
 # ---- the process, seen from both ends
 
 
-def films(names: list[str], progress: Progress = lambda done, of: None) -> Iterator[Film]:
+def films(names: list[str], progress: Progress = lambda done, of: None) -> Generator[Film, None, None]:
     """The films of rules, one after the other, worked out by one process with plain kernels. RuntimeError when it fails."""
     with own_process.start(__name__, PAGINGVIZ_PLAIN="1") as process:
         assert process.stdin and process.stdout
@@ -174,8 +174,9 @@ def _heard(lines: IO[str], progress: Progress) -> Film:
 
 
 def film(name: str, progress: Progress = lambda done, of: None) -> Film:
-    """The film of one rule."""
-    return next(iter(films([name], progress)))
+    """The film of one rule. Raises as `films`."""
+    with contextlib.closing(films([name], progress)) as one:
+        return next(one)
 
 
 def main() -> None:
