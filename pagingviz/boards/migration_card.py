@@ -55,7 +55,7 @@ def _why(mig: Migration, at: int) -> str:
         return st.why
     if st.phase == DONE and mig.scenario.migrate == "remus":
         return "The primary is gone: the backup has it as it was at the last checkpoint."
-    if st.phase == DONE:
+    if st.phase == DONE and not frames.outdated(mig)[at]:
         return "The migration is over: the destination has it, in its last version."
     dirty = frames.dirty(mig)[at]
     if frames.passed_over(mig)[at]:

@@ -9,6 +9,7 @@ PAGES = {
     "translation": "Translation",
     "live-migration": "Live migration",
     "side-by-side": "Side by side",
+    "what-if": "What if",
     "real-xen": "Real Xen",
     "left-out": "What the model leaves out",
     "manual": "Manual",

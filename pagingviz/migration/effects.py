@@ -254,9 +254,9 @@ class Enter(TurnEffect):
 
 @dataclass(frozen=True)
 class Compared(TurnEffect):
-    """Whether what the destination has equals what the source had."""
+    """What the destination has was compared with what the source had. old: index of each frame that differs, int64[n]."""
 
-    equal: bool
+    old: np.ndarray
 
 
 @dataclass(frozen=True)

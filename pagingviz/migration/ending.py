@@ -29,5 +29,5 @@ def give_up(now: Situation, why: str, phase: str = ABORTED) -> Step:
 def resume(now: Situation) -> Step:
     """All has arrived: the guest goes on on the destination, which is compared with the source at this very moment."""
     yield Resumed()
-    yield Compared(now.destination.differs(*now.destination.image()).size == 0)
+    yield Compared(now.destination.differs(*now.destination.image()))
     yield from finish(now, DONE)

@@ -72,7 +72,7 @@ def push(now: Situation) -> Step:
             return
     yield EndRound()
     assert now.image
-    yield Compared(now.destination.differs(*now.image).size == 0)
+    yield Compared(now.destination.differs(*now.image))
     yield from finish(now, DONE)
 
 

@@ -35,5 +35,5 @@ def fail_over(now: Situation, why: str) -> Step:
     """The backup goes on from the last complete checkpoint; what came after it is thrown away. `why` has no full stop."""
     yield RollBack(f"{why}: the backup goes on from checkpoint {now.state.checkpoints}.")
     assert now.checked  # there was a checkpoint
-    yield Compared(now.destination.differs(*now.checked).size == 0)
+    yield Compared(now.destination.differs(*now.checked))
     yield from finish(now, DONE)

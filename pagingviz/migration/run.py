@@ -283,8 +283,8 @@ class Migration(Situation):
                 st.state_sent = False
             case ef.Enter(phase):
                 st.phase = phase
-            case ef.Compared(equal):
-                st.equal = equal
+            case ef.Compared(old):
+                st.equal, st.old = old.size == 0, old
             case ef.LinkLost(why):
                 st.why, st.phase, st.link, st.guest = why, BROKEN, self.time, self.time
             case ef.LinkBack(cycles):

@@ -125,6 +125,7 @@ class State:
     fetched: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # came by a demand fault, or along with one
     frozen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))  # versions when touches were last counted
     equal: bool | None = None  # destination equals source, as found at the resume
+    old: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # index of each frame that did not, int64[k]
 
     def copy(self) -> State:
         """A copy that shares nothing that changes in place."""

@@ -86,9 +86,8 @@ def outdated(mig: Migration) -> np.ndarray:
             image = d.image()
         except InFlux:  # a PV table in flux: it has no form on the link now
             image = mig.machine.view("ver"), d.tables
-    if image is None:
-        return out  # the source is gone; it was compared at the resume (State.equal)
-    out[d.differs(*image)] = True
+    # Without an image the source is gone; it was compared at the resume.
+    out[st.old if image is None else d.differs(*image)] = True
     return out & arrived(mig)
 
 

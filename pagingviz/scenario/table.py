@@ -229,8 +229,8 @@ class View:
     """How a machine is looked at: everything in an address that is not of the scenario, in the order in which it is written.
 
     tick: None is the scenario's own `start`. recording, row: "" and None are the first ones. gva, access: None and "" are
-    those of the tick's last access; ref: None is all references. beside: as scenario/beside.py reads it. theme: "" is what the
-    browser prefers.
+    those of the tick's last access; ref: None is all references. beside: as scenario/beside.py reads it. rule: "" is the
+    first one. theme: "" is what the browser prefers.
     """
 
     tick: int | None = declared("int", None, "the moment; without it the scenario's own start", bounds=(0, MAX_TICK))
@@ -279,6 +279,10 @@ class View:
         words=("Guest page tables", "Shadow pool", "EPT / NPT", "Dirty bitmap"),
         what="The map",
     )
+    rule: str = declared(
+        "name", "", "of the page What if: the rule that is broken", "Rule to break", "what-if", what="The rule to break"
+    )
+    broken: bool = declared("switch", False, "of the page What if: whether the rule is broken already", section="what-if")
     part: str = declared(
         "name",
         next(iter(CHAPTERS)),

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from pagingviz.evidence.xen.library import NAMES
+from pagingviz.evidence.xen.library import NAMES as RECORDINGS
+from pagingviz.experiments.broken_rules import NAMES as RULES
 from pagingviz.scenario import beside
 from pagingviz.scenario.checks import check_gva
 from pagingviz.scenario.scenario import Scenario, from_mapping
@@ -19,6 +20,7 @@ from pagingviz.scenario.table import FIELD, VIEW_FIELDS, View
 __all__ = ["ACCESSES", "View", "fitting", "parse_gva", "read", "text", "write"]
 
 ACCESSES = FIELD["access"].choices
+_KNOWN = {"recording": RECORDINGS, "rule": RULES}  # names that only other rooms know
 _OF_VIEW = tuple(field.name for field in VIEW_FIELDS)
 
 
@@ -38,7 +40,7 @@ def fitting(scenario: Scenario, view: View) -> View:
 
 def read(params: Mapping[str, str]) -> tuple[Scenario, View]:
     """The scenario and the view that the keys of a URL name."""
-    view = View(**{key: FIELD[key].parse(params[key], NAMES) for key in _OF_VIEW if key in params})
+    view = View(**{key: FIELD[key].parse(params[key], _KNOWN.get(key, ())) for key in _OF_VIEW if key in params})
     scenario = from_mapping({key: value for key, value in params.items() if key not in _OF_VIEW})
     if view.gva is not None:
         check_gva(view.gva, scenario.guest)

@@ -18,6 +18,7 @@ ICONS = {  # by path
     "translation": ":material/signpost:",
     "live-migration": ":material/move_down:",
     "side-by-side": ":material/compare:",
+    "what-if": ":material/heart_broken:",
     "real-xen": ":material/fact_check:",
     "left-out": ":material/content_cut:",
     "manual": ":material/menu_book:",

@@ -12,7 +12,7 @@ from pagingviz.scenario.scenario import Scenario
 from pagingviz.story.steps import Note, Step, notes
 from pagingviz.ui.session import Visit
 
-RECORDED = "real-xen"  # path of the page that shows a recorded machine, on which no step acts
+APART = {"real-xen": "a recorded machine", "what-if": "two other machines"}  # by path: pages on which no step acts
 _BOX = "what-to-try"
 _OPEN = "notes-open"  # in the session's state: whether the notes are open
 _READ = "note"  # in the session's state: (name of the scenario, which of its notes is read, counted from 0)
@@ -105,8 +105,8 @@ def _impossible(visit: Visit, scenario: Scenario, step: Step, here: str) -> str:
     """Why a step cannot be taken at present, in a sentence; "" when it can."""
     if step.kind == "page":
         return "This page is open." if step.value == here else ""
-    if here == RECORDED:
-        return "This page shows a recorded machine, and not yours."
+    if here in APART:
+        return f"This page shows {APART[here]}, and not yours."
     if step.kind == "next" and visit.player is None:
         return "The machine is not there yet."
     if step.kind == "scenario" and step.value == scenario.name:

@@ -22,11 +22,11 @@ SIDE = "side-by-side"  # path of the page that shows machines side by side
 def draw(visit: Visit, pages: Mapping[str, Any], here: str) -> None:
     """Everything below the page list. Widgets are named by the visit's revision, so that they always show its machine.
 
-    pages: Streamlit's page by path; here: the path of the open one. Of Real Xen the sidebar says that it shows another machine
-    than the visitor's own; what concerns a migration alone is shown on its page, in whose heading its kind is chosen.
+    pages: Streamlit's page by path; here: the path of the open one. Of a page that shows another machine than the visitor's own
+    the sidebar says so; what concerns a migration alone is shown on its page, in whose heading its kind is chosen.
     """
-    if here == notes.RECORDED:
-        st.caption("Your own machine waits where it was. This page shows the recorded one.")
+    if here in notes.APART:
+        st.caption(f"Your own machine waits where it was. This page shows {notes.APART[here]}.")
     scenario = (visit.wanted or (visit.scenario,))[0]
     mark = visit.revision
     way.here(visit, scenario)

@@ -27,6 +27,7 @@ from pagingviz.core.shadow import (
     writeable,
 )
 from pagingviz.core.walk import page_walk, tlb
+from pagingviz.experiments.breaking import afterwards, broken, given, refuse, skip, with_register, without
 from pagingviz.scenario.scenario import load
 from pagingviz.timeline.simulation import Simulation
 from tests.core import (
@@ -45,15 +46,12 @@ from tests.core.mutations import (
     FOUR,
     TWO_LEVELS,
     accessed_anyway,
-    afterwards,
     as_if_allowed,
     beforehand,
-    broken,
     counted_twice,
     destroyed_though_loaded,
     everything_stays,
     first_shadow_only,
-    given,
     head_only,
     less_than_everything,
     loaded_roots_first,
@@ -62,19 +60,15 @@ from tests.core.mutations import (
     only_while_logging,
     other_switches,
     reference_for_each_pin,
-    refuse,
     result,
     retyped_anyway,
     same,
     second_reference,
     shadow_the_child,
-    skip,
     uncounted,
     unless_pinned,
     upgrade,
-    with_register,
     with_what_there_is,
-    without,
 )
 
 OF_PROPERTY = {  # number: (module, kernel, how it is broken), and the arguments of the property's test

@@ -1,7 +1,4 @@
-"""Ways to break a kernel on purpose, while it runs as plain Python: a compiled one cannot be replaced."""
-
-import contextlib
-import sys
+"""More ways to break a kernel on purpose than those of the page What if (pagingviz/experiments/breaking.py)."""
 
 from pagingviz.arch import x86, xen
 from pagingviz.arch.words import NONE, ONE, TWO, ZERO, U
@@ -16,23 +13,6 @@ from pagingviz.core.shadow import (
 )
 from pagingviz.core.walk import page_walk
 
-
-@contextlib.contextmanager
-def broken(module, name, mutate):
-    """`mutate(kernel)` instead of the kernel wherever the engine uses it; the audit keeps the true one."""
-    kernel = getattr(module, name)
-    mutant = mutate(kernel)
-    rooms = [room for path, room in sys.modules.items() if path.startswith("pagingviz.core") and ".audit" not in path]
-    places = [(room, key) for room in rooms for key, value in vars(room).items() if value is kernel]
-    for room, key in places:
-        setattr(room, key, mutant)
-    try:
-        yield
-    finally:
-        for room, key in places:
-            setattr(room, key, kernel)
-
-
 # ---- ways to break a kernel
 
 
@@ -41,51 +21,9 @@ def same(kernel):
     return kernel
 
 
-def skip(_kernel):
-    """Nothing instead of the kernel."""
-    return lambda *_: ZERO
-
-
-def refuse(_kernel):
-    """Nothing instead of the kernel, which says so."""
-    return lambda *_: False
-
-
-def without(module, name):
-    """The kernel, with `module.name` doing nothing meanwhile."""
-
-    def mutate(kernel):
-        def mutant(*arguments):
-            with broken(module, name, skip):
-                return kernel(*arguments)
-
-        return mutant
-
-    return mutate
-
-
 def result(change):
     """The kernel with its result changed."""
     return lambda kernel: lambda *arguments: change(kernel(*arguments))
-
-
-def given(change):
-    """The kernel with its arguments changed."""
-    return lambda kernel: lambda *arguments: kernel(*change(*arguments))
-
-
-def afterwards(act):
-    """The kernel, and then act(*arguments) on top."""
-
-    def mutate(kernel):
-        def mutant(*arguments):
-            answer = kernel(*arguments)
-            act(*arguments)
-            return answer
-
-        return mutant
-
-    return mutate
 
 
 def beforehand(act):
@@ -95,21 +33,6 @@ def beforehand(act):
         def mutant(*arguments):
             act(*arguments)
             return kernel(*arguments)
-
-        return mutant
-
-    return mutate
-
-
-def with_register(name, value):
-    """The kernel as it is while the register has another value."""
-
-    def mutate(kernel):
-        def mutant(s, *arguments):
-            was, s[name] = s[name], value
-            answer = kernel(s, *arguments)
-            s[name] = was
-            return answer
 
         return mutant
 

@@ -18,9 +18,10 @@ from pagingviz.core.build.jit import PLAIN
 from pagingviz.core.pv import roots, updates
 from pagingviz.core.shadow import recycle, toplevel
 from pagingviz.core.walk import tlb
+from pagingviz.experiments.breaking import broken, refuse, skip, without
 from tests.core.agree_drawn import agree as agree_kernels
 from tests.core.agree_raw import Pair, Row
-from tests.core.mutations import beforehand, broken, refuse, same, skip, without
+from tests.core.mutations import beforehand, same
 from tests.core.pvgen import DIRECT, FRAMES, ZONE, random_pv_guest
 from tests.core.raw_drawn import play
 from tests.model.config import RAW_STORE

@@ -16,7 +16,8 @@ from pagingviz.core.nested import exits, p2m, pml
 from pagingviz.core.shadow import emulate, oos, propagate, recycle
 from pagingviz.evidence.xen import compare as comparison
 from pagingviz.evidence.xen import library
-from tests.core.mutations import afterwards, beforehand, broken, given, refuse, result, skip, with_register, without
+from pagingviz.experiments.breaking import afterwards, broken, given, refuse, skip, with_register, without
+from tests.core.mutations import beforehand, result
 
 MUTANTS = {  # name: recording, then the kernel (module, name) and what becomes of it
     "none, shadow": ("pt",),

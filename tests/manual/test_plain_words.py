@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pagingviz.boards.registry import MIGRATION
+from pagingviz.experiments.broken_rules import BROKEN_RULES
 from pagingviz.manual import glossary
 from pagingviz.scenario.scenario import FIELDS
 from tests.boards.on_screen import MACHINE, Shown
@@ -20,6 +21,7 @@ LIST = Path(__file__).with_name("plain_words.txt")
 PLAIN = {line for line in LIST.read_text("utf-8").splitlines() if line and not line.startswith("#")}
 STORY = sorted(str(path.relative_to(PACKAGE.parent)) for path in (PACKAGE / "story").glob("*.py"))
 BOARDS = sorted(str(path.relative_to(PACKAGE.parent)) for path in (PACKAGE / "boards").glob("*.py") if path.stem != "payload")
+SEEN = ("pagingviz/experiments/noticed.py", "pagingviz/player/film.py")
 CONTROLS = PACKAGE / "boards/static/controls.js"
 GREETED = (
     "guest gfn mfn gva gpa mpa shadow pool EPT NPT road exit pinned root monitor snapshot recycled toy floor HAP PV p2m "
@@ -46,6 +48,12 @@ def captions() -> set[str]:
     shown = [Shown(sim, board) for sim in labels.machines() for board in MACHINE]
     shown += [Shown(labels.moving(), board) for board in MIGRATION]
     return {text for board in shown for text in (board.caption, board.plan.unit)}
+
+
+def broken_rules() -> set[str]:
+    """What the page What if says of the rules and of what is seen without them."""
+    of_rules = {text for rule in BROKEN_RULES.values() for text in (rule.title, rule.rule, rule.instead, rule.saves)}
+    return of_rules | {text for path in SEEN for text in templates(path)}
 
 
 def values() -> set[str]:
@@ -82,6 +90,7 @@ SHOWN = {
     "controls": of_controls,
     "buttons": of_buttons,
     "sentences": lambda: {text for path in STORY for text in templates(path)},
+    "broken rules": broken_rules,
     "boards": lambda: {text for path in BOARDS for text in templates(path)},
 }
 

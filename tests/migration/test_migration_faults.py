@@ -8,6 +8,7 @@ import pytest
 
 from pagingviz.migration.effects import ReadBitmap, Resumed
 from pagingviz.migration.wire import FREQUENCY
+from pagingviz.reading import migration_frames
 from pagingviz.reading.rounds import paces
 from pagingviz.story.rounds import convergence
 from pagingviz.timeline.simulation import Simulation
@@ -165,7 +166,8 @@ def test_one_lost_bit_is_a_wrong_destination(road, reading, seed, monkeypatch):
     intercept(monkeypatch, Resumed, compare)
     mig = moved(**small(road, seed=seed)).migration
     assert mig.state.phase == "done" and mig.state.equal is False
-    assert wrong == victims
+    assert wrong == victims == mig.state.old.tolist()
+    assert np.flatnonzero(migration_frames.outdated(mig)).tolist() == victims, "the board of the destination shows them"
 
 
 @pytest.mark.parametrize("road", ["ept", "pml", "npt", "shadow", "pv"])

@@ -130,6 +130,8 @@ FIELDS = {
         "test_every_scenario_has_a_machine_on_another_road",
     ),
     "board": ("test_the_maps_to_choose_from_are_those_of_the_home_page",),
+    "rule": (),
+    "broken": (),
     "part": (),
     "theme": (),
 }

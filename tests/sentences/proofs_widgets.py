@@ -200,6 +200,12 @@ WIDGETS = {
         "Your own machine waits where it was.": ("test_a_row_of_real_xen_brings_its_maps",),
         "A trace in the format of the shipped ones": ("test_second_reading_16_one_line_of_lackey_is_taken",),
     },
+    "pagingviz/ui/what_if.py": {
+        "Break it, and the same guest runs": (
+            "test_a_broken_rule_is_noticed_at_its_tick_on_its_page",
+            "test_the_true_machine_beside_it_stays_right",
+        ),
+    },
     "pagingviz/ui/translation.py": {
         "Click an entry: the first address": ("test_a_click_on_the_guest_s_tables_chooses_the_address",),
         "level {}: gfn {}, {}": ("test_the_tlb_is_read_without_being_used",),

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.serving import PAGES, launch, new_page, wait_quiet, wait_ready
+from tests.ui.serving import PAGES, WITHOUT_BOARD, launch, new_page, wait_quiet, wait_ready
 from tests.ui.shots import canvas_png, check_canvases, check_page, difference, picture, pixels
 
 TICK = 300
@@ -20,6 +20,7 @@ VIEWS = {  # the same page of another machine
     "ept-npt-npt": "/ept-npt?scenario=blackboard&road=hap&hap=npt&do=enable@100,clean@200&tick=300",
     "ept-npt-pml": "/ept-npt?scenario=rounds&road=hap&superpages=1&pml=1&tick=6000",
     "moving": "/live-migration?scenario=moving&tick=2880",
+    "broken-rule": "/what-if?rule=resync-at-cr3&broken=1&tick=14",
     "moved": "/live-migration?scenario=moving&road=hap&migrate=hybrid&tick=8000",
 }
 
@@ -41,7 +42,7 @@ def test_another_machine_looks_as_accepted(open_page, name, theme):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_a_page_looks_as_accepted(open_page, path, theme):
-    has_maps = path not in ("/left-out", "/manual")
+    has_maps = path not in WITHOUT_BOARD
     own_tick = has_maps and path != "/real-xen"  # the maps there are those of the recorded machine
     page = open_page(address(path, theme), tick=TICK if own_tick else None, boards=has_maps)
     if has_maps:

@@ -26,6 +26,7 @@ export class Inspection {
     });
     this.lens = new Lens();
     this.lensFound = null; // what Python has answered about the hovered cell
+    this.lit = this.standing = {}; // cells that are outlined, by board; those that are when no cell is looked at
   }
 
   /** The View with the panels; it is made after this object because it contains the card and the lens. */
@@ -54,7 +55,7 @@ export class Inspection {
     if (!this.pinned) return;
     this.pinned = null;
     this.inspector.show(null);
-    this.light({});
+    this.light(this.standing);
     this.drawOutlines();
   }
 
@@ -70,7 +71,7 @@ export class Inspection {
     this.drawOutlines();
     if (cell < 0) {
       this.lens.hide();
-      if (!this.pinned) this.light({}), this.inspector.show(null);
+      if (!this.pinned) this.light(this.standing), this.inspector.show(null);
       return;
     }
     this.showLens(null);
@@ -89,6 +90,7 @@ export class Inspection {
     if (hover && !(this.hovered?.cell === asked.cell && this.hovered.panel.id === asked.board)) return;
     this.inspector.show(inspect, !!this.pinned);
     if (this.pinned && inspect) this.sayCard(inOneText(inspect));
+    if (!inspect) this.standing = lit;
     this.light(lit);
     this.drawOutlines();
     const cells = JSON.stringify(lit);
@@ -123,8 +125,15 @@ export class Inspection {
     this.inspector.measure();
   }
 
-  /** Outline cells that belong together: {board: cells}. */
-  light(lit) {
+  /** Another picture, of which nothing has been found yet. */
+  forget() {
+    this.standing = {};
+    this.light({});
+  }
+
+  /** Outline cells that belong together: {board: cells}. Without an argument those again that are outlined: they have other places. */
+  light(lit = this.lit) {
+    this.lit = lit;
     for (const panel of this.view.panels.values()) panel.light(lit[panel.id]);
   }
 

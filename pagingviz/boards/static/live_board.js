@@ -161,7 +161,7 @@ export class LiveBoard {
     this.painted = true;
     this.view.show(frame, this.header);
     if (frame.found) this.inspection.showFound(frame.found);
-    else if (otherTick) this.inspection.light({});
+    else if (otherTick) this.inspection.forget();
     if (!this.reel.playing) this.view.describe();
     this.updateReady();
   }

@@ -191,6 +191,7 @@ export class View {
     if (!this.panels.size || !this.root.isConnected || (size === this.size && !force)) return;
     this.size = size;
     arrange(this, [...this.panels.values()]);
+    this.inspection.light();
     this.inspection.drawOutlines();
     this.inspection.placeCard();
   }
