@@ -47,15 +47,17 @@ class Changes:
 
     def of(self, events: np.ndarray, plan: Plan, cell: int) -> np.ndarray:
         """Which of n events, EVENT_DTYPE[n], can change a cell, bool[n]."""
-        kind, first = events["kind"], int(plan.key[cell])
-        found = np.isin(kind, self.all_)
-        own = np.isin(kind, self.own)
+        return np.isin(events["kind"], self.all_) | self.names(events, plan, cell)
+
+    def names(self, events: np.ndarray, plan: Plan, cell: int) -> np.ndarray:
+        """Which of n events, EVENT_DTYPE[n], name something of the cell, bool[n]."""
+        first, own = int(plan.key[cell]), np.isin(events["kind"], self.own)
         if self.field == "entry":
-            return found | own & _names_entry(events, plan, cell)
+            return own & _names_entry(events, plan, cell)
         if self.field == "mfn" and any(letter == "+" for letter, _, _ in plan.legend):
-            return found | own  # a shadow may have several pages, of which the event names the first
+            return own  # a shadow may have several pages, of which the event names the first
         named = events[self.field].astype(np.int64)
-        return found | own & (named >= first) & (named < first + plan.per_cell)
+        return own & (named >= first) & (named < first + plan.per_cell)
 
 
 def _names_entry(events: np.ndarray, plan: Plan, cell: int) -> np.ndarray:

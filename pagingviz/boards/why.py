@@ -11,6 +11,7 @@ import numpy as np
 
 from pagingviz.arch import events as ev
 from pagingviz.boards.board import Plan
+from pagingviz.boards.can_change import CHANGES
 from pagingviz.boards.since import last_change
 from pagingviz.reading.causes import Moment, Search, T, cause
 from pagingviz.story import because
@@ -40,7 +41,7 @@ def why(sim: Simulation, plan: Plan, cell: int) -> Search[Why]:
     It yields the ticks that it comes back to. The machine is moved: see `answered` and `at_home`.
     """
     since = yield from last_change(sim, plan, cell)
-    at, e = named(sim, since)
+    at, e = named(sim, since, plan, cell)
     chain = [because.first(sim, since, e)]
     while e is not None and len(chain) < MOST:
         found = yield from cause(sim, at)
@@ -48,22 +49,25 @@ def why(sim: Simulation, plan: Plan, cell: int) -> Search[Why]:
             break
         rule, at = found
         chain.append(because.earlier(sim, rule, e, at))
-        at, e = named(sim, at)
+        sim.seek(at.tick)
+        e = sim.events()[at.k - 1].copy()
     return Why(since, tuple(chain))
 
 
-def named(sim: Simulation, at: Moment) -> tuple[Moment, np.void | None]:
-    """The event to name for a change that is seen at a moment, a row of EVENT_DTYPE, and the moment just after that event.
+def named(sim: Simulation, at: Moment, plan: Plan, cell: int) -> tuple[Moment, np.void | None]:
+    """The event to name for a change of a cell that is seen at a moment, a row of EVENT_DTYPE, and the moment just after it.
 
-    That is the event just before the moment, or the one before it where that tells of what is still to come. None at tick 0,
-    and where the tick has no event.
+    The cell has changed between two events. It is the later one, unless that tells of what is still to come, or only the
+    earlier one names something of the cell. None at tick 0, and where the tick has no event.
     """
     sim.seek(at.tick)
     events = sim.events()
     if not at.k:
         return at, None
+    about = CHANGES[plan.id].names(events, plan, cell)
     ahead = int(events[at.k - 1]["kind"]) in _AHEAD_CODES
-    k = at.k - 1 if ahead and at.k > 1 else at.k
+    before = at.k > 1 and (ahead or about[at.k - 2] and not about[at.k - 1])
+    k = at.k - 1 if before else at.k
     return Moment(at.tick, k, at.n), events[k - 1].copy()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,18 @@ CHAPTERS = {  # key of the address, and name of the file: title
     "measured": "Measured",
 }
 _PICTURE = re.compile(r"!\[([^]]*)\]\(([^)]+)\)")
+_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 _LINK = re.compile(r"\]\(([\w-]+)\.md(#[\w-]+)?\)")
+
+
+def picture(markdown: str, width: int) -> str:
+    """A picture of a chapter as HTML, with its alternative text. width: in px, at most; ValueError for what is no picture."""
+    found = _PICTURE.fullmatch(markdown)
+    if found is None:
+        raise ValueError(f"{markdown!r} is no picture of a chapter.")
+    file = HERE / found[2]
+    source = f"data:{_TYPES[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    return f'<img src="{source}" alt="{html.escape(found[1])}" style="width: {width}px; max-width: 100%;">'
 
 
 def text(key: str) -> str:
@@ -28,15 +41,15 @@ def text(key: str) -> str:
 
 
 def parts(key: str, query: Callable[[str], str] = "part={}".format) -> list[tuple[str, str]]:
-    """A chapter as the page shows it: [("text", Markdown) or ("picture", file name)], in order.
+    """A chapter as the page shows it: [("text", Markdown) or ("picture", its Markdown)], in order.
 
     The chapter's own title is left out, its headings are one level lower, and links to other chapters are those of the page;
     query(chapter): the query string with which the page shows a chapter.
     """
     out: list[tuple[str, str]] = []
     for block in text(key).split("\n\n")[1:]:
-        if picture := _PICTURE.fullmatch(block.strip()):
-            out.append(("picture", picture[2]))
+        if _PICTURE.fullmatch(block.strip()):
+            out.append(("picture", block.strip()))
             continue
         block = re.sub(r"^(##+ )", r"#\1", block, flags=re.MULTILINE)
         block = _LINK.sub(lambda link: f"](manual?{query(link[1])}{link[2] or ''})", block)

@@ -40,7 +40,7 @@ def manual_page(title: str) -> None:
         st.header(field.word(part), anchor=part)
         for kind, content in chapters.parts(part, lambda other: address.text({**visit.address(), "part": other})):
             if kind == "picture":
-                st.image(str(chapters.HERE / content), width=WIDTH)
+                st.html(chapters.picture(content, WIDTH))
             else:
                 st.markdown(content)
         if part == "command-line":

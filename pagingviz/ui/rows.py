@@ -11,7 +11,8 @@ import streamlit as st
 
 from pagingviz.boards.palette import PALETTES
 
-_HTML = '<div class="rows" tabindex="-1"><table><thead></thead><tbody></tbody></table></div>'
+_HTML = """<div class="rows" tabindex="0" role="group" aria-label="Rows of the recording">
+<table><thead></thead><tbody></tbody></table></div>"""
 _COLOURS = f"""
 .rows {{ {PALETTES["light"].css()} }}
 .rows[data-theme="dark"] {{ {PALETTES["dark"].css()} }}
@@ -103,6 +104,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
   box.onclick = (event) => {
     const tr = event.target.closest("tbody tr");
     if (tr) page.send(Number(tr.dataset.row));
+  };
+  box.onkeydown = (event) => { // Up and Down choose the row before and after
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!by || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const all = [...box.querySelectorAll("tbody tr")];
+    const next = all[all.findIndex((tr) => tr.getAttribute("aria-selected") === "true") + by];
+    if (next) page.send(Number(next.dataset.row));
   };
   if (data.chosen !== page.seen) {
     page.seen = data.chosen;

@@ -1,4 +1,4 @@
-"""What holds the texts of the inspector's cards: {file of boards/: {how the text begins: tests, by name}}.
+"""What holds the texts of cards, and of what else tells of cells: {file: {how the text begins: tests, by name}}.
 
 () where the text is a name, or a place that other rows of the card tell.
 """
@@ -23,7 +23,36 @@ LOG = ("test_second_reading_6_the_log_takes_a_page_of_the_pool_for_each_vcpu", "
 SHARED_BY = ("test_c1_hap_keeps_the_translations_apart_and_the_tlb_holds_their_product",)
 REFERENCES = ("test_any_address_of_any_guest_is_resolved_as_the_kernels_do",)
 
+BACK = ("test_just_before_the_cell_was_different_from_then_on_never_and_its_causes_lead_back",)
+RULES = ("test_what_a_rule_says_was_so_all_the_time",)
+NOTICED = ("test_what_is_wrong_is_told_in_a_sentence", "test_a_broken_rule_is_noticed_at_its_tick_on_its_page")
+
 CARDS = {
+    "pagingviz/story/because.py": {
+        "The machine was built so": BACK,
+        "gfn {gfn} had been a page table": RULES,
+        "That shadow of gfn": RULES,
+        "Table gfn {gfn} had gone out of sync": RULES,
+        "The processor had written gfn": RULES,
+        "The dirty bit of gfn": RULES,
+        "Since tick {tick} a change had been pending": RULES,
+        "Since tick {tick} gfn {gfn} may be written": RULES,
+        "This entry had been there before": RULES,
+        "from the beginning": BACK,
+        "At tick {}: so": BACK,
+        "{}{}. In this tick": BACK,
+        "{} In that tick": BACK,
+    },
+    "pagingviz/experiments/noticed.py": {
+        "in the dirty bitmap": NOTICED,
+        "by the guest": NOTICED,
+        "at the destination": NOTICED,
+        "The guest goes on at the destination": NOTICED,
+        "gfn {} has been stored to since": NOTICED,
+        "The guest's store to gfn {} never ends": NOTICED,
+        "A store has reached gfn": NOTICED,
+        "Entry {} of the guest's page table": NOTICED,
+    },
     "pagingviz/boards/frame_map.py": {
         "1 cell = {}": LARGE,
         "by no process": (),

@@ -1,8 +1,12 @@
-"""Every page looks as it was accepted, light and dark, at one fixed tick. `make shots` accepts what is there now."""
+"""Every page looks as it was accepted, light and dark, at one fixed tick, and axe finds nothing grave on it.
+
+`make shots` accepts what is there now.
+"""
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.ui.accessible import violations
 from tests.ui.serving import PAGES, WITHOUT_BOARD, launch, new_page, wait_quiet, wait_ready
 from tests.ui.shots import canvas_png, check_canvases, check_page, difference, picture, pixels
 
@@ -37,6 +41,7 @@ def test_another_machine_looks_as_accepted(open_page, name, theme):
     wait_quiet(page)  # the sizes of its cells hang on the widths of words
     check_canvases(page, f"{name}-{theme}")
     check_page(page, f"{name}-{theme}")
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -49,6 +54,7 @@ def test_a_page_looks_as_accepted(open_page, path, theme):
         wait_quiet(page)
         check_canvases(page, f"{name_of(path)}-{theme}")
     check_page(page, f"{name_of(path)}-{theme}")
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
