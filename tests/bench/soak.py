@@ -1,8 +1,8 @@
 """Long runs: every recorded program for a whole lap on four roads, ten million ticks of four programs at once, and guests of
-all kinds on all roads drawn at random, one hundred million ticks in total; then a thousand drawn migrations, and every tick of
-what is recorded to be shown before the engine is compiled.
+all kinds on all roads drawn at random, one hundred million ticks in total; then a thousand drawn migrations, every tick of what
+is recorded to be shown before the engine is compiled, and a hundred thousand cells that are asked why they are as they are.
 
-    python -m tests.bench.soak [--ticks N] [--drawn-ticks N] [--moves N]
+    python -m tests.bench.soak [--ticks N] [--drawn-ticks N] [--moves N] [--cells N]
 
 At every CLEAN no write may be lost, the audit must be clean, and the roads must show the same guest; a PV guest has other
 tables, of it the faults count. Prints what it saw, with commit and date; exit code 1 at the first thing that is wrong.
@@ -18,9 +18,12 @@ import time
 import zlib
 from pathlib import Path
 
+from pagingviz.boards import since
 from pagingviz.player.early import replay as recordings
 from pagingviz.scenario.scenario import load, names, shipped_traces
 from pagingviz.timeline.simulation import Simulation
+from tests.boards import many_machines as why
+from tests.boards.on_screen import Shown
 from tests.migration import drawn as migrations
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,11 +161,29 @@ def replay():
     print(f"{frames:,} recorded frames, {time.process_time() - began:.1f} s CPU", flush=True)
 
 
+def ask(number):
+    """Random cells of random machines are asked since when they are as they are, and what led to it. Prints one line."""
+    rng, began, asked = random.Random(2026), time.process_time(), collections.Counter()
+    for _ in range(number):
+        name, board = rng.choice(sorted(why.MACHINES)), rng.choice(since.BOARDS)
+        sim = why.machine(name)
+        sim.seek(rng.randrange(1, why.TICKS + 1))
+        plan = Shown(sim, board, pages=why.PAGES).plan
+        cell = rng.randrange(plan.key.size)
+        try:
+            why.check(sim, plan, cell)
+        except AssertionError as wrong:
+            raise AssertionError(f"{name}, {board}, cell {cell} at tick {sim.tick}: {wrong}") from wrong
+        asked[board] += 1
+    print(f"{number:,} cells asked why ({dict(asked)}), {time.process_time() - began:.1f} s CPU", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ticks", type=int, default=10_000_000, help="length of the last run")
     parser.add_argument("--drawn-ticks", type=int, default=100_000_000, help="ticks of all drawn guests together")
     parser.add_argument("--moves", type=int, default=1000, help="drawn migrations")
+    parser.add_argument("--cells", type=int, default=100_000, help="cells that are asked why they are as they are")
     options = parser.parse_args()
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     print(f"{datetime.date.today()}, commit {commit or 'unknown'}")
@@ -175,6 +196,7 @@ def main():
         draw(options.drawn_ticks)
         move(options.moves)
         replay()
+        ask(options.cells)
     except AssertionError as wrong:
         print(f"WRONG: {wrong}", file=sys.stderr)
         return 1

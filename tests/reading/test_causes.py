@@ -10,7 +10,7 @@ from pagingviz.reading import nested, shadows
 from pagingviz.reading.causes import RULES, Moment, cause
 from pagingviz.story import because
 from pagingviz.timeline.simulation import Simulation
-from tests.boards.test_since import MACHINES, SOME
+from tests.boards.many_machines import MACHINES, SOME
 
 LOOKED_AT = 6  # ticks between the two events at which the state is looked at
 OF_EACH = 6  # events of a kind on one machine

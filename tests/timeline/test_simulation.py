@@ -130,7 +130,7 @@ def test_a_budget_stops_early_and_is_resumed(monkeypatch):
 
 def test_a_stopped_seek_does_not_pass_for_a_look(monkeypatch):
     """Events are kept in full only where a seek ended; stopping there by budget is not that."""
-    monkeypatch.setattr(simulation, "CHUNK", 16)
+    monkeypatch.setattr(simulation, "CHUNK", 1)
     sim = new()
     sim.seek(1)
     want = sim.events().tolist()
