@@ -19,6 +19,7 @@ import zlib
 from pathlib import Path
 
 from pagingviz.boards import since
+from pagingviz.boards.dirty_bitmap import BITS
 from pagingviz.player.early import replay as recordings
 from pagingviz.scenario.scenario import load, names, shipped_traces
 from pagingviz.timeline.simulation import Simulation
@@ -168,7 +169,7 @@ def ask(number):
         name, board = rng.choice(sorted(why.MACHINES)), rng.choice(since.BOARDS)
         sim = why.machine(name)
         sim.seek(rng.randrange(1, why.TICKS + 1))
-        plan = Shown(sim, board, pages=why.PAGES).plan
+        plan = Shown(sim, board, pages=why.PAGES, bits=rng.choice(BITS)).plan
         cell = rng.randrange(plan.key.size)
         try:
             why.check(sim, plan, cell)

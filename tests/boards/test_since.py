@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagingviz.boards import since
+from pagingviz.boards.dirty_bitmap import BITS
 from tests.boards.many_machines import MACHINES, PAGES, TICKS, check, machine
 from tests.boards.on_screen import Shown
 
@@ -15,5 +16,5 @@ from tests.boards.on_screen import Shown
 def test_just_before_the_cell_was_different_from_then_on_never_and_its_causes_lead_back(warm, name, tick, board, data):
     sim = machine(name)
     sim.seek(tick)
-    plan = Shown(sim, board, pages=PAGES).plan
+    plan = Shown(sim, board, pages=PAGES, bits=data.draw(st.sampled_from(BITS))).plan
     check(sim, plan, data.draw(st.integers(0, plan.key.size - 1)))
