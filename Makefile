@@ -34,8 +34,9 @@ shots: $(BIN)/.tests browser ## accept the pictures of now; look at them before 
 replays: $(BIN)/.app ## record anew what is shown before the engine is compiled (minutes)
 	$(BIN)/python -m pagingviz.player.early.replay
 
-bench: $(BIN)/.tests browser ## engine speed (BASE=first-light: beside that commit), then the browser and thirty clients
+bench: $(BIN)/.tests browser ## engine speed (BASE=first-light: beside that commit), why, then the browser and thirty clients
 	$(BIN)/python -m tests.bench.engine $(if $(BASE),--base $(BASE)) $(ARGS)
+	$(BIN)/python -m tests.bench.why
 	$(BIN)/python -m tests.bench.browser
 
 soak: $(BIN)/.app ## long audited runs of every shipped program

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Browser, sync_playwright
 
+from pagingviz.boards.registry import HOME
 from tests.bench.load import load
 from tests.ui.serving import WITH_BOARD, Server, launch, new_page, serve, wait_ready
 
@@ -132,6 +133,21 @@ def playing(browser: Browser, server: Server) -> list[Figure]:
     ]
 
 
+def side_by_side(browser: Browser, server: Server) -> list[Figure]:
+    """Frames of two machines side by side, of each map, while they play at the usual pace of 30 frames a second."""
+    figures = []
+    for board in HOME:
+        page = new_page(browser)
+        page.add_init_script(STOPWATCH)
+        page.goto(f"{server.url}/side-by-side{BLACKBOARD.lstrip('/')}&board={board}")
+        wait_ready(page)
+        page.keyboard.press("Space")
+        seen = page.locator("canvas[data-board]").first.evaluate(WATCH, FRAMES // 2)
+        page.context.close()
+        figures.append(Figure(f"two machines side by side, {board}", seen["fps"], "/s", least=29.5))
+    return figures
+
+
 def stepping(browser: Browser, server: Server) -> list[Figure]:
     """From the key to the picture, on the home page with its four maps."""
     page = new_page(browser)
@@ -207,7 +223,7 @@ def main() -> None:
         with serve() as server:
             for path in OWN_MACHINE:  # a server's first visitors import, compile and work things out
                 opened(browser, server.url + path)
-            for measure in (opening, every_page, stepping, playing):
+            for measure in (opening, every_page, stepping, playing, side_by_side):
                 print(*measure(browser, server), sep="\n", flush=True)
             print(*crowd(server), sep="\n", flush=True)
         print(*cold(browser), sep="\n", flush=True)
