@@ -180,6 +180,11 @@ def test_a_cell_can_be_asked_what_led_to_it_where_its_board_can_tell(open_script
     assert (jump["cmd"], jump["n"]) == ("seek", 9)
     expect(page.get_by_role("button", name="back to tick 5")).to_be_visible()
     expect(page.locator(".aloud")).to_contain_text("So since tick 12. Set. Cleared.")
+    found["why"] = "Written. " * 200
+    answer(because=because)
+    expect(page.locator(".card .why")).to_contain_text("Written. Written.")
+    first, body = (page.locator(found).first.bounding_box() for found in (".causes li", ".card .body"))
+    assert body["y"] <= first["y"] and first["y"] + first["height"] <= body["y"] + body["height"], "what was asked for is seen"
 
 
 def test_a_card_that_floats_hides_neither_its_cell_nor_those_that_light_up(open_script_page):

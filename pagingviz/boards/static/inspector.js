@@ -80,7 +80,16 @@ export class Inspector {
     this.body.replaceChildren(...(found ? contents(found, this.on)
       : [el("p", { class: "hint" }, "Point at a cell to see what it is. Click it to keep it: why it is so, its way from address to memory, and its bits.")]));
     this.body.scrollTop = 0;
+    this.showCauses();
     this.measure();
+  }
+
+  /** In a low card scroll down to what led to the state of the cell: it was asked for. */
+  showCauses() {
+    const first = this.body.querySelector(".causes li"), heading = first?.parentElement.previousElementSibling;
+    if (!first) return;
+    const { top, bottom } = this.body.getBoundingClientRect();
+    if (first.getBoundingClientRect().bottom > bottom) this.body.scrollTop += heading.getBoundingClientRect().top - top;
   }
 
   /** Show whether there is more below what is seen. A card that can be scrolled can be reached, to scroll it with keys. */
