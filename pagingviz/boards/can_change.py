@@ -1,6 +1,7 @@
 """Which events can change a cell: what a search for its last change (boards.since) looks at.
 
 Too many of them cost time, too few make it wrong.
+
 A board has kinds of events that can change any of its cells, and kinds that can change only the cells of the frame, page or
 entry that they name. A test draws cells at random and finds that nothing else changes them (tests/boards/test_since.py).
 """

@@ -37,7 +37,8 @@ class Rule:
 
     name: of its sentence (story.because); same: the fields in which both events agree; when: whether the rule holds for the
     later event, a row of EVENT_DTYPE; unless: kinds that end what the earlier event began, for the same fields: after one of
-    them the rule says nothing.
+    them the rule says nothing; sure: a search that decides whether it holds for both, given the moment just after the later
+    event, that event, and the tick of the earlier one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Rule:
     same: tuple[str, ...] = ()
     when: Callable[[np.void], bool] = lambda e: True
     unless: tuple[str, ...] = ()
+    sure: Callable[[Simulation, Moment, np.void, int], Search[bool]] | None = None
 
 
 def _by_log(e: np.void) -> bool:
@@ -55,12 +57,35 @@ def _store(e: np.void) -> bool:
     return not int(e["level"]) & int(x86.EPT_X)
 
 
+_LOST = ("PREALLOC_UNPIN", "PREALLOC_UNHOOK", "DEMOTE", "UNSHADOW", "EARLY_UNSHADOW", "RESYNC_FULL", "ENABLE", "OFF", "INVLPG")
+
+
+def _was_lost(sim: Simulation, at: Moment, e: np.void, blown: int) -> Search[bool]:
+    """Whether the shadow entry that the FIXUP `e` writes was there before all shadows were blown away in tick `blown`.
+
+    It was when the same page had been mapped by a FIXUP before, and when nothing since may have taken an entry away by itself.
+    """
+    codes = frozenset(int(ev.CODES[kind]) for kind in (*_LOST, "FIXUP", "PTE_STORE"))
+    if at.tick - blown > 1:
+        since = events_of(sim, blown, at.tick - 1, codes)
+        yield blown
+        mine = (since["kind"] == ev.FIXUP) & (since["gva"] >> x86.PAGE_BITS == e["gva"] >> x86.PAGE_BITS)
+        if np.any(since["kind"] != ev.FIXUP) or mine.any():
+            return False
+    page = e["gva"] >> x86.PAGE_BITS
+
+    def same_page(events: np.ndarray) -> np.ndarray:
+        return (events["gva"] >> x86.PAGE_BITS == page) & (events["gfn"] == e["gfn"])
+
+    before = yield from _latest(sim, Moment(blown, 1, 1), ("FIXUP",), same_page)
+    return before is not None
+
+
 _SHADOWED = Rule("shadowed", ("PROMOTE",), ("gfn",), unless=("DEMOTE",))
 _MADE = Rule("made", ("PROMOTE",), ("gfn", "mfn"))
 _STALE = Rule("stale", ("UNSYNC",), ("gfn",), unless=("RESYNC_FULL",))
 _POISONED = Rule("poisoned", ("ENABLE", "CLEAN", "OFF"))
 _PROTECTED = Rule("protected", ("ENABLE", "CLEAN"))
-_LOST = ("PREALLOC_UNPIN", "PREALLOC_UNHOOK", "DEMOTE", "UNSHADOW", "EARLY_UNSHADOW", "RESYNC_FULL", "ENABLE", "OFF", "INVLPG")
 
 RULES: dict[str, tuple[Rule, ...]] = {  # by the kind of the later event; the first one that holds and finds something counts
     "EMULATE": (_SHADOWED,),
@@ -82,7 +107,7 @@ RULES: dict[str, tuple[Rule, ...]] = {  # by the kind of the later event; the fi
     "EPT_VIOLATION": (Rule("protected", ("ENABLE", "CLEAN"), when=_store),),
     "HVM_NPF": (_PROTECTED,),
     "P2M_SPLIT": (_PROTECTED,),
-    "FIXUP": (Rule("lost", ("BLOW",)),),
+    "FIXUP": (Rule("lost", ("BLOW",), sure=_was_lost),),
 }
 
 
@@ -101,7 +126,7 @@ def cause(sim: Simulation, at: Moment) -> Search[tuple[Rule, Moment] | None]:
         found = yield from _latest(sim, at, rule.kinds + rule.unless, _like(e, rule.same))
         if found is None or ev.NAMES[int(found["kind"])] in rule.unless:
             continue
-        if rule.name != "lost" or (yield from _was_lost(sim, at, e, int(found["tick"]))):
+        if rule.sure is None or (yield from rule.sure(sim, at, e, int(found["tick"]))):
             return rule, moment_of(sim, found)
     return None
 
@@ -141,24 +166,3 @@ def _latest(
         yield end
         start = sim.replayed_from(end)
         events, end = events_of(sim, start, end, frozenset(codes)), start
-
-
-def _was_lost(sim: Simulation, at: Moment, e: np.void, blown: int) -> Search[bool]:
-    """Whether the shadow entry that the FIXUP `e` writes was there before all shadows were blown away in tick `blown`.
-
-    It was when the same page had been mapped by a FIXUP before, and when nothing since may have taken an entry away by itself.
-    """
-    codes = frozenset(int(ev.CODES[kind]) for kind in (*_LOST, "FIXUP", "PTE_STORE"))
-    if at.tick - blown > 1:
-        since = events_of(sim, blown, at.tick - 1, codes)
-        yield blown
-        mine = (since["kind"] == ev.FIXUP) & (since["gva"] >> x86.PAGE_BITS == e["gva"] >> x86.PAGE_BITS)
-        if np.any(since["kind"] != ev.FIXUP) or mine.any():
-            return False
-    page = e["gva"] >> x86.PAGE_BITS
-
-    def same_page(events: np.ndarray) -> np.ndarray:
-        return (events["gva"] >> x86.PAGE_BITS == page) & (events["gfn"] == e["gfn"])
-
-    before = yield from _latest(sim, Moment(blown, 1, 1), ("FIXUP",), same_page)
-    return before is not None
